@@ -1,0 +1,1 @@
+//! Runnable examples of the `sessions` crates: see the files beside `src`.

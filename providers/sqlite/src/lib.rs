@@ -1,0 +1,1 @@
+//! SQLite provider of the `sessions` crate.

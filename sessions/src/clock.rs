@@ -1,0 +1,157 @@
+//! Where the time comes from: the system's clock, or a test's.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A source of wall-clock time.
+///
+/// Every decision that depends on time (expiry, token age, key rotation) asks the clock that the
+/// [`Store`](crate::Store) or [`Codec`](crate::Codec) was built with, so that a test can move it.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use sessions::{Clock, SystemClock};
+///
+/// assert!(SystemClock.now() > SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+/// ```
+pub trait Clock: Send + Sync + 'static {
+    /// The time now. It may jump, forwards or backwards, as a host's clock does.
+    fn now(&self) -> SystemTime;
+}
+
+/// The operating system's clock.
+///
+/// ```
+/// use sessions::{Clock, SystemClock};
+/// let _now = SystemClock.now();
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+}
+
+impl<C: Clock + ?Sized> Clock for Arc<C> {
+    fn now(&self) -> SystemTime {
+        (**self).now()
+    }
+}
+
+/// A clock that stands still until it is moved: for tests. Clones share one time.
+///
+/// Its resolution is one millisecond.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use sessions::{Clock, ManualClock};
+///
+/// let clock = ManualClock::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000));
+/// let before = clock.now();
+/// clock.advance(Duration::from_secs(60));
+/// assert_eq!(clock.now().duration_since(before).unwrap(), Duration::from_secs(60));
+/// ```
+#[derive(Clone)]
+pub struct ManualClock(Arc<AtomicU64>);
+
+impl ManualClock {
+    /// A clock that shows `now` until it is moved.
+    #[must_use]
+    pub fn new(now: SystemTime) -> Self {
+        Self(Arc::new(AtomicU64::new(to_unix_millis(now))))
+    }
+
+    /// Moves the clock forwards.
+    pub fn advance(&self, by: Duration) {
+        let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        // The closure always gives a value, so the update cannot fail.
+        let _ = self
+            .0
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| Some(now.saturating_add(by)));
+    }
+
+    /// Sets the clock, also backwards.
+    pub fn set(&self, now: SystemTime) {
+        self.0.store(to_unix_millis(now), Ordering::SeqCst);
+    }
+}
+
+impl Default for ManualClock {
+    /// A clock that shows 2026-01-01T00:00:00Z.
+    fn default() -> Self {
+        Self::new(from_unix_millis(1_767_225_600_000))
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> SystemTime {
+        from_unix_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+impl fmt::Debug for ManualClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ManualClock").field(&self.now()).finish()
+    }
+}
+
+/// Milliseconds since 1970-01-01T00:00:00Z, rounded down; times before it count as zero.
+///
+/// Providers store times in this form.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use sessions::provider::{from_unix_millis, to_unix_millis};
+///
+/// let time = SystemTime::UNIX_EPOCH + Duration::from_micros(1_500);
+/// assert_eq!(to_unix_millis(time), 1);
+/// assert_eq!(from_unix_millis(1), SystemTime::UNIX_EPOCH + Duration::from_millis(1));
+/// ```
+#[must_use]
+pub fn to_unix_millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX).min(LAST_MILLIS)
+}
+
+/// The time that is this many milliseconds after 1970-01-01T00:00:00Z.
+///
+/// Values beyond the year 9999 are taken as its end, so that no stored number can overflow.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use sessions::provider::from_unix_millis;
+///
+/// assert_eq!(from_unix_millis(0), SystemTime::UNIX_EPOCH);
+/// assert_eq!(from_unix_millis(u64::MAX), from_unix_millis(253_402_300_799_999));
+/// ```
+#[must_use]
+pub fn from_unix_millis(millis: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(millis.min(LAST_MILLIS))
+}
+
+/// 9999-12-31T23:59:59.999Z: also fits the signed 64-bit numbers of the databases.
+const LAST_MILLIS: u64 = 253_402_300_799_999;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_saturate_at_both_ends() {
+        assert_eq!(to_unix_millis(UNIX_EPOCH - Duration::from_secs(1)), 0);
+        assert_eq!(to_unix_millis(from_unix_millis(u64::MAX)), LAST_MILLIS);
+    }
+
+    #[test]
+    fn a_manual_clock_stands_still_and_clones_share_it() {
+        let clock = ManualClock::default();
+        let twin = clock.clone();
+        assert_eq!(clock.now(), twin.now());
+        twin.advance(Duration::from_millis(7));
+        assert_eq!(to_unix_millis(clock.now()), 1_767_225_600_007);
+    }
+}

@@ -1,0 +1,30 @@
+//! What a session type must be able to do: [`SessionData`], which the derive implements.
+
+use crate::Error;
+use crate::schema::{Fields, Schema, Stored, Table};
+
+/// A struct that can be kept in a session. Implemented by `#[derive(Session)]`, not by hand.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a session type",
+    label = "this type does not derive `Session`",
+    note = "add `#[derive(Session)]` and `#[session(name = \"...\", version = 1)]` to the struct"
+)]
+pub trait SessionData: Sized + Send + 'static {
+    /// The schema of this type at each of its versions: for golden tests and tools.
+    const SCHEMA: &'static Schema;
+
+    /// What the store does with this type's fields without knowing the type.
+    #[doc(hidden)]
+    const TABLE: &'static Table;
+
+    /// The value of a new session: each field's `default`, or its type's.
+    fn fresh() -> Self;
+
+    /// Decodes a stored record of any readable version to the newest shape.
+    #[doc(hidden)]
+    fn load(stored: &Stored) -> Result<Self, Error>;
+
+    /// Encodes each field at this build's version.
+    #[doc(hidden)]
+    fn fields(&self) -> Result<Fields, Error>;
+}

@@ -1,0 +1,225 @@
+//! What can go wrong, and what a caller or an operator can do about it.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+
+use crate::provider::ProviderError;
+
+/// A boxed source of an error.
+pub(crate) type Source = Box<dyn StdError + Send + Sync + 'static>;
+
+/// An error of a [`Store`](crate::Store), a [`Session`](crate::Session) or a
+/// [`Codec`](crate::Codec).
+///
+/// Branch on the predicates ([`is_unavailable`](Self::is_unavailable),
+/// [`is_conflict`](Self::is_conflict)) where they say enough: variants may be added.
+///
+/// ```
+/// use sessions::Error;
+///
+/// fn status(error: &Error) -> u16 {
+///     if error.is_unavailable() {
+///         503
+///     } else if error.is_conflict() {
+///         409
+///     } else {
+///         500
+///     }
+/// }
+/// # let _ = status;
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// A token that is forged, expired, damaged, or sealed for another app, purpose or cookie.
+    /// The reasons cannot be told apart, on purpose; a debug event names them.
+    InvalidToken,
+
+    /// The provider (or a key service) is down, timed out or throttled. Nothing is known to be
+    /// lost; trying again later may succeed.
+    Unavailable(Source),
+
+    /// The provider failed in a way that trying again will not mend: a missing table, bad
+    /// credentials, a record too large for the database.
+    Provider(ProviderError),
+
+    /// Another request changed the same field at the same time and the field's merge policy
+    /// refuses to choose. Nothing was saved.
+    Conflict {
+        /// The session type's name.
+        session: Cow<'static, str>,
+        /// The field that both requests changed, or the group's first.
+        field: Cow<'static, str>,
+    },
+
+    /// The session ended (it was destroyed, revoked, renewed elsewhere or it expired) after it
+    /// was loaded. What was changed is not saved: a dead session is never revived.
+    Gone,
+
+    /// The record was written by a newer build whose changes this build cannot read. The record
+    /// is neither overwritten nor deleted.
+    NewerSchema {
+        /// The session type's name.
+        session: Cow<'static, str>,
+        /// The schema version of the record.
+        found: u16,
+        /// The lowest schema version that can read the record.
+        min_reader: u16,
+        /// The schema version of this build.
+        supported: u16,
+    },
+
+    /// The record could not be decoded or migrated to this build's schema version. It is left as
+    /// it was.
+    Decode {
+        /// The session type's name.
+        session: Cow<'static, str>,
+        /// The field at fault, where there is one.
+        field: Option<Cow<'static, str>>,
+        /// The schema version of the record, or zero where its envelope is unreadable.
+        version: u16,
+        /// What was wrong.
+        source: Source,
+    },
+
+    /// A field could not be encoded. Nothing was saved.
+    Encode {
+        /// The session type's name.
+        session: Cow<'static, str>,
+        /// The field at fault.
+        field: Cow<'static, str>,
+        /// What was wrong.
+        source: Source,
+    },
+
+    /// The name and value of a cookie are above the 4096 bytes that browsers keep (RFC 6265bis,
+    /// section 5.6). It was not written.
+    CookieTooLarge {
+        /// The cookie's name.
+        name: String,
+        /// The length of its name and value in bytes.
+        length: usize,
+    },
+
+    /// A setting or a call that cannot work; the text says what to write instead.
+    Config(Cow<'static, str>),
+}
+
+impl Error {
+    /// Whether trying again later may succeed: the store or a key service is down, or the record
+    /// needs a newer build (which a rolling deploy is about to bring). A web service answers 503.
+    ///
+    /// ```
+    /// use sessions::Error;
+    /// assert!(!Error::InvalidToken.is_unavailable());
+    /// ```
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Unavailable(_) | Self::NewerSchema { .. } => true,
+            Self::Provider(error) => error.is_unavailable(),
+            _ => false,
+        }
+    }
+
+    /// Whether two requests changed the same thing and the field's policy refused to choose. A
+    /// web service answers 409.
+    ///
+    /// ```
+    /// use sessions::Error;
+    /// let error = Error::Conflict { session: "visitor".into(), field: "seat".into() };
+    /// assert!(error.is_conflict());
+    /// ```
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Conflict { .. })
+    }
+
+    pub(crate) fn unavailable(source: impl Into<Source>) -> Self {
+        Self::Unavailable(source.into())
+    }
+
+    pub(crate) fn config(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Config(text.into())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidToken => f.write_str("invalid token"),
+            Self::Unavailable(_) => {
+                f.write_str("the session store is unavailable, try again later")
+            }
+            Self::Provider(_) => f.write_str("the session store failed"),
+            Self::Conflict { session, field } => write!(
+                f,
+                "another request changed field `{field}` of session `{session}` at the same time; \
+                 load it again, or give the field a merge policy"
+            ),
+            Self::Gone => f.write_str("the session has ended, its changes were not saved"),
+            Self::NewerSchema { session, found, min_reader, supported } => write!(
+                f,
+                "the record of session `{session}` has schema version {found} and needs a build \
+                 of version {min_reader} or later, this one has {supported}; finish the deploy"
+            ),
+            Self::Decode { session, field: Some(field), version, .. } => write!(
+                f,
+                "field `{field}` of a version {version} record of session `{session}` cannot be \
+                 read"
+            ),
+            Self::Decode { session, field: None, version: 0, .. } => {
+                write!(f, "a record of session `{session}` cannot be read")
+            }
+            Self::Decode { session, field: None, version, .. } => {
+                write!(f, "a version {version} record of session `{session}` cannot be read")
+            }
+            Self::Encode { session, field, .. } => {
+                write!(f, "field `{field}` of session `{session}` cannot be encoded")
+            }
+            Self::CookieTooLarge { name, length } => write!(
+                f,
+                "cookie `{name}` would have {length} bytes, above the 4096 that browsers keep; \
+                 store less in it"
+            ),
+            Self::Config(text) => f.write_str(text),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Unavailable(source)
+            | Self::Decode { source, .. }
+            | Self::Encode { source, .. } => Some(&**source),
+            Self::Provider(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<ProviderError> for Error {
+    fn from(error: ProviderError) -> Self {
+        if error.is_unavailable() {
+            Self::Unavailable(Box::new(error))
+        } else {
+            Self::Provider(error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_that_is_down_makes_the_error_unavailable() {
+        let down = Error::from(ProviderError::unavailable("connection refused"));
+        assert!(down.is_unavailable());
+        assert!(down.source().unwrap().to_string().contains("connection refused"));
+        let broken = Error::from(ProviderError::permanent("no such table"));
+        assert!(!broken.is_unavailable());
+    }
+}

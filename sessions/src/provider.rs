@@ -1,0 +1,431 @@
+//! The storage interface: a versioned record, and the few calls that a database must answer.
+//!
+//! A provider is mechanism only: it stores opaque records under an optimistic lock. What the
+//! records mean, when they are saved again and how changes merge is the
+//! [`Store`](crate::Store)'s business.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+pub use async_trait::async_trait;
+pub use bytes::Bytes;
+
+pub use crate::clock::{from_unix_millis, to_unix_millis};
+use crate::error::Source;
+
+/// A stored record.
+///
+/// Its parts are cheap to clone, so that a provider that keeps records in memory shares them
+/// instead of copying.
+///
+/// ```
+/// use sessions::provider::Record;
+///
+/// let record = Record::new("app:keys", 1, &b"opaque"[..]);
+/// assert_eq!(&*record.id, "app:keys");
+/// assert_eq!(record.expires_at, None);
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Record {
+    /// 1 to 255 bytes of UTF-8 without NUL.
+    pub id: Arc<str>,
+    /// The optimistic lock: above zero, and raised by every save.
+    pub version: u64,
+    /// When the record ceases to exist, in whole milliseconds; `None`: never.
+    pub expires_at: Option<SystemTime>,
+    /// What kind of record it is, for operators: `"<name>/<schema version>"` for a session.
+    pub format: Cow<'static, str>,
+    /// Opaque bytes; they may be empty.
+    pub data: Bytes,
+    /// Whose session it is, as `"app/name/owner"`, at most 255 bytes.
+    pub owner: Option<Arc<str>>,
+}
+
+impl Record {
+    /// A record without expiry, format or owner.
+    ///
+    /// ```
+    /// use sessions::provider::Record;
+    /// assert_eq!(Record::new("a", 1, Vec::new()).version, 1);
+    /// ```
+    pub fn new(id: impl Into<Arc<str>>, version: u64, data: impl Into<Bytes>) -> Self {
+        Self {
+            id: id.into(),
+            version,
+            expires_at: None,
+            format: Cow::Borrowed(""),
+            data: data.into(),
+            owner: None,
+        }
+    }
+
+    /// Whether the record is live at `now`: a record expires at the very millisecond it names.
+    ///
+    /// ```
+    /// use sessions::provider::{Record, from_unix_millis};
+    ///
+    /// let mut record = Record::new("a", 1, Vec::new());
+    /// record.expires_at = Some(from_unix_millis(1_000));
+    /// assert!(record.is_live(from_unix_millis(999)));
+    /// assert!(!record.is_live(from_unix_millis(1_000)));
+    /// ```
+    #[must_use]
+    pub fn is_live(&self, now: SystemTime) -> bool {
+        self.expires_at.is_none_or(|at| at > now)
+    }
+}
+
+impl fmt::Debug for Record {
+    /// Leaves out the data: it is the user's, and may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("id", &self.id)
+            .field("version", &self.version)
+            .field("expires_at", &self.expires_at)
+            .field("format", &self.format)
+            .field("data", &format_args!("{} bytes", self.data.len()))
+            .field("owner", &self.owner.as_ref().map(|_| "..."))
+            .finish()
+    }
+}
+
+/// What must be stored for a save to happen.
+///
+/// ```
+/// use sessions::provider::Expect;
+/// assert_ne!(Expect::Absent, Expect::Version(1));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// No live record. An expired one counts as absent and is replaced.
+    Absent,
+    /// A live record of exactly this version.
+    Version(u64),
+    /// Anything: the record is replaced whole, without a check.
+    Any,
+}
+
+/// How a save ended. A conflict is an outcome, not an error.
+///
+/// ```
+/// use sessions::provider::Saved;
+/// assert!(matches!(Saved::Conflict(None), Saved::Conflict(None)));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Saved {
+    /// The record is stored as given.
+    Saved,
+    /// The expectation was not met. Carries the live record that is stored now, never one older
+    /// than the winner's; `None` when there is none.
+    Conflict(Option<Record>),
+}
+
+/// Which part of a listing to return.
+///
+/// ```
+/// use sessions::provider::Page;
+/// assert_eq!(Page::first(50).limit, 50);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Only records behind this mark, from an earlier [`Listed::next`].
+    pub after: Option<String>,
+    /// At most this many records; a provider may return fewer although more follow.
+    pub limit: u32,
+}
+
+impl Page {
+    /// The first page.
+    ///
+    /// ```
+    /// use sessions::provider::Page;
+    /// assert_eq!(Page::first(10).after, None);
+    /// ```
+    #[must_use]
+    pub fn first(limit: u32) -> Self {
+        Self { after: None, limit }
+    }
+
+    /// The page behind `mark`.
+    ///
+    /// ```
+    /// use sessions::provider::Page;
+    /// assert_eq!(Page::after("x", 10).after.as_deref(), Some("x"));
+    /// ```
+    pub fn after(mark: impl Into<String>, limit: u32) -> Self {
+        Self { after: Some(mark.into()), limit }
+    }
+}
+
+/// One page of an owner's records.
+///
+/// ```
+/// use sessions::provider::Listed;
+/// assert!(Listed::default().next.is_none());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// The live records, each once, in an order that stays the same from page to page.
+    pub records: Vec<Record>,
+    /// The mark to ask for the next page with; `None` on the last.
+    pub next: Option<String>,
+}
+
+/// A database behind the store.
+///
+/// The contract, which the conformance suite checks:
+///
+/// - Who wins a save is decided by the database, atomically. Two writers of the same version with
+///   equal bytes are still two: one gets [`Saved::Saved`], the other a conflict.
+/// - Reads see every save that was answered before, from whichever host.
+/// - A record that has expired at `now` is never returned and never revived.
+/// - A provider never repeats a save by itself, nor lets its driver do so.
+/// - Cancelling a call at any await leaves the database consistent.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use sessions::MemoryProvider;
+/// use sessions::provider::{Expect, Provider, Record, Saved};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
+/// let provider = MemoryProvider::new();
+/// let now = SystemTime::now();
+/// let record = Record::new("a", 1, &b"data"[..]);
+/// assert_eq!(provider.save(&record, Expect::Absent, now).await?, Saved::Saved);
+/// assert_eq!(provider.save(&record, Expect::Absent, now).await?, Saved::Conflict(Some(record)));
+/// # Ok(()) }
+/// ```
+#[async_trait]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a session provider",
+    note = "use `MemoryProvider`, a provider crate such as `sessions-sqlite`, or implement \
+            `sessions::provider::Provider` for your own database"
+)]
+pub trait Provider: Send + Sync + 'static {
+    /// The record of this id, if it is live at `now`.
+    ///
+    /// # Errors
+    /// When the database cannot answer.
+    async fn fetch(&self, id: &str, now: SystemTime) -> Result<Option<Record>, ProviderError>;
+
+    /// Stores `record` if what is stored meets `expect`.
+    ///
+    /// # Errors
+    /// When the database cannot answer. The save may or may not have happened then.
+    async fn save(
+        &self,
+        record: &Record,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Saved, ProviderError>;
+
+    /// Deletes the record of this id and returns what it removed, in one atomic step. A missing
+    /// record is no error.
+    ///
+    /// # Errors
+    /// When the database cannot answer.
+    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError>;
+
+    /// Moves the expiry of a live record to `expires_at`, never to an earlier time, and changes
+    /// nothing else, its version included. Returns whether there was a live record.
+    ///
+    /// # Errors
+    /// When the database cannot answer.
+    async fn touch(
+        &self,
+        id: &str,
+        expires_at: SystemTime,
+        now: SystemTime,
+    ) -> Result<bool, ProviderError> {
+        let _ = (id, expires_at, now);
+        Err(ProviderError::unsupported("touch"))
+    }
+
+    /// The live records of an owner, a page at a time.
+    ///
+    /// # Errors
+    /// When the database cannot answer, or this provider keeps no list.
+    async fn list(
+        &self,
+        owner: &str,
+        page: Page,
+        now: SystemTime,
+    ) -> Result<Listed, ProviderError> {
+        let _ = (owner, page, now);
+        Err(ProviderError::unsupported("list"))
+    }
+
+    /// Removes at most `limit` records that expired before the given time; returns how many.
+    ///
+    /// # Errors
+    /// When the database cannot answer.
+    async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
+        let _ = (expired_before, limit);
+        Err(ProviderError::unsupported("purge"))
+    }
+}
+
+#[async_trait]
+impl<P: Provider + ?Sized> Provider for Arc<P> {
+    async fn fetch(&self, id: &str, now: SystemTime) -> Result<Option<Record>, ProviderError> {
+        (**self).fetch(id, now).await
+    }
+
+    async fn save(
+        &self,
+        record: &Record,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Saved, ProviderError> {
+        (**self).save(record, expect, now).await
+    }
+
+    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
+        (**self).delete(id).await
+    }
+
+    async fn touch(
+        &self,
+        id: &str,
+        expires_at: SystemTime,
+        now: SystemTime,
+    ) -> Result<bool, ProviderError> {
+        (**self).touch(id, expires_at, now).await
+    }
+
+    async fn list(
+        &self,
+        owner: &str,
+        page: Page,
+        now: SystemTime,
+    ) -> Result<Listed, ProviderError> {
+        (**self).list(owner, page, now).await
+    }
+
+    async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
+        (**self).purge(expired_before, limit).await
+    }
+}
+
+/// An error of a provider: what failed, and whether trying again can help.
+///
+/// ```
+/// use sessions::provider::ProviderError;
+///
+/// let error = ProviderError::permanent("table `sessions` is missing, call create_table()");
+/// assert!(!error.is_unavailable());
+/// assert!(error.to_string().contains("create_table"));
+/// ```
+#[derive(Debug)]
+pub struct ProviderError {
+    kind: Kind,
+    message: Cow<'static, str>,
+    source: Option<Source>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Unavailable,
+    Permanent,
+    Unsupported,
+}
+
+impl ProviderError {
+    /// The database is down, timed out or throttled: trying again later may succeed.
+    ///
+    /// ```
+    /// use sessions::provider::ProviderError;
+    /// assert!(ProviderError::unavailable("connection refused").is_unavailable());
+    /// ```
+    pub fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind: Kind::Unavailable, message: message.into(), source: None }
+    }
+
+    /// A fault that stays until somebody mends it. The message says what to do.
+    ///
+    /// ```
+    /// use sessions::provider::ProviderError;
+    /// assert!(!ProviderError::permanent("wrong password").is_unavailable());
+    /// ```
+    pub fn permanent(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind: Kind::Permanent, message: message.into(), source: None }
+    }
+
+    /// This provider does not offer `call`.
+    ///
+    /// ```
+    /// use sessions::provider::ProviderError;
+    /// assert!(ProviderError::unsupported("list").is_unsupported());
+    /// ```
+    #[must_use]
+    pub fn unsupported(call: &'static str) -> Self {
+        let message = format!("unsupported: this provider does not implement `{call}`");
+        Self { kind: Kind::Unsupported, message: message.into(), source: None }
+    }
+
+    /// Keeps the driver's error as the source.
+    ///
+    /// ```
+    /// use std::error::Error;
+    /// use sessions::provider::ProviderError;
+    ///
+    /// let driver = std::io::Error::other("broken pipe");
+    /// let error = ProviderError::unavailable("the connection was cut").with_source(driver);
+    /// assert_eq!(error.source().unwrap().to_string(), "broken pipe");
+    /// ```
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Whether the database is down, timed out or throttled, so that trying again can help.
+    ///
+    /// ```
+    /// use sessions::provider::ProviderError;
+    /// assert!(ProviderError::unavailable("timed out").is_unavailable());
+    /// ```
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        self.kind == Kind::Unavailable
+    }
+
+    /// Whether the provider does not offer the call at all.
+    ///
+    /// ```
+    /// use sessions::provider::ProviderError;
+    /// assert!(!ProviderError::unavailable("timed out").is_unsupported());
+    /// ```
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        self.kind == Kind::Unsupported
+    }
+}
+
+impl fmt::Display for ProviderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for ProviderError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_of_a_record_shows_no_data_and_no_owner() {
+        let mut record = Record::new("id", 1, &b"secret"[..]);
+        record.owner = Some("app/visitor/alice".into());
+        let text = format!("{record:?}");
+        assert!(text.contains("6 bytes") && !text.contains("secret") && !text.contains("alice"));
+    }
+}
