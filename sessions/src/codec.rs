@@ -52,3 +52,34 @@ impl Codec {
         todo!()
     }
 }
+pub trait KeyEncryption: Send + Sync + 'static {}
+impl KeyEncryption for std::sync::Arc<dyn KeyEncryption> {}
+pub struct CodecBuilder;
+impl Codec {
+    pub fn builder(_p: impl Provider) -> CodecBuilder {
+        CodecBuilder
+    }
+}
+impl CodecBuilder {
+    pub fn app(self, _: impl Into<String>) -> Self {
+        self
+    }
+    pub fn clock(self, _: impl crate::Clock) -> Self {
+        self
+    }
+    pub fn max_age(self, _: std::time::Duration) -> Self {
+        self
+    }
+    pub fn rotation_period(self, _: std::time::Duration) -> Self {
+        self
+    }
+    pub fn allow_plain_keys(self) -> Self {
+        self
+    }
+    pub fn key_encryption(self, _: impl KeyEncryption) -> Self {
+        self
+    }
+    pub fn build(self) -> Result<Codec, Error> {
+        todo!()
+    }
+}

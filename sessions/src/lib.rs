@@ -2,19 +2,33 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "axum")]
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+pub mod axum;
 mod clock;
 mod codec;
+mod cookie;
 mod data;
 mod error;
+mod event;
 mod memory;
 pub mod provider;
+mod request;
 mod schema;
+mod session;
+mod store;
 
 pub use crate::clock::{Clock, ManualClock, SystemClock};
-pub use crate::codec::{Codec, Purpose};
+pub use crate::codec::{Codec, KeyEncryption, Purpose};
+pub use crate::cookie::{CookieConfig, SameSite};
 pub use crate::data::SessionData;
 pub use crate::error::Error;
 pub use crate::memory::MemoryProvider;
+pub use crate::request::RequestSessions;
 pub use crate::schema::Schema;
+pub use crate::session::{Commit, Session};
+pub use crate::store::{
+    KeepChanges, Outcome, SessionInfo, Sessions, Store, StoreBuilder, StoreKey,
+};
 #[cfg(feature = "derive")]
 pub use sessions_derive::Session;

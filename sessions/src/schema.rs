@@ -74,6 +74,10 @@ impl Fields {
         todo!()
     }
 
+    pub(crate) fn format(&self, table: &'static Table) -> std::borrow::Cow<'static, str> {
+        let _ = table;
+        todo!()
+    }
     /// The record's data; the header's versions are raised to the unknown fields' needs.
     pub(crate) fn to_data(&self, header: &Header) -> Bytes {
         let _ = header;

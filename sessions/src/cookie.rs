@@ -1,0 +1,336 @@
+//! The session cookie: how it is named, written and found.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use cookie::Cookie;
+use cookie::time::Duration as CookieDuration;
+use http::header::{COOKIE, HeaderMap, HeaderValue};
+
+use crate::Error;
+
+/// When a browser sends a cookie along with a request that another site caused.
+///
+/// ```
+/// use sessions::{CookieConfig, SameSite};
+/// let _ = CookieConfig::new().same_site(SameSite::Strict);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameSite {
+    /// Never.
+    Strict,
+    /// Only when the user follows a link: the default.
+    Lax,
+    /// Always: for pages that are embedded in other sites.
+    None,
+}
+
+/// How session cookies are written.
+///
+/// The default is the safest that browsers offer: `__Host-<name>`, `Secure`, `HttpOnly`,
+/// `SameSite=Lax`, `Path=/`, kept when the browser closes. Browsers accept it on
+/// `http://localhost` and `http://127.0.0.1` too.
+///
+/// ```
+/// use sessions::{CookieConfig, MemoryProvider, Store};
+///
+/// let store = Store::builder(MemoryProvider::new())
+///     .cookie(CookieConfig::new().domain("example.com"))
+///     .build()?;
+/// # Ok::<(), sessions::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CookieConfig {
+    domain: Option<String>,
+    path: Cow<'static, str>,
+    same_site: SameSite,
+    persistent: bool,
+    insecure: bool,
+}
+
+impl Default for CookieConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl CookieConfig {
+    /// The safe defaults.
+    ///
+    /// ```
+    /// use sessions::CookieConfig;
+    /// assert_eq!(CookieConfig::new(), CookieConfig::default());
+    /// ```
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            domain: None,
+            path: Cow::Borrowed("/"),
+            same_site: SameSite::Lax,
+            persistent: true,
+            insecure: false,
+        }
+    }
+
+    /// Also sends the cookie to the subdomains of `domain`. The cookie's prefix becomes
+    /// `__Secure-`.
+    ///
+    /// ```
+    /// use sessions::CookieConfig;
+    /// let _ = CookieConfig::new().domain("example.com");
+    /// ```
+    #[must_use]
+    pub fn domain(mut self, domain: impl Into<String>) -> Self {
+        self.domain = Some(domain.into());
+        self
+    }
+
+    /// Sends the cookie only below `path`. The cookie's prefix becomes `__Secure-`, unless it is
+    /// `/`.
+    ///
+    /// ```
+    /// use sessions::CookieConfig;
+    /// let _ = CookieConfig::new().path("/shop");
+    /// ```
+    #[must_use]
+    pub fn path(mut self, path: impl Into<Cow<'static, str>>) -> Self {
+        self.path = path.into();
+        self
+    }
+
+    /// When the cookie goes along with requests from other sites.
+    ///
+    /// ```
+    /// use sessions::{CookieConfig, SameSite};
+    /// let _ = CookieConfig::new().same_site(SameSite::Strict);
+    /// ```
+    #[must_use]
+    pub fn same_site(mut self, same_site: SameSite) -> Self {
+        self.same_site = same_site;
+        self
+    }
+
+    /// Lets the browser forget the cookie when it closes, unless the session asked to be
+    /// remembered.
+    ///
+    /// ```
+    /// use sessions::CookieConfig;
+    /// let _ = CookieConfig::new().until_browser_closes();
+    /// ```
+    #[must_use]
+    pub fn until_browser_closes(mut self) -> Self {
+        self.persistent = false;
+        self
+    }
+
+    /// Drops the `Secure` attribute and the name's prefix, for plain HTTP on another address than
+    /// localhost. Whoever listens on the network can take the session over: development only.
+    ///
+    /// ```
+    /// use sessions::CookieConfig;
+    /// let _ = CookieConfig::new().danger_plain_http();
+    /// ```
+    #[must_use]
+    pub fn danger_plain_http(mut self) -> Self {
+        self.insecure = true;
+        self
+    }
+
+    /// The full name of the cookie of the session type `name`.
+    ///
+    /// ```
+    /// use sessions::CookieConfig;
+    ///
+    /// assert_eq!(CookieConfig::new().cookie_name("visitor"), "__Host-visitor");
+    /// assert_eq!(CookieConfig::new().path("/a").cookie_name("visitor"), "__Secure-visitor");
+    /// ```
+    #[must_use]
+    pub fn cookie_name(&self, name: &str) -> String {
+        let prefix = match (self.insecure, self.domain.is_none() && self.path == "/") {
+            (true, _) => "",
+            (false, true) => "__Host-",
+            (false, false) => "__Secure-",
+        };
+        format!("{prefix}{name}")
+    }
+
+    /// Refuses what no browser would accept.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.insecure && self.same_site == SameSite::None {
+            return Err(Error::config(
+                "browsers refuse SameSite=None without Secure; choose SameSite::Lax, or drop \
+                 danger_plain_http()",
+            ));
+        }
+        let plain = |text: &str| {
+            text.bytes().all(|byte| (0x21..=0x7e).contains(&byte) && byte != b';' && byte != b',')
+        };
+        if !self.path.starts_with('/') || !plain(&self.path) {
+            return Err(Error::config(format!(
+                "the cookie path {:?} must start with `/` and hold no space, comma or semicolon",
+                self.path
+            )));
+        }
+        if self.domain.as_ref().is_some_and(|domain| domain.is_empty() || !plain(domain)) {
+            return Err(Error::config(format!(
+                "the cookie domain {:?} is not a host name",
+                self.domain.as_deref().unwrap_or_default()
+            )));
+        }
+        Ok(())
+    }
+
+    /// The header that gives the browser a token. `max_age` is how long the session can last;
+    /// `remember` keeps the cookie whatever the configuration says.
+    pub(crate) fn set(
+        &self,
+        name: &str,
+        token: &str,
+        max_age: Duration,
+        remember: bool,
+    ) -> Result<HeaderValue, Error> {
+        let length = name.len() + token.len();
+        if length > LARGEST {
+            return Err(Error::CookieTooLarge { name: name.to_owned(), length });
+        }
+        let mut cookie = self.base(name, token);
+        if self.persistent || remember {
+            cookie.set_max_age(CookieDuration::seconds(
+                i64::try_from(max_age.min(LONGEST).as_secs()).unwrap_or(i64::MAX),
+            ));
+        }
+        header(&cookie)
+    }
+
+    /// The header that makes the browser forget the cookie.
+    pub(crate) fn clear(&self, name: &str) -> Result<HeaderValue, Error> {
+        let mut cookie = self.base(name, "");
+        cookie.set_max_age(CookieDuration::ZERO);
+        header(&cookie)
+    }
+
+    fn base<'c>(&'c self, name: &'c str, value: &'c str) -> Cookie<'c> {
+        let mut cookie = Cookie::new(name, value);
+        cookie.set_path(&*self.path);
+        cookie.set_http_only(true);
+        cookie.set_secure(!self.insecure);
+        cookie.set_same_site(match self.same_site {
+            SameSite::Strict => cookie::SameSite::Strict,
+            SameSite::Lax => cookie::SameSite::Lax,
+            SameSite::None => cookie::SameSite::None,
+        });
+        if let Some(domain) = &self.domain {
+            cookie.set_domain(domain);
+        }
+        cookie
+    }
+}
+
+/// The values of the cookies called `name`, in the order in which the browser sent them. Pairs
+/// that are no cookies, whatever bytes they are made of, are passed over.
+pub(crate) fn values<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator<Item = &'h str> {
+    // HTTP/2 splits cookies into several headers (RFC 9113, section 8.2.3).
+    headers
+        .get_all(COOKIE)
+        .into_iter()
+        .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
+        .filter_map(|pair| std::str::from_utf8(pair.trim_ascii()).ok())
+        .filter(move |pair| pair.starts_with(name))
+        .filter_map(move |pair| {
+            let cookie = Cookie::parse(pair).ok()?;
+            if cookie.name() == name { cookie.value_raw() } else { None }
+        })
+}
+
+/// Browsers ignore a cookie whose name and value are longer (RFC 6265bis, section 5.6).
+const LARGEST: usize = 4096;
+
+/// Browsers keep no cookie for longer (RFC 6265bis, section 5.6.2).
+const LONGEST: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+fn header(cookie: &Cookie<'_>) -> Result<HeaderValue, Error> {
+    let text = cookie.to_string();
+    HeaderValue::try_from(text)
+        .map_err(|_| Error::config("the cookie's domain or path is not plain ASCII"))
+}
+
+impl fmt::Display for SameSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn sent(cookies: &[&[u8]]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for cookie in cookies {
+            headers.append(COOKIE, HeaderValue::from_bytes(cookie).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn the_default_cookie_is_the_safest() {
+        let config = CookieConfig::new();
+        let name = config.cookie_name("visitor");
+        assert_eq!(
+            config.set(&name, "abc", HOUR, false).unwrap(),
+            "__Host-visitor=abc; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=3600"
+        );
+        assert_eq!(
+            config.clear(&name).unwrap(),
+            "__Host-visitor=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0"
+        );
+    }
+
+    #[test]
+    fn a_domain_or_a_path_takes_the_weaker_prefix() {
+        let config = CookieConfig::new().domain("example.com").path("/shop");
+        let name = config.cookie_name("visitor");
+        let header = config.set(&name, "abc", HOUR, false).unwrap();
+        assert!(header.to_str().unwrap().starts_with("__Secure-visitor=abc;"));
+        assert!(header.to_str().unwrap().contains("Domain=example.com"));
+    }
+
+    #[test]
+    fn a_cookie_until_the_browser_closes_has_no_age_unless_remembered() {
+        let config = CookieConfig::new().until_browser_closes();
+        assert!(!config.set("a", "b", HOUR, false).unwrap().to_str().unwrap().contains("Max-Age"));
+        assert!(config.set("a", "b", HOUR, true).unwrap().to_str().unwrap().contains("Max-Age"));
+    }
+
+    #[test]
+    fn name_and_value_above_4096_bytes_are_an_error() {
+        let config = CookieConfig::new();
+        assert!(config.set("abcd", &"x".repeat(4092), HOUR, false).is_ok());
+        let error = config.set("abcd", &"x".repeat(4093), HOUR, false).unwrap_err();
+        assert!(matches!(error, Error::CookieTooLarge { length: 4097, .. }));
+    }
+
+    #[test]
+    fn impossible_settings_are_refused() {
+        assert!(CookieConfig::new().check().is_ok());
+        assert!(CookieConfig::new().path("shop").check().is_err());
+        assert!(CookieConfig::new().path("/a;b").check().is_err());
+        assert!(CookieConfig::new().domain("").check().is_err());
+        let none = CookieConfig::new().danger_plain_http().same_site(SameSite::None);
+        assert!(none.check().is_err());
+    }
+
+    #[test]
+    fn cookies_are_found_among_any_bytes_and_headers() {
+        let headers = sent(&[
+            b"other=1; visitor=first ;visitors=x",
+            b"\xff\xfe; visitor=\xff; =; ;visitor; visitor = second",
+            b"visitor=third",
+        ]);
+        let found: Vec<_> = values(&headers, "visitor").collect();
+        assert_eq!(found, ["first", "second", "third"]);
+    }
+}

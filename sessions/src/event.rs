@@ -1,0 +1,106 @@
+//! What happens inside, as `tracing` events of the target "sessions". None holds a secret: ids
+//! appear as the first characters of their hashes.
+
+use crate::Error;
+use crate::store::StoreKey;
+
+/// The part of a store key that is enough to find a session in a log.
+pub(crate) fn log_id(key: &StoreKey) -> &str {
+    key.as_str().get(..LOG_ID).unwrap_or_default()
+}
+
+/// How many characters of a store key a log shows.
+const LOG_ID: usize = 10;
+
+/// A cookie that opened to nothing; the browser gets a new anonymous session.
+pub(crate) fn refused_cookie(session: &'static str) {
+    tracing::debug!(target: "sessions", session, "refused cookie");
+}
+
+/// Two cookies of one name opened to different sessions.
+pub(crate) fn ambiguous_cookies(session: &'static str) {
+    tracing::warn!(target: "sessions", session, "two cookies name different sessions, the first counts");
+}
+
+/// Changes that were not saved because the session had ended meanwhile.
+pub(crate) fn dropped(session: &'static str, key: &StoreKey, why: &'static str) {
+    tracing::warn!(target: "sessions", session, id = log_id(key), why, "changes dropped");
+}
+
+/// Changes that were discarded because of the response's status.
+pub(crate) fn discarded(session: &'static str, status: u16) {
+    tracing::info!(target: "sessions", session, status, "changes discarded");
+}
+
+/// A handle outlived its request with changes that the layer cannot save.
+pub(crate) fn outlived(session: &'static str) {
+    tracing::error!(
+        target: "sessions", session,
+        "a handle with unsaved changes outlived its request, call save() on it"
+    );
+}
+
+/// A save met another's and merged with it.
+pub(crate) fn merged(session: &'static str, key: &StoreKey, overwritten: &[&'static str]) {
+    let id = log_id(key);
+    if overwritten.is_empty() {
+        tracing::debug!(target: "sessions", session, id, "merged");
+    } else {
+        tracing::warn!(target: "sessions", session, id, ?overwritten, "merged, overwriting fields");
+    }
+}
+
+/// The session has a new id.
+pub(crate) fn renewed(session: &'static str, from: &StoreKey, to: &StoreKey) {
+    tracing::info!(target: "sessions", session, from = log_id(from), to = log_id(to), "renewed");
+}
+
+/// A login was undone: its owner was logged out everywhere while it was under way.
+pub(crate) fn fenced(session: &'static str, key: &StoreKey) {
+    tracing::warn!(target: "sessions", session, id = log_id(key), "login undone by revoke_all");
+}
+
+/// The session was ended by its user or revoked.
+pub(crate) fn ended(session: &'static str, key: &StoreKey) {
+    tracing::info!(target: "sessions", session, id = log_id(key), "ended");
+}
+
+/// Moving the expiry failed; the session goes on with the old one.
+pub(crate) fn touch_failed(session: &'static str, key: &StoreKey, error: &Error) {
+    tracing::warn!(target: "sessions", session, id = log_id(key), error = %chain(error), "touch failed");
+}
+
+/// A response could not be given its session.
+pub(crate) fn commit_failed(session: &'static str, error: &Error) {
+    tracing::error!(target: "sessions", session, error = %chain(error), "commit failed");
+}
+
+/// A request could not load its session.
+pub(crate) fn load_failed(session: &'static str, error: &Error) {
+    tracing::error!(target: "sessions", session, error = %chain(error), "load failed");
+}
+
+/// `remember` asked for more than the store grants.
+pub(crate) fn remember_capped(session: &'static str, seconds: u64, granted: u64) {
+    tracing::warn!(target: "sessions", session, seconds, granted, "remember capped, raise longest_remember");
+}
+
+/// A handler marked a response that sets a session cookie as public.
+pub(crate) fn public_response(session: &'static str) {
+    tracing::warn!(
+        target: "sessions", session,
+        "a response that sets a session cookie is `Cache-Control: public`"
+    );
+}
+
+/// An error with its sources, for people.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        next = source.source();
+    }
+    text
+}

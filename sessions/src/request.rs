@@ -1,0 +1,460 @@
+//! The sessions of one request: loaded when first asked for, put back when their handles are
+//! dropped, committed once the handler has answered. Shared by every web framework.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use http::header::{CACHE_CONTROL, COOKIE, HeaderMap, HeaderValue, SET_COOKIE, VARY};
+use http::{HeaderName, StatusCode};
+use smallvec::SmallVec;
+
+use crate::session::{Live, Pending, State};
+use crate::store::{Asks, Change, Done, Finish, Kind, Origin, Outcome, Store};
+use crate::{Error, Session, SessionData, event, schema};
+
+/// The sessions of one request. A layer puts it into the request's extensions; the extractors of
+/// the frameworks take their sessions from it, and so may a plain `tower` service.
+///
+/// Cheap to clone: clones are the same request's.
+///
+/// ```
+/// use sessions::{Error, RequestSessions, Session};
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { visits: u32 }
+///
+/// async fn visits<B>(request: &http::Request<B>) -> Result<u32, Error> {
+///     let sessions = request
+///         .extensions()
+///         .get::<RequestSessions>()
+///         .ok_or(Error::Config("add the SessionLayer".into()))?;
+///     let visitor: Session<Visitor> = sessions.load(request.headers()).await?;
+///     Ok(visitor.visits)
+/// }
+/// # let _ = visits::<()>;
+/// ```
+#[derive(Clone)]
+pub struct RequestSessions {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    /// One bit for each slot that has a handle out which could have changed something.
+    borrowed: AtomicU32,
+    // A std Mutex, held only to move values in and out, never across an await.
+    slots: Mutex<Slots>,
+}
+
+#[derive(Default)]
+struct Slots {
+    /// The response has been sent; nothing that comes back now can be saved.
+    closed: bool,
+    slots: SmallVec<[Slot; 1]>,
+}
+
+/// One session type's place in a request.
+struct Slot {
+    kind: Arc<Kind>,
+    /// What the next handle is loaded from.
+    origin: Origin,
+    loaded_at: SystemTime,
+    /// How often the session was destroyed in the middle of the request.
+    epoch: u32,
+    /// Handles that have come back. More than one where two were out at the same time.
+    returned: SmallVec<[Box<dyn Pending>; 1]>,
+    /// Handles that are out.
+    out: u32,
+    /// A handle came back from a panic: nothing is saved.
+    spoiled: bool,
+    /// Of saves in the middle of the request.
+    set_cookie: Option<HeaderValue>,
+}
+
+impl RequestSessions {
+    pub(crate) fn new(store: Store) -> Self {
+        let slots = Mutex::default();
+        Self { inner: Arc::new(Inner { store, borrowed: AtomicU32::new(0), slots }) }
+    }
+
+    /// The session of type `T` of this request, whose headers are `cookies`.
+    ///
+    /// A second handle of the same type sees what the first has put back when it was dropped.
+    /// Where both are out at the same time, their changes merge as two requests' would.
+    ///
+    /// # Errors
+    /// As [`Store::load`]; [`Error::Config`] when two types of one request share a name, or its
+    /// response has been sent.
+    pub async fn load<T: SessionData>(&self, cookies: &HeaderMap) -> Result<Session<T>, Error> {
+        let kind = self.inner.store.kind::<T>();
+        if let Some(session) = self.again::<T>(&kind)? {
+            return Ok(session);
+        }
+        let loaded_at = self.inner.store.now();
+        let origin = self.inner.store.find(&kind, cookies).await?;
+        // Another handle of this type may have been loaded meanwhile; then the first counts.
+        if let Some(session) = self.again::<T>(&kind)? {
+            return Ok(session);
+        }
+        let state = State::new(self.inner.store.clone(), kind.clone(), origin.clone(), loaded_at);
+        let live = Live::<T>::new(state)?;
+        let mut slots = self.inner.slots();
+        slots.slots.push(Slot {
+            kind,
+            origin,
+            loaded_at,
+            epoch: 0,
+            returned: SmallVec::new(),
+            out: 1,
+            spoiled: false,
+            set_cookie: None,
+        });
+        let home = Home { request: self.inner.clone(), slot: slots.slots.len() - 1 };
+        Ok(Session::new(live, Some(home)))
+    }
+
+    /// Another handle of a session that this request has loaded before.
+    fn again<T: SessionData>(&self, kind: &Arc<Kind>) -> Result<Option<Session<T>>, Error> {
+        let mut slots = self.inner.slots();
+        if slots.closed {
+            return Err(Error::config("the response has been sent, its sessions are closed"));
+        }
+        let Some(index) = slots.slots.iter().position(|slot| slot.kind.name() == kind.name())
+        else {
+            return Ok(None);
+        };
+        let slot = &mut slots.slots[index];
+        if slot.kind.type_id != kind.type_id {
+            return Err(Error::config(format!(
+                "two session types are named \"{}\"; give one of them another name",
+                kind.name()
+            )));
+        }
+        let live = match slot.returned.len() {
+            0 => Live::<T>::new(slot.state(&self.inner.store))?,
+            1 => match slot.returned.pop().map(|one| one.into_any().downcast()) {
+                Some(Ok(live)) => live,
+                // The type was compared above.
+                Some(Err(_)) | None => return Err(Error::config("a session of another type")),
+            },
+            _ => {
+                let change = fold(&slot.kind, &slot.origin, slot.epoch, &slot.returned)?;
+                let mut state = slot.state(&self.inner.store);
+                state.borrowed = change.fields.is_some();
+                state.asks = change.asks;
+                let fields = match change.fields {
+                    Some(fields) => fields,
+                    None => slot.origin.fields(&slot.kind)?,
+                };
+                let live = Live::from_fields(state, &fields)?;
+                slot.returned.clear();
+                live
+            }
+        };
+        slot.out += 1;
+        let home = Home { request: self.inner.clone(), slot: index };
+        Ok(Some(Session::new(live, Some(home))))
+    }
+
+    /// Ends the request: what its response's status allows is committed. `None` where there is
+    /// nothing to do, which costs nothing.
+    pub(crate) fn finish(&self, status: StatusCode) -> Finished {
+        let mut slots = self.inner.slots();
+        slots.closed = true;
+        let slots = std::mem::take(&mut slots.slots);
+        if slots.is_empty() {
+            return Finished { read: false, commit: None };
+        }
+        let store = &self.inner.store;
+        let now = store.now();
+        let borrowed = self.inner.borrowed.load(Ordering::Relaxed);
+        let mut jobs: SmallVec<[Job; 1]> = SmallVec::new();
+        for (index, slot) in slots.into_iter().enumerate() {
+            if slot.out > 0 && borrowed & bit(index) != 0 {
+                event::outlived(slot.kind.name());
+            }
+            jobs.extend(slot.job(store, status, now));
+        }
+        if jobs.is_empty() {
+            return Finished { read: true, commit: None };
+        }
+        let worker = store.clone();
+        Finished { read: true, commit: Some(store.commits().track(run(worker, jobs))) }
+    }
+}
+
+/// What the end of a request leaves to do.
+pub(crate) struct Finished {
+    /// A session was read: caches must tell visitors apart.
+    pub(crate) read: bool,
+    pub(crate) commit: Option<Finish<Report>>,
+}
+
+/// What the commits of a request came to.
+#[derive(Default)]
+pub(crate) struct Report {
+    cookies: SmallVec<[(&'static str, HeaderValue); 1]>,
+    pub(crate) error: Option<Error>,
+}
+
+impl Report {
+    /// Writes the cookies and what caches must know.
+    pub(crate) fn write(self, headers: &mut HeaderMap) {
+        for (session, cookie) in self.cookies {
+            headers.append(SET_COOKIE, cookie);
+            match headers.get(CACHE_CONTROL) {
+                None => {
+                    let private = HeaderValue::from_static("private, no-store");
+                    headers.insert(CACHE_CONTROL, private);
+                }
+                Some(value) if names(value, "public") => event::public_response(session),
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+/// Says that the response depends on the cookie.
+pub(crate) fn vary(headers: &mut HeaderMap) {
+    let known = |value: &HeaderValue| names(value, "cookie") || names(value, "*");
+    if !headers.get_all(VARY).iter().any(known) {
+        headers.append(VARY, HeaderValue::from_name(COOKIE));
+    }
+}
+
+/// The status that stands for an error, and when to try again.
+pub(crate) fn status(error: &Error) -> (StatusCode, Option<(HeaderName, HeaderValue)>) {
+    if error.is_unavailable() {
+        let retry = (http::header::RETRY_AFTER, HeaderValue::from_static("1"));
+        (StatusCode::SERVICE_UNAVAILABLE, Some(retry))
+    } else if error.is_conflict() {
+        (StatusCode::CONFLICT, None)
+    } else {
+        (StatusCode::INTERNAL_SERVER_ERROR, None)
+    }
+}
+
+/// Where a handle goes when it is dropped.
+#[derive(Clone)]
+pub(crate) struct Home {
+    request: Arc<Inner>,
+    slot: usize,
+}
+
+impl Home {
+    /// The handle could have changed something.
+    pub(crate) fn borrowed(&self) {
+        self.request.borrowed.fetch_or(bit(self.slot), Ordering::Relaxed);
+    }
+
+    pub(crate) fn put_back<T: SessionData>(&self, live: Box<Live<T>>) {
+        let mut slots = self.request.slots();
+        if slots.closed {
+            drop(slots);
+            if live.state.is_touched() {
+                event::outlived(live.state.kind.name());
+            }
+            return;
+        }
+        let Some(slot) = slots.slots.get_mut(self.slot) else { return };
+        slot.out = slot.out.saturating_sub(1);
+        slot.spoiled |= std::thread::panicking();
+        // An untouched value is kept only to spare the next handle its decoding.
+        if live.state.is_touched() || slot.returned.is_empty() {
+            if slot.returned.first().is_some_and(|first| !first.state().is_touched()) {
+                slot.returned.clear();
+            }
+            slot.returned.push(live);
+        }
+    }
+
+    /// Whether the session can still be saved: a new id needs a response to carry its cookie.
+    pub(crate) fn check_save(&self, change: &Change) -> Result<(), Error> {
+        let closed = self.request.slots().closed;
+        if closed && matches!(change.origin, Origin::New { .. }) && change.fields.is_some() {
+            return Err(Error::config(
+                "a new session cannot be saved once its response was sent, for no cookie can \
+                 name it; change or save it before the handler answers",
+            ));
+        }
+        Ok(())
+    }
+
+    /// A handle was saved in the middle of the request.
+    pub(crate) fn saved(&self, done: &Done) {
+        self.request.borrowed.fetch_and(!bit(self.slot), Ordering::Relaxed);
+        let mut slots = self.request.slots();
+        let Some(slot) = slots.slots.get_mut(self.slot) else { return };
+        slot.origin = done.origin.clone();
+        slot.epoch += u32::from(done.outcome == Outcome::Destroyed);
+        if done.set_cookie.is_some() {
+            slot.set_cookie.clone_from(&done.set_cookie);
+        }
+    }
+}
+
+impl Inner {
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    fn state(&self, store: &Store) -> State {
+        let mut state =
+            State::new(store.clone(), self.kind.clone(), self.origin.clone(), self.loaded_at);
+        state.epoch = self.epoch;
+        state
+    }
+
+    /// What is left to do for this session.
+    fn job(self, store: &Store, status: StatusCode, now: SystemTime) -> Option<Job> {
+        let touched = self.returned.iter().any(|one| one.state().is_touched());
+        let keep = store.keep().keeps(status) && !self.spoiled;
+        let destroy = self.returned.iter().any(|one| one.state().asks.destroy);
+        if touched && !keep && !destroy {
+            event::discarded(self.kind.name(), status.as_u16());
+        }
+        let due = match &self.origin {
+            Origin::Record(loaded) => {
+                loaded.bearer.as_ref().is_some_and(|bearer| bearer.seal.reissue)
+                    || store.touch_due(loaded, now).is_some()
+            }
+            Origin::New { .. } | Origin::Ended { .. } => false,
+        };
+        let todo = match (touched, keep || destroy) {
+            (true, true) if destroy && !keep => Todo::Destroy,
+            (true, true) => Todo::Commit,
+            _ if due => Todo::KeepAlive,
+            _ if self.set_cookie.is_some() => Todo::Nothing,
+            _ => return None,
+        };
+        Some(Job { slot: self, todo })
+    }
+}
+
+/// What is left to do for a session once its handler has answered.
+struct Job {
+    slot: Slot,
+    todo: Todo,
+}
+
+enum Todo {
+    Commit,
+    Destroy,
+    KeepAlive,
+    /// But for the cookie of an earlier save.
+    Nothing,
+}
+
+impl Job {
+    /// What the store is to do. Encodes the values.
+    fn change(&self) -> Result<Option<Change>, Error> {
+        let slot = &self.slot;
+        Ok(Some(match self.todo {
+            Todo::Commit => fold(&slot.kind, &slot.origin, slot.epoch, &slot.returned)?,
+            Todo::Destroy => slot.change(Asks { destroy: true, ..Asks::default() }),
+            Todo::KeepAlive => slot.change(Asks::default()),
+            Todo::Nothing => return Ok(None),
+        }))
+    }
+}
+
+impl Slot {
+    fn change(&self, asks: Asks) -> Change {
+        Change {
+            kind: self.kind.clone(),
+            origin: self.origin.clone(),
+            fields: None,
+            asks,
+            loaded_at: self.loaded_at,
+        }
+    }
+}
+
+async fn run(store: Store, jobs: SmallVec<[Job; 1]>) -> Report {
+    let mut report = Report::default();
+    for job in jobs {
+        let name = job.slot.kind.name();
+        let change = job.change();
+        let earlier = job.slot.set_cookie;
+        let done = match change {
+            Ok(Some(change)) => store.carry_out(change).await.map(|done| done.set_cookie),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
+        let set_cookie = match done {
+            Ok(set_cookie) => set_cookie.or(earlier),
+            Err(error) => {
+                event::commit_failed(name, &error);
+                report.error = report.error.or(Some(error));
+                earlier
+            }
+        };
+        report.cookies.extend(set_cookie.map(|cookie| (name, cookie)));
+    }
+    report
+}
+
+/// The changes of all handles that came back, as one: each against what it was loaded from, on
+/// top of what the session is now.
+fn fold(
+    kind: &Arc<Kind>,
+    origin: &Origin,
+    epoch: u32,
+    returned: &[Box<dyn Pending>],
+) -> Result<Change, Error> {
+    let mut asks = Asks::default();
+    let mut fields = None;
+    let mut loaded_at = None;
+    for pending in returned {
+        let state = pending.state();
+        if state.epoch != epoch {
+            // The session that it belonged to was destroyed in the middle of the request.
+            continue;
+        }
+        let change = pending.change()?;
+        asks = asks.and(change.asks);
+        let at: SystemTime = loaded_at.unwrap_or(change.loaded_at);
+        loaded_at = Some(at.min(change.loaded_at));
+        let Some(mut mine) = change.fields else { continue };
+        fields = Some(if fields.is_none() && change.origin.is(origin) {
+            mine
+        } else {
+            let theirs = match fields {
+                Some(fields) => fields,
+                None => origin.fields(kind)?,
+            };
+            let base = change.origin.fields(kind)?;
+            schema::diff(kind.table, &base, &mut mine)?;
+            schema::merge(kind.table, &base, &mine, &theirs)?.fields
+        });
+    }
+    Ok(Change {
+        kind: kind.clone(),
+        origin: origin.clone(),
+        fields,
+        asks,
+        loaded_at: loaded_at.unwrap_or(SystemTime::UNIX_EPOCH),
+    })
+}
+
+fn bit(slot: usize) -> u32 {
+    1 << slot.min(31)
+}
+
+/// Whether a comma-separated header has this word.
+fn names(value: &HeaderValue, word: &str) -> bool {
+    let mut words = value.as_bytes().split(|byte| *byte == b',');
+    words.any(|it| it.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
+}
+
+impl fmt::Debug for RequestSessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let slots = self.inner.slots();
+        let names = slots.slots.iter().map(|slot| slot.kind.name());
+        f.debug_tuple("RequestSessions").field(&names.collect::<Vec<_>>()).finish()
+    }
+}

@@ -1,0 +1,416 @@
+//! [`Session<T>`], the handle that a handler holds.
+
+use std::any::Any;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, HeaderValue};
+
+use crate::request::Home;
+use crate::schema::Fields;
+use crate::store::{Asks, Change, Done, Kind, Loaded, Origin, Outcome, Store, StoreKey};
+use crate::{Error, SessionData, event};
+
+/// A visitor's session, as a typed value.
+///
+/// It derefs to `T`: read and assign the struct's fields. Reading never marks it changed; whether
+/// anything really changed is decided by comparing the encoded fields when it is committed. In a
+/// handler of a web framework the layer commits it once the handler has answered; without one,
+/// [`Store::commit`] does.
+///
+/// The handle's methods hide the struct's methods of the same name: `(*session).save()` reaches
+/// the struct's. Two fields borrowed mutably at once need one borrow of the struct first:
+/// `let data = &mut *session;`.
+///
+/// ```
+/// use sessions::{MemoryProvider, Session, Store};
+///
+/// #[derive(Session)]
+/// #[session(name = "visitor", version = 1)]
+/// struct Visitor {
+///     visits: u32,
+///     cart: Vec<String>,
+/// }
+///
+/// fn shop(mut visitor: Session<Visitor>) {
+///     visitor.visits += 1;
+///     let data = &mut *visitor;
+///     let (visits, cart) = (&mut data.visits, &mut data.cart);
+///     cart.push(format!("item {visits}"));
+/// }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+/// # let store = Store::new(MemoryProvider::new());
+/// # shop(store.load::<Visitor>(&http::HeaderMap::new()).await?);
+/// # Ok(()) }
+/// ```
+#[must_use = "a session that is dropped outside a request is not saved"]
+pub struct Session<T: SessionData> {
+    /// `None` only while it is being dropped.
+    live: Option<Box<Live<T>>>,
+    /// The request that it goes back to.
+    home: Option<Home>,
+}
+
+/// A session out of its request's slot, or in it.
+pub(crate) struct Live<T> {
+    value: T,
+    pub(crate) state: State,
+}
+
+/// What a handle knows besides its value.
+pub(crate) struct State {
+    pub(crate) store: Store,
+    pub(crate) kind: Arc<Kind>,
+    pub(crate) origin: Origin,
+    pub(crate) loaded_at: SystemTime,
+    /// How often the request's session had been destroyed when this was loaded.
+    pub(crate) epoch: u32,
+    /// Somebody could have changed the value.
+    pub(crate) borrowed: bool,
+    pub(crate) asks: Asks,
+}
+
+impl State {
+    pub(crate) fn new(
+        store: Store,
+        kind: Arc<Kind>,
+        origin: Origin,
+        loaded_at: SystemTime,
+    ) -> Self {
+        Self { store, kind, origin, loaded_at, epoch: 0, borrowed: false, asks: Asks::default() }
+    }
+
+    /// Whether a commit has anything to look at.
+    pub(crate) fn is_touched(&self) -> bool {
+        self.borrowed || !self.asks.is_empty()
+    }
+}
+
+/// A session that waits for its commit, without its type.
+pub(crate) trait Pending: Send {
+    fn state(&self) -> &State;
+    /// What it asks of the store; encodes the value if somebody could have changed it.
+    fn change(&self) -> Result<Change, Error>;
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
+}
+
+impl<T: SessionData> Live<T> {
+    pub(crate) fn new(state: State) -> Result<Box<Self>, Error> {
+        let value = match &state.origin {
+            Origin::Record(loaded) => T::load(&loaded.stored)?,
+            Origin::New { .. } | Origin::Ended { .. } => T::fresh(),
+        };
+        Ok(Box::new(Self { value, state }))
+    }
+
+    /// The value of these fields, which another handle of this request has changed.
+    pub(crate) fn from_fields(state: State, fields: &Fields) -> Result<Box<Self>, Error> {
+        Ok(Box::new(Self { value: fields.decode()?, state }))
+    }
+
+    /// Takes over what a commit did.
+    fn settle(&mut self, done: Done) -> Result<(), Error> {
+        if let Some(fields) = &done.merged {
+            self.value = fields.decode()?;
+        }
+        if done.outcome == Outcome::Destroyed {
+            self.value = T::fresh();
+        }
+        self.state.origin = done.origin;
+        self.state.epoch += u32::from(done.outcome == Outcome::Destroyed);
+        self.state.borrowed = false;
+        self.state.asks = Asks::default();
+        Ok(())
+    }
+}
+
+impl<T: SessionData> Pending for Live<T> {
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn change(&self) -> Result<Change, Error> {
+        let State { kind, origin, loaded_at, borrowed, asks, .. } = &self.state;
+        Ok(Change {
+            kind: kind.clone(),
+            origin: origin.clone(),
+            fields: if *borrowed { Some(self.value.fields()?) } else { None },
+            asks: asks.clone(),
+            loaded_at: *loaded_at,
+        })
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
+        self
+    }
+}
+
+impl<T: SessionData> Session<T> {
+    pub(crate) fn new(live: Box<Live<T>>, home: Option<Home>) -> Self {
+        Self { live: Some(live), home }
+    }
+
+    /// Whether there was no live session: nothing is stored for this visitor yet.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.loaded().is_none()
+    }
+
+    /// Who owns the session, as its record has it: `None` for an anonymous visitor, and for a
+    /// login that is not committed yet.
+    #[must_use]
+    pub fn owner(&self) -> Option<&str> {
+        let owner = self.loaded()?.owner.as_deref()?;
+        // "app/name/owner", and neither app nor name has a slash.
+        owner.splitn(3, '/').nth(2)
+    }
+
+    /// When the session began, or its owner logged in; `None` if it is new.
+    #[must_use]
+    pub fn created_at(&self) -> Option<SystemTime> {
+        Some(self.loaded()?.stored.header.created_at)
+    }
+
+    /// When the session was last used before this request, to within the store's touch interval;
+    /// `None` if it is new.
+    #[must_use]
+    pub fn last_seen(&self) -> Option<SystemTime> {
+        let loaded = self.loaded()?;
+        Some(self.state().store.span(&loaded.stored.header).last_seen(loaded.expires_at?))
+    }
+
+    /// When the session ends if it is not used again; `None` if it is new.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.loaded()?.expires_at
+    }
+
+    /// The name under which the store keeps the session; `None` if it is new.
+    #[must_use]
+    pub fn key(&self) -> Option<&StoreKey> {
+        Some(&self.loaded()?.key)
+    }
+
+    /// A short name of the session that is safe to log: a part of a hash of its id. "new" if
+    /// nothing is stored yet.
+    #[must_use]
+    pub fn log_id(&self) -> &str {
+        self.key().map_or("new", event::log_id)
+    }
+
+    /// Gives the session a new id when it is committed. Done by itself when the owner, or a field
+    /// of the group "owner", changes.
+    pub fn renew(&mut self) {
+        self.ask(|asks| asks.renew = true);
+    }
+
+    /// Ends the session when it is committed, and makes the browser forget it. What was changed
+    /// in it is not saved. The record is deleted even when the response is an error.
+    pub fn destroy(&mut self) {
+        self.ask(|asks| asks.destroy = true);
+    }
+
+    /// "Remember me": this session lives for `time` from when it was created or its owner logged
+    /// in, however rarely it is used, and its cookie survives the end of the browser.
+    ///
+    /// The store grants at most its [`longest_remember`](crate::StoreBuilder::longest_remember).
+    pub fn remember(&mut self, time: Duration) {
+        let state = self.state();
+        let granted = time.min(state.store.longest_remember());
+        if granted < time {
+            event::remember_capped(state.kind.name(), time.as_secs(), granted.as_secs());
+        }
+        self.ask(|asks| asks.remember = Some(granted));
+    }
+
+    /// Sets what [`Store::list`] calls this session, such as a device's name. Only a session that
+    /// stores something keeps it.
+    pub fn set_label(&mut self, label: impl Into<Arc<str>>) {
+        let label = label.into();
+        self.ask(|asks| asks.label = Some(label));
+    }
+
+    /// Saves the session now, in the middle of a handler, a stream or a task: for where the
+    /// layer's commit would come too late, or its error is wanted here.
+    ///
+    /// Afterwards the value is what is stored, with the changes that others made meanwhile.
+    ///
+    /// # Errors
+    /// As [`Store::commit`], and [`Error::Gone`] if the session has ended. [`Error::Config`] when
+    /// the session needs a new cookie but its response has already been sent.
+    pub async fn save(&mut self) -> Result<(), Error> {
+        match self.commit_now().await?.outcome {
+            Outcome::Dropped => Err(Error::Gone),
+            _ => Ok(()),
+        }
+    }
+
+    async fn commit_now(&mut self) -> Result<Commit, Error> {
+        let change = self.live().change()?;
+        if let Some(home) = &self.home {
+            home.check_save(&change)?;
+        }
+        let store = self.state().store.clone();
+        let commits = store.commits().clone();
+        let done = commits.track(async move { store.carry_out(change).await }).await?;
+        if let Some(home) = &self.home {
+            home.saved(&done);
+        }
+        let commit = Commit { outcome: done.outcome, set_cookie: done.set_cookie.clone() };
+        self.live_mut().settle(done)?;
+        Ok(commit)
+    }
+
+    fn ask(&mut self, ask: impl FnOnce(&mut Asks)) {
+        if let Some(home) = &self.home {
+            home.borrowed();
+        }
+        ask(&mut self.live_mut().state.asks);
+    }
+
+    fn loaded(&self) -> Option<&Loaded> {
+        match &self.state().origin {
+            Origin::Record(loaded) => Some(loaded),
+            Origin::New { .. } | Origin::Ended { .. } => None,
+        }
+    }
+
+    fn state(&self) -> &State {
+        &self.live().state
+    }
+
+    fn live(&self) -> &Live<T> {
+        self.live.as_ref().expect("only drop takes the value out")
+    }
+
+    fn live_mut(&mut self) -> &mut Live<T> {
+        self.live.as_mut().expect("only drop takes the value out")
+    }
+}
+
+impl<T: SessionData> Deref for Session<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.live().value
+    }
+}
+
+impl<T: SessionData> DerefMut for Session<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        if !self.state().borrowed {
+            if let Some(home) = &self.home {
+                home.borrowed();
+            }
+            self.live_mut().state.borrowed = true;
+        }
+        &mut self.live_mut().value
+    }
+}
+
+impl<T: SessionData> Drop for Session<T> {
+    fn drop(&mut self) {
+        if let (Some(live), Some(home)) = (self.live.take(), &self.home) {
+            home.put_back(live);
+        }
+    }
+}
+
+impl<T: SessionData + fmt::Debug> fmt::Debug for Session<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.log_id())
+            .field("value", &self.live().value)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What [`Store::commit`] did, and what the response must carry.
+///
+/// ```
+/// use sessions::{Commit, Outcome};
+///
+/// fn respond(commit: &Commit, headers: &mut http::HeaderMap) {
+///     if let Some(cookie) = commit.set_cookie() {
+///         headers.append(http::header::SET_COOKIE, cookie.clone());
+///     }
+///     if commit.outcome() == Outcome::Dropped {
+///         // The session was ended by another request, such as a logout.
+///     }
+/// }
+/// # let _ = respond;
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "the response must carry its `Set-Cookie`"]
+pub struct Commit {
+    outcome: Outcome,
+    set_cookie: Option<HeaderValue>,
+}
+
+impl Commit {
+    /// The value of the `Set-Cookie` header that the response must carry, if any.
+    #[must_use]
+    pub fn set_cookie(&self) -> Option<&HeaderValue> {
+        self.set_cookie.as_ref()
+    }
+
+    /// How it ended.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+}
+
+impl Store {
+    /// Loads the session that a request's `Cookie` headers stand for, or a new one.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the provider is down: never an empty session in place of a
+    /// real one. [`Error::NewerSchema`] or [`Error::Decode`] for a record that this build cannot
+    /// read; it stays as it was.
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { visits: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// let store = Store::new(MemoryProvider::new());
+    /// let visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// assert!(visitor.is_new());
+    /// # Ok(()) }
+    /// ```
+    pub async fn load<T: SessionData>(&self, cookies: &HeaderMap) -> Result<Session<T>, Error> {
+        let kind = self.kind::<T>();
+        let loaded_at = self.now();
+        let origin = self.find(&kind, cookies).await?;
+        let state = State::new(self.clone(), kind, origin, loaded_at);
+        Ok(Session::new(Live::new(state)?, None))
+    }
+
+    /// Saves what was changed, and says what the response must carry.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when another request changed the same field and its policy refuses to
+    /// choose, [`Error::Unavailable`] when the provider is down, [`Error::Encode`] for a field
+    /// that cannot be encoded. Nothing is lost: the handle keeps its changes.
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { visits: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// let store = Store::new(MemoryProvider::new());
+    /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// visitor.visits = 1;
+    /// let commit = store.commit(&mut visitor).await?;
+    /// println!("Set-Cookie: {:?}", commit.set_cookie());
+    /// # Ok(()) }
+    /// ```
+    pub async fn commit<T: SessionData>(&self, session: &mut Session<T>) -> Result<Commit, Error> {
+        session.commit_now().await
+    }
+}

@@ -1,0 +1,169 @@
+//! The store: sessions loaded from a provider and committed back under an optimistic lock.
+
+mod builder;
+mod commit;
+mod edit;
+mod end;
+mod finish;
+mod id;
+mod kind;
+mod list;
+mod load;
+mod origin;
+mod renew;
+mod save;
+mod times;
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+pub use self::builder::{KeepChanges, StoreBuilder};
+pub use self::commit::Outcome;
+pub(crate) use self::commit::{Change, Done};
+pub(crate) use self::edit::Asks;
+pub(crate) use self::finish::{Commits, Finish};
+pub use self::id::StoreKey;
+pub(crate) use self::kind::Kind;
+pub use self::list::{SessionInfo, Sessions};
+pub(crate) use self::origin::{Loaded, Origin};
+use self::times::{Span, Times};
+use crate::SessionData;
+use crate::clock::Clock;
+use crate::codec::Codec;
+use crate::cookie::CookieConfig;
+use crate::provider::Provider;
+use crate::schema::Header;
+
+/// Where sessions live: a provider, the keys that seal their cookies, and the rules of their life.
+///
+/// One store serves any number of session types; each has its own cookie and record. Cheap to
+/// clone.
+///
+/// ```
+/// use sessions::{MemoryProvider, Session, Store};
+///
+/// #[derive(Session)]
+/// #[session(name = "visitor", version = 1)]
+/// struct Visitor {
+///     visits: u32,
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+/// let store = Store::new(MemoryProvider::new());
+///
+/// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+/// visitor.visits += 1;
+/// let commit = store.commit(&mut visitor).await?;
+/// assert!(commit.set_cookie().is_some());
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    provider: Arc<dyn Provider>,
+    codec: Codec,
+    clock: Arc<dyn Clock>,
+    app: String,
+    times: Times,
+    longest_remember: Duration,
+    cookie: CookieConfig,
+    keep: KeepChanges,
+    // A std lock, never held across an await; written once for each session type.
+    kinds: RwLock<HashMap<TypeId, Arc<Kind>>>,
+    commits: Commits,
+}
+
+impl Store {
+    /// A store with the default settings: see [`StoreBuilder`].
+    ///
+    /// ```
+    /// use sessions::{MemoryProvider, Store};
+    /// let store = Store::new(MemoryProvider::new());
+    /// ```
+    pub fn new(provider: impl Provider) -> Self {
+        // Only settings can be refused, and a test builds these.
+        Self::builder(provider).build().expect("the default settings are consistent")
+    }
+
+    /// Settings for a store.
+    ///
+    /// ```
+    /// use sessions::{MemoryProvider, Store};
+    /// let store = Store::builder(MemoryProvider::new()).app("shop").build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
+    pub fn builder(provider: impl Provider) -> StoreBuilder {
+        StoreBuilder::new(provider)
+    }
+
+    /// Waits until the commits that are under way have ended: call it when the server has
+    /// stopped, before the process ends.
+    ///
+    /// A client that leaves before its answer does not stop a commit that has begun; this waits
+    /// for those too.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let store = sessions::Store::new(sessions::MemoryProvider::new());
+    /// store.shutdown().await;
+    /// # }
+    /// ```
+    pub async fn shutdown(&self) {
+        self.inner.commits.wait().await;
+    }
+
+    fn from_inner(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// What the store knows of a session type.
+    pub(crate) fn kind<T: SessionData>(&self) -> Arc<Kind> {
+        let id = TypeId::of::<T>();
+        let kinds = self.inner.kinds.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kind) = kinds.get(&id) {
+            return kind.clone();
+        }
+        drop(kinds);
+        let kind = Arc::new(Kind::of::<T>(&self.inner.app, &self.inner.cookie));
+        let mut kinds = self.inner.kinds.write().unwrap_or_else(PoisonError::into_inner);
+        kinds.entry(id).or_insert(kind).clone()
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        self.inner.clock.now()
+    }
+
+    pub(crate) fn keep(&self) -> KeepChanges {
+        self.inner.keep
+    }
+
+    pub(crate) fn commits(&self) -> &Commits {
+        &self.inner.commits
+    }
+
+    pub(crate) fn longest_remember(&self) -> Duration {
+        self.inner.longest_remember
+    }
+
+    /// The times that hold for the session of this header.
+    pub(crate) fn span(&self, header: &Header) -> Span {
+        self.inner.times.of(header.created_at, header.remember)
+    }
+
+    /// The new expiry, where a touch is due.
+    pub(crate) fn touch_due(&self, loaded: &Loaded, now: SystemTime) -> Option<SystemTime> {
+        self.span(&loaded.stored.header).touch(loaded.expires_at?, now)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("app", &self.inner.app).finish_non_exhaustive()
+    }
+}

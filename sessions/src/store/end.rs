@@ -1,0 +1,183 @@
+//! Ending sessions: one's own, another, or all of an owner's.
+
+use std::fmt::Display;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+
+use super::commit::Done;
+use super::edit::Edit;
+use super::id::StoreKey;
+use super::origin::successor;
+use super::save::{Patience, Put};
+use super::{Kind, Origin, Outcome, Store};
+use crate::clock::{from_unix_millis, to_unix_millis};
+use crate::provider::{Expect, Page, Record};
+use crate::{Error, SessionData, event};
+
+impl Store {
+    /// Ends the session of this key, as [`list`](Self::list) names it. Returns whether there was
+    /// a live one.
+    ///
+    /// It does not ask whose session it is: an app that lets people end their own checks that
+    /// the key is in their list.
+    ///
+    /// # Errors
+    /// When the provider cannot answer.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = sessions::Store::new(sessions::MemoryProvider::new());
+    /// let key = "rIzFhEBBR0tLtLGF5jQGBqzTq2J5ZCg0xTqHc6kZT5k".parse()?;
+    /// assert!(!store.revoke(&key).await?);
+    /// # Ok(()) }
+    /// ```
+    pub async fn revoke(&self, key: &StoreKey) -> Result<bool, Error> {
+        let mut key = key.clone();
+        let mut live = false;
+        for _ in 0..MOST_RENEWALS {
+            let Some(record) = self.inner.provider.delete(key.as_str()).await? else { break };
+            match successor(&record) {
+                Some(next) => key = next,
+                None => {
+                    live = record.is_live(self.now());
+                    break;
+                }
+            }
+        }
+        Ok(live)
+    }
+
+    /// Ends all sessions of an owner but `except`: "log out everywhere". Returns how many.
+    ///
+    /// A login of this owner that is under way at this moment, with a password that was checked
+    /// before, is undone.
+    ///
+    /// # Errors
+    /// When the provider cannot answer; some sessions may have ended by then.
+    ///
+    /// ```
+    /// use sessions::Session;
+    /// # use sessions::{MemoryProvider, Store};
+    ///
+    /// #[derive(Session)]
+    /// #[session(name = "visitor", version = 1)]
+    /// struct Visitor {
+    ///     #[session(owner)]
+    ///     user: Option<u64>,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = Store::new(MemoryProvider::new());
+    /// let ended = store.revoke_all::<Visitor>(7, None).await?;
+    /// assert_eq!(ended, 0);
+    /// # Ok(()) }
+    /// ```
+    pub async fn revoke_all<T: SessionData>(
+        &self,
+        owner: impl Display + Send,
+        except: Option<&StoreKey>,
+    ) -> Result<u64, Error> {
+        let kind = self.kind::<T>();
+        let name = owner.to_string();
+        drop(owner);
+        self.raise_fence(&kind, &name).await?;
+        let owner = kind.owner(&name);
+        let mut ended = 0;
+        let mut after = None;
+        loop {
+            let page = Page { after, limit: PAGE };
+            let listed = self.inner.provider.list(&owner, page, self.now()).await?;
+            for record in listed.records {
+                let Ok(key) = record.id.parse::<StoreKey>() else { continue };
+                if Some(&key) != except && self.revoke(&key).await? {
+                    event::ended(kind.name(), &key);
+                    ended += 1;
+                }
+            }
+            match listed.next {
+                Some(next) => after = Some(next),
+                None => return Ok(ended),
+            }
+        }
+    }
+
+    /// `destroy()` of a loaded session. It needs no decoding, so logging out works whatever the
+    /// record holds.
+    pub(super) async fn destroy_origin(&self, kind: &Kind, origin: Origin) -> Result<Done, Error> {
+        let cookie = match &origin {
+            Origin::New { cookie } => *cookie,
+            Origin::Record(loaded) => {
+                self.revoke(&loaded.key).await?;
+                event::ended(kind.name(), &loaded.key);
+                true
+            }
+            Origin::Ended { key } => {
+                self.revoke(key).await?;
+                event::ended(kind.name(), key);
+                true
+            }
+        };
+        Ok(Done {
+            outcome: Outcome::Destroyed,
+            origin: Origin::New { cookie: false },
+            merged: None,
+            set_cookie: if cookie { Some(self.clear_cookie(kind)?) } else { None },
+        })
+    }
+
+    /// Whether the owner that an edit logs in was logged out everywhere since the session was
+    /// loaded: then its password may have been checked before that.
+    pub(super) async fn is_fenced(
+        &self,
+        edit: &Edit,
+        loaded_at: SystemTime,
+    ) -> Result<bool, Error> {
+        let Some(owner) = &edit.owner_name else { return Ok(false) };
+        let key = edit.kind.fence(owner);
+        let fence = self.inner.provider.fetch(key.as_str(), self.now()).await?;
+        Ok(fence.and_then(|fence| fence_time(&fence)).is_some_and(|time| time >= loaded_at))
+    }
+
+    async fn raise_fence(&self, kind: &Kind, owner: &str) -> Result<(), Error> {
+        let key = kind.fence(owner);
+        let now = self.now();
+        let mut patience = Patience::new();
+        let mut expect = Expect::Absent;
+        loop {
+            let record = Record {
+                id: key.shared(),
+                version: match expect {
+                    Expect::Version(version) => version + 1,
+                    Expect::Absent | Expect::Any => 1,
+                },
+                expires_at: Some(now + FENCE_LIFE),
+                format: "fence".into(),
+                data: Bytes::copy_from_slice(&to_unix_millis(now).to_be_bytes()),
+                owner: None,
+            };
+            let is_mine = |it: &Record| fence_time(it).is_some_and(|time| time >= now);
+            match self.put(&record, expect, &mut patience, is_mine).await? {
+                Put::Saved | Put::Found(_) => return Ok(()),
+                Put::Conflict(Some(fence)) if is_mine(&fence) => return Ok(()),
+                Put::Conflict(Some(fence)) => expect = Expect::Version(fence.version),
+                Put::Conflict(None) => expect = Expect::Absent,
+            }
+            patience.after_conflict().await?;
+        }
+    }
+}
+
+fn fence_time(fence: &Record) -> Option<SystemTime> {
+    let millis = fence.data.as_ref().try_into().ok()?;
+    Some(from_unix_millis(u64::from_be_bytes(millis)))
+}
+
+/// A chain of tombstones is as long as the renewals of its last minute.
+const MOST_RENEWALS: usize = 64;
+
+/// Longer than any request that checks a password.
+const FENCE_LIFE: Duration = Duration::from_secs(60 * 60);
+
+/// How many sessions to ask for at once.
+const PAGE: u32 = 100;

@@ -1,0 +1,178 @@
+//! The two names of a session: the secret one in the cookie, and the hashed one in the store.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand::TryRngCore as _;
+use rand::rngs::OsRng;
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroize as _;
+
+use crate::Error;
+
+/// The secret id of a session: 128 random bits, known to the browser (sealed in its cookie) and
+/// nowhere stored.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct SessionId([u8; SessionId::LENGTH]);
+
+impl SessionId {
+    pub(crate) const LENGTH: usize = 16;
+
+    /// A new id, from the operating system's generator (OWASP ASVS 5, 7.2.3).
+    pub(crate) fn random() -> Result<Self, Error> {
+        let mut bytes = [0; Self::LENGTH];
+        OsRng.try_fill_bytes(&mut bytes).map_err(Error::unavailable)?;
+        Ok(Self(bytes))
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; Self::LENGTH]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for SessionId {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionId(..)")
+    }
+}
+
+/// The name under which the store keeps a session: a hash of its secret id.
+///
+/// It is safe to show, to log and to put into a form: nobody can make a cookie from it. It tells
+/// a session apart in [`Store::list`](crate::Store::list) and names the one to
+/// [`revoke`](crate::Store::revoke).
+///
+/// ```
+/// use sessions::StoreKey;
+///
+/// let text = "rIzFhEBBR0tLtLGF5jQGBqzTq2J5ZCg0xTqHc6kZT5k";
+/// let key: StoreKey = text.parse()?;
+/// assert_eq!(key.to_string(), text);
+/// assert!("../etc/passwd".parse::<StoreKey>().is_err());
+/// # Ok::<(), sessions::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StoreKey(Arc<str>);
+
+impl StoreKey {
+    /// 43 characters of base64url: 256 bits.
+    const CHARS: usize = 43;
+
+    /// The key as text.
+    ///
+    /// ```
+    /// # let text = "rIzFhEBBR0tLtLGF5jQGBqzTq2J5ZCg0xTqHc6kZT5k";
+    /// let key: sessions::StoreKey = text.parse()?;
+    /// assert_eq!(key.as_str(), text);
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn shared(&self) -> Arc<str> {
+        self.0.clone()
+    }
+}
+
+impl FromStr for StoreKey {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if text.len() == Self::CHARS && text.bytes().all(known) {
+            Ok(Self(text.into()))
+        } else {
+            Err(Error::config("a store key is the 43 characters that `StoreKey` displays"))
+        }
+    }
+}
+
+impl fmt::Display for StoreKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for StoreKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoreKey({})", self.0)
+    }
+}
+
+/// Hashes ids of one app and session type, so that an id of one type names no record of another.
+#[derive(Clone)]
+pub(crate) struct KeyHasher(Sha256);
+
+impl KeyHasher {
+    pub(crate) fn new(domain: &str, app: &str, name: &str) -> Self {
+        let mut hash = Sha256::new();
+        for part in ["sessions/v1", domain, app, name] {
+            // One byte is enough, and keeps the hash of an id within one block: app and name have
+            // at most 64 bytes.
+            hash.update([u8::try_from(part.len()).unwrap_or(u8::MAX)]);
+            hash.update(part);
+        }
+        Self(hash)
+    }
+
+    pub(crate) fn key(&self, secret: &[u8]) -> StoreKey {
+        let digest = self.0.clone().chain_update(secret).finalize();
+        let mut text = [0; StoreKey::CHARS];
+        let written = URL_SAFE_NO_PAD.encode_slice(digest, &mut text).unwrap_or_default();
+        // 32 bytes always make 43 characters of ASCII.
+        StoreKey(std::str::from_utf8(&text[..written]).unwrap_or_default().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_random_and_their_debug_is_redacted() {
+        let [one, other] = [SessionId::random().unwrap(), SessionId::random().unwrap()];
+        assert_ne!(one, other);
+        assert_eq!(format!("{one:?}"), "SessionId(..)");
+    }
+
+    #[test]
+    fn keys_differ_by_app_name_domain_and_id() {
+        let key = |domain, app, name, id: u8| KeyHasher::new(domain, app, name).key(&[id; 16]);
+        let base = key("session", "app", "visitor", 1);
+        assert_eq!(base, key("session", "app", "visitor", 1));
+        assert_eq!(base.as_str().len(), 43);
+        for other in [
+            key("fence", "app", "visitor", 1),
+            key("session", "apps", "visitor", 1),
+            key("session", "app", "cart", 1),
+            key("session", "app", "visitor", 2),
+            key("session", "appv", "isitor", 1),
+        ] {
+            assert_ne!(base, other);
+        }
+    }
+
+    #[test]
+    fn a_key_survives_text_and_refuses_anything_else() {
+        let key = KeyHasher::new("session", "app", "visitor").key(b"x");
+        assert_eq!(key.to_string().parse::<StoreKey>().unwrap(), key);
+        for wrong in ["", "short", &"a".repeat(44), &"/".repeat(43), &"é".repeat(22)] {
+            assert!(wrong.parse::<StoreKey>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! From a request's cookies to a session's record.
+
+use http::HeaderMap;
+
+use super::id::SessionId;
+use super::origin::{Bearer, Content};
+use super::{Kind, Loaded, Origin, Store};
+use crate::{Error, cookie, event};
+
+impl Store {
+    /// Finds what a request's cookies stand for.
+    ///
+    /// A cookie that does not open, or whose record is gone, is a new anonymous session. A store
+    /// that is down or a record that this build cannot read is an error: never an empty session
+    /// in place of a real one.
+    pub(crate) async fn find(&self, kind: &Kind, cookies: &HeaderMap) -> Result<Origin, Error> {
+        let (bearer, cookie) = self.open_cookies(kind, cookies).await?;
+        let Some(bearer) = bearer else { return Ok(Origin::New { cookie }) };
+        let key = kind.key(&bearer.id);
+        let Some(record) = self.inner.provider.fetch(key.as_str(), self.now()).await? else {
+            event::refused_cookie(kind.name());
+            return Ok(Origin::New { cookie });
+        };
+        Ok(match Content::parse(kind.name(), &record.data)? {
+            Content::Tombstone(_) => Origin::Ended { key },
+            Content::Session(stored) => {
+                Origin::Record(Loaded::new(key, Some(bearer), &record, stored))
+            }
+        })
+    }
+
+    /// The first of the request's cookies that opens, and whether there was any.
+    async fn open_cookies(
+        &self,
+        kind: &Kind,
+        cookies: &HeaderMap,
+    ) -> Result<(Option<Bearer>, bool), Error> {
+        let mut first: Option<Bearer> = None;
+        let mut unavailable = None;
+        let mut sent = false;
+        for token in cookie::values(cookies, &kind.cookie).take(MOST_COOKIES) {
+            sent = true;
+            match self.inner.codec.open_fixed::<{ SessionId::LENGTH }>(&kind.purpose, token).await {
+                Ok((id, seal)) => {
+                    let id = SessionId::from_bytes(id);
+                    match &first {
+                        Some(bearer) if bearer.id == id => {}
+                        Some(_) => event::ambiguous_cookies(kind.name()),
+                        None => first = Some(Bearer { id, seal }),
+                    }
+                }
+                Err(Error::InvalidToken) => event::refused_cookie(kind.name()),
+                Err(error) => unavailable = Some(error),
+            }
+        }
+        match (first, unavailable) {
+            // It may be the real one, and nobody can say.
+            (None, Some(error)) => Err(error),
+            (first, _) => Ok((first, sent)),
+        }
+    }
+}
+
+/// More cookies of one name than any browser sends are not looked at: each costs a decryption.
+const MOST_COOKIES: usize = 16;

@@ -1,0 +1,166 @@
+//! Where a session's value came from, and what its record's first bytes say.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+
+use super::Kind;
+use super::id::{SessionId, StoreKey};
+use crate::Error;
+use crate::codec::Seal;
+use crate::provider::Record;
+use crate::schema::{Fields, Stored};
+
+/// What a session was loaded from.
+#[derive(Clone, Debug)]
+pub(crate) enum Origin {
+    /// No live record. A first save makes one under a new id: an unknown id is never adopted.
+    New {
+        /// The browser sent a cookie of this name, whatever was wrong with it.
+        cookie: bool,
+    },
+    /// A live record.
+    Record(Loaded),
+    /// A session that has ended, or went on under another id, which this cookie does not reach.
+    /// It reads as empty and is never saved.
+    Ended { key: StoreKey },
+}
+
+impl Origin {
+    /// Whether both stand for the same state of the same record.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::New { .. }, Self::New { .. }) => true,
+            (Self::Record(one), Self::Record(two)) => {
+                one.version == two.version && one.key == two.key
+            }
+            (Self::Ended { key: one }, Self::Ended { key: two }) => one == two,
+            _ => false,
+        }
+    }
+
+    /// The fields that a value loaded from here had.
+    pub(crate) fn fields(&self, kind: &Kind) -> Result<Fields, Error> {
+        match self {
+            Self::Record(loaded) => loaded.stored.fields(kind.table),
+            Self::New { .. } | Self::Ended { .. } => (kind.fresh)(),
+        }
+    }
+}
+
+/// A live record, decoded as far as its header.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    /// The secret id and the token that carried it; `None` where the session was named by key.
+    pub(crate) bearer: Option<Bearer>,
+    pub(crate) key: StoreKey,
+    pub(crate) version: u64,
+    pub(crate) expires_at: Option<SystemTime>,
+    /// As the record has it.
+    pub(crate) owner: Option<Arc<str>>,
+    pub(crate) stored: Stored,
+}
+
+impl Loaded {
+    /// `stored` is what `record` holds.
+    pub(crate) fn new(
+        key: StoreKey,
+        bearer: Option<Bearer>,
+        record: &Record,
+        stored: Stored,
+    ) -> Self {
+        Self {
+            bearer,
+            key,
+            version: record.version,
+            expires_at: record.expires_at,
+            owner: record.owner.clone(),
+            stored,
+        }
+    }
+}
+
+/// What the browser brought.
+#[derive(Clone, Debug)]
+pub(crate) struct Bearer {
+    pub(crate) id: SessionId,
+    pub(crate) seal: Seal,
+}
+
+impl Bearer {
+    /// Of a token that is sealed in this very commit.
+    pub(crate) fn new(id: SessionId, now: SystemTime) -> Self {
+        Self { id, seal: Seal { issued_at: now, reissue: false } }
+    }
+}
+
+/// What a session's record holds.
+pub(crate) enum Content {
+    Session(Stored),
+    /// The key of the session that took over.
+    Tombstone(StoreKey),
+}
+
+impl Content {
+    pub(crate) fn parse(session: &'static str, data: &Bytes) -> Result<Self, Error> {
+        match data.split_first() {
+            Some((&TOMBSTONE, key)) => {
+                let key = std::str::from_utf8(key).ok().and_then(|key| key.parse().ok());
+                key.map(Self::Tombstone).ok_or_else(|| Error::Decode {
+                    session: session.into(),
+                    field: None,
+                    version: 0,
+                    source: "a tombstone without a store key".into(),
+                })
+            }
+            _ => Stored::parse(session, data).map(Self::Session),
+        }
+    }
+}
+
+/// The session that a tombstone names, if the record is one.
+pub(crate) fn successor(record: &Record) -> Option<StoreKey> {
+    let (&TOMBSTONE, key) = record.data.split_first()? else { return None };
+    std::str::from_utf8(key).ok()?.parse().ok()
+}
+
+/// A record's content after its id was replaced by `next`'s.
+pub(crate) fn tombstone(next: &StoreKey) -> Bytes {
+    let mut data = Vec::with_capacity(1 + next.as_str().len());
+    data.push(TOMBSTONE);
+    data.extend_from_slice(next.as_str().as_bytes());
+    data.into()
+}
+
+/// The format of a tombstone's record: no session's, for theirs have a slash.
+pub(crate) const TOMBSTONE_FORMAT: &str = "tombstone";
+
+/// The first byte of a tombstone's data, where a session's has its envelope's version.
+const TOMBSTONE: u8 = 0;
+
+#[cfg(test)]
+mod tests {
+    use super::super::id::KeyHasher;
+    use super::*;
+
+    #[test]
+    fn a_tombstone_names_its_successor() {
+        let next = KeyHasher::new("session", "app", "visitor").key(b"b");
+        let record = Record::new("a", 2, tombstone(&next));
+        assert_eq!(successor(&record), Some(next.clone()));
+        let Ok(Content::Tombstone(key)) = Content::parse("visitor", &record.data) else {
+            panic!("not a tombstone")
+        };
+        assert_eq!(key, next);
+    }
+
+    #[test]
+    fn a_damaged_tombstone_is_an_error_and_names_nobody() {
+        for data in [&b"\0"[..], b"\0short", b"\0\xff\xfe"] {
+            let record = Record::new("a", 2, data);
+            assert_eq!(successor(&record), None);
+            assert!(Content::parse("visitor", &record.data).is_err());
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! A session that goes on under another id: at login, and wherever its rights change.
+//!
+//! The new record is saved first; then the old one is replaced by a tombstone, under the version
+//! that was copied. Whoever changed the old record in between is merged, and whoever ended it has
+//! ended this too. A request that still brings the old id finds the tombstone: it can neither
+//! reach the new session nor overwrite its cookie.
+
+use std::time::{Duration, SystemTime};
+
+use super::commit::Done;
+use super::edit::Edit;
+use super::id::StoreKey;
+use super::origin::{Content, TOMBSTONE_FORMAT, successor, tombstone};
+use super::save::{Patience, Put, Written};
+use super::{Loaded, Store};
+use crate::provider::{Expect, Record};
+use crate::{Error, event};
+
+impl Store {
+    /// Carries an edit over to a new id.
+    pub(super) async fn renew(
+        &self,
+        edit: &Edit,
+        from: Loaded,
+        loaded_at: SystemTime,
+    ) -> Result<Done, Error> {
+        let (bearer, key) = self.new_id(&edit.kind)?;
+        let draft = edit.over(&from);
+        // Sealed before anything is saved: once the old id is dead, a cookie must name the new.
+        let set_cookie = self.cookie(&edit.kind, &bearer, &draft.header).await?;
+        let mut patience = Patience::new();
+        let moved = match self.put_copy(&key, 0, edit, draft, &mut patience).await? {
+            Some(copy) => self.move_over(edit, &from, &key, copy, loaded_at, &mut patience).await,
+            None => Ok(None),
+        };
+        match moved {
+            Ok(Some(written)) => {
+                event::renewed(edit.kind.name(), &from.key, &key);
+                Done::saved(&edit.kind, key, Some(bearer), written, Some(set_cookie))
+            }
+            Ok(None) => {
+                self.inner.provider.delete(key.as_str()).await?;
+                Ok(Done::dropped(&edit.kind, from.key, "the session ended"))
+            }
+            Err(error) => {
+                // Nobody has its id, so it only waits for its expiry; the error is what counts.
+                if let Err(error) = self.inner.provider.delete(key.as_str()).await {
+                    tracing::debug!(target: "sessions", %error, "left an unreachable record");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts a tombstone in the old record's place. `None`: the session ended meanwhile, and the
+    /// new record has to go too.
+    async fn move_over(
+        &self,
+        edit: &Edit,
+        from: &Loaded,
+        to: &StoreKey,
+        mut written: Written,
+        loaded_at: SystemTime,
+        patience: &mut Patience,
+    ) -> Result<Option<Written>, Error> {
+        if self.is_fenced(edit, loaded_at).await? {
+            event::fenced(edit.kind.name(), to);
+            return Ok(None);
+        }
+        let mut version = from.version;
+        loop {
+            let stone = Record {
+                id: from.key.shared(),
+                version: version + 1,
+                expires_at: Some(self.now() + TOMBSTONE_LIFE),
+                format: TOMBSTONE_FORMAT.into(),
+                data: tombstone(to),
+                owner: None,
+            };
+            let is_mine = |record: &Record| successor(record).as_ref() == Some(to);
+            let theirs = match self.put(&stone, Expect::Version(version), patience, is_mine).await?
+            {
+                Put::Saved | Put::Found(_) => return Ok(Some(written)),
+                Put::Conflict(None) => return Ok(None),
+                Put::Conflict(Some(theirs)) => theirs,
+            };
+            let Content::Session(stored) = Content::parse(edit.kind.name(), &theirs.data)? else {
+                return Ok(None);
+            };
+            // The old session was saved since it was copied.
+            let draft = edit.onto(to, &stored, theirs.owner)?;
+            let copy = written.record.version;
+            written = match self.put_copy(to, copy, edit, draft, patience).await? {
+                Some(written) => written,
+                None => return Ok(None),
+            };
+            version = theirs.version;
+            patience.after_conflict().await?;
+        }
+    }
+}
+
+/// How long a request that was under way at a renewal may still bring the old id.
+const TOMBSTONE_LIFE: Duration = Duration::from_secs(60);

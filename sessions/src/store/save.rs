@@ -1,0 +1,227 @@
+//! One record saved: again where its answer was lost, and merged where another came first.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use rand::Rng as _;
+use tokio::time::Instant;
+
+use super::edit::{Draft, Edit};
+use super::id::StoreKey;
+use super::origin::Content;
+use super::{Kind, Store};
+use crate::Error;
+use crate::provider::{Expect, Record, Saved};
+use crate::schema::{Header, Stored};
+
+/// The random id of a save, kept across its retries and written into the record: a retry that
+/// meets it knows that an earlier try has won although its answer was lost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct SaveId(u64);
+
+impl SaveId {
+    pub(super) fn random() -> Self {
+        Self(rand::rng().random())
+    }
+
+    /// Puts this save in front of a record's last ones.
+    pub(super) fn stamp(self, header: &mut Header) {
+        if header.saves.first() != Some(&self.0) {
+            header.saves.insert(0, self.0);
+            header.saves.truncate(REMEMBERED_SAVES);
+        }
+    }
+
+    fn is_in(self, record: &Record) -> bool {
+        matches!(
+            Content::parse("", &record.data),
+            Ok(Content::Session(stored)) if stored.header.saves.contains(&self.0)
+        )
+    }
+}
+
+/// How long a commit goes on, and how long it waits between its tries.
+pub(super) struct Patience {
+    deadline: Instant,
+    round: u32,
+    failures: u32,
+}
+
+impl Patience {
+    pub(super) fn new() -> Self {
+        Self { deadline: Instant::now() + COMMIT_DEADLINE, round: 0, failures: 0 }
+    }
+
+    /// Waits before a try after a conflict.
+    pub(super) async fn after_conflict(&mut self) -> Result<(), Error> {
+        if self.wait().await {
+            return Ok(());
+        }
+        Err(Error::unavailable("too many requests changed the session at the same time"))
+    }
+
+    /// Waits before a try after a failure; `false` when there have been enough.
+    async fn after_failure(&mut self) -> bool {
+        self.failures += 1;
+        self.failures < MOST_FAILURES && self.wait().await
+    }
+
+    async fn wait(&mut self) -> bool {
+        // The ceiling doubles from 1 ms to 64 ms; the wait is random below it, so that writers
+        // of one record spread out.
+        let ceiling = 1_000_u64 << self.round.min(6);
+        self.round += 1;
+        let wait = Duration::from_micros(rand::rng().random_range(ceiling / 4..=ceiling));
+        if Instant::now() + wait >= self.deadline {
+            return false;
+        }
+        tokio::time::sleep(wait).await;
+        true
+    }
+}
+
+/// How one save ended.
+pub(super) enum Put {
+    Saved,
+    /// An earlier try had won, its answer was lost; the record as it stands now.
+    Found(Record),
+    Conflict(Option<Record>),
+}
+
+/// A record as it was written, or found to be.
+pub(super) struct Written {
+    pub(super) record: Record,
+    pub(super) stored: Stored,
+    /// Whether it may hold other values than the handle that was committed.
+    pub(super) merged: bool,
+}
+
+impl Written {
+    fn new(session: &'static str, record: Record, merged: bool) -> Result<Self, Error> {
+        let stored = Stored::parse(session, &record.data)?;
+        Ok(Self { record, stored, merged })
+    }
+}
+
+impl Store {
+    /// Saves a record. Where the answer is lost it tries again, and finds out whether the first
+    /// try had won.
+    pub(super) async fn put(
+        &self,
+        record: &Record,
+        expect: Expect,
+        patience: &mut Patience,
+        is_mine: impl Fn(&Record) -> bool,
+    ) -> Result<Put, Error> {
+        let mut lost = false;
+        loop {
+            match self.inner.provider.save(record, expect, self.now()).await {
+                Ok(Saved::Saved) => return Ok(Put::Saved),
+                Ok(Saved::Conflict(Some(theirs))) if lost => {
+                    if is_mine(&theirs) {
+                        return Ok(Put::Found(theirs));
+                    }
+                    // My mark may have been pushed out by later saves.
+                    let before = record.version.saturating_sub(1);
+                    if theirs.version > before.saturating_add(REMEMBERED_SAVES as u64) {
+                        return Err(Error::unavailable(
+                            "the answer to a save was lost, and so many followed that nobody can \
+                             tell whether it took place",
+                        ));
+                    }
+                    return Ok(Put::Conflict(Some(theirs)));
+                }
+                Ok(Saved::Conflict(theirs)) => return Ok(Put::Conflict(theirs)),
+                Err(error) if error.is_unavailable() => {
+                    lost = true;
+                    if !patience.after_failure().await {
+                        return Err(error.into());
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Saves a draft of `edit` over the live record of this version, and merges with whoever came
+    /// first. `None`: the session has ended.
+    pub(super) async fn put_over(
+        &self,
+        key: &StoreKey,
+        mut version: u64,
+        edit: &Edit,
+        mut draft: Draft<'_>,
+        patience: &mut Patience,
+    ) -> Result<Option<Written>, Error> {
+        let name = edit.kind.name();
+        let save = SaveId::random();
+        loop {
+            save.stamp(&mut draft.header);
+            let record = self.record(&edit.kind, key, version + 1, &draft);
+            let expect = Expect::Version(version);
+            let theirs = match self.put(&record, expect, patience, |it| save.is_in(it)).await? {
+                Put::Saved => {
+                    let merged = matches!(draft.fields, Cow::Owned(_));
+                    return Written::new(name, record, merged).map(Some);
+                }
+                Put::Found(record) => return Written::new(name, record, true).map(Some),
+                Put::Conflict(None) => return Ok(None),
+                Put::Conflict(Some(theirs)) => theirs,
+            };
+            let Content::Session(stored) = Content::parse(name, &theirs.data)? else {
+                return Ok(None);
+            };
+            draft = edit.onto(key, &stored, theirs.owner)?;
+            version = theirs.version;
+            patience.after_conflict().await?;
+        }
+    }
+
+    /// Saves a draft as the record of an id that nobody else can know: a new one where `version`
+    /// is zero, else over that version. `None`: the record was there and is gone.
+    pub(super) async fn put_copy(
+        &self,
+        key: &StoreKey,
+        version: u64,
+        edit: &Edit,
+        mut draft: Draft<'_>,
+        patience: &mut Patience,
+    ) -> Result<Option<Written>, Error> {
+        let name = edit.kind.name();
+        let save = SaveId::random();
+        save.stamp(&mut draft.header);
+        let record = self.record(&edit.kind, key, version + 1, &draft);
+        let merged = matches!(draft.fields, Cow::Owned(_));
+        let expect = if version == 0 { Expect::Absent } else { Expect::Version(version) };
+        match self.put(&record, expect, patience, |it| save.is_in(it)).await? {
+            Put::Saved => Written::new(name, record, merged).map(Some),
+            Put::Found(record) => Written::new(name, record, true).map(Some),
+            Put::Conflict(None) => Ok(None),
+            // Only who lists the owner's sessions can know it; a merge would count my changes
+            // twice, for what stands there holds them.
+            Put::Conflict(Some(_)) => {
+                Err(Error::unavailable("a session was changed while it took its new id"))
+            }
+        }
+    }
+
+    fn record(&self, kind: &Kind, key: &StoreKey, version: u64, draft: &Draft<'_>) -> Record {
+        Record {
+            id: key.shared(),
+            version,
+            expires_at: Some(self.span(&draft.header).expiry(self.now())),
+            format: draft.fields.format(kind.table),
+            data: draft.fields.to_data(&draft.header),
+            owner: draft.owner.clone(),
+        }
+    }
+}
+
+/// After this long a commit gives up.
+const COMMIT_DEADLINE: Duration = Duration::from_secs(2);
+
+/// A provider that fails so often in one commit is down.
+const MOST_FAILURES: u32 = 3;
+
+/// How many saves a record remembers.
+const REMEMBERED_SAVES: usize = 8;

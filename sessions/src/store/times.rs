@@ -1,0 +1,125 @@
+//! When a session ends, and when its record's expiry is worth moving. Pure: no clock, no store.
+
+use std::time::{Duration, SystemTime};
+
+use crate::clock::{from_unix_millis, to_unix_millis};
+
+/// The times that a store was built with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Times {
+    pub(crate) idle: Duration,
+    pub(crate) lifetime: Duration,
+    pub(crate) touch: Duration,
+}
+
+/// The times that hold for one session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    created: SystemTime,
+    times: Times,
+}
+
+impl Times {
+    /// `remember` is a session's own lifetime and idle timeout.
+    pub(crate) fn of(self, created: SystemTime, remember: Option<Duration>) -> Span {
+        let times = remember.map_or(self, |own| Self { idle: own, lifetime: own, ..self });
+        Span { created, times }
+    }
+}
+
+impl Span {
+    /// The latest moment at which the session can end, whatever its activity.
+    pub(crate) fn end(self) -> SystemTime {
+        later(self.created, self.times.lifetime)
+    }
+
+    /// The expiry of a record that is written at `now`. It lies a touch interval behind the idle
+    /// timeout, so that a visitor whose last touch was spared is not cut off early.
+    pub(crate) fn expiry(self, now: SystemTime) -> SystemTime {
+        later(later(now, self.times.idle), self.times.touch).min(self.end())
+    }
+
+    /// The new expiry, where moving it gains at least a touch interval.
+    pub(crate) fn touch(self, expires_at: SystemTime, now: SystemTime) -> Option<SystemTime> {
+        let expiry = self.expiry(now);
+        let gain = expiry.duration_since(expires_at).unwrap_or_default();
+        (gain >= self.times.touch && !gain.is_zero()).then_some(expiry)
+    }
+
+    /// The last activity that the expiry tells of. Once the lifetime caps the expiry, this is a
+    /// lower bound.
+    pub(crate) fn last_seen(self, expires_at: SystemTime) -> SystemTime {
+        let back = self.times.idle.saturating_add(self.times.touch);
+        expires_at.checked_sub(back).unwrap_or(self.created).max(self.created)
+    }
+}
+
+/// A time in whole milliseconds, as records keep it; sums beyond the year 9999 end there.
+fn later(time: SystemTime, by: Duration) -> SystemTime {
+    let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+    from_unix_millis(to_unix_millis(time).saturating_add(by))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(seconds: u64) -> SystemTime {
+        from_unix_millis(seconds * 1_000)
+    }
+
+    fn span(created: u64) -> Span {
+        Times { idle: 100 * SECOND, lifetime: 1_000 * SECOND, touch: 10 * SECOND }
+            .of(at(created), None)
+    }
+
+    #[test]
+    fn expiry_is_idle_and_a_touch_interval_ahead_until_the_lifetime_caps_it() {
+        assert_eq!(span(0).expiry(at(0)), at(110));
+        assert_eq!(span(0).expiry(at(890)), at(1_000));
+        assert_eq!(span(0).expiry(at(891)), at(1_000));
+    }
+
+    #[test]
+    fn a_touch_is_due_at_exactly_the_interval() {
+        assert_eq!(span(0).touch(at(110), at(9)), None);
+        assert_eq!(span(0).touch(at(110), at(10)), Some(at(120)));
+        assert_eq!(span(0).touch(at(1_000), at(999)), None, "nothing is left to gain");
+    }
+
+    #[test]
+    fn without_an_interval_every_gain_counts_and_none_does_not() {
+        let span =
+            Times { idle: SECOND, lifetime: 9 * SECOND, touch: Duration::ZERO }.of(at(0), None);
+        assert_eq!(span.touch(at(1), at(0)), None);
+        assert_eq!(span.touch(at(1), at(1)), Some(at(2)));
+    }
+
+    #[test]
+    fn a_clock_that_went_back_moves_nothing() {
+        assert_eq!(span(0).touch(at(110), SystemTime::UNIX_EPOCH), None);
+    }
+
+    #[test]
+    fn remember_replaces_idle_and_lifetime() {
+        let times = Times { idle: SECOND, lifetime: SECOND, touch: SECOND };
+        let span = times.of(at(0), Some(50 * SECOND));
+        assert_eq!(span.end(), at(50));
+        assert_eq!(span.expiry(at(0)), at(50));
+    }
+
+    #[test]
+    fn last_seen_is_told_by_the_expiry() {
+        assert_eq!(span(0).last_seen(at(110)), at(0));
+        assert_eq!(span(0).last_seen(at(150)), at(40));
+        assert_eq!(span(500).last_seen(at(1)), at(500));
+    }
+
+    #[test]
+    fn endless_durations_saturate() {
+        let times = Times { idle: Duration::MAX, lifetime: Duration::MAX, touch: Duration::ZERO };
+        assert_eq!(times.of(at(5), None).expiry(at(9)), from_unix_millis(u64::MAX));
+    }
+}
