@@ -6,14 +6,17 @@ mod clock;
 mod codec;
 mod data;
 mod error;
+mod keyring;
 mod memory;
 pub mod provider;
+mod random;
 mod schema;
 
 pub use crate::clock::{Clock, ManualClock, SystemClock};
-pub use crate::codec::{Codec, Purpose};
+pub use crate::codec::{Codec, CodecBuilder, Purpose};
 pub use crate::data::SessionData;
 pub use crate::error::Error;
+pub use crate::keyring::{KeyEncryption, KeyEncryptionError, LocalKey, WrappedKey};
 pub use crate::memory::MemoryProvider;
 pub use crate::schema::Schema;
 #[cfg(feature = "derive")]
