@@ -1,39 +1,183 @@
 //! Sealing values into tokens that nobody else can read or make.
 
+mod builder;
+mod manage;
+mod purpose;
+mod token;
+mod xaes;
+
+use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use self::builder::CodecBuilder;
+pub use self::purpose::Purpose;
+pub(crate) use self::xaes::{NONCE, TAG, Xaes};
+
+use self::token::{MAX_PAYLOAD, OVERHEAD};
 use crate::Error;
+use crate::clock::{from_unix_millis, to_unix_millis};
+use crate::keyring::{Found, KeyRing, Missing, Rank};
 use crate::provider::Provider;
 
-/// Seals and opens tokens under keys that manage themselves. Cheap to clone.
+/// Seals values into tokens and opens them, under keys that manage themselves.
+///
+/// A token is text for a cookie or a link: encrypted, authenticated, bound to an app and a
+/// [`Purpose`], and valid for a limited time. The keys are created on first use, kept in the
+/// provider, shared by every host of the app, and rotated without anybody's doing. Clones are
+/// cheap and share them.
+///
+/// Calls need a tokio runtime with its timers enabled. The keys are read in the background: a call
+/// waits only at the start, after the host slept, or for a token of a key it has not seen yet.
+///
+/// ```
+/// use std::time::Duration;
+/// use sessions::{Codec, MemoryProvider, Purpose};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+/// let codec = Codec::builder(MemoryProvider::new())
+///     .app("shop")
+///     .max_age(Duration::from_secs(3600))
+///     .danger_plain_keys() // An example's keys; a service gives `key_encryption`.
+///     .build()?;
+/// let reset = Purpose::new("password reset");
+///
+/// let token = codec.seal(&reset, b"user 7").await?;
+/// assert_eq!(codec.open(&reset, &token).await?, b"user 7");
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
-pub struct Codec {}
-
-/// What a token is for: a token of one purpose does not open as another's.
-#[derive(Clone, Debug)]
-pub struct Purpose {}
-
-impl Purpose {
-    /// The purpose of a session's cookie of this name.
-    pub(crate) fn session(cookie_name: &str) -> Self {
-        let _ = cookie_name;
-        todo!()
-    }
+pub struct Codec {
+    inner: Arc<Inner>,
 }
 
-/// What an opened token says besides its payload.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Seal {
-    /// When it was sealed, whole seconds.
-    pub(crate) issued_at: SystemTime,
-    /// Its key is no longer the one that seals, or it is past half its age: issue a new one.
-    pub(crate) reissue: bool,
+struct Inner {
+    ring: KeyRing,
 }
 
 impl Codec {
-    pub(crate) async fn seal(&self, purpose: &Purpose, payload: &[u8]) -> Result<String, Error> {
-        let _ = (purpose, payload);
-        todo!()
+    /// Starts a codec that keeps its keys in `provider`.
+    ///
+    /// ```
+    /// use sessions::{Codec, MemoryProvider};
+    /// let built = Codec::builder(MemoryProvider::new()).app("shop").build();
+    /// assert!(built.is_err(), "without key_encryption, plain keys must be asked for");
+    /// ```
+    pub fn builder(provider: impl Provider) -> CodecBuilder {
+        CodecBuilder::new(Arc::new(provider))
+    }
+
+    /// Seals up to 6094 bytes into a token of `4/3 (n + 50)` characters, all of them letters,
+    /// digits, `-` and `_`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if there is no key yet and none can be made;
+    /// [`Error::Config`] if the payload is too long.
+    ///
+    /// ```
+    /// # use sessions::{Codec, MemoryProvider, Purpose};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let codec = Codec::builder(MemoryProvider::new()).danger_plain_keys().build()?;
+    /// let token = codec.seal(&Purpose::new("reset"), &[0; 16]).await?;
+    /// assert_eq!(token.len(), 88);
+    /// # Ok(()) }
+    /// ```
+    pub async fn seal(&self, purpose: &Purpose, payload: &[u8]) -> Result<String, Error> {
+        if payload.len() > MAX_PAYLOAD {
+            return Err(Error::config(format!(
+                "the value has {} bytes, a token holds {MAX_PAYLOAD}; keep it in a store",
+                payload.len()
+            )));
+        }
+        match self.try_seal(purpose, payload, false) {
+            Ok(token) => Ok(token),
+            Err(missing) => Box::pin(self.seal_later(purpose, payload, missing)).await,
+        }
+    }
+
+    /// Opens a token that [`seal`](Self::seal) made for the same app and purpose at most `max_age`
+    /// ago.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`] for every other token, whatever is wrong with it;
+    /// [`Error::Unavailable`] if its key may exist but cannot be read now.
+    ///
+    /// ```
+    /// # use sessions::{Codec, Error, MemoryProvider, Purpose};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let codec = Codec::builder(MemoryProvider::new()).danger_plain_keys().build()?;
+    /// let token = codec.seal(&Purpose::new("reset"), b"user 7").await?;
+    /// let wrong = codec.open(&Purpose::new("invitation"), &token).await;
+    /// assert!(matches!(wrong, Err(Error::InvalidToken)));
+    /// # Ok(()) }
+    /// ```
+    pub async fn open(&self, purpose: &Purpose, token: &str) -> Result<Vec<u8>, Error> {
+        self.open_sealed(purpose, token).await.map(|(payload, _)| payload)
+    }
+
+    /// Seals any serde value, as CBOR (RFC 8949).
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal); and [`Error::Encode`] if the value cannot be serialized.
+    ///
+    /// ```
+    /// # use sessions::{Codec, MemoryProvider, Purpose};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize, Deserialize, PartialEq, Debug)]
+    /// struct Invitation {
+    ///     team: u64,
+    ///     email: String,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let codec = Codec::builder(MemoryProvider::new()).danger_plain_keys().build()?;
+    /// let purpose = Purpose::new("invitation");
+    /// let invitation = Invitation { team: 7, email: "ada@example.com".into() };
+    /// let token = codec.encode(&purpose, &invitation).await?;
+    /// assert_eq!(codec.decode::<Invitation>(&purpose, &token).await?, invitation);
+    /// # Ok(()) }
+    /// ```
+    pub async fn encode<T>(&self, purpose: &Purpose, value: &T) -> Result<String, Error>
+    where
+        T: Serialize + ?Sized,
+    {
+        let payload = cbor4ii::serde::to_vec(Vec::new(), &value).map_err(|source| {
+            let session = purpose.name().to_owned().into();
+            Error::Encode { session, field: "value".into(), source: Box::new(source) }
+        })?;
+        self.seal(purpose, &payload).await
+    }
+
+    /// Opens a token that [`encode`](Self::encode) made, of the same type.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`Error::InvalidToken`] also if the type has changed since in a
+    /// way that serde does not forgive.
+    ///
+    /// ```
+    /// # use sessions::{Codec, Error, MemoryProvider, Purpose};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let codec = Codec::builder(MemoryProvider::new()).danger_plain_keys().build()?;
+    /// let purpose = Purpose::new("unsubscribe");
+    /// let token = codec.encode(&purpose, "ada@example.com").await?;
+    /// assert_eq!(codec.decode::<String>(&purpose, &token).await?, "ada@example.com");
+    /// assert!(matches!(codec.decode::<u32>(&purpose, &token).await, Err(Error::InvalidToken)));
+    /// # Ok(()) }
+    /// ```
+    pub async fn decode<T: DeserializeOwned>(
+        &self,
+        purpose: &Purpose,
+        token: &str,
+    ) -> Result<T, Error> {
+        let payload = self.open(purpose, token).await?;
+        cbor4ii::serde::from_slice(&payload).map_err(|error| {
+            tracing::warn!(target: "sessions", purpose = purpose.name(), %error, "a token holds a value of another type");
+            Error::InvalidToken
+        })
     }
 
     /// Opens a token whose payload has exactly `N` bytes, without an allocation.
@@ -42,44 +186,213 @@ impl Codec {
         purpose: &Purpose,
         token: &str,
     ) -> Result<([u8; N], Seal), Error> {
-        let _ = (purpose, token);
-        todo!()
+        const { assert!(N + OVERHEAD + BASE64_SLACK <= STACK) };
+        let open = |token: &str, waited: bool| {
+            let mut buffer = [0; STACK];
+            self.try_open(purpose, token, &mut buffer, waited, |payload| payload.try_into().ok())
+        };
+        match open(token, false) {
+            Ok(opened) => opened,
+            Err(missing) => Box::pin(self.open_later(missing, || open(token, true))).await,
+        }
     }
 
-    /// For a store: plain keys are allowed, as ids are stored hashed.
-    pub(crate) fn for_store(provider: std::sync::Arc<dyn Provider>) -> Self {
-        let _ = provider;
-        todo!()
+    /// Opens a token of any length.
+    pub(crate) async fn open_sealed(
+        &self,
+        purpose: &Purpose,
+        token: &str,
+    ) -> Result<(Vec<u8>, Seal), Error> {
+        let open = |waited: bool| {
+            let mut buffer = vec![0; token.len().min(token::MAX_TOKEN) / 4 * 3 + BASE64_SLACK];
+            let range =
+                self.try_open(purpose, token, &mut buffer, waited, |payload| Some(payload.len()))?;
+            Ok(range.map(|(length, seal)| {
+                let start = OVERHEAD - xaes::TAG;
+                buffer.truncate(start + length);
+                buffer.drain(..start);
+                (buffer, seal)
+            }))
+        };
+        match open(false) {
+            Ok(opened) => opened,
+            Err(missing) => Box::pin(self.open_later(missing, || open(true))).await,
+        }
+    }
+
+    /// Seals with the keys at hand.
+    fn try_seal(&self, purpose: &Purpose, payload: &[u8], waited: bool) -> Result<String, Missing> {
+        let ring = &self.inner.ring;
+        let now = ring.config().clock.now();
+        let view = ring.view(to_unix_millis(now), waited)?;
+        let (key, root) = view.sealing().ok_or(Missing::SealingKey)?;
+        let mut nonce: [u8; NONCE] = ring.config().random.nonce();
+        stir(&mut nonce, now);
+        let issued_at = to_unix_millis(now) / 1000;
+        let mut stack = [0; STACK];
+        let mut heap = Vec::new();
+        let length = payload.len() + OVERHEAD;
+        let buffer = match stack.get_mut(..length) {
+            Some(buffer) => buffer,
+            None => {
+                heap.resize(length, 0);
+                &mut heap
+            }
+        };
+        root.with_cipher(&view.ring_id(), &ring.config().app, purpose, |xaes| {
+            token::seal(buffer, xaes, key, &nonce, issued_at, payload);
+        });
+        Ok(token::encode(buffer))
+    }
+
+    async fn seal_later(
+        &self,
+        purpose: &Purpose,
+        payload: &[u8],
+        mut missing: Missing,
+    ) -> Result<String, Error> {
+        for _ in 0..TRIES {
+            self.inner.ring.provide(missing).await?;
+            match self.try_seal(purpose, payload, true) {
+                Ok(token) => return Ok(token),
+                Err(lacks) => missing = lacks,
+            }
+        }
+        Err(Error::unavailable("there is no key to seal with yet"))
+    }
+
+    /// Opens with the keys at hand; `take` takes the payload, or refuses it.
+    fn try_open<R>(
+        &self,
+        purpose: &Purpose,
+        token: &str,
+        buffer: &mut [u8],
+        waited: bool,
+        take: impl FnOnce(&[u8]) -> Option<R>,
+    ) -> Result<Result<(R, Seal), Error>, Missing> {
+        let ring = &self.inner.ring;
+        let (id, token) = match token::decode(token, buffer) {
+            Ok(decoded) => decoded,
+            Err(malformed) => return Ok(Err(refuse(malformed.0))),
+        };
+        let now = ring.now();
+        let view = ring.view(now, waited)?;
+        let (root, window, rank) = match view.find(id) {
+            Found::Key(root, window, rank) => (root, window, rank),
+            Found::Missing => return Err(Missing::Key(id)),
+            Found::Invalid(reason) => return Ok(Err(refuse(reason))),
+            Found::Unavailable => {
+                return Ok(Err(Error::unavailable("the token's key cannot be unwrapped now")));
+            }
+        };
+        let opened = root.with_cipher(&view.ring_id(), &ring.config().app, purpose, |xaes| {
+            token::open(token, xaes)
+        });
+        let Some((issued_at, range)) = opened else {
+            return Ok(Err(refuse("it was changed, or sealed for something else")));
+        };
+        let settings = &ring.config().settings;
+        let now = now / 1000;
+        let age = now.saturating_sub(issued_at);
+        // Every condition is looked at, whichever fails.
+        let timely = (issued_at <= now.saturating_add(settings.skew))
+            & (age <= settings.max_age)
+            & (issued_at >= window.first)
+            & (issued_at <= window.last);
+        let payload = take(&token[range]);
+        let (true, Some(payload)) = (timely, payload) else {
+            return Ok(Err(refuse("it has expired, or its time or length is wrong")));
+        };
+        let reissue = rank == Rank::Old || age > settings.max_age / 2;
+        let issued_at = from_unix_millis(issued_at.saturating_mul(1000));
+        Ok(Ok((payload, Seal { issued_at, reissue })))
+    }
+
+    async fn open_later<R>(
+        &self,
+        mut missing: Missing,
+        open: impl Fn() -> Result<Result<R, Error>, Missing>,
+    ) -> Result<R, Error> {
+        for _ in 0..TRIES {
+            self.inner.ring.provide(missing).await?;
+            match open() {
+                Ok(opened) => return opened,
+                Err(lacks) => missing = lacks,
+            }
+        }
+        Err(Error::unavailable("the token's key is not known yet"))
     }
 }
-pub trait KeyEncryption: Send + Sync + 'static {}
-impl KeyEncryption for std::sync::Arc<dyn KeyEncryption> {}
-pub struct CodecBuilder;
-impl Codec {
-    pub fn builder(_p: impl Provider) -> CodecBuilder {
-        CodecBuilder
+
+impl fmt::Debug for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let app = &self.inner.ring.config().app;
+        f.debug_struct("Codec").field("app", app).finish_non_exhaustive()
     }
 }
-impl CodecBuilder {
-    pub fn app(self, _: impl Into<String>) -> Self {
-        self
+
+/// What an opened token says besides its payload.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seal {
+    /// When it was sealed, whole seconds.
+    pub(crate) issued_at: SystemTime,
+    /// Its key is older than the one that seals, or it is past half its age: issue a new one.
+    pub(crate) reissue: bool,
+}
+
+/// How often a call looks for what it lacks: a snapshot, then a key, then once more.
+const TRIES: u32 = 3;
+/// Tokens up to this length are made and read on the stack.
+const STACK: usize = 256;
+/// How much more room than it needs the base64 decoder asks for.
+const BASE64_SLACK: usize = 3;
+
+/// Adds the time to a random nonce. It stays random; and two virtual machines that were started from
+/// one memory image, whose generators are alike, still make different ones.
+fn stir(nonce: &mut [u8; NONCE], now: SystemTime) {
+    let nanos = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+    for (byte, time) in nonce.iter_mut().rev().zip(nanos.to_le_bytes()) {
+        *byte ^= time;
     }
-    pub fn clock(self, _: impl crate::Clock) -> Self {
-        self
+}
+
+fn refuse(reason: &'static str) -> Error {
+    tracing::debug!(target: "sessions", reason, "a token was refused");
+    Error::InvalidToken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Clock, ManualClock, MemoryProvider};
+
+    fn codec() -> Codec {
+        let builder = Codec::builder(MemoryProvider::new()).clock(ManualClock::default());
+        builder.allow_plain_keys().build().unwrap()
     }
-    pub fn max_age(self, _: std::time::Duration) -> Self {
-        self
+
+    #[tokio::test]
+    async fn a_session_id_round_trips_in_88_characters() {
+        let codec = codec();
+        let purpose = Purpose::session("__Host-visitor");
+        let token = codec.seal(&purpose, &[7; 16]).await.unwrap();
+        assert_eq!(token.len(), 88);
+        let (id, seal) = codec.open_fixed::<16>(&purpose, &token).await.unwrap();
+        assert_eq!(id, [7; 16]);
+        assert!(!seal.reissue);
+        assert_eq!(to_unix_millis(seal.issued_at), to_unix_millis(ManualClock::default().now()));
+        let shorter = codec.open_fixed::<15>(&purpose, &token).await;
+        assert!(matches!(shorter, Err(Error::InvalidToken)));
     }
-    pub fn rotation_period(self, _: std::time::Duration) -> Self {
-        self
-    }
-    pub fn allow_plain_keys(self) -> Self {
-        self
-    }
-    pub fn key_encryption(self, _: impl KeyEncryption) -> Self {
-        self
-    }
-    pub fn build(self) -> Result<Codec, Error> {
-        todo!()
+
+    #[test]
+    fn futures_are_send_and_small() {
+        fn check<T: Send>(future: T) {
+            assert!(size_of_val(&future) <= 256, "{}", size_of_val(&future));
+        }
+        let (codec, purpose) = (codec(), Purpose::new("p"));
+        check(codec.seal(&purpose, b""));
+        check(codec.open(&purpose, ""));
+        check(codec.open_fixed::<16>(&purpose, ""));
     }
 }

@@ -1,0 +1,73 @@
+//! What an operator may ask of a codec's keys. In ordinary running nothing needs to be.
+
+use super::Codec;
+use crate::Error;
+
+impl Codec {
+    /// Reads the key ring now, and creates the first key of an empty one. Codecs do this by
+    /// themselves every few minutes; call it when a service starts, to learn early that its keys
+    /// cannot be had.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the provider or the key service is down; [`Error::Provider`] or
+    /// [`Error::Config`] if the ring cannot be used, saying what to do.
+    ///
+    /// ```
+    /// # use sessions::{Codec, MemoryProvider};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// let codec = Codec::builder(MemoryProvider::new()).danger_plain_keys().build()?;
+    /// codec.refresh().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn refresh(&self) -> Result<(), Error> {
+        self.inner.ring.refresh().await
+    }
+
+    /// Erases every key and creates a new one: for the day that a key may be in wrong hands, and
+    /// after the database was restored from a backup.
+    ///
+    /// Every token that was sealed before is invalid: here at once, on another host when it reads the
+    /// ring next, at most ten minutes later. A host that cannot reach the provider goes on with
+    /// the keys it holds until it can.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] and others as [`refresh`](Self::refresh): call it again. The keys may
+    /// or may not be erased then.
+    ///
+    /// ```
+    /// # use sessions::{Codec, Error, MemoryProvider, Purpose};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let codec = Codec::builder(MemoryProvider::new()).danger_plain_keys().build()?;
+    /// let purpose = Purpose::new("reset");
+    /// let token = codec.seal(&purpose, b"user 7").await?;
+    /// codec.rotate_now().await?;
+    /// assert!(matches!(codec.open(&purpose, &token).await, Err(Error::InvalidToken)));
+    /// # Ok(()) }
+    /// ```
+    pub async fn rotate_now(&self) -> Result<(), Error> {
+        self.inner.ring.rotate_now().await
+    }
+
+    /// Wraps every key anew under the key-encryption key that is current now. No token becomes
+    /// invalid. Call it once, on any host, after the key-encryption key was changed; or after
+    /// `key_encryption` was set for keys that were stored in the clear, on a codec that is also
+    /// given [`danger_plain_keys`](super::CodecBuilder::danger_plain_keys).
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the provider or the key service is down; [`Error::Config`] without
+    /// `key_encryption`.
+    ///
+    /// ```
+    /// # use sessions::{Codec, LocalKey, MemoryProvider};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let provider = MemoryProvider::new();
+    /// let old = LocalKey::from_bytes([1; 32]);
+    /// let new = LocalKey::from_bytes([2; 32]);
+    /// let codec = Codec::builder(provider).key_encryption(new.and_previous(old)).build()?;
+    /// codec.rewrap_keys().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn rewrap_keys(&self) -> Result<(), Error> {
+        self.inner.ring.rewrap().await
+    }
+}

@@ -1,0 +1,177 @@
+//! Keys that encrypt the ring's keys: a key service, or a key of the host's own.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::error::Source;
+
+/// Wraps the keys of the ring before they are stored: with a key service (a KMS), or with a
+/// [`LocalKey`](crate::LocalKey).
+///
+/// With it, whoever reads the database can neither forge nor open a token. Calls are made when
+/// the ring changes and when a process starts, never for each token.
+///
+/// ```
+/// use sessions::{KeyEncryption, KeyEncryptionError, WrappedKey};
+/// use sessions::provider::async_trait;
+/// # struct Client;
+/// # impl Client {
+/// #     async fn encrypt(&self, _: &str, _: &[u8], _: &[u8]) -> Result<Vec<u8>, std::io::Error> { unimplemented!() }
+/// #     async fn decrypt(&self, _: &str, _: &[u8], _: &[u8]) -> Result<Vec<u8>, std::io::Error> { unimplemented!() }
+/// # }
+///
+/// struct Kms {
+///     client: Client,
+///     key: String,
+/// }
+///
+/// #[async_trait]
+/// impl KeyEncryption for Kms {
+///     async fn wrap(&self, material: &[u8], context: &[u8]) -> Result<WrappedKey, KeyEncryptionError> {
+///         let blob = self.client.encrypt(&self.key, material, context).await;
+///         let blob = blob.map_err(|e| KeyEncryptionError::unavailable("the KMS failed").with_source(e))?;
+///         Ok(WrappedKey { kek_id: self.key.clone(), blob })
+///     }
+///
+///     async fn unwrap(&self, kek_id: &str, blob: &[u8], context: &[u8]) -> Result<Vec<u8>, KeyEncryptionError> {
+///         let material = self.client.decrypt(kek_id, blob, context).await;
+///         material.map_err(|e| KeyEncryptionError::unavailable("the KMS failed").with_source(e))
+///     }
+/// }
+/// ```
+#[async_trait]
+pub trait KeyEncryption: Send + Sync + 'static {
+    /// Encrypts `material` (32 bytes) under the key that is current now, and authenticates
+    /// `context` with it. The blob has at most 8 KiB, the id at most 1 KiB.
+    ///
+    /// # Errors
+    /// When the service cannot answer.
+    async fn wrap(&self, material: &[u8], context: &[u8])
+    -> Result<WrappedKey, KeyEncryptionError>;
+
+    /// Decrypts a blob that `wrap` made with the same context, perhaps under an earlier key.
+    ///
+    /// # Errors
+    /// When the service cannot answer ([unavailable](KeyEncryptionError::unavailable)), or when
+    /// the blob, its key's id or the context is not what `wrap` made
+    /// ([permanent](KeyEncryptionError::permanent)).
+    async fn unwrap(
+        &self,
+        kek_id: &str,
+        blob: &[u8],
+        context: &[u8],
+    ) -> Result<Vec<u8>, KeyEncryptionError>;
+}
+
+#[async_trait]
+impl<K: KeyEncryption + ?Sized> KeyEncryption for Arc<K> {
+    async fn wrap(
+        &self,
+        material: &[u8],
+        context: &[u8],
+    ) -> Result<WrappedKey, KeyEncryptionError> {
+        (**self).wrap(material, context).await
+    }
+
+    async fn unwrap(
+        &self,
+        kek_id: &str,
+        blob: &[u8],
+        context: &[u8],
+    ) -> Result<Vec<u8>, KeyEncryptionError> {
+        (**self).unwrap(kek_id, blob, context).await
+    }
+}
+
+/// A key as [`KeyEncryption::wrap`] returns it.
+///
+/// ```
+/// let wrapped = sessions::WrappedKey { kek_id: "alias/sessions".into(), blob: vec![1, 2, 3] };
+/// assert_eq!(wrapped.blob.len(), 3);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrappedKey {
+    /// Names the key-encryption key, for [`KeyEncryption::unwrap`] and for operators.
+    pub kek_id: String,
+    /// The encrypted material.
+    pub blob: Vec<u8>,
+}
+
+/// An error of a [`KeyEncryption`]: what failed, and whether trying again can help.
+///
+/// ```
+/// use sessions::KeyEncryptionError;
+///
+/// assert!(KeyEncryptionError::unavailable("timed out").is_unavailable());
+/// assert!(!KeyEncryptionError::permanent("no such key").is_unavailable());
+/// ```
+#[derive(Debug)]
+pub struct KeyEncryptionError {
+    unavailable: bool,
+    message: Cow<'static, str>,
+    source: Option<Source>,
+}
+
+impl KeyEncryptionError {
+    /// The service is down, timed out or throttled: the key may be good. Its tokens are
+    /// [`Error::Unavailable`](crate::Error::Unavailable) until it is back.
+    ///
+    /// ```
+    /// let error = sessions::KeyEncryptionError::unavailable("connection refused");
+    /// assert_eq!(error.to_string(), "connection refused");
+    /// ```
+    pub fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { unavailable: true, message: message.into(), source: None }
+    }
+
+    /// The blob is not one of this service's, or the context is another: trying again will not
+    /// mend it.
+    ///
+    /// ```
+    /// let error = sessions::KeyEncryptionError::permanent("the key was deleted");
+    /// assert!(!error.is_unavailable());
+    /// ```
+    pub fn permanent(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { unavailable: false, message: message.into(), source: None }
+    }
+
+    /// Keeps the client's error as the source.
+    ///
+    /// ```
+    /// use std::error::Error;
+    /// let error = sessions::KeyEncryptionError::unavailable("the KMS failed")
+    ///     .with_source(std::io::Error::other("broken pipe"));
+    /// assert!(error.source().is_some());
+    /// ```
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Whether trying again later can help.
+    ///
+    /// ```
+    /// assert!(sessions::KeyEncryptionError::unavailable("timed out").is_unavailable());
+    /// ```
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        self.unavailable
+    }
+}
+
+impl fmt::Display for KeyEncryptionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for KeyEncryptionError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}

@@ -1,0 +1,180 @@
+//! The stored form of a ring.
+//!
+//! Numbers are big-endian. `bytes` is a 16-bit length and that many bytes.
+//!
+//! | field | length |
+//! |---|---|
+//! | version, 1 | 1 |
+//! | ring id | 16 |
+//! | generation | 8 |
+//! | 0, or 1 and the wrapped MAC key: key-encryption key's id, blob | 1 + bytes + bytes |
+//! | number of keys | 1 |
+//! | each key: id, created, activate, retire, expire | 4 + 4 x 8 |
+//! | its material: 0 erased; 1 and the key; 2, key-encryption key's id, blob | 1 + ... |
+//! | HMAC-SHA256 of all before it, if there is a MAC key | 32 |
+
+use std::sync::Arc;
+
+use super::ring::{Key, KeyId, MAX_KEYS, Material, Opened, Ring, RingId, RootKey, Secret, Wrapped};
+
+const VERSION: u8 = 1;
+/// What a record's `format` says, for operators.
+pub(super) const FORMAT: &str = "keyring/1";
+
+/// Why a record cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    /// A build of a later version wrote it: not to be overwritten.
+    Newer,
+    /// No build wrote it so.
+    Damaged,
+}
+
+/// A record that was read, before anything in it is unwrapped or believed.
+pub(super) struct Stored {
+    pub(super) id: RingId,
+    pub(super) generation: u64,
+    pub(super) mac: Option<StoredMac>,
+    pub(super) keys: Vec<Key>,
+}
+
+/// What authenticates a record.
+pub(super) struct StoredMac {
+    pub(super) key: Wrapped,
+    pub(super) tag: [u8; 32],
+    /// How many bytes of the record it covers.
+    pub(super) covered: usize,
+}
+
+/// The bytes of a ring, without the authentication that may follow them.
+pub(super) fn encode(ring: &Ring) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64 + ring.keys.len() * 128);
+    out.push(VERSION);
+    out.extend_from_slice(&ring.id);
+    out.extend_from_slice(&ring.generation.to_be_bytes());
+    match &ring.mac {
+        None => out.push(0),
+        Some(mac) => {
+            out.push(1);
+            put_wrapped(&mut out, &mac.wrapped);
+        }
+    }
+    debug_assert!(ring.keys.len() <= MAX_KEYS);
+    out.push(u8::try_from(ring.keys.len()).unwrap_or(u8::MAX));
+    for key in &ring.keys {
+        out.extend_from_slice(&key.id.to_bytes());
+        for time in [key.created, key.activate, key.retire, key.expire] {
+            out.extend_from_slice(&time.to_be_bytes());
+        }
+        match &key.material {
+            Material::Erased => out.push(0),
+            Material::Plain(root) => {
+                out.push(1);
+                out.extend_from_slice(root.secret().bytes());
+            }
+            Material::Wrapped(wrapped, _) => {
+                out.push(2);
+                put_wrapped(&mut out, wrapped);
+            }
+        }
+    }
+    out
+}
+
+/// Reads a record. Takes exactly what [`encode`] writes, and at most its size in memory.
+pub(super) fn decode(data: &[u8]) -> Result<Stored, Unreadable> {
+    match data.first() {
+        Some(&VERSION) => {}
+        Some(&version) if version > VERSION => return Err(Unreadable::Newer),
+        _ => return Err(Unreadable::Damaged),
+    }
+    read(&mut Reader { data, at: 1 }).ok_or(Unreadable::Damaged)
+}
+
+fn read(reader: &mut Reader<'_>) -> Option<Stored> {
+    let id = reader.array()?;
+    let generation = u64::from_be_bytes(reader.array()?);
+    let mac_key = match reader.byte()? {
+        0 => None,
+        1 => Some(reader.wrapped()?),
+        _ => return None,
+    };
+    let count = usize::from(reader.byte()?);
+    if count > MAX_KEYS {
+        return None;
+    }
+    let keys = (0..count).map(|_| read_key(reader)).collect::<Option<Vec<_>>>()?;
+    let ordered = |pair: &[Key]| {
+        let order = |key: &Key| (key.activate, key.created, key.id);
+        order(&pair[0]) > order(&pair[1])
+    };
+    if !keys.windows(2).all(ordered) {
+        return None;
+    }
+    let covered = reader.at;
+    let mac = match mac_key {
+        None => None,
+        Some(key) => Some(StoredMac { key, tag: reader.array()?, covered }),
+    };
+    (reader.at == reader.data.len()).then_some(Stored { id, generation, mac, keys })
+}
+
+fn read_key(reader: &mut Reader<'_>) -> Option<Key> {
+    let id = KeyId::from_bytes(reader.array()?);
+    let mut times = [0; 4];
+    for time in &mut times {
+        *time = u64::from_be_bytes(reader.array()?);
+    }
+    let [created, activate, retire, expire] = times;
+    if activate > retire || retire > expire {
+        return None;
+    }
+    let material = match reader.byte()? {
+        0 => Material::Erased,
+        1 => Material::Plain(Arc::new(RootKey::new(Secret::new(reader.array()?)))),
+        2 => Material::Wrapped(reader.wrapped()?, Opened::Unavailable),
+        _ => return None,
+    };
+    Some(Key { id, created, activate, retire, expire, material })
+}
+
+fn put_wrapped(out: &mut Vec<u8>, wrapped: &Wrapped) {
+    for bytes in [wrapped.kek.as_bytes(), &wrapped.blob] {
+        // What a key-encryption key makes is checked to be short where it is made.
+        debug_assert!(bytes.len() <= usize::from(u16::MAX));
+        out.extend_from_slice(&u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes());
+        out.extend_from_slice(bytes);
+    }
+}
+
+struct Reader<'d> {
+    data: &'d [u8],
+    at: usize,
+}
+
+impl<'d> Reader<'d> {
+    fn take(&mut self, length: usize) -> Option<&'d [u8]> {
+        let end = self.at.checked_add(length)?;
+        let taken = self.data.get(self.at..end)?;
+        self.at = end;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    fn bytes(&mut self) -> Option<&'d [u8]> {
+        let length = u16::from_be_bytes(self.array()?);
+        self.take(usize::from(length))
+    }
+
+    fn wrapped(&mut self) -> Option<Wrapped> {
+        let kek = std::str::from_utf8(self.bytes()?).ok()?.into();
+        Some(Wrapped { kek, blob: self.bytes()?.into() })
+    }
+}

@@ -1,0 +1,432 @@
+//! Reading the ring's record, joining it with what this host holds, and writing it.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+use zeroize::Zeroizing;
+
+use super::plan::{self, Times};
+use super::record::{self, FORMAT, Stored, Unreadable};
+use super::ring::{Key, KeyId, MacKey, Material, Opened, Ring, RingId, RootKey, Secret, Wrapped};
+use super::{KeyEncryption, KeyRing, Snapshot, TIMEOUT, no_runtime};
+use crate::Error;
+use crate::provider::{Expect, ProviderError, Record, Saved};
+
+/// What to do with the ring, besides keeping it in order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Nothing,
+    /// Erase every key and create one for now.
+    Erase,
+    /// Wrap every key anew.
+    Rewrap,
+}
+
+/// How often a write is tried against other hosts'.
+const ATTEMPTS: u32 = 10;
+
+impl KeyRing {
+    /// Reads the record, and writes it if the plan or a join asks for it.
+    pub(crate) async fn refresh(&self) -> Result<(), Error> {
+        self.ask(Change::Nothing).await
+    }
+
+    /// Erases the keys created so far and adds one that seals from now on.
+    pub(crate) async fn rotate_now(&self) -> Result<(), Error> {
+        self.ask(Change::Erase).await
+    }
+
+    /// Wraps every key under the key-encryption key that is current now.
+    pub(crate) async fn rewrap(&self) -> Result<(), Error> {
+        self.ask(Change::Rewrap).await
+    }
+
+    async fn ask(&self, change: Change) -> Result<(), Error> {
+        // Timers panic outside a runtime.
+        if Handle::try_current().is_err() {
+            return Err(no_runtime());
+        }
+        self.change(change).await?;
+        self.settle(Ok(()));
+        Ok(())
+    }
+
+    /// What the task of a refresh does.
+    pub(super) async fn refresh_once(&self) -> Result<(), Error> {
+        self.change(Change::Nothing).await
+    }
+
+    async fn change(&self, change: Change) -> Result<(), Error> {
+        let _turn = self.0.turn.lock().await;
+        let mut found = self.fetch().await?;
+        for attempt in 0..ATTEMPTS {
+            let base = self.reconcile(found).await?;
+            match self.apply(change, base).await? {
+                Applied::Done => return Ok(()),
+                // The loser drops its own key; the winner's record comes with the conflict.
+                Applied::Conflict(Some(record)) => found = Some(record),
+                Applied::Conflict(None) => found = self.fetch().await?,
+            }
+            let pause = self.config().random.below(20 << attempt.min(5));
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+        Err(Error::unavailable("too many hosts write the key ring at once"))
+    }
+
+    async fn fetch(&self) -> Result<Option<Record>, Error> {
+        let now = self.config().clock.now();
+        timed(self.config().provider.fetch(&self.0.record_id, now)).await
+    }
+
+    /// Joins what is stored with what this host holds.
+    async fn reconcile(&self, found: Option<Record>) -> Result<Base, Error> {
+        let held = self.0.snapshot.load_full();
+        let Some(record) = found else {
+            if held.is_some() {
+                tracing::error!(target: "sessions", record = %self.0.record_id, "the key ring's record is missing, it is written again");
+            }
+            let ring = held.map(|held| held.ring.clone());
+            return Ok(Base { dirty: ring.is_some(), ring, stored: None });
+        };
+        let stored = Some((record.version, record.data.clone()));
+        if let Some(held) = &held
+            && held.complete
+            && (held.version, &held.data) == (record.version, &record.data)
+        {
+            return Ok(Base { ring: Some(held.ring.clone()), stored, dirty: false });
+        }
+        let read = match record::decode(&record.data) {
+            Ok(read) => self.authenticate(read, &record.data, held.as_deref()).await?,
+            Err(Unreadable::Damaged) => None,
+            Err(Unreadable::Newer) => {
+                return Err(permanent("a newer build wrote the key ring, finish the deploy"));
+            }
+        };
+        let Some(ring) = read else {
+            let Some(held) = held else {
+                return Err(permanent(
+                    "the key ring's record is damaged; restore it, or delete it, which makes \
+                     every token invalid",
+                ));
+            };
+            tracing::error!(target: "sessions", record = %self.0.record_id, "the key ring's record is damaged, it is written again");
+            return Ok(Base { ring: Some(held.ring.clone()), stored, dirty: true });
+        };
+        let mut base = Base { ring: None, stored, dirty: false };
+        let mut joined = ring.clone();
+        if let Some(held) = held.as_deref().map(|held| &held.ring) {
+            if held.id == ring.id {
+                joined = joined.join(held, self.now() / 1000);
+                joined.generation = joined.generation.max(held.generation);
+                base.dirty = ring.generation < held.generation || !joined.stored_eq(&ring);
+                if base.dirty {
+                    tracing::warn!(target: "sessions", record = %self.0.record_id, "the key ring's record is older than this host's, they are joined");
+                }
+            } else {
+                tracing::error!(target: "sessions", record = %self.0.record_id, "the key ring was replaced by another, the tokens of the old one are invalid now");
+            }
+        }
+        self.unwrap_all(&mut joined).await;
+        base.ring = Some(joined);
+        Ok(base)
+    }
+
+    /// Plans, and stores the ring if there is anything to store.
+    async fn apply(&self, change: Change, base: Base) -> Result<Applied, Error> {
+        let Base { ring, stored, dirty } = base;
+        let now = self.now() / 1000;
+        let settings = &self.config().settings;
+        let plan = match (change, ring) {
+            (Change::Erase, Some(mut ring)) => {
+                for key in &mut ring.keys {
+                    key.material = Material::Erased;
+                }
+                let create = Some(plan::times(now, now, settings));
+                plan::Plan { ring: Some(ring), create, publish: true }
+            }
+            (_, ring) => plan::plan(ring.as_ref(), now, settings),
+        };
+        let publish = plan.publish || dirty || change != Change::Nothing;
+        let version = stored.as_ref().map(|(version, _)| *version);
+        if let (Some((version, data)), Some(ring)) = (stored, &plan.ring)
+            && (!publish || change == Change::Nothing)
+        {
+            // Good for now, also when the ring cannot be written.
+            self.install(ring.clone(), version, data);
+        }
+        if !publish {
+            return Ok(Applied::Done);
+        }
+        let mut ring = match plan.ring {
+            Some(ring) => ring,
+            None => self.found()?,
+        };
+        ring.generation = ring.generation.saturating_add(1);
+        if change == Change::Rewrap {
+            self.rewrap_all(&mut ring).await?;
+        }
+        if let Some(times) = plan.create {
+            self.create(&mut ring, times).await?;
+        }
+        self.publish(ring, version).await
+    }
+
+    /// A ring without keys.
+    fn found(&self) -> Result<Ring, Error> {
+        Ok(Ring { id: self.config().random.secret()?, generation: 0, mac: None, keys: Vec::new() })
+    }
+
+    /// Adds a key to a ring that is about to be published.
+    async fn create(&self, ring: &mut Ring, times: Times) -> Result<(), Error> {
+        let random = &self.config().random;
+        let mut id = KeyId::new(ring.generation, random.secret()?);
+        while ring.find(id).is_some() {
+            id = KeyId::new(ring.generation, random.secret()?);
+        }
+        let root = Arc::new(RootKey::new(Secret::new(random.secret()?)));
+        let material = match &self.config().key_encryption {
+            None => Material::Plain(root),
+            Some(kek) => {
+                let context = key_context(&ring.id, id, times.created);
+                let wrapped = wrap(kek, root.secret(), &context).await?;
+                Material::Wrapped(wrapped, Opened::Ready(root))
+            }
+        };
+        ring.make_room();
+        let Times { created, activate, retire, expire } = times;
+        ring.keys.push(Key { id, created, activate, retire, expire, material });
+        ring.sort();
+        tracing::info!(target: "sessions", record = %self.0.record_id, key = %id, activate, "a key was created");
+        Ok(())
+    }
+
+    async fn publish(&self, mut ring: Ring, version: Option<u64>) -> Result<Applied, Error> {
+        if let Some(kek) = &self.config().key_encryption
+            && ring.mac.is_none()
+        {
+            let secret = Arc::new(Secret::new(self.config().random.secret()?));
+            let wrapped = wrap(kek, &secret, &mac_context(&ring.id)).await?;
+            ring.mac = Some(MacKey { wrapped, secret });
+        }
+        let mut data = record::encode(&ring);
+        if let Some(mac) = &ring.mac {
+            let tag = authenticator(&mac.secret, &data).finalize().into_bytes();
+            data.extend_from_slice(&tag);
+        }
+        let data = Bytes::from(data);
+        let next = version.unwrap_or(0).saturating_add(1).max(ring.generation);
+        let mut record = Record::new(self.0.record_id.clone(), next, data.clone());
+        record.format = FORMAT.into();
+        let expect = version.map_or(Expect::Absent, Expect::Version);
+        let now = self.config().clock.now();
+        match timed(self.config().provider.save(&record, expect, now)).await? {
+            Saved::Saved => {
+                self.install(ring, next, data);
+                Ok(Applied::Done)
+            }
+            Saved::Conflict(current) => Ok(Applied::Conflict(current)),
+        }
+    }
+
+    fn install(&self, ring: Ring, version: u64, data: Bytes) {
+        let settings = &self.config().settings;
+        let newer = self
+            .0
+            .snapshot
+            .load()
+            .as_ref()
+            .is_none_or(|held| held.ring.generation != ring.generation);
+        if newer {
+            self.flight().absent.clear();
+        }
+        let complete = ring.keys.iter().all(|key| key.root().is_some() || key.is_erased());
+        let refresh = settings.refresh * 1000;
+        self.0.snapshot.store(Some(Arc::new(Snapshot {
+            ring,
+            checked_at: self.now(),
+            due_after: refresh - self.config().random.below(refresh / 5),
+            version,
+            data,
+            complete,
+        })));
+    }
+
+    /// Checks who wrote a record. `None` if it was changed since.
+    async fn authenticate(
+        &self,
+        read: Stored,
+        data: &[u8],
+        held: Option<&Snapshot>,
+    ) -> Result<Option<Ring>, Error> {
+        let Stored { id, generation, mac, keys } = read;
+        let plain = Ring { id, generation, mac: None, keys };
+        let (kek, mac) = match (&self.config().key_encryption, mac) {
+            (None, None) => return Ok(Some(plain)),
+            (None, Some(_)) => {
+                return Err(Error::config(
+                    "the key ring is encrypted, give this host the key_encryption too",
+                ));
+            }
+            (Some(_), None) if self.config().plain_keys => return Ok(Some(plain)),
+            (Some(_), None) => {
+                return Err(Error::config(
+                    "the key ring is not encrypted; call rewrap_keys() once on a codec with \
+                     key_encryption and danger_plain_keys()",
+                ));
+            }
+            (Some(kek), Some(mac)) => (kek, mac),
+        };
+        let known = held.and_then(|held| held.ring.mac.as_ref());
+        let secret = match known.filter(|known| known.wrapped == mac.key) {
+            Some(known) => known.secret.clone(),
+            None => Arc::new(unwrap(kek.clone(), mac.key.clone(), mac_context(&id)).await?),
+        };
+        if authenticator(&secret, &data[..mac.covered]).verify_slice(&mac.tag).is_err() {
+            return Ok(None);
+        }
+        let mac = Some(MacKey { wrapped: mac.key, secret });
+        Ok(Some(Ring { mac, ..plain }))
+    }
+
+    /// Unwraps the keys that are not open yet, all at once. Those that fail stay closed.
+    async fn unwrap_all(&self, ring: &mut Ring) {
+        let Some(kek) = &self.config().key_encryption else { return };
+        let mut tasks = JoinSet::new();
+        for key in &ring.keys {
+            if let Material::Wrapped(wrapped, Opened::Unavailable | Opened::Broken) = &key.material
+            {
+                let (kek, wrapped, id) = (kek.clone(), wrapped.clone(), key.id);
+                let context = key_context(&ring.id, id, key.created);
+                tasks.spawn(async move { (id, unwrap(kek, wrapped, context).await) });
+            }
+        }
+        while let Some(joined) = tasks.join_next().await {
+            // A panic of the key service leaves its key as it was.
+            let Ok((id, result)) = joined else { continue };
+            let opened = match result {
+                Ok(secret) => Opened::Ready(Arc::new(RootKey::new(secret))),
+                Err(error) if error.is_unavailable() => {
+                    tracing::warn!(target: "sessions", key = %id, error = %super::Chain(&error), "a key could not be unwrapped");
+                    Opened::Unavailable
+                }
+                Err(error) => {
+                    tracing::error!(target: "sessions", key = %id, error = %super::Chain(&error), "a key cannot be unwrapped, its tokens are invalid");
+                    Opened::Broken
+                }
+            };
+            for key in ring.keys.iter_mut().filter(|key| key.id == id) {
+                if let Material::Wrapped(_, closed) = &mut key.material {
+                    *closed = opened.clone();
+                }
+            }
+        }
+    }
+
+    async fn rewrap_all(&self, ring: &mut Ring) -> Result<(), Error> {
+        let Some(kek) = &self.config().key_encryption else {
+            return Err(Error::config("there is nothing to wrap keys with, set key_encryption"));
+        };
+        for key in &mut ring.keys {
+            if key.is_unavailable() {
+                return Err(Error::unavailable("a key could not be unwrapped, try again later"));
+            }
+            if let Some(root) = key.root().cloned() {
+                let context = key_context(&ring.id, key.id, key.created);
+                let wrapped = wrap(kek, root.secret(), &context).await?;
+                key.material = Material::Wrapped(wrapped, Opened::Ready(root));
+            }
+        }
+        // A new one is made for the new wrapping.
+        ring.mac = None;
+        Ok(())
+    }
+}
+
+/// The ring to go by, and what is stored in its place.
+struct Base {
+    ring: Option<Ring>,
+    stored: Option<(u64, Bytes)>,
+    /// Whether it is not what is stored.
+    dirty: bool,
+}
+
+enum Applied {
+    Done,
+    Conflict(Option<Record>),
+}
+
+async fn timed<T>(call: impl Future<Output = Result<T, ProviderError>>) -> Result<T, Error> {
+    match tokio::time::timeout(TIMEOUT, call).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(Error::unavailable("the provider did not answer in time")),
+    }
+}
+
+async fn wrap(
+    kek: &Arc<dyn KeyEncryption>,
+    secret: &Secret,
+    context: &[u8],
+) -> Result<Wrapped, Error> {
+    let wrapped = match tokio::time::timeout(TIMEOUT, kek.wrap(secret.bytes(), context)).await {
+        Ok(Ok(wrapped)) => wrapped,
+        Ok(Err(error)) => return Err(of_service(error)),
+        Err(_) => return Err(Error::unavailable("the key service did not answer in time")),
+    };
+    if wrapped.kek_id.len() > MAX_KEK_ID || wrapped.blob.len() > MAX_BLOB {
+        return Err(permanent("the key service made a wrapped key that is too long"));
+    }
+    Ok(Wrapped { kek: wrapped.kek_id.into(), blob: wrapped.blob.into() })
+}
+
+async fn unwrap(
+    kek: Arc<dyn KeyEncryption>,
+    wrapped: Wrapped,
+    context: Vec<u8>,
+) -> Result<Secret, Error> {
+    let call = kek.unwrap(&wrapped.kek, &wrapped.blob, &context);
+    let material = match tokio::time::timeout(TIMEOUT, call).await {
+        Ok(Ok(material)) => Zeroizing::new(material),
+        Ok(Err(error)) => return Err(of_service(error)),
+        Err(_) => return Err(Error::unavailable("the key service did not answer in time")),
+    };
+    let bytes = <[u8; 32]>::try_from(&**material);
+    bytes
+        .map(Secret::new)
+        .map_err(|_| permanent("the key service returned a key of another length"))
+}
+
+const MAX_KEK_ID: usize = 1024;
+const MAX_BLOB: usize = 8 * 1024;
+
+/// What a wrapped key is bound to, so that it cannot stand in for another.
+fn key_context(ring: &RingId, id: KeyId, created: u64) -> Vec<u8> {
+    [&b"sessions/v1 key"[..], ring, &id.to_bytes(), &created.to_be_bytes()].concat()
+}
+
+fn mac_context(ring: &RingId) -> Vec<u8> {
+    [&b"sessions/v1 mac"[..], ring].concat()
+}
+
+fn authenticator(secret: &Secret, data: &[u8]) -> Hmac<Sha256> {
+    Hmac::<Sha256>::new_from_slice(secret.bytes())
+        .expect("HMAC takes a key of any length")
+        .chain_update(data)
+}
+
+fn permanent(text: &'static str) -> Error {
+    Error::Provider(ProviderError::permanent(text))
+}
+
+fn of_service(error: super::KeyEncryptionError) -> Error {
+    if error.is_unavailable() {
+        Error::unavailable(error)
+    } else {
+        Error::Provider(ProviderError::permanent("the key service refused").with_source(error))
+    }
+}

@@ -1,0 +1,291 @@
+//! The key ring as a value: keys, their times, and how two copies of one ring join.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use hkdf::Hkdf;
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::codec::{Purpose, Xaes};
+
+/// The most keys that a ring holds.
+pub(crate) const MAX_KEYS: usize = 64;
+
+/// Names a key in tokens: the lowest 16 bits of the generation that created it, and 16 random bits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct KeyId(u32);
+
+impl KeyId {
+    pub(super) fn new(generation: u64, random: [u8; 2]) -> Self {
+        let [.., high, low] = generation.to_be_bytes();
+        Self(u32::from_be_bytes([high, low, random[0], random[1]]))
+    }
+
+    pub(crate) const fn from_bytes(bytes: [u8; 4]) -> Self {
+        Self(u32::from_be_bytes(bytes))
+    }
+
+    pub(crate) const fn to_bytes(self) -> [u8; 4] {
+        self.0.to_be_bytes()
+    }
+
+    /// How many generations this key is ahead of `generation`; zero for one that is not, or by
+    /// so much that it is not to be believed. Right across the wrap at 16 bits.
+    pub(super) fn ahead_of(self, generation: u64) -> u16 {
+        let [a, b, c, d] = self.to_bytes();
+        let [.., high, low] = generation.to_be_bytes();
+        let _ = (c, d);
+        let ahead = u16::from_be_bytes([a, b]).wrapping_sub(u16::from_be_bytes([high, low]));
+        if ahead <= MAX_AHEAD { ahead } else { 0 }
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// How far ahead of this host's ring a key may be believed to exist.
+const MAX_AHEAD: u16 = 64;
+
+/// 32 secret bytes, wiped when they are dropped.
+pub(crate) struct Secret(Zeroizing<[u8; 32]>);
+
+impl Secret {
+    pub(super) fn new(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    pub(super) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes().ct_eq(other.bytes()).into()
+    }
+}
+
+/// A key's material and the ciphers that were derived from it.
+pub(crate) struct RootKey {
+    secret: Secret,
+    // Read by every request, written once for each purpose.
+    derived: ArcSwap<Vec<(Purpose, Arc<Xaes>)>>,
+}
+
+impl RootKey {
+    pub(super) fn new(secret: Secret) -> Self {
+        Self { secret, derived: ArcSwap::default() }
+    }
+
+    pub(super) fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    /// Calls `with` on the cipher of a purpose, derived on its first use.
+    pub(crate) fn with_cipher<R>(
+        &self,
+        ring: &RingId,
+        app: &str,
+        purpose: &Purpose,
+        with: impl FnOnce(&Xaes) -> R,
+    ) -> R {
+        let derived = self.derived.load();
+        if let Some((_, xaes)) = derived.iter().find(|(known, _)| known == purpose) {
+            return with(xaes);
+        }
+        drop(derived);
+        let xaes = Arc::new(derive(&self.secret, ring, app, purpose));
+        self.derived.rcu(|derived| {
+            let mut derived = Vec::clone(derived);
+            let known = derived.iter().any(|(known, _)| known == purpose);
+            if !known && derived.len() < MAX_DERIVED {
+                derived.push((purpose.clone(), xaes.clone()));
+            }
+            derived
+        });
+        with(&xaes)
+    }
+}
+
+/// More purposes than this are derived on each use: purposes are meant to be few.
+const MAX_DERIVED: usize = 64;
+
+fn derive(secret: &Secret, ring: &RingId, app: &str, purpose: &Purpose) -> Xaes {
+    let mut info = b"sessions/v1".to_vec();
+    for part in [app, purpose.kind(), purpose.name()] {
+        info.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        info.extend_from_slice(part.as_bytes());
+    }
+    let mut key = Zeroizing::new([0; 32]);
+    // 32 bytes are one block of HKDF's output, of at most 255.
+    let expanded = Hkdf::<Sha256>::new(Some(ring), secret.bytes()).expand(&info, &mut *key);
+    debug_assert!(expanded.is_ok());
+    Xaes::new(&key)
+}
+
+/// Tells rings that were founded apart, such as those of two databases.
+pub(crate) type RingId = [u8; 16];
+
+/// What a key is made of, as stored, and opened where it can be.
+#[derive(Clone)]
+pub(super) enum Material {
+    /// Erased by an emergency rotation; kept as a mark until the key expires, so that no old
+    /// copy of the ring brings it back.
+    Erased,
+    /// Stored in the clear.
+    Plain(Arc<RootKey>),
+    /// Stored under a key-encryption key.
+    Wrapped(Wrapped, Opened),
+}
+
+/// Bytes under a key-encryption key.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Wrapped {
+    pub(super) kek: Arc<str>,
+    pub(super) blob: Arc<[u8]>,
+}
+
+/// Whether wrapped material could be unwrapped.
+#[derive(Clone)]
+pub(super) enum Opened {
+    Ready(Arc<RootKey>),
+    /// Not yet, or the key service is down.
+    Unavailable,
+    /// The key service refused it for good.
+    Broken,
+}
+
+/// A key of the ring. Times are seconds since 1970.
+#[derive(Clone)]
+pub(super) struct Key {
+    pub(super) id: KeyId,
+    pub(super) created: u64,
+    /// When it starts to seal.
+    pub(super) activate: u64,
+    /// When its successor takes over. It may seal for the grace period after that.
+    pub(super) retire: u64,
+    /// When no valid token can name it any more.
+    pub(super) expire: u64,
+    pub(super) material: Material,
+}
+
+impl Key {
+    pub(super) fn root(&self) -> Option<&Arc<RootKey>> {
+        match &self.material {
+            Material::Plain(root) | Material::Wrapped(_, Opened::Ready(root)) => Some(root),
+            Material::Erased | Material::Wrapped(..) => None,
+        }
+    }
+
+    pub(super) fn is_erased(&self) -> bool {
+        matches!(self.material, Material::Erased)
+    }
+
+    /// Whether it is sealed away only for now.
+    pub(super) fn is_unavailable(&self) -> bool {
+        matches!(self.material, Material::Wrapped(_, Opened::Unavailable))
+    }
+
+    fn stored_eq(&self, other: &Self) -> bool {
+        let times = |key: &Self| (key.id, key.created, key.activate, key.retire, key.expire);
+        times(self) == times(other)
+            && match (&self.material, &other.material) {
+                (Material::Erased, Material::Erased) => true,
+                (Material::Plain(a), Material::Plain(b)) => a.secret == b.secret,
+                (Material::Wrapped(a, _), Material::Wrapped(b, _)) => a == b,
+                _ => false,
+            }
+    }
+}
+
+/// The key that authenticates a record, wrapped beside the keys.
+#[derive(Clone)]
+pub(super) struct MacKey {
+    pub(super) wrapped: Wrapped,
+    pub(super) secret: Arc<Secret>,
+}
+
+/// A ring of keys.
+#[derive(Clone)]
+pub(super) struct Ring {
+    pub(super) id: RingId,
+    /// Raised by every write.
+    pub(super) generation: u64,
+    /// Only of a ring that is kept under a key-encryption key.
+    pub(super) mac: Option<MacKey>,
+    /// The newest first.
+    pub(super) keys: Vec<Key>,
+}
+
+impl Ring {
+    pub(super) fn find(&self, id: KeyId) -> Option<&Key> {
+        self.keys.iter().find(|key| key.id == id)
+    }
+
+    pub(super) fn sort(&mut self) {
+        self.keys.sort_by_key(|key| std::cmp::Reverse((key.activate, key.created, key.id)));
+    }
+
+    /// Drops keys until one more fits: erased ones first, then those that expire first.
+    pub(super) fn make_room(&mut self) {
+        while self.keys.len() >= MAX_KEYS {
+            let least =
+                self.keys.iter().enumerate().min_by_key(|(_, k)| (!k.is_erased(), k.expire));
+            let Some((at, _)) = least else { return };
+            self.keys.remove(at);
+        }
+    }
+
+    /// Whether both would be stored as the same record, their generation aside.
+    pub(super) fn stored_eq(&self, other: &Self) -> bool {
+        self.id == other.id
+            && self.mac.as_ref().map(|mac| &mac.wrapped)
+                == other.mac.as_ref().map(|mac| &mac.wrapped)
+            && self.keys.len() == other.keys.len()
+            && self.keys.iter().zip(&other.keys).all(|(a, b)| a.stored_eq(b))
+    }
+
+    /// Joins what this host held into the ring that is stored, of the same id: the keys of both,
+    /// the later times, the erasures of both. Keys that have expired are left behind.
+    pub(super) fn join(mut self, held: &Self, now: u64) -> Self {
+        for theirs in &held.keys {
+            let Some(mine) = self.keys.iter_mut().find(|key| key.id == theirs.id) else {
+                if theirs.expire > now {
+                    self.keys.push(theirs.clone());
+                }
+                continue;
+            };
+            mine.activate = mine.activate.max(theirs.activate);
+            mine.retire = mine.retire.max(theirs.retire);
+            mine.expire = mine.expire.max(theirs.expire);
+            match (&mine.material, &theirs.material) {
+                (_, Material::Erased) => mine.material = Material::Erased,
+                // Keeps what was opened and derived already.
+                (Material::Plain(a), Material::Plain(b)) if a.secret == b.secret => {
+                    mine.material = theirs.material.clone();
+                }
+                (Material::Wrapped(a, Opened::Unavailable), Material::Wrapped(b, _)) if a == b => {
+                    mine.material = theirs.material.clone();
+                }
+                _ => {}
+            }
+        }
+        while self.keys.len() > MAX_KEYS {
+            self.make_room();
+        }
+        self.sort();
+        self
+    }
+}

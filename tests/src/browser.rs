@@ -1,0 +1,133 @@
+//! A client that keeps and sends cookies as a browser does.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use cookie::Cookie;
+use http::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+
+/// A browser with a jar of its own. Clones have a copy of the jar.
+#[derive(Clone, Debug)]
+pub struct Browser {
+    address: SocketAddr,
+    /// The cookies it sends, by name.
+    pub jar: BTreeMap<String, String>,
+}
+
+/// A response, read to its end.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its text.
+    pub body: String,
+}
+
+impl Answer {
+    /// The `Set-Cookie` headers.
+    ///
+    /// # Panics
+    /// When one is not ASCII.
+    #[must_use]
+    pub fn set_cookies(&self) -> Vec<String> {
+        let cookies = self.headers.get_all(SET_COOKIE).iter();
+        cookies.map(|cookie| cookie.to_str().expect("a cookie is ASCII").to_owned()).collect()
+    }
+}
+
+impl Browser {
+    /// A browser without cookies that talks to this server.
+    #[must_use]
+    pub fn new(address: SocketAddr) -> Self {
+        Self { address, jar: BTreeMap::new() }
+    }
+
+    /// Follows a link.
+    pub async fn get(&mut self, path: &str) -> Answer {
+        self.send(Method::GET, path, None).await
+    }
+
+    /// Sends a form.
+    pub async fn post(&mut self, path: &str, form: &str) -> Answer {
+        self.send(Method::POST, path, Some(form)).await
+    }
+
+    /// Sends these bytes as the only `Cookie` header, whatever the jar holds.
+    ///
+    /// # Panics
+    /// When the server cannot be reached, or `HeaderValue` refuses the bytes.
+    pub async fn get_with(&mut self, path: &str, cookies: &[&[u8]]) -> Answer {
+        let mut request = self.request(Method::GET, path, None);
+        request.headers_mut().remove(COOKIE);
+        for cookie in cookies {
+            let value = HeaderValue::from_bytes(cookie).expect("bytes that a header can hold");
+            request.headers_mut().append(COOKIE, value);
+        }
+        self.exchange(request).await
+    }
+
+    async fn send(&mut self, method: Method, path: &str, form: Option<&str>) -> Answer {
+        let request = self.request(method, path, form);
+        self.exchange(request).await
+    }
+
+    fn request(&self, method: Method, path: &str, form: Option<&str>) -> Request<Full<Bytes>> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address))
+            .body(Full::from(form.unwrap_or_default().to_owned()))
+            .expect("a path makes a request");
+        if form.is_some() {
+            let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+            request.headers_mut().insert(CONTENT_TYPE, form);
+        }
+        let pairs: Vec<_> = self.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        if !pairs.is_empty() {
+            let pairs = HeaderValue::try_from(pairs.join("; ")).expect("cookies are ASCII");
+            request.headers_mut().insert(COOKIE, pairs);
+        }
+        request
+    }
+
+    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Answer {
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let response = client.request(request).await.expect("the server answers");
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.expect("the body ends").to_bytes();
+        let answer = Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: String::from_utf8(body.to_vec()).expect("a body of text"),
+        };
+        for cookie in answer.set_cookies() {
+            self.keep(&cookie);
+        }
+        answer
+    }
+
+    /// Keeps a cookie by the rules of RFC 6265bis, section 5.7: a loopback address counts as
+    /// secure, and a `__Host-` cookie that breaks its promises is ignored.
+    fn keep(&mut self, set_cookie: &str) {
+        let cookie = Cookie::parse(set_cookie.to_owned()).expect("a cookie that parses");
+        let host = cookie.name().starts_with("__Host-");
+        let secure = cookie.secure() == Some(true);
+        if host && (!secure || cookie.path() != Some("/") || cookie.domain().is_some()) {
+            return;
+        }
+        if cookie.name().len() + cookie.value().len() > 4096 {
+            return;
+        }
+        if cookie.max_age().is_some_and(|age| !age.is_positive()) {
+            self.jar.remove(cookie.name());
+        } else {
+            self.jar.insert(cookie.name().to_owned(), cookie.value().to_owned());
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Damaged and alien records: a clear error, never a panic, and the record stays as it was.
+
+use http::header::{COOKIE, HeaderMap, HeaderValue};
+use sessions::provider::{Bytes, Expect, Provider as _, Record};
+use sessions::{Error, MemoryProvider, Session, Store};
+
+#[derive(Debug, Session)]
+#[session(name = "visitor", version = 1)]
+struct Visitor {
+    name: String,
+    visits: u64,
+    cart: Vec<String>,
+}
+
+struct Saved {
+    provider: MemoryProvider,
+    store: Store,
+    cookies: HeaderMap,
+    record: Record,
+}
+
+async fn saved() -> Saved {
+    let provider = MemoryProvider::new();
+    let store = Store::new(provider.clone());
+    let mut visitor = store.load::<Visitor>(&HeaderMap::new()).await.unwrap();
+    visitor.name = "Ada".to_owned();
+    visitor.visits = 300;
+    visitor.cart = vec!["tea".to_owned(); 3];
+    let commit = store.commit(&mut visitor).await.unwrap();
+    let cookie = commit.set_cookie().unwrap().to_str().unwrap();
+    let pair = HeaderValue::from_str(cookie.split(';').next().unwrap()).unwrap();
+    let id = visitor.key().unwrap().to_string();
+    let record = provider.fetch(&id, std::time::SystemTime::now()).await.unwrap().unwrap();
+    Saved { provider, store, cookies: HeaderMap::from_iter([(COOKIE, pair)]), record }
+}
+
+impl Saved {
+    /// Loads the session from a record that holds `data` instead; the record must stay.
+    async fn load(&self, data: impl Into<Bytes>) -> Result<Session<Visitor>, Error> {
+        let record = Record { data: data.into(), ..self.record.clone() };
+        let now = std::time::SystemTime::now();
+        self.provider.save(&record, Expect::Any, now).await.unwrap();
+        let loaded = self.store.load::<Visitor>(&self.cookies).await;
+        let after = self.provider.fetch(&record.id, now).await.unwrap();
+        assert_eq!(after, Some(record), "the record must stay as it was");
+        loaded
+    }
+}
+
+#[tokio::test]
+async fn every_truncation_is_an_error_that_names_the_session() {
+    let saved = saved().await;
+    let whole = saved.record.data.clone();
+    for end in 0..whole.len() {
+        let error = saved.load(whole.slice(..end)).await.expect_err("half a record");
+        assert!(matches!(error, Error::Decode { .. }), "{end}: {error:?}");
+        assert!(error.to_string().contains("visitor"), "{end}: {error}");
+    }
+    assert_eq!(saved.load(whole).await.unwrap().visits, 300);
+}
+
+#[tokio::test]
+async fn every_flipped_bit_is_an_error_or_another_value_never_a_panic() {
+    let saved = saved().await;
+    let whole = saved.record.data.to_vec();
+    for at in 0..whole.len() * 8 {
+        let mut data = whole.clone();
+        data[at / 8] ^= 1 << (at % 8);
+        match saved.load(data).await {
+            Ok(_) | Err(Error::Decode { .. } | Error::NewerSchema { .. }) => {}
+            Err(error) => panic!("bit {at}: {error:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn alien_records_are_errors() {
+    let saved = saved().await;
+    for alien in [&b"{\"json\": true}"[..], b"\0", b"\0\0\0\0", &[0xff; 64], &[0x9f; 10_000]] {
+        let error = saved.load(alien).await.expect_err("an alien record");
+        assert!(matches!(error, Error::Decode { .. }), "{error:?}");
+        assert!(!error.is_unavailable());
+    }
+}
