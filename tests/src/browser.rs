@@ -88,7 +88,8 @@ impl Browser {
             let form = HeaderValue::from_static("application/x-www-form-urlencoded");
             request.headers_mut().insert(CONTENT_TYPE, form);
         }
-        let pairs: Vec<_> = self.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let pairs: Vec<_> =
+            self.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
         if !pairs.is_empty() {
             let pairs = HeaderValue::try_from(pairs.join("; ")).expect("cookies are ASCII");
             request.headers_mut().insert(COOKIE, pairs);

@@ -237,7 +237,8 @@ async fn a_store_that_is_down_is_503_and_keeps_the_cookie() {
     browser.post("/login", "ada").await;
     let jar = browser.jar.clone();
     watch.set_down(true);
-    for answer in [browser.get("/show").await, browser.get("/visit").await, browser.get("/known").await]
+    for answer in
+        [browser.get("/show").await, browser.get("/visit").await, browser.get("/known").await]
     {
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(answer.headers["retry-after"], "1");

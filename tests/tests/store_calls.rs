@@ -92,7 +92,10 @@ async fn read() {
 async fn read_of_a_session_whose_record_is_gone() {
     let mut shop = Shop::returning().await;
     shop.clock.advance(Duration::from_secs(8 * 24 * 60 * 60));
-    assert_eq!(shop.request(|visitor| assert!(visitor.is_new())).await.0, Calls { fetch: 1, ..NONE });
+    assert_eq!(
+        shop.request(|visitor| assert!(visitor.is_new())).await.0,
+        Calls { fetch: 1, ..NONE }
+    );
 }
 
 #[tokio::test]

@@ -167,7 +167,7 @@ impl StoreBuilder {
             .min(self.idle.saturating_mul(2).max(self.idle.saturating_add(touch)))
             .max(longest_remember);
         let mut codec = Codec::builder(self.provider.clone())
-            .app(self.app.clone())
+            .app(&self.app)
             .clock(self.clock.clone())
             .max_age(max_age)
             .allow_plain_keys();
