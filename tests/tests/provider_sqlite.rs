@@ -423,3 +423,14 @@ async fn a_killed_process_loses_no_answered_save_and_tears_none() {
         assert_eq!(stored.data, vec![stored.version as u8; 5_000]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn tasks_open_a_new_file_at_once() {
+    for _ in 0..100 {
+        let (_folder, path) = file();
+        let open = (0..8).map(|_| tokio::spawn(SqliteProvider::open(path.clone())));
+        for opened in open.collect::<Vec<_>>() {
+            opened.await.unwrap().unwrap();
+        }
+    }
+}
