@@ -1,8 +1,7 @@
 //! A provider that keeps its records in this process's memory.
 
-use std::cmp::Reverse;
-use std::collections::hash_map::{Entry, RandomState};
-use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::hash::BuildHasher;
 use std::ops::Bound;
@@ -10,15 +9,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use tokio::task::yield_now;
 
-use crate::clock::to_unix_millis;
+use crate::clock::{from_unix_millis, to_unix_millis};
 use crate::provider::{Expect, Listed, Page, Provider, ProviderError, Record, Saved};
 
 /// A provider for one process: tests, development, and services that may lose their sessions at a
 /// restart.
 ///
-/// Clones share their records. Expired records are removed a few at a time by the saves that
-/// follow, so that memory is bounded by the records that are alive.
+/// Clones share their records. Each save also removes a few expired records, more than the one it
+/// adds, so that memory is bounded by the records that are alive; a record without expiry stays
+/// until it is deleted. Where saves have ceased, [`purge`](Provider::purge) removes the rest.
 ///
 /// ```
 /// use sessions::{MemoryProvider, provider::Provider};
@@ -93,17 +94,13 @@ impl Provider for MemoryProvider {
             return Ok(Saved::Conflict(live.cloned()));
         }
         self.inner.put(&mut shard, record.clone());
-        self.inner.sweep(&mut shard, now);
+        self.inner.evict(&mut shard, now, SWEEP);
         Ok(Saved::Saved)
     }
 
     async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
         let mut shard = self.inner.shard(id);
-        let removed = shard.records.remove(id);
-        if let Some(record) = &removed {
-            self.inner.disown(record);
-        }
-        Ok(removed)
+        Ok(self.inner.remove(&mut shard, id))
     }
 
     async fn touch(
@@ -113,12 +110,7 @@ impl Provider for MemoryProvider {
         now: SystemTime,
     ) -> Result<bool, ProviderError> {
         let mut shard = self.inner.shard(id);
-        let Some(record) = shard.records.get_mut(id).filter(|record| record.is_live(now)) else {
-            return Ok(false);
-        };
-        // Never shortens; a record without expiry keeps none.
-        record.expires_at = record.expires_at.map(|at| at.max(expires_at));
-        Ok(true)
+        Ok(shard.touch(id, whole_millis(expires_at), now))
     }
 
     async fn list(
@@ -127,29 +119,49 @@ impl Provider for MemoryProvider {
         page: Page,
         now: SystemTime,
     ) -> Result<Listed, ProviderError> {
-        let ids = self.inner.owned(owner, page.after.as_deref());
         let mut listed = Listed::default();
-        for id in ids {
-            if listed.records.len() >= page.limit as usize {
-                listed.next = listed.records.last().map(|record| record.id.to_string());
-                break;
-            }
-            let shard = self.inner.shard(&id);
-            let record = shard.records.get(&id);
-            // The owner may have changed since the ids were read.
-            listed.records.extend(
-                record
-                    .filter(|record| record.is_live(now) && record.owner.as_deref() == Some(owner))
-                    .cloned(),
+        let limit = page.limit as usize;
+        let mut after = page.after;
+        loop {
+            // One more than is missing tells whether another page follows.
+            let ids = self.inner.owned(
+                owner,
+                after.as_deref(),
+                (limit - listed.records.len()).saturating_add(1),
             );
+            let Some(last) = ids.last() else { return Ok(listed) };
+            after = Some(last.to_string());
+            for id in ids {
+                let shard = self.inner.shard(&id);
+                // Since the ids were read, the record may have gone or changed its owner.
+                let record = shard
+                    .records
+                    .get(&id)
+                    .filter(|record| record.is_live(now) && record.owner.as_deref() == Some(owner));
+                let Some(record) = record else { continue };
+                if listed.records.len() == limit {
+                    listed.next = listed.records.last().map(|record| record.id.to_string());
+                    return Ok(listed);
+                }
+                listed.records.push(record.clone());
+            }
         }
-        Ok(listed)
     }
 
     async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
+        let limit = u64::from(limit);
         let mut purged = 0;
         for shard in &self.inner.shards {
-            purged += self.inner.evict(&mut lock(shard), expired_before, u64::from(limit) - purged);
+            loop {
+                let batch = (limit - purged).min(PURGE_BATCH);
+                let evicted = self.inner.evict(&mut lock(shard), expired_before, batch);
+                purged += evicted;
+                if evicted < batch || purged == limit {
+                    break;
+                }
+                // Others get at the shard, and at this thread.
+                yield_now().await;
+            }
         }
         Ok(purged)
     }
@@ -161,20 +173,31 @@ const SHARDS: usize = 64;
 /// How many expired records a save removes: more than the one it adds, so that they run out.
 const SWEEP: u64 = 2;
 
+/// How many expired records a purge removes before it lets others go on.
+const PURGE_BATCH: u64 = 500;
+
+/// Tables of fewer records than this are not worth shrinking.
+const SMALL: usize = 64;
+
+/// A time in milliseconds, and the id of the record that expires then.
+type Due = (u64, Arc<str>);
+
+type Owners = HashMap<Arc<str>, BTreeSet<Arc<str>>>;
+
 struct Inner {
     hasher: RandomState,
-    // A std Mutex, not tokio's: no lock is held across an await. Locks are taken in the order
-    // shard, then owners.
+    // Std mutexes, not tokio's: no lock is held across an await. A shard's lock is taken before
+    // one of owners, never after.
     shards: [Mutex<Shard>; SHARDS],
-    owners: Mutex<HashMap<Arc<str>, BTreeSet<Arc<str>>>>,
+    /// The ids of each owner's records, those of expired ones included.
+    owners: [Mutex<Owners>; SHARDS],
 }
 
 #[derive(Default)]
 struct Shard {
     records: HashMap<Arc<str>, Record>,
-    /// When to look at a record again: one entry for each, its time never later than the
-    /// record's own expiry.
-    due: BinaryHeap<Reverse<(u64, Arc<str>)>>,
+    /// When each record that expires does so.
+    due: BTreeSet<Due>,
 }
 
 impl Default for Inner {
@@ -182,98 +205,231 @@ impl Default for Inner {
         Self {
             hasher: RandomState::new(),
             shards: std::array::from_fn(|_| Mutex::default()),
-            owners: Mutex::default(),
+            owners: std::array::from_fn(|_| Mutex::default()),
         }
     }
 }
 
 impl Inner {
-    #[allow(clippy::cast_possible_truncation)] // Only the low bits count.
     fn shard(&self, id: &str) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[self.hasher.hash_one(id) as usize & (SHARDS - 1)])
+        lock(&self.shards[self.index(id)])
     }
 
-    fn put(&self, shard: &mut Shard, record: Record) {
-        let due = record.expires_at.map(to_unix_millis);
-        if let Some(owner) = &record.owner {
-            lock(&self.owners).entry(owner.clone()).or_default().insert(record.id.clone());
+    fn owners(&self, owner: &str) -> MutexGuard<'_, Owners> {
+        lock(&self.owners[self.index(owner)])
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // Only the low bits count.
+    fn index(&self, key: &str) -> usize {
+        self.hasher.hash_one(key) as usize & (SHARDS - 1)
+    }
+
+    fn put(&self, shard: &mut Shard, mut record: Record) {
+        record.expires_at = record.expires_at.map(whole_millis);
+        let (id, owner, is_due) = (record.id.clone(), record.owner.clone(), due(&record));
+        let was = shard.records.insert(id.clone(), record);
+        let was_due = was.as_ref().and_then(due);
+        if was_due != is_due {
+            shard.move_due(was_due, is_due);
         }
-        match shard.records.entry(record.id.clone()) {
-            Entry::Occupied(mut entry) => {
-                let was = entry.insert(record);
-                let record = entry.get();
-                if was.owner != record.owner {
-                    self.disown(&was);
-                }
-                let was_due = was.expires_at.map(to_unix_millis);
-                // A later expiry is found when the old entry comes up.
-                if due.is_some_and(|due| was_due.is_none_or(|was| due < was)) {
-                    shard.due.extend(due.map(|due| Reverse((due, record.id.clone()))));
-                }
-            }
-            Entry::Vacant(entry) => {
-                shard.due.extend(due.map(|due| Reverse((due, entry.key().clone()))));
-                entry.insert(record);
+        let was_owner = was.and_then(|was| was.owner);
+        if was_owner != owner {
+            self.disown(was_owner.as_deref(), &id);
+            if let Some(owner) = owner {
+                self.owners(&owner).entry(owner.clone()).or_default().insert(id);
             }
         }
+    }
+
+    fn remove(&self, shard: &mut Shard, id: &str) -> Option<Record> {
+        let record = shard.records.remove(id)?;
+        shard.move_due(due(&record), None);
+        self.disown(record.owner.as_deref(), id);
+        shrink(&mut shard.records);
+        Some(record)
     }
 
     /// Takes a record out of its owner's list.
-    fn disown(&self, record: &Record) {
-        let Some(owner) = &record.owner else { return };
-        let mut owners = lock(&self.owners);
+    fn disown(&self, owner: Option<&str>, id: &str) {
+        let Some(owner) = owner else { return };
+        let mut owners = self.owners(owner);
         if let Some(ids) = owners.get_mut(owner) {
-            ids.remove(&record.id);
+            ids.remove(id);
             if ids.is_empty() {
                 owners.remove(owner);
+                shrink(&mut owners);
             }
         }
     }
 
-    fn owned(&self, owner: &str, after: Option<&str>) -> Vec<Arc<str>> {
+    fn owned(&self, owner: &str, after: Option<&str>, limit: usize) -> Vec<Arc<str>> {
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let owners = lock(&self.owners);
-        owners
-            .get(owner)
-            .map(|ids| ids.range::<str, _>((after, Bound::Unbounded)).cloned().collect())
-            .unwrap_or_default()
+        let owners = self.owners(owner);
+        let Some(ids) = owners.get(owner) else { return Vec::new() };
+        ids.range::<str, _>((after, Bound::Unbounded)).take(limit).cloned().collect()
     }
 
-    fn sweep(&self, shard: &mut Shard, now: SystemTime) {
-        self.evict(shard, now, SWEEP);
-    }
-
-    /// Removes at most `limit` records that expired at or before `by`.
+    /// Removes at most `limit` records that are no longer live at `by`.
     fn evict(&self, shard: &mut Shard, by: SystemTime, limit: u64) -> u64 {
-        let by_millis = to_unix_millis(by);
+        let by = to_unix_millis(by);
         let mut evicted = 0;
         while evicted < limit {
-            let Some(Reverse((due, _))) = shard.due.peek() else {
-                break;
-            };
-            if *due > by_millis {
-                break;
-            }
-            let Some(Reverse((_, id))) = shard.due.pop() else {
-                break;
-            };
-            match shard.records.get(&id).map(|record| record.expires_at) {
-                Some(Some(at)) if at > by => shard.due.push(Reverse((to_unix_millis(at), id))),
-                Some(Some(_)) => {
-                    if let Some(record) = shard.records.remove(&id) {
-                        self.disown(&record);
-                        evicted += 1;
-                    }
-                }
-                // Deleted, or saved since without an expiry.
-                Some(None) | None => {}
-            }
+            let Some((_, id)) = shard.due.first().filter(|(due, _)| *due <= by) else { break };
+            let id = id.clone();
+            self.remove(shard, &id);
+            evicted += 1;
         }
         evicted
     }
 }
 
+impl Shard {
+    fn touch(&mut self, id: &str, expires_at: SystemTime, now: SystemTime) -> bool {
+        let Some(record) = self.records.get_mut(id).filter(|record| record.is_live(now)) else {
+            return false;
+        };
+        // Never shortens; a record without expiry keeps none.
+        if record.expires_at.is_some_and(|at| at < expires_at) {
+            let was_due = due(record);
+            record.expires_at = Some(expires_at);
+            let is_due = due(record);
+            self.move_due(was_due, is_due);
+        }
+        true
+    }
+
+    fn move_due(&mut self, from: Option<Due>, to: Option<Due>) {
+        if let Some(from) = from {
+            self.due.remove(&from);
+        }
+        self.due.extend(to);
+    }
+}
+
+fn due(record: &Record) -> Option<Due> {
+    record.expires_at.map(|at| (to_unix_millis(at), record.id.clone()))
+}
+
+/// Gives back what a table took for more entries than it has now.
+fn shrink<V>(map: &mut HashMap<Arc<str>, V>) {
+    if map.capacity() > SMALL && map.len() < map.capacity() / 4 {
+        map.shrink_to(map.len() * 2);
+    }
+}
+
+/// As databases keep times.
+fn whole_millis(time: SystemTime) -> SystemTime {
+    from_unix_millis(to_unix_millis(time))
+}
+
 /// Every critical section leaves the maps whole, so a panic elsewhere does not spoil them.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(millis: u64) -> SystemTime {
+        from_unix_millis(1_000_000 + millis)
+    }
+
+    fn record(id: usize, expires_at: SystemTime) -> Record {
+        let mut record = Record::new(format!("id{id}"), 1, &b"data"[..]);
+        record.expires_at = Some(expires_at);
+        record.owner = Some("app/visitor/7".into());
+        record
+    }
+
+    /// Every entry of every table belongs to a record.
+    fn assert_whole(provider: &MemoryProvider) {
+        let shards: Vec<_> = provider.inner.shards.iter().map(lock).collect();
+        let owners: Vec<_> = provider.inner.owners.iter().map(lock).collect();
+        let records = || shards.iter().flat_map(|shard| shard.records.values());
+        let owned = records().filter(|record| record.owner.is_some()).count();
+        let due = records().filter(|record| record.expires_at.is_some()).count();
+        assert_eq!(shards.iter().map(|shard| shard.due.len()).sum::<usize>(), due);
+        let ids = owners.iter().flat_map(|owners| owners.values());
+        assert!(ids.clone().all(|ids| !ids.is_empty()));
+        assert_eq!(ids.map(BTreeSet::len).sum::<usize>(), owned);
+    }
+
+    #[tokio::test]
+    async fn saves_sweep_what_has_expired() {
+        let provider = MemoryProvider::new();
+        for id in 0..1_000 {
+            provider.save(&record(id, at(10)), Expect::Absent, at(0)).await.unwrap();
+        }
+        assert_eq!(provider.len(), 1_000);
+        for id in 1_000..3_000 {
+            provider.save(&record(id, at(1_000)), Expect::Absent, at(10)).await.unwrap();
+        }
+        assert_eq!(provider.len(), 2_000);
+        assert_whole(&provider);
+    }
+
+    #[tokio::test]
+    async fn records_that_come_and_go_leave_nothing_behind() {
+        let provider = MemoryProvider::new();
+        for id in 0..10_000 {
+            let mut record = record(id, at(10_000));
+            provider.save(&record, Expect::Absent, at(0)).await.unwrap();
+            provider.touch(&record.id, at(20_000), at(0)).await.unwrap();
+            record.expires_at = Some(at(15_000));
+            record.owner = None;
+            provider.save(&record, Expect::Version(1), at(0)).await.unwrap();
+            if id >= 100 {
+                provider.delete(&format!("id{}", id - 100)).await.unwrap();
+            }
+        }
+        assert_eq!(provider.len(), 100);
+        assert_whole(&provider);
+    }
+
+    #[tokio::test]
+    async fn memory_taken_by_many_records_is_given_back() {
+        let provider = MemoryProvider::new();
+        for id in 0..100_000 {
+            provider.save(&record(id, at(10)), Expect::Absent, at(0)).await.unwrap();
+        }
+        assert_eq!(provider.purge(at(10), 99_990).await.unwrap(), 99_990);
+        let capacity = |shard: &Mutex<Shard>| lock(shard).records.capacity();
+        assert!(provider.inner.shards.iter().map(capacity).sum::<usize>() < SHARDS * SMALL * 2);
+        assert_eq!(provider.purge(at(10), u32::MAX).await.unwrap(), 10);
+        assert!(provider.is_empty());
+        assert_whole(&provider);
+    }
+
+    #[tokio::test]
+    async fn times_are_kept_in_whole_milliseconds() {
+        let provider = MemoryProvider::new();
+        let fraction = Duration::from_nanos(999_999);
+        provider.save(&record(1, at(10) + fraction), Expect::Absent, at(0)).await.unwrap();
+        let stored = provider.fetch("id1", at(9) + fraction).await.unwrap().unwrap();
+        assert_eq!(stored.expires_at, Some(at(10)));
+        assert_eq!(provider.fetch("id1", at(10)).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_listing_passes_over_the_expired() {
+        let provider = MemoryProvider::new();
+        for id in 0..100 {
+            let expires_at = if id % 10 == 5 { at(20) } else { at(10) };
+            provider.save(&record(id, expires_at), Expect::Absent, at(0)).await.unwrap();
+        }
+        let mut page = Page::first(4);
+        let mut ids = Vec::new();
+        loop {
+            let listed = provider.list("app/visitor/7", page, at(10)).await.unwrap();
+            ids.extend(listed.records.iter().map(|record| record.id.to_string()));
+            let Some(next) = listed.next else { break };
+            page = Page::after(next, 4);
+        }
+        let expected =
+            ["id15", "id25", "id35", "id45", "id5", "id55", "id65", "id75", "id85", "id95"];
+        assert_eq!(ids, expected);
+    }
 }

@@ -1,1 +1,93 @@
-//! SQLite provider of the `sessions` crate.
+//! Sessions in a SQLite file: they survive a restart, with no server to run.
+//!
+//! ```
+//! use sessions::provider::{Expect, Provider, Record, Saved};
+//! use sessions_sqlite::SqliteProvider;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), sessions::provider::ProviderError> {
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let path = folder.path().join("sessions.db");
+//! let provider = SqliteProvider::open(&path).await?;
+//! let now = std::time::SystemTime::now();
+//! let record = Record::new("a", 1, &b"data"[..]);
+//! assert_eq!(provider.save(&record, Expect::Absent, now).await?, Saved::Saved);
+//! assert_eq!(provider.fetch("a", now).await?, Some(record));
+//! # Ok(()) }
+//! ```
+//!
+//! # The table
+//!
+//! [`create_table`](SqliteProvider::create_table) runs these statements, which may as well stand in
+//! a migration of your own:
+//!
+//! ```sql
+#![doc = include_str!("table.sql")]
+//! ```
+//!
+//! `version` holds the 64 bits of a `u64` as a signed number: versions from 2^63 on show as
+//! negative ones. They are only compared for equality. `expires_at` counts milliseconds since 1970;
+//! `NULL` means never.
+//!
+//! # What a call costs
+//!
+//! | call | statements | waits for the one writer |
+//! |---|---|---|
+//! | `fetch` | 1 `SELECT` by primary key | no |
+//! | `save` | 1 `INSERT` or `UPDATE`; after a conflict also 1 `SELECT` | yes |
+//! | `touch` | 1 `UPDATE` | yes |
+//! | `delete` | 1 `DELETE` | yes |
+//! | `list` | 1 `SELECT` on the index of owners | no |
+//! | `purge` | 1 `DELETE` for each 500 records, on the index of expiry | yes |
+//!
+//! Statements are prepared once for each connection. There is no explicit transaction: each
+//! statement is one.
+//!
+//! # Writers take turns
+//!
+//! SQLite lets one connection write at a time, whatever the number of processes; the others ask
+//! again and again, with growing pauses and in no order. So [`SqliteProvider::open`] keeps a single
+//! connection for writing, for which the tasks of a process queue in order without polling, and a
+//! few more for reading. In WAL mode readers never wait for the writer, nor it for them. Other
+//! processes that write to the same file are waited for, up to the busy timeout of 5 seconds.
+//!
+//! # Expiry
+//!
+//! An expired record is never returned, but stays in the file until a save replaces it or
+//! [`purge`](sessions::provider::Provider::purge) removes it: let a task call that from time to
+//! time. The freed space is used again; the file itself shrinks only on `VACUUM`.
+//!
+//! # Durability
+//!
+//! A save that was answered survives a crash of the process, of the system, and a power cut:
+//! [`SqliteProvider::open`] sets `synchronous = FULL`, so each write waits for the disk. With
+//! `NORMAL`, SQLite's usual advice for WAL mode, a power cut takes back the last writes, and a
+//! session that its user has ended would be alive again. Where that is acceptable, it is one
+//! setting away and makes writes several times faster:
+//!
+//! ```
+//! use sessions_sqlite::{SqliteProvider, sqlx::sqlite::SqliteSynchronous};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), sessions::provider::ProviderError> {
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let path = folder.path().join("sessions.db");
+//! let options = SqliteProvider::options(&path).synchronous(SqliteSynchronous::Normal);
+//! let provider = SqliteProvider::open_with(options).await?;
+//! provider.create_table().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # What the file system must offer
+//!
+//! A local disk: WAL mode shares memory between processes, which network file systems do not give.
+//! The process must be able to write to the folder too, as SQLite keeps the files `-wal` and `-shm`
+//! beside the database while it is open. Copy a database in use with SQLite's backup command, not
+//! with `cp`.
+
+mod error;
+mod provider;
+mod sql;
+
+pub use crate::provider::SqliteProvider;
+pub use sqlx;

@@ -1,0 +1,436 @@
+//! The provider: each call is one statement.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::num::NonZero;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant, SystemTime};
+
+use async_trait::async_trait;
+use sessions::provider::{
+    Expect, Listed, Page, Provider, ProviderError, Record, Saved, from_unix_millis, to_unix_millis,
+};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
+    SqliteSynchronous,
+};
+use sqlx::{Row, SqlStr};
+
+use crate::error::{is_busy, provider_error};
+use crate::sql::{DEFAULT_TABLE, Statements};
+
+/// Keeps records in a table of a SQLite file. Clones share their connections.
+///
+/// See the [crate's docs](crate) for the table, the cost of each call and durability.
+///
+/// ```
+/// use sessions_sqlite::SqliteProvider;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), sessions::provider::ProviderError> {
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("sessions.db");
+/// let provider = SqliteProvider::open(&path).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct SqliteProvider {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    statements: Arc<Statements>,
+}
+
+impl SqliteProvider {
+    /// Opens a database file and the table `sessions` in it; creates what is missing, but no
+    /// folder. Any number of processes may do so at once.
+    ///
+    /// The settings are those of [`options`](Self::options). One connection writes; a few more, as
+    /// they are needed, read. Waiting for a connection ends after 5 seconds.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, is no database, has another table of this name, or stays
+    /// locked for 5 seconds.
+    ///
+    /// ```
+    /// use sessions_sqlite::SqliteProvider;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let error = SqliteProvider::open("no/such/folder/sessions.db").await.unwrap_err();
+    /// assert!(!error.is_unavailable());
+    /// assert!(error.to_string().contains("create its folder"));
+    /// # }
+    /// ```
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, ProviderError> {
+        let provider = Self::open_with(Self::options(path)).await?;
+        provider.create_table().await?;
+        Ok(provider)
+    }
+
+    /// The settings that [`open`](Self::open) uses, to change one and pass them to
+    /// [`open_with`](Self::open_with): create the file if it is missing, journal mode WAL,
+    /// `synchronous = FULL`, a busy timeout of 5 seconds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessions_sqlite::SqliteProvider;
+    ///
+    /// let options = SqliteProvider::options("sessions.db").busy_timeout(Duration::from_secs(1));
+    /// assert!(options.get_filename().ends_with("sessions.db"));
+    /// ```
+    pub fn options(path: impl AsRef<Path>) -> SqliteConnectOptions {
+        SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(WAIT)
+    }
+
+    /// Opens a database file with settings of your own. Creates no table: call
+    /// [`create_table`](Self::create_table).
+    ///
+    /// # Errors
+    /// When the file cannot be opened, is no database, stays locked for 5 seconds, or when the
+    /// database is one in memory, which each connection would have to itself.
+    ///
+    /// ```
+    /// use sessions_sqlite::SqliteProvider;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), sessions::provider::ProviderError> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("sessions.db");
+    /// let options = SqliteProvider::options(&path).pragma("cache_size", "-16000");
+    /// let provider = SqliteProvider::open_with(options).await?.table("visitors")?;
+    /// provider.create_table().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn open_with(options: SqliteConnectOptions) -> Result<Self, ProviderError> {
+        let name = options.get_filename().to_string_lossy();
+        if name.is_empty() || name == ":memory:" || name.starts_with("file:sqlx-in-memory") {
+            return Err(ProviderError::permanent(
+                "a SQLite database in memory is no use here: give the path of a file, or use \
+                 MemoryProvider",
+            ));
+        }
+        // The first connection switches a new file to WAL mode. SQLite does not wait for a lock
+        // there where two processes do it at once, so the wait is here.
+        let writer = Self::pool(1);
+        let writer = patiently(|| writer.clone().connect_with(options.clone()))
+            .await
+            .map_err(|error| provider_error(DEFAULT_TABLE, error))?;
+        let readers = available_parallelism().map_or(2, NonZero::get).clamp(2, 8);
+        let readers = Self::pool(u32::try_from(readers).unwrap_or(2)).connect_lazy_with(options);
+        Ok(Self { writer, readers, statements: Arc::new(default_statements()) })
+    }
+
+    /// Uses connections of your own, for reading and writing alike.
+    ///
+    /// Set the journal mode to WAL, and the busy timeout to what a request may wait. A pool of
+    /// more than one connection lets writers of this process collide: they wait by polling instead
+    /// of queueing, and under load some wait long. [`open`](Self::open) avoids that.
+    ///
+    /// ```
+    /// use sessions_sqlite::{SqliteProvider, sqlx::SqlitePool};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("shop.db");
+    /// let pool = SqlitePool::connect_with(SqliteProvider::options(&path)).await?;
+    /// let provider = SqliteProvider::new(pool.clone());
+    /// provider.create_table().await?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn new(pool: SqlitePool) -> Self {
+        Self { writer: pool.clone(), readers: pool, statements: Arc::new(default_statements()) }
+    }
+
+    /// Uses another table than `sessions`. Its name has 1 to 63 ASCII letters, digits and
+    /// underscores, no digit first, and does not begin with `sqlite_`.
+    ///
+    /// # Errors
+    /// When the name is none of that kind.
+    ///
+    /// ```
+    /// use sessions_sqlite::SqliteProvider;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), sessions::provider::ProviderError> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("sessions.db");
+    /// let provider = SqliteProvider::open(&path).await?;
+    /// assert!(provider.clone().table("visitors").is_ok());
+    /// assert!(provider.table("visitors; --").is_err());
+    /// # Ok(()) }
+    /// ```
+    pub fn table(self, name: &str) -> Result<Self, ProviderError> {
+        let statements = Statements::new(name).ok_or_else(|| {
+            ProviderError::permanent(format!(
+                "table name {name:?} is refused: use 1 to 63 ASCII letters, digits and \
+                 underscores, no digit first, and no `sqlite_` in front"
+            ))
+        })?;
+        Ok(Self { statements: Arc::new(statements), ..self })
+    }
+
+    /// Creates the table and its indexes where they are missing. Any number of processes may do so
+    /// at once.
+    ///
+    /// # Errors
+    /// When the database cannot answer, or when there is a table of this name with other columns.
+    ///
+    /// ```
+    /// use sessions_sqlite::SqliteProvider;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), sessions::provider::ProviderError> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("sessions.db");
+    /// let provider = SqliteProvider::open(&path).await?.table("visitors")?;
+    /// provider.create_table().await?;
+    /// provider.create_table().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn create_table(&self) -> Result<(), ProviderError> {
+        let statements = &self.statements;
+        // The check stands before the indexes, whose errors would say less.
+        let (table, indexes) = statements.create.split_at(1);
+        for statement in table.iter().chain([&statements.check]).chain(indexes) {
+            patiently(|| sqlx::query(statement.clone()).execute(&self.writer))
+                .await
+                .map_err(|error| self.error(error))?;
+        }
+        Ok(())
+    }
+
+    /// Drops the table with all its records: for tests.
+    ///
+    /// # Errors
+    /// When the database cannot answer.
+    ///
+    /// ```
+    /// use sessions::provider::Provider;
+    /// use sessions_sqlite::SqliteProvider;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), sessions::provider::ProviderError> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("sessions.db");
+    /// let provider = SqliteProvider::open(&path).await?;
+    /// provider.drop_table().await?;
+    /// let error = provider.fetch("a", std::time::SystemTime::now()).await.unwrap_err();
+    /// assert!(error.to_string().contains("call create_table()"));
+    /// # Ok(()) }
+    /// ```
+    pub async fn drop_table(&self) -> Result<(), ProviderError> {
+        sqlx::query(self.statements.drop.clone())
+            .execute(&self.writer)
+            .await
+            .map_err(|error| self.error(error))?;
+        Ok(())
+    }
+
+    /// Waits for the calls under way and closes the connections, the ones of
+    /// [`new`](Self::new)'s pool included. SQLite then moves the log into the database and removes
+    /// its `-wal` and `-shm` files. Not needed for durability.
+    ///
+    /// ```
+    /// use sessions_sqlite::SqliteProvider;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), sessions::provider::ProviderError> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("sessions.db");
+    /// let provider = SqliteProvider::open(&path).await?;
+    /// provider.close().await;
+    /// assert!(!path.with_extension("db-wal").exists());
+    /// # Ok(()) }
+    /// ```
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    fn pool(size: u32) -> SqlitePoolOptions {
+        // A file does not go away as a server does: no test before use, and no reopening.
+        SqlitePoolOptions::new()
+            .max_connections(size)
+            .acquire_timeout(WAIT)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+    }
+
+    fn error(&self, error: sqlx::Error) -> ProviderError {
+        provider_error(&self.statements.table, error)
+    }
+}
+
+impl fmt::Debug for SqliteProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteProvider")
+            .field("path", &self.writer.connect_options().get_filename())
+            .field("table", &self.statements.table)
+            .finish_non_exhaustive()
+    }
+}
+
+// A write is run to its end (`execute`, `fetch_all`), never only to its first row: SQLite commits
+// behind the last row, and only then can the commit fail.
+#[async_trait]
+impl Provider for SqliteProvider {
+    async fn fetch(&self, id: &str, now: SystemTime) -> Result<Option<Record>, ProviderError> {
+        sqlx::query(self.statements.fetch.clone())
+            .bind(id)
+            .bind(millis(now))
+            .fetch_optional(&self.readers)
+            .await
+            .and_then(|row| row.as_ref().map(to_record).transpose())
+            .map_err(|error| self.error(error))
+    }
+
+    async fn save(
+        &self,
+        record: &Record,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Saved, ProviderError> {
+        let statements = &self.statements;
+        let (statement, version): (&SqlStr, _) = match expect {
+            Expect::Absent => (&statements.save_absent, None),
+            Expect::Version(version) => (&statements.save_version, Some(version)),
+            Expect::Any => (&statements.save_any, None),
+        };
+        let query = sqlx::query(statement.clone())
+            .bind(&*record.id)
+            .bind(record.version.cast_signed())
+            .bind(record.expires_at.map(millis))
+            .bind(&*record.format)
+            .bind(record.owner.as_deref())
+            .bind(&*record.data)
+            .bind(millis(now))
+            .bind(version.map(u64::cast_signed));
+        let written = query.execute(&self.writer).await.map_err(|error| self.error(error))?;
+        if written.rows_affected() > 0 {
+            return Ok(Saved::Saved);
+        }
+        // A read that begins now sees every commit that made the statement above miss.
+        Ok(Saved::Conflict(self.fetch(&record.id, now).await?))
+    }
+
+    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
+        sqlx::query(self.statements.delete.clone())
+            .bind(id)
+            .fetch_all(&self.writer)
+            .await
+            .and_then(|rows| rows.first().map(to_record).transpose())
+            .map_err(|error| self.error(error))
+    }
+
+    async fn touch(
+        &self,
+        id: &str,
+        expires_at: SystemTime,
+        now: SystemTime,
+    ) -> Result<bool, ProviderError> {
+        sqlx::query(self.statements.touch.clone())
+            .bind(id)
+            .bind(millis(expires_at))
+            .bind(millis(now))
+            .execute(&self.writer)
+            .await
+            .map(|touched| touched.rows_affected() > 0)
+            .map_err(|error| self.error(error))
+    }
+
+    async fn list(
+        &self,
+        owner: &str,
+        page: Page,
+        now: SystemTime,
+    ) -> Result<Listed, ProviderError> {
+        let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+        // One more than asked for tells whether another page follows. Every id is behind "".
+        let mut records = sqlx::query(self.statements.list.clone())
+            .bind(owner)
+            .bind(page.after.as_deref().unwrap_or_default())
+            .bind(millis(now))
+            .bind(i64::from(page.limit) + 1)
+            .fetch_all(&self.readers)
+            .await
+            .and_then(|rows| rows.iter().map(to_record).collect::<Result<Vec<_>, _>>())
+            .map_err(|error| self.error(error))?;
+        let more = records.len() > limit;
+        records.truncate(limit);
+        let next = records.last().filter(|_| more).map(|record| record.id.to_string());
+        Ok(Listed { records, next })
+    }
+
+    async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
+        let mut purged = 0;
+        // Others write between the batches.
+        while purged < u64::from(limit) {
+            let batch = (u64::from(limit) - purged).min(PURGE_BATCH);
+            let removed = sqlx::query(self.statements.purge.clone())
+                .bind(millis(expired_before))
+                .bind(batch.cast_signed())
+                .execute(&self.writer)
+                .await
+                .map_err(|error| self.error(error))?
+                .rows_affected();
+            purged += removed;
+            if removed < batch {
+                break;
+            }
+        }
+        Ok(purged)
+    }
+}
+
+fn default_statements() -> Statements {
+    Statements::new(DEFAULT_TABLE).expect("the default name is a plain identifier")
+}
+
+/// Times end with the year 9999, so they fit.
+fn millis(time: SystemTime) -> i64 {
+    to_unix_millis(time).cast_signed()
+}
+
+fn to_record(row: &SqliteRow) -> Result<Record, sqlx::Error> {
+    Ok(Record {
+        id: row.try_get::<&str, _>(0)?.into(),
+        version: row.try_get::<i64, _>(1)?.cast_unsigned(),
+        expires_at: row
+            .try_get::<Option<i64>, _>(2)?
+            .map(|at| from_unix_millis(u64::try_from(at).unwrap_or_default())),
+        format: Cow::Owned(row.try_get(3)?),
+        owner: row.try_get::<Option<&str>, _>(4)?.map(Into::into),
+        data: row.try_get::<Vec<u8>, _>(5)?.into(),
+    })
+}
+
+/// Repeats what did not happen because of a lock, for as long as a request waits. Not for saves.
+async fn patiently<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, sqlx::Error>
+where
+    F: Future<Output = Result<T, sqlx::Error>>,
+{
+    let start = Instant::now();
+    loop {
+        match attempt().await {
+            Err(error) if is_busy(&error) && start.elapsed() < WAIT => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// How long a call waits for a connection, and a connection for a lock.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// How many records a purge removes in one statement: the others' wait.
+const PURGE_BATCH: u64 = 500;
