@@ -1,0 +1,1 @@
+//! Runnable examples of the `sessions` crates: the files beside this one.

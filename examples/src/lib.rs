@@ -1,1 +1,0 @@
-//! Runnable examples of the `sessions` crates: see the files beside `src`.

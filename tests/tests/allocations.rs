@@ -1,0 +1,113 @@
+//! What a request costs in allocations beyond the router's: a guard that no machine's noise
+//! reaches.
+
+use std::convert::Infallible;
+
+use allocation_counter::measure;
+use axum::Router;
+use axum::body::Body;
+use axum::http::header::{COOKIE, SET_COOKIE};
+use axum::http::{HeaderValue, Request};
+use axum::routing::get;
+use sessions::axum::SessionLayer;
+use sessions::{MemoryProvider, Session, Store};
+use tower::layer::layer_fn;
+use tower::{Service as _, ServiceExt as _};
+
+#[derive(Session)]
+#[session(name = "visitor", version = 1)]
+struct Visitor {
+    user: u64,
+    name: String,
+    mail: String,
+    #[session(default = Vec::new())]
+    seen: Vec<u64>,
+}
+
+async fn untouched() -> &'static str {
+    "hello"
+}
+
+async fn read(visitor: Session<Visitor>) -> &'static str {
+    assert_eq!(visitor.seen.len(), 8);
+    "hello"
+}
+
+async fn write(mut visitor: Session<Visitor>) -> &'static str {
+    visitor.user += 1;
+    "hello"
+}
+
+async fn fill(mut visitor: Session<Visitor>) -> &'static str {
+    visitor.name = "Ada Lovelace".to_owned();
+    visitor.mail = "ada@example.com".to_owned();
+    visitor.seen = (0..8).collect();
+    "hello"
+}
+
+fn routes() -> Router {
+    Router::new()
+        .route("/untouched", get(untouched))
+        .route("/read", get(read))
+        .route("/write", get(write))
+        .route("/fill", get(fill))
+}
+
+/// The least that a request costs, warmed up.
+fn cost(app: &Router, path: &str, cookie: Option<&HeaderValue>) -> u64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let mut app = app.clone().into_service::<Body>();
+    let mut once = || {
+        let mut request = Request::get(path).body(Body::empty()).unwrap();
+        if let Some(cookie) = cookie {
+            request.headers_mut().insert(COOKIE, cookie.clone());
+        }
+        let counted = measure(|| {
+            let response = runtime.block_on(app.call(request)).unwrap();
+            assert!(response.status().is_success());
+        });
+        counted.count_total
+    };
+    (0..5).map(|_| once()).min().unwrap()
+}
+
+struct Costs {
+    bare: u64,
+    app: Router,
+    cookie: HeaderValue,
+}
+
+fn costs() -> Costs {
+    let nothing = layer_fn(|inner: axum::routing::Route<Infallible>| inner);
+    let bare = cost(&routes().layer(nothing), "/untouched", None);
+    let app = routes().layer(SessionLayer::new(Store::new(MemoryProvider::new())));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let filled = Request::get("/fill").body(Body::empty()).unwrap();
+    let filled = runtime.block_on(app.clone().oneshot(filled)).unwrap();
+    let cookie = filled.headers()[SET_COOKIE].to_str().unwrap().split(';').next().unwrap();
+    let cookie = HeaderValue::from_str(cookie).unwrap();
+    Costs { bare, app, cookie }
+}
+
+#[test]
+fn a_request_that_touches_no_session_costs_two() {
+    let Costs { bare, app, cookie } = costs();
+    assert!(cost(&app, "/untouched", None) <= bare + 2);
+    assert!(cost(&app, "/untouched", Some(&cookie)) <= bare + 2);
+}
+
+#[test]
+fn a_read_costs_eight() {
+    let Costs { bare, app, cookie } = costs();
+    let read = cost(&app, "/read", Some(&cookie));
+    println!("read: {} allocations beyond the router's", read - bare);
+    assert!(read <= bare + 8, "{} allocations", read - bare);
+}
+
+#[test]
+fn a_write_costs_sixteen() {
+    let Costs { bare, app, cookie } = costs();
+    let write = cost(&app, "/write", Some(&cookie));
+    println!("write: {} allocations beyond the router's", write - bare);
+    assert!(write <= bare + 16, "{} allocations", write - bare);
+}
