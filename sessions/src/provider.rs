@@ -4,6 +4,9 @@
 //! records mean, when they are saved again and how changes merge is the
 //! [`Store`](crate::Store)'s business.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
@@ -258,7 +261,8 @@ pub trait Provider: Send + Sync + 'static {
         Err(ProviderError::unsupported("list"))
     }
 
-    /// Removes at most `limit` records that expired before the given time; returns how many.
+    /// Removes at most `limit` records that are no longer live at the given time; returns how
+    /// many.
     ///
     /// # Errors
     /// When the database cannot answer.

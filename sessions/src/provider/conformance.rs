@@ -1,0 +1,269 @@
+//! A suite that shows whether a provider keeps the [contract](crate::provider::Provider): also one
+//! for your own database.
+//!
+//! One line runs every property as a test of its own; it takes a function that gives a [`Subject`]
+//! on an empty database, called once for each test. The crate needs the feature `conformance`.
+//!
+//! ```
+//! use sessions::MemoryProvider;
+//! use sessions::provider::conformance::Subject;
+//!
+//! async fn memory() -> Subject {
+//!     Subject::new(MemoryProvider::new())
+//! }
+//!
+//! sessions::provider::conformance::suite!(memory);
+//! # fn main() {}
+//! ```
+//!
+//! A property that does not hold panics, and says what the provider answered and what it must
+//! answer. To run the properties in another way, take them from [`PROPERTIES`].
+//!
+//! Times in the suite begin with the system's and move by being passed, not by waiting: a database
+//! that also removes expired records by itself passes.
+
+mod cancel;
+mod expiry;
+mod list;
+mod purge;
+mod races;
+mod saves;
+mod subject;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+pub use self::subject::Subject;
+
+/// Runs every property as a test of its own, with a function that gives a [`Subject`] on an empty
+/// database.
+///
+/// ```
+/// use sessions::MemoryProvider;
+/// use sessions::provider::conformance::{Subject, suite};
+///
+/// suite!(async || Subject::new(MemoryProvider::new()));
+/// # fn main() {}
+/// ```
+#[doc(inline)]
+pub use crate::__conformance_suite as suite;
+
+/// A property of the contract, by name.
+///
+/// ```
+/// use sessions::provider::conformance::PROPERTIES;
+/// assert!(PROPERTIES.iter().any(|property| property.name == "create_stores_every_field"));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Property {
+    /// The name of its function in this module.
+    pub name: &'static str,
+    check: fn(Subject) -> Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Property {
+    /// Checks that the property holds.
+    ///
+    /// # Panics
+    /// When it does not.
+    ///
+    /// ```
+    /// use sessions::MemoryProvider;
+    /// use sessions::provider::conformance::{PROPERTIES, Subject};
+    ///
+    /// # #[tokio::main] async fn main() {
+    /// for property in PROPERTIES.iter().filter(|property| property.name.starts_with("touch")) {
+    ///     property.check(Subject::new(MemoryProvider::new())).await;
+    /// }
+    /// # }
+    /// ```
+    pub async fn check(&self, subject: Subject) {
+        (self.check)(subject).await;
+    }
+}
+
+/// Runs one property on a runtime of its own: what each test of [`suite!`] does.
+///
+/// # Panics
+/// When the property does not hold, or has not ended after two minutes.
+///
+/// ```
+/// use sessions::MemoryProvider;
+/// use sessions::provider::conformance::{self, Subject};
+///
+/// let memory = async || Subject::new(MemoryProvider::new());
+/// conformance::run(conformance::touch_never_shortens, memory);
+/// ```
+pub fn run(property: impl AsyncFnOnce(Subject), subject: impl AsyncFnOnce() -> Subject) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_all()
+        .build()
+        .expect("a test may start threads");
+    let checked = runtime.block_on(async {
+        tokio::time::timeout(PATIENCE, async { property(subject().await).await }).await
+    });
+    // A call that hangs on a thread of its own must not hang the end of the test too.
+    runtime.shutdown_background();
+    assert!(checked.is_ok(), "the property has not ended after {PATIENCE:?}: a call hangs");
+}
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+macro_rules! functions {
+    (() $($(#[$doc:meta])* $module:ident::$name:ident;)*) => {
+        $(
+            $(#[$doc])*
+            ///
+            /// # Panics
+            /// When it does not hold.
+            ///
+            /// ```
+            /// use sessions::MemoryProvider;
+            /// use sessions::provider::conformance::{self, Subject};
+            ///
+            /// let memory = async || Subject::new(MemoryProvider::new());
+            #[doc = concat!("conformance::run(conformance::", stringify!($name), ", memory);")]
+            /// ```
+            pub async fn $name(subject: Subject) {
+                $module::$name(subject).await;
+            }
+        )*
+
+        /// Every property of the suite.
+        ///
+        /// ```
+        /// use sessions::provider::conformance::PROPERTIES;
+        /// assert!(PROPERTIES.len() > 30);
+        /// ```
+        pub const PROPERTIES: &[Property] = &[$(
+            Property { name: stringify!($name), check: |subject| Box::pin($name(subject)) },
+        )*];
+    };
+}
+
+/// The one list of properties; `suite!` and `functions!` are what it is given to.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_properties {
+    ($callback:path, $args:tt) => {
+        $callback! { $args
+            /// A created record is fetched with every field as it was saved.
+            saves::create_stores_every_field;
+            /// Creating a record where a live one is conflicts, and hands back the live one.
+            saves::create_conflicts_with_a_live_record;
+            /// An update replaces each field, also by "none".
+            saves::update_replaces_the_whole_record;
+            /// An update of another version than the stored one changes nothing, and hands back what
+            /// is stored.
+            saves::update_of_another_version_conflicts_with_the_current_record;
+            /// An update of a missing record conflicts with nothing, and creates nothing.
+            saves::update_of_a_missing_record_conflicts_with_none;
+            /// A save that expects anything replaces whatever is stored, wholly.
+            saves::unchecked_save_replaces_whatever_is_stored;
+            /// Versions are compared and kept with all 64 bits.
+            saves::versions_keep_all_their_bits;
+            /// Deleting returns the record it removed.
+            saves::delete_returns_what_it_removed;
+            /// Deleting a missing record is no error and removes nothing.
+            saves::delete_of_a_missing_record_is_no_error;
+            /// Ids of 1 to 255 bytes are told apart byte by byte.
+            saves::ids_are_told_apart;
+            /// Data of any bytes is kept: none, zeros, not UTF-8, 1 MiB.
+            saves::data_of_any_bytes_is_kept;
+            /// Two instances on the same database see each other's writes at once.
+            saves::two_instances_are_one_database;
+
+            /// Writers of different bytes race: each version is won once, each loser is handed a record
+            /// that is not older than the winner's.
+            races::writers_of_different_bytes_win_each_version_once;
+            /// Writers of equal bytes race: one of them wins, the others are told that they lost.
+            races::writers_of_equal_bytes_win_each_version_once;
+            /// Creators of one id race: one wins, the others are handed the winner's record.
+            races::creators_race_and_one_wins;
+            /// Creators race to replace an expired record: one wins.
+            races::creators_of_an_expired_record_race_and_one_wins;
+            /// Deletes race: one returns the record.
+            races::deletes_race_and_one_returns_the_record;
+            /// A delete races an update: the update either comes first and is deleted, or is told that
+            /// the record is gone.
+            races::delete_races_update_and_the_record_is_gone;
+            /// A touch races an update, and takes nothing of it back.
+            races::touch_races_update_and_takes_nothing_back;
+            /// A touch races a delete, and does not bring the record back.
+            races::touch_races_delete_and_the_record_is_gone;
+
+            /// A record is live until the millisecond before its expiry, and absent from then on.
+            expiry::a_record_expires_at_the_very_millisecond;
+            /// An expired record is replaced by a save that expects none.
+            expiry::an_expired_record_counts_as_absent;
+            /// An expired record is neither updated nor handed back.
+            expiry::an_expired_record_is_never_revived_by_a_save;
+            /// An expired record is not touched.
+            expiry::an_expired_record_is_never_revived_by_touch;
+            /// A record that is saved as already expired is absent.
+            expiry::a_record_saved_as_expired_is_absent;
+            /// A touch moves the expiry and nothing else.
+            expiry::touch_moves_the_expiry_and_nothing_else;
+            /// A touch to an earlier time changes nothing.
+            expiry::touch_never_shortens;
+            /// A touch leaves a record that never expires without an expiry.
+            expiry::touch_keeps_a_record_that_never_expires;
+            /// A touch of a missing record is no error and creates nothing.
+            expiry::touch_of_a_missing_record_is_no_error;
+
+            /// An owner's listing shows all live records of this owner, one just created included, and
+            /// no others.
+            list::list_shows_the_live_records_of_the_owner;
+            /// Pages keep to their limit, and show each record once.
+            list::list_pages_show_each_record_once;
+            /// Records that come and go between two pages disturb no other.
+            list::list_pages_stand_changes_in_between;
+            /// A record whose owner changes is listed for the new one only.
+            list::a_record_moves_with_its_owner;
+            /// A record that is touched stays in the listing beyond its first expiry.
+            list::a_touched_record_stays_listed;
+
+            /// Purging removes all expired records, at most as many at a time as asked for.
+            purge::purge_removes_the_expired_in_batches;
+            /// Purging removes no live record, not even one that expires a millisecond later.
+            purge::purge_removes_no_live_record;
+            /// Purging races saves that replace expired records, and removes none of the new ones.
+            purge::purge_races_creators_and_removes_no_new_record;
+
+            /// Saves that are cancelled at any await happen wholly or not at all.
+            cancel::cancelled_saves_tear_nothing;
+            /// Deletes and touches that are cancelled at any await happen wholly or not at all.
+            cancel::cancelled_deletes_and_touches_tear_nothing;
+            /// After many cancelled calls of every kind the provider still answers.
+            cancel::cancelled_calls_leave_the_provider_usable;
+        }
+    };
+}
+
+__conformance_properties!(functions, ());
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_suite {
+    ($subject:expr) => {
+        $crate::__conformance_properties!($crate::__conformance_tests, ($subject));
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_tests {
+    (($subject:expr) $($(#[$doc:meta])* $module:ident::$name:ident;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                $crate::provider::conformance::run(
+                    $crate::provider::conformance::$name,
+                    $subject,
+                );
+            }
+        )*
+    };
+}
