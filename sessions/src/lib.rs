@@ -2,6 +2,9 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
 mod clock;
 mod codec;
 mod data;
@@ -15,6 +18,6 @@ pub use crate::codec::{Codec, Purpose};
 pub use crate::data::SessionData;
 pub use crate::error::Error;
 pub use crate::memory::MemoryProvider;
-pub use crate::schema::Schema;
+pub use crate::schema::{MergeConflict, Schema, SchemaField, SchemaVersion};
 #[cfg(feature = "derive")]
 pub use sessions_derive::Session;
