@@ -1,9 +1,23 @@
 //! What a session type must be able to do: [`SessionData`], which the derive implements.
 
 use crate::Error;
-use crate::schema::{Fields, Schema, Stored, Table};
+use crate::schema::{Fields, Reader, Schema, Stored, Table};
 
 /// A struct that can be kept in a session. Implemented by `#[derive(Session)]`, not by hand.
+///
+/// ```
+/// use sessions::{Session, SessionData};
+///
+/// #[derive(Session)]
+/// #[session(name = "visitor", version = 1)]
+/// struct Visitor {
+///     #[session(default = 1)]
+///     visits: u64,
+/// }
+///
+/// assert_eq!(Visitor::fresh().visits, 1);
+/// assert_eq!(Visitor::SCHEMA.name, "visitor");
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a session type",
     label = "this type does not derive `Session`",
@@ -20,11 +34,17 @@ pub trait SessionData: Sized + Send + 'static {
     /// The value of a new session: each field's `default`, or its type's.
     fn fresh() -> Self;
 
-    /// Decodes a stored record of any readable version to the newest shape.
+    /// Decodes fields of any readable version straight to the newest shape.
     #[doc(hidden)]
-    fn load(stored: &Stored) -> Result<Self, Error>;
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Error>;
 
     /// Encodes each field at this build's version.
     #[doc(hidden)]
     fn fields(&self) -> Result<Fields, Error>;
+
+    /// Decodes a stored record of any readable version to the newest shape.
+    #[doc(hidden)]
+    fn load(stored: &Stored) -> Result<Self, Error> {
+        Self::read(&mut stored.reader(Self::TABLE)?)
+    }
 }

@@ -2,6 +2,9 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub mod axum;
@@ -28,7 +31,7 @@ pub use crate::error::Error;
 pub use crate::keyring::{KeyEncryption, KeyEncryptionError, LocalKey, WrappedKey};
 pub use crate::memory::MemoryProvider;
 pub use crate::request::RequestSessions;
-pub use crate::schema::Schema;
+pub use crate::schema::{MergeConflict, Schema, SchemaField, SchemaVersion};
 pub use crate::session::{Commit, Session};
 pub use crate::store::{
     KeepChanges, Outcome, SessionInfo, Sessions, Store, StoreBuilder, StoreKey,

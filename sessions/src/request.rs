@@ -428,7 +428,7 @@ fn fold(
                 None => origin.fields(kind)?,
             };
             let base = change.origin.fields(kind)?;
-            schema::diff(kind.table, &base, &mut mine)?;
+            schema::diff(kind.table, &base, &mut mine);
             schema::merge(kind.table, &base, &mine, &theirs)?.fields
         });
     }

@@ -5,8 +5,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use smallvec::SmallVec;
-
 use super::id::StoreKey;
 use super::{Kind, Loaded};
 use crate::schema::{self, Diff, Fields, Header, Stored};
@@ -73,7 +71,7 @@ impl Edit {
         asks: &Asks,
         now: SystemTime,
     ) -> Result<Self, Error> {
-        let diff = schema::diff(kind.table, &base, &mut mine)?;
+        let diff = schema::diff(kind.table, &base, &mut mine);
         let owner_name = if diff.owner { mine.owner(kind.table)? } else { None };
         Ok(Self {
             owner: owner_name.as_deref().map(|name| kind.owner(name).into()),
@@ -97,14 +95,9 @@ impl Edit {
 
     /// My value as a session's first record.
     pub(super) fn first(&self) -> Draft<'_> {
-        let header = Header {
-            schema_version: self.kind.table.schema.version,
-            min_reader: 0,
-            created_at: self.now,
-            saves: SmallVec::new(),
-            remember: self.remember,
-            label: self.label.clone(),
-        };
+        let mut header = Header::new(self.now);
+        header.remember = self.remember;
+        header.label = self.label.clone();
         Draft { fields: Cow::Borrowed(&self.mine), header, owner: self.owner.clone() }
     }
 
@@ -135,8 +128,6 @@ impl Edit {
         // What was set for one owner does not go over to the next.
         let inherits = !self.diff.owner || self.was_free;
         let mut header = below.clone();
-        header.schema_version = self.kind.table.schema.version;
-        header.min_reader = 0;
         header.remember = self.remember.or(header.remember.filter(|_| inherits));
         header.label = self.label.clone().or(header.label.filter(|_| inherits));
         if self.diff.owner {

@@ -22,7 +22,7 @@ impl Store {
             return Ok(Origin::New { cookie });
         };
         Ok(match Content::parse(kind.name(), &record.data)? {
-            Content::Tombstone(_) => Origin::Ended { key },
+            Content::Tombstone => Origin::Ended { key },
             Content::Session(stored) => {
                 Origin::Record(Loaded::new(key, Some(bearer), &record, stored))
             }

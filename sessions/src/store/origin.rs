@@ -99,7 +99,7 @@ impl Bearer {
 pub(crate) enum Content {
     Session(Stored),
     /// The key of the session that took over.
-    Tombstone(StoreKey),
+    Tombstone,
 }
 
 impl Content {
@@ -107,7 +107,7 @@ impl Content {
         match data.split_first() {
             Some((&TOMBSTONE, key)) => {
                 let key = std::str::from_utf8(key).ok().and_then(|key| key.parse().ok());
-                key.map(Self::Tombstone).ok_or_else(|| Error::Decode {
+                key.map(|_| Self::Tombstone).ok_or_else(|| Error::Decode {
                     session: session.into(),
                     field: None,
                     version: 0,

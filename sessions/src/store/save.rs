@@ -6,13 +6,13 @@ use std::time::Duration;
 use rand::Rng as _;
 use tokio::time::Instant;
 
+use super::Store;
 use super::edit::{Draft, Edit};
 use super::id::StoreKey;
 use super::origin::Content;
-use super::{Kind, Store};
 use crate::Error;
 use crate::provider::{Expect, Record, Saved};
-use crate::schema::{Header, Stored};
+use crate::schema::{Header, MAX_SAVES, Stored};
 
 /// The random id of a save, kept across its retries and written into the record: a retry that
 /// meets it knows that an earlier try has won although its answer was lost.
@@ -28,7 +28,7 @@ impl SaveId {
     pub(super) fn stamp(self, header: &mut Header) {
         if header.saves.first() != Some(&self.0) {
             header.saves.insert(0, self.0);
-            header.saves.truncate(REMEMBERED_SAVES);
+            header.saves.truncate(MAX_SAVES);
         }
     }
 
@@ -123,7 +123,7 @@ impl Store {
                     }
                     // My mark may have been pushed out by later saves.
                     let before = record.version.saturating_sub(1);
-                    if theirs.version > before.saturating_add(REMEMBERED_SAVES as u64) {
+                    if theirs.version > before.saturating_add(MAX_SAVES as u64) {
                         return Err(Error::unavailable(
                             "the answer to a save was lost, and so many followed that nobody can \
                              tell whether it took place",
@@ -157,7 +157,7 @@ impl Store {
         let save = SaveId::random();
         loop {
             save.stamp(&mut draft.header);
-            let record = self.record(&edit.kind, key, version + 1, &draft);
+            let record = self.record(key, version + 1, &draft)?;
             let expect = Expect::Version(version);
             let theirs = match self.put(&record, expect, patience, |it| save.is_in(it)).await? {
                 Put::Saved => {
@@ -190,7 +190,7 @@ impl Store {
         let name = edit.kind.name();
         let save = SaveId::random();
         save.stamp(&mut draft.header);
-        let record = self.record(&edit.kind, key, version + 1, &draft);
+        let record = self.record(key, version + 1, &draft)?;
         let merged = matches!(draft.fields, Cow::Owned(_));
         let expect = if version == 0 { Expect::Absent } else { Expect::Version(version) };
         match self.put(&record, expect, patience, |it| save.is_in(it)).await? {
@@ -205,15 +205,15 @@ impl Store {
         }
     }
 
-    fn record(&self, kind: &Kind, key: &StoreKey, version: u64, draft: &Draft<'_>) -> Record {
-        Record {
+    fn record(&self, key: &StoreKey, version: u64, draft: &Draft<'_>) -> Result<Record, Error> {
+        Ok(Record {
             id: key.shared(),
             version,
             expires_at: Some(self.span(&draft.header).expiry(self.now())),
-            format: draft.fields.format(kind.table),
-            data: draft.fields.to_data(&draft.header),
+            format: draft.fields.format(),
+            data: draft.fields.to_data(&draft.header)?,
             owner: draft.owner.clone(),
-        }
+        })
     }
 }
 
@@ -222,6 +222,3 @@ const COMMIT_DEADLINE: Duration = Duration::from_secs(2);
 
 /// A provider that fails so often in one commit is down.
 const MOST_FAILURES: u32 = 3;
-
-/// How many saves a record remembers.
-const REMEMBERED_SAVES: usize = 8;

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use http::header::{COOKIE, HeaderMap, HeaderValue};
-use sessions::provider::{Expect, Listed, Page, Provider, ProviderError, Record, Saved, async_trait};
+use sessions::provider::{
+    Expect, Listed, Page, Provider, ProviderError, Record, Saved, async_trait,
+};
 use sessions::{Clock as _, ManualClock, MemoryProvider, Outcome, Session, Store, StoreKey};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
@@ -205,9 +207,8 @@ impl World {
         let key: StoreKey = record.id.parse().expect("a session's id");
         let mut content = None;
         let cookies = ends.iter().filter_map(|end| end.cookie.clone());
-        let cookies = cookies.map(|pair| {
-            HeaderMap::from_iter([(COOKIE, HeaderValue::try_from(pair).unwrap())])
-        });
+        let cookies = cookies
+            .map(|pair| HeaderMap::from_iter([(COOKIE, HeaderValue::try_from(pair).unwrap())]));
         for cookie in cookies.chain([self.cookie.clone()]) {
             let session = store.load::<Visitor>(&cookie).await.expect("memory does not fail");
             if session.key() == Some(&key) {

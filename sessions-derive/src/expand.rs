@@ -1,0 +1,444 @@
+//! The generated code. Cannot fail: whatever could be wrong was found in `validate`.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::Type;
+use syn::spanned::Spanned;
+
+use crate::model::{
+    Epoch, Field, From, Function, Merge, Model, OwnerKind, Ready, Source, Stored, Timeline,
+};
+
+/// The impl of `SessionData` for a valid struct.
+pub(crate) fn expand(model: &Model) -> TokenStream {
+    let Model { ident, root, .. } = model;
+    let values = values(model);
+    let defaults = defaults(model);
+    let schema = schema(model);
+    let table = table(model);
+    let fresh = fresh(model);
+    let read = read(model);
+    let fields = fields(model);
+    let doc = impl_doc(model);
+    quote! {
+        const _: () = {
+            use #root::__private as __s;
+            use __s::ByType as _;
+            #values
+            #defaults
+            #[doc = #doc]
+            #[automatically_derived]
+            impl __s::SessionData for #ident {
+                #schema
+                #table
+                #fresh
+                #read
+                #fields
+            }
+        };
+    }
+}
+
+/// A stand-in for a struct that has mistakes, so that its uses add no errors of their own.
+pub(crate) fn stub(ident: &Ident, generics: &syn::Generics, root: &TokenStream) -> TokenStream {
+    let (impl_generics, type_generics, _) = generics.split_for_impl();
+    let where_clause = generics.where_clause.as_ref();
+    quote! {
+        const _: () = {
+            use #root::__private as __s;
+            #[automatically_derived]
+            impl #impl_generics __s::SessionData for #ident #type_generics #where_clause {
+                const SCHEMA: &'static __s::Schema = __s::NO_SCHEMA;
+                const TABLE: &'static __s::Table = __s::NO_TABLE;
+                fn fresh() -> Self {
+                    ::core::unreachable!()
+                }
+                fn read(
+                    _: &mut __s::Reader<'_>,
+                ) -> ::core::result::Result<Self, __s::Error> {
+                    ::core::unreachable!()
+                }
+                fn fields(&self) -> ::core::result::Result<__s::Fields, __s::Error> {
+                    ::core::unreachable!()
+                }
+            }
+        };
+    }
+}
+
+fn impl_doc(model: &Model) -> String {
+    let Model { name, version, oldest, write, .. } = model;
+    let mut text = format!("Session `{name}`, schema version {version}");
+    if oldest < version {
+        text += &format!(", reads records of version {oldest} and later");
+    }
+    if write < version {
+        text += &format!(", still writes version {write}");
+    }
+    text + "."
+}
+
+/// One constant for each type of each stored field: the only place where serde's traits are asked
+/// of it, so that a type without them is one error.
+fn values(model: &Model) -> TokenStream {
+    let lines =
+        model.lines().flat_map(|line| line.epochs.iter().enumerate().map(move |e| (line, e)));
+    let values = lines.map(|(line, (index, epoch))| {
+        let (value, ty) = (value_name(line, index), &epoch.ty);
+        let demand = quote_spanned!(ty.span()=> __s::value::<#ty>());
+        quote!(const #value: __s::Value<#ty> = #demand;)
+    });
+    values.collect()
+}
+
+fn value_name(line: &Timeline, epoch: usize) -> Ident {
+    let kind = if line.before.is_some() { "PAST" } else { "VALUE" };
+    let name = line.name.to_uppercase();
+    match epoch + 1 == line.epochs.len() {
+        true => format_ident!("__{kind}_{name}"),
+        false => format_ident!("__{kind}_{name}_{}", line.epochs[epoch].first),
+    }
+}
+
+/// The defaults as functions of their own: used for fresh values and for older records, checked
+/// once. A trait, so that `Self` means what it does in the struct.
+fn defaults(model: &Model) -> TokenStream {
+    let living = model.stored().map(|(_, stored)| (&stored.line, stored.default.as_ref()));
+    let dead = model.removed.iter().map(|removed| (&removed.line, removed.default.as_ref()));
+    let given = living.chain(dead).filter_map(|(line, default)| Some((line, default?)));
+    let (mut heads, mut bodies) = (TokenStream::new(), TokenStream::new());
+    for (line, default) in given {
+        let name = default_name(line);
+        let ty = &newest(line).ty;
+        heads.extend(quote!(fn #name() -> #ty;));
+        bodies.extend(quote!(fn #name() -> #ty { #default }));
+    }
+    if heads.is_empty() {
+        return heads;
+    }
+    let ident = &model.ident;
+    quote! {
+        trait __Defaults { #heads }
+        impl __Defaults for #ident { #bodies }
+    }
+}
+
+fn default_name(line: &Timeline) -> Ident {
+    format_ident!("{}_{}", if line.before.is_some() { "past" } else { "default" }, line.name)
+}
+
+/// The value of a field that a record does not have.
+fn default_value(line: &Timeline, given: bool) -> TokenStream {
+    let ty = &newest(line).ty;
+    if given {
+        let name = default_name(line);
+        return quote!(<Self as __Defaults>::#name());
+    }
+    quote_spanned!(ty.span()=> <#ty as __s::DefaultValue>::default_value())
+}
+
+fn newest(line: &Timeline) -> &Epoch {
+    // A timeline has at least one epoch.
+    &line.epochs[line.epochs.len() - 1]
+}
+
+fn schema(model: &Model) -> TokenStream {
+    let Model { name, version, write, .. } = model;
+    let versions = (model.oldest..=model.version).map(|version| {
+        let min_reader = model.min_reader(version);
+        let lines = model.lines().filter(|line| line.lives_at(version));
+        let fields = lines.map(|line| {
+            let Epoch { key, ty, .. } = line.at(version);
+            let ty = type_text(ty);
+            quote!(__s::SchemaField::of(#key, #ty))
+        });
+        quote!(__s::SchemaVersion::of(#version, #min_reader, &[#(#fields),*]))
+    });
+    quote! {
+        const SCHEMA: &'static __s::Schema =
+            &__s::Schema::of(#name, #version, #write, &[#(#versions),*]);
+    }
+}
+
+/// A type as text, spaced as it is usually written.
+fn type_text(ty: &Type) -> String {
+    let text = ty.to_token_stream().to_string();
+    let mut out = text.replace(" ,", ",").replace(" ;", ";");
+    for token in ["::", "<", ">", "(", ")", "[", "]", "&"] {
+        out = out.replace(&format!(" {token}"), token);
+        if !matches!(token, ">" | ")" | "]") {
+            out = out.replace(&format!("{token} "), token);
+        }
+    }
+    out
+}
+
+fn table(model: &Model) -> TokenStream {
+    let format = format!("{}/{}", model.name, model.version);
+    let oldest = model.oldest;
+    let retired = model.retired();
+    let retired = retired.iter();
+    let fields = model.stored().map(|(field, stored)| table_field(field, stored));
+    let groups = model.groups.iter().map(|group| {
+        let name = &group.name;
+        let policy = if group.mine { quote!(Mine) } else { quote!(Conflict) };
+        quote!(__s::Group { name: #name, policy: __s::Policy::#policy })
+    });
+    let owner = owner(model);
+    let downgrade = downgrade(model);
+    quote! {
+        const TABLE: &'static __s::Table = &__s::Table {
+            schema: Self::SCHEMA,
+            format: #format,
+            oldest: #oldest,
+            fields: &[#(#fields),*],
+            groups: &[#(#groups),*],
+            owner: #owner,
+            retired: &[#(#retired),*],
+            migrate: |__stored| Self::fields(&Self::load(__stored)?),
+            downgrade: #downgrade,
+        };
+    }
+}
+
+fn table_field(field: &Field, stored: &Stored) -> TokenStream {
+    let ty = &field.ty;
+    let name = &stored.line.name;
+    let key = &newest(&stored.line).key;
+    let group = match stored.group {
+        Some(group) => quote!(::core::option::Option::Some(#group)),
+        None => quote!(::core::option::Option::None),
+    };
+    let policy = policy(field, stored);
+    quote! {
+        __s::Field {
+            name: #name,
+            key: #key,
+            group: #group,
+            policy: #policy,
+            same: <__s::Probe<#ty>>::SAME,
+        }
+    }
+}
+
+fn policy(field: &Field, stored: &Stored) -> TokenStream {
+    let ty = &field.ty;
+    let kind = quote!(<__s::Probe<#ty>>::KIND);
+    let elements = quote!(<__s::Probe<#ty>>::ELEMENTS);
+    match &stored.merge {
+        Merge::ByType => quote!(__s::by_type(#kind, #elements)),
+        Merge::Mine => quote!(__s::Policy::Mine),
+        Merge::Conflict => quote!(__s::Policy::Conflict),
+        Merge::Ready(ready, span) => {
+            // The policy is what does not fit: the error belongs under it.
+            let ty = at(ty, *span);
+            match ready {
+                Ready::Add => quote_spanned!(*span=> __s::add::<#ty>()),
+                Ready::Max => quote_spanned!(*span=> __s::max::<#ty>()),
+                Ready::Any => quote_spanned!(*span=> __s::any::<#ty>()),
+                Ready::ClearWins => quote_spanned!(*span=> __s::clear_wins::<#ty>()),
+                Ready::Union => quote_spanned!(*span=> __s::union::<#ty>(#kind, #elements)),
+                Ready::Append => quote_spanned!(*span=> __s::append::<#ty>(#elements)),
+            }
+        }
+        Merge::With(path) => {
+            let value = value_name(&stored.line, stored.line.epochs.len() - 1);
+            quote! {
+                __s::Policy::Merge(|__three, __out| __s::merge_with(&#value, __three, __out, #path))
+            }
+        }
+    }
+}
+
+/// The same tokens with another span.
+fn at(tokens: &impl ToTokens, span: Span) -> TokenStream {
+    let respan = |token: proc_macro2::TokenTree| match token {
+        proc_macro2::TokenTree::Group(group) => {
+            let mut inner = proc_macro2::Group::new(group.delimiter(), at(&group.stream(), span));
+            inner.set_span(span);
+            proc_macro2::TokenTree::Group(inner)
+        }
+        mut other => {
+            other.set_span(other.span().located_at(span));
+            other
+        }
+    };
+    tokens.to_token_stream().into_iter().map(respan).collect()
+}
+
+fn owner(model: &Model) -> TokenStream {
+    let found = model
+        .stored()
+        .enumerate()
+        .find_map(|(index, (field, stored))| Some((index, field, &stored.line, stored.owner?)));
+    let Some((index, field, line, kind)) = found else {
+        return quote!(::core::option::Option::None);
+    };
+    let value = value_name(line, line.epochs.len() - 1);
+    let function = match kind {
+        OwnerKind::Always => quote_spanned!(field.ty.span()=> __s::owner),
+        OwnerKind::Optional => quote_spanned!(field.ty.span()=> __s::owner_option),
+    };
+    quote! {
+        ::core::option::Option::Some(__s::Owner {
+            field: #index,
+            display: |__bytes| #function(&#value, __bytes),
+        })
+    }
+}
+
+fn fresh(model: &Model) -> TokenStream {
+    let fields = model.fields.iter().map(|field| {
+        let (ident, ty) = (&field.ident, &field.ty);
+        let value = match &field.stored {
+            Some(stored) => default_value(&stored.line, stored.default.is_some()),
+            None => quote_spanned!(ty.span()=> <#ty as __s::DefaultValue>::default_value()),
+        };
+        quote!(#ident: #value,)
+    });
+    quote! {
+        fn fresh() -> Self {
+            Self { #(#fields)* }
+        }
+    }
+}
+
+fn read(model: &Model) -> TokenStream {
+    let fields = model.fields.iter().map(|field| {
+        let (ident, ty) = (&field.ident, &field.ty);
+        let value = match &field.stored {
+            Some(stored) => read_field(model, stored),
+            None => quote_spanned!(ty.span()=> <#ty as __s::DefaultValue>::default_value()),
+        };
+        quote!(#ident: #value,)
+    });
+    let fields: TokenStream = fields.collect();
+    quote! {
+        fn read(
+            __reader: &mut __s::Reader<'_>,
+        ) -> ::core::result::Result<Self, __s::Error> {
+            let __version = __reader.version();
+            let _ = __version;
+            ::core::result::Result::Ok(Self { #fields })
+        }
+    }
+}
+
+fn read_field(model: &Model, stored: &Stored) -> TokenStream {
+    let line = &stored.line;
+    let present = read_line(model, line, model.version);
+    if line.since <= model.oldest {
+        return present;
+    }
+    let since = line.since;
+    let absent = match &stored.from {
+        Some(from) => read_from(model, stored, from),
+        None => default_value(line, stored.default.is_some()),
+    };
+    quote!(if __version >= #since { #present } else { #absent })
+}
+
+/// Reads a field of a record that has it, as it stood at version `until`.
+fn read_line(model: &Model, line: &Timeline, until: u16) -> TokenStream {
+    let name = &line.name;
+    let mut code: Option<TokenStream> = None;
+    for (index, epoch) in line.epochs.iter().enumerate() {
+        let last = index + 1 == line.epochs.len() || line.epochs[index + 1].first > until;
+        let end = if last { None } else { Some(line.epochs[index + 1].first) };
+        if end.is_some_and(|end| end <= model.oldest) {
+            continue;
+        }
+        let (key, value) = (&epoch.key, value_name(line, index));
+        let mut read = quote!(__reader.get(&#value, #name, #key)?);
+        for later in line.epochs[index..].windows(2).take_while(|pair| pair[1].first <= until) {
+            if let Some(function) = &later[0].up {
+                read = call(function, name, &[(&later[0].ty, read)], &later[1].ty);
+            }
+        }
+        let first = epoch.first;
+        code = Some(match code {
+            None => read,
+            Some(older) => quote!(if __version >= #first { #read } else { #older }),
+        });
+        if last {
+            break;
+        }
+    }
+    code.unwrap_or_default()
+}
+
+fn read_from(model: &Model, stored: &Stored, from: &From) -> TokenStream {
+    let name = &stored.line.name;
+    let until = stored.line.since - 1;
+    let sources = from.sources.iter().map(|source| {
+        let (line, given) = source_of(model, *source);
+        let present = read_line(model, line, until);
+        let value = if line.since <= model.oldest {
+            present
+        } else {
+            let since = line.since;
+            let absent = default_value(line, given);
+            quote!(if __version >= #since { #present } else { #absent })
+        };
+        (&line.at(until).ty, value)
+    });
+    let sources: Vec<_> = sources.collect();
+    call(&from.up, name, &sources, &stored.line.epochs[0].ty)
+}
+
+fn source_of(model: &Model, source: Source) -> (&Timeline, bool) {
+    match source {
+        Source::Removed(index) => {
+            let removed = &model.removed[index];
+            (&removed.line, removed.default.is_some())
+        }
+        Source::Field(index) => match &model.fields[index].stored {
+            Some(stored) => (&stored.line, stored.default.is_some()),
+            None => unreachable!("`validate` admits only stored fields as sources"),
+        },
+    }
+}
+
+/// Calls a converter. Its signature is checked against the path's span.
+fn call(
+    function: &Function,
+    name: &str,
+    arguments: &[(&Type, TokenStream)],
+    result: &Type,
+) -> TokenStream {
+    let Function { path, fallible } = function;
+    let types = arguments.iter().map(|(ty, _)| ty);
+    let values = arguments.iter().map(|(_, value)| value);
+    if *fallible {
+        quote! {{
+            let __convert: fn(#(#types),*) -> ::core::result::Result<#result, _> = #path;
+            let __result = __convert(#(#values),*);
+            __reader.converted(#name, __result)?
+        }}
+    } else {
+        quote! {{
+            let __convert: fn(#(#types),*) -> #result = #path;
+            __convert(#(#values),*)
+        }}
+    }
+}
+
+fn fields(model: &Model) -> TokenStream {
+    let puts = model.stored().map(|(field, stored)| {
+        let ident = &field.ident;
+        let value = value_name(&stored.line, stored.line.epochs.len() - 1);
+        quote!(__writer.put(&#value, &self.#ident)?;)
+    });
+    quote! {
+        fn fields(&self) -> ::core::result::Result<__s::Fields, __s::Error> {
+            let mut __writer = __s::Writer::new(Self::TABLE);
+            #(#puts)*
+            ::core::result::Result::Ok(__writer.finish())
+        }
+    }
+}
+
+fn downgrade(model: &Model) -> TokenStream {
+    let _ = model;
+    quote!(::core::option::Option::None)
+}

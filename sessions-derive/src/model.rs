@@ -1,0 +1,214 @@
+//! What a valid struct means: every field's place in every version. `expand` only reads it.
+
+use std::collections::BTreeSet;
+
+use proc_macro2::Span;
+use syn::{Expr, Ident, Path, Type};
+
+/// A session type.
+pub(crate) struct Model {
+    pub(crate) ident: Ident,
+    /// The path of the `sessions` crate.
+    pub(crate) root: Path,
+    pub(crate) name: String,
+    pub(crate) version: u16,
+    /// The lowest readable version.
+    pub(crate) oldest: u16,
+    /// The version that is written.
+    pub(crate) write: u16,
+    /// The fields in the order of their declaration.
+    pub(crate) fields: Vec<Field>,
+    /// Fields of the past.
+    pub(crate) removed: Vec<Removed>,
+    /// The groups; the owner group is the first.
+    pub(crate) groups: Vec<Group>,
+}
+
+/// A field of the struct.
+pub(crate) struct Field {
+    pub(crate) ident: Ident,
+    pub(crate) ty: Type,
+    /// `None`: `skip`.
+    pub(crate) stored: Option<Stored>,
+}
+
+/// A field that is stored.
+pub(crate) struct Stored {
+    pub(crate) line: Timeline,
+    pub(crate) default: Option<Expr>,
+    pub(crate) from: Option<From>,
+    pub(crate) owner: Option<OwnerKind>,
+    /// The index of its group.
+    pub(crate) group: Option<usize>,
+    pub(crate) merge: Merge,
+}
+
+/// How the owner field's type is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OwnerKind {
+    Always,
+    Optional,
+}
+
+/// A field of the past, which `from` may use.
+pub(crate) struct Removed {
+    pub(crate) line: Timeline,
+    pub(crate) default: Option<Expr>,
+}
+
+/// How a field stood in each version that had it.
+pub(crate) struct Timeline {
+    /// The name in the struct, or in `removed`.
+    pub(crate) name: String,
+    /// The first version that had it.
+    pub(crate) since: u16,
+    /// The first version that no longer had it.
+    pub(crate) before: Option<u16>,
+    /// In ascending order, the first one beginning at `since`; never empty.
+    pub(crate) epochs: Vec<Epoch>,
+}
+
+/// Versions in which a field had one key and one type.
+pub(crate) struct Epoch {
+    pub(crate) first: u16,
+    pub(crate) key: String,
+    /// Where the key is written.
+    pub(crate) key_span: Span,
+    pub(crate) ty: Type,
+    /// How its values become those of the next epoch, and the reverse.
+    pub(crate) up: Option<Function>,
+    pub(crate) down: Option<Function>,
+}
+
+/// A converter.
+#[derive(Clone)]
+pub(crate) struct Function {
+    pub(crate) path: Path,
+    /// Returns a `Result`.
+    pub(crate) fallible: bool,
+}
+
+/// What a field is made from in older records.
+pub(crate) struct From {
+    pub(crate) sources: Vec<Source>,
+    pub(crate) up: Function,
+    /// Makes the sources' values, as a tuple where there are several.
+    pub(crate) down: Option<Function>,
+}
+
+/// A field that another is made from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    Field(usize),
+    Removed(usize),
+}
+
+/// Fields that move together.
+pub(crate) struct Group {
+    pub(crate) name: String,
+    /// Both sides changed it: mine, else a conflict.
+    pub(crate) mine: bool,
+}
+
+/// What to do with a field that both sides changed.
+pub(crate) enum Merge {
+    /// What the type suggests.
+    ByType,
+    Mine,
+    Conflict,
+    /// One of the ready functions.
+    Ready(Ready, Span),
+    With(Path),
+}
+
+/// The ready policies that need something of the type.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ready {
+    Add,
+    Max,
+    Any,
+    Union,
+    Append,
+    ClearWins,
+}
+
+impl Timeline {
+    /// Whether this version has the field.
+    pub(crate) fn lives_at(&self, version: u16) -> bool {
+        self.since <= version && self.before.is_none_or(|before| version < before)
+    }
+
+    /// How the field stands at a version that has it.
+    pub(crate) fn at(&self, version: u16) -> &Epoch {
+        // A version before `since` has no epoch: the first one stands in.
+        let mut newest_first = self.epochs.iter().rev();
+        newest_first.find(|epoch| epoch.first <= version).unwrap_or(&self.epochs[0])
+    }
+}
+
+impl Model {
+    /// The stored fields.
+    pub(crate) fn stored(&self) -> impl Iterator<Item = (&Field, &Stored)> {
+        self.fields.iter().filter_map(|field| Some((field, field.stored.as_ref()?)))
+    }
+
+    /// Every field that ever was, the living ones first.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &Timeline> {
+        let living = self.stored().map(|(_, stored)| &stored.line);
+        living.chain(self.removed.iter().map(|removed| &removed.line))
+    }
+
+    /// Keys of readable versions that no field of the newest has.
+    pub(crate) fn retired(&self) -> BTreeSet<&str> {
+        let keys = self.lines().flat_map(|line| &line.epochs).map(|epoch| epoch.key.as_str());
+        let living: BTreeSet<&str> =
+            self.stored().map(|(_, stored)| stored.line.at(self.version).key.as_str()).collect();
+        keys.filter(|key| !living.contains(key)).collect()
+    }
+
+    /// The lowest version whose builds can read what is written at `version`.
+    pub(crate) fn min_reader(&self, version: u16) -> u16 {
+        let changes = self.lines().flat_map(|line| {
+            let steps = line.epochs.iter().skip(1).map(|epoch| epoch.first);
+            steps.chain(line.before)
+        });
+        let breaking = changes.chain(self.joins()).filter(|change| *change <= version);
+        breaking.chain([self.oldest.min(version)]).max().unwrap_or(1)
+    }
+
+    /// What about `version` keeps older builds from reading it, in words.
+    pub(crate) fn breaking(&self, version: u16) -> Vec<String> {
+        let mut reasons = Vec::new();
+        for line in self.lines() {
+            for pair in line.epochs.windows(2).filter(|pair| pair[1].first == version) {
+                let what = if pair[0].up.is_some() { "changes type" } else { "changes key" };
+                reasons.push(format!("`{}` {what}", line.name));
+            }
+            if line.before == Some(version) {
+                reasons.push(format!("`{}` is removed", line.name));
+            }
+        }
+        for (_, stored) in self.stored().filter(|(_, stored)| stored.line.since == version) {
+            if let Some(group) = stored.group.filter(|_| self.joins().any(|join| join == version)) {
+                let group = &self.groups[group].name;
+                reasons.push(format!("`{}` joins the group `{group}`", stored.line.name));
+            }
+        }
+        reasons
+    }
+
+    /// The versions in which a field joined a group that already existed: builds from before would
+    /// take the group from one side without it.
+    fn joins(&self) -> impl Iterator<Item = u16> {
+        self.stored().filter_map(|(_, stored)| {
+            let group = stored.group?;
+            let since = stored.line.since;
+            let mut others = self.stored().filter(|(_, other)| other.group == Some(group));
+            let existed = group == OWNER_GROUP || others.any(|(_, other)| other.line.since < since);
+            (since > 1 && existed).then_some(since)
+        })
+    }
+}
+
+/// The index of the owner group.
+pub(crate) const OWNER_GROUP: usize = 0;

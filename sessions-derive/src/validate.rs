@@ -1,0 +1,177 @@
+//! What the attributes mean together, and every mistake that can be seen without the types.
+
+mod from;
+mod history;
+mod line;
+mod merge;
+
+use proc_macro2::{Ident, Span};
+use quote::ToTokens;
+use syn::ext::IdentExt;
+use syn::{Generics, LitStr};
+
+use self::from::Sources;
+use self::line::Versions;
+use crate::diag::Diag;
+use crate::model::{Field, Model, OWNER_GROUP, Stored};
+use crate::parse::{Container, FieldAttrs, Input, InputField};
+
+/// Checks everything and reports every mistake there is. What it returns is meant for `expand` only
+/// if there was none.
+pub(crate) fn validate(input: Input, generics: &Generics, diag: &Diag) -> Option<Model> {
+    let Input { ident, container, fields } = input;
+    if !generics.params.is_empty() {
+        diag.error(
+            generics,
+            "a session type has no parameters, as it is stored and read back as it stands: use \
+             owned, concrete types",
+        );
+    }
+    let read_well = diag.is_empty();
+    let name = required(&ident, &container, diag);
+    let versions = Versions::new(container.version?, &container, diag);
+    let groups = merge::groups(&container, &fields, diag);
+    let default_merge = merge::container_default(&container, diag);
+    let removed = container.removed.iter().filter_map(|removed| versions.removed(removed, diag));
+    let removed: Vec<_> = removed.collect();
+    one_owner(&fields, diag);
+    let lines = fields.iter().map(|field| match field.attrs.skip {
+        Some(_) => {
+            skipped_alone(&field.attrs, diag);
+            None
+        }
+        None => versions.field(field, diag),
+    });
+    let lines: Vec<_> = lines.collect();
+    let sources = Sources { version: &versions, fields: &fields, lines: &lines, removed: &removed };
+    let froms: Vec<_> = fields.iter().map(|field| sources.of(field, diag)).collect();
+
+    let fields = fields.into_iter().zip(lines).zip(froms).map(|((field, line), from)| {
+        let merge = merge::policy(&field, default_merge, diag);
+        let owner = field.attrs.owner.map(|_| line::owner_kind(&field.ty));
+        let group = match &field.attrs.group {
+            Some(group) => groups.iter().position(|known| known.name == group.value()),
+            None => owner.map(|_| OWNER_GROUP),
+        };
+        let InputField { ident, ty, attrs: FieldAttrs { default, .. } } = field;
+        let stored = line.map(|line| Stored { line, default, from, owner, group, merge });
+        Field { ident, ty, stored }
+    });
+    let model = Model {
+        ident,
+        fields: fields.collect(),
+        removed,
+        groups,
+        name: name?,
+        version: versions.version,
+        oldest: versions.oldest,
+        write: versions.write,
+        root: container.root.clone().unwrap_or_else(|| syn::parse_quote!(::sessions)),
+    };
+    // A setting that could not be read may well have been the missing change.
+    if read_well {
+        history::every_version_changed(&model, &container, diag);
+    }
+    history::keys(&model, diag);
+    history::compat(&model, &container, diag);
+    history::inverses(&model, &container, diag);
+    Some(model)
+}
+
+/// The name, where it is there and fit for a cookie's name.
+fn required(ident: &Ident, container: &Container, diag: &Diag) -> Option<String> {
+    let name = suggested_name(ident);
+    match (&container.name, container.version) {
+        (None, None) => {
+            let text = format!(
+                "a session needs a name and a version: write `#[session(name = \"{name}\", \
+                 version = 1)]` above the struct"
+            );
+            diag.error(ident, text);
+        }
+        (None, Some(_)) => {
+            let text = format!(
+                "a session needs a name, which its cookie and its records bear: write \
+                 `#[session(name = \"{name}\")]` above the struct"
+            );
+            diag.error(ident, text);
+        }
+        (Some(_), None) => {
+            let text = "a session needs a version: write `#[session(version = 1)]` above the \
+                        struct, and raise it with each change of the fields";
+            diag.error(ident, text);
+        }
+        (Some(_), Some(_)) => {}
+    }
+    container.name.as_ref().map(|name| {
+        check_key(name, "the name of a session", diag);
+        name.value()
+    })
+}
+
+/// `UserSession` -> `user_session`.
+fn suggested_name(ident: &Ident) -> String {
+    let mut name = String::new();
+    for letter in ident.unraw().to_string().chars().filter(char::is_ascii_alphanumeric) {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_lowercase());
+    }
+    name
+}
+
+/// Whether a string can stand in records as it is.
+fn is_key(key: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    (1..=64).contains(&key.len()) && key.bytes().all(allowed)
+}
+
+fn check_key(key: &LitStr, what: &str, diag: &Diag) {
+    if !is_key(&key.value()) {
+        diag.error(key, format!("{what} is 1 to 64 bytes of `a` to `z`, `0` to `9` and `_`"));
+    }
+}
+
+fn one_owner(fields: &[InputField], diag: &Diag) {
+    let mut owners = fields.iter().filter_map(|field| Some((field, field.attrs.owner?)));
+    let Some((first, _)) = owners.next() else { return };
+    for (_, span) in owners {
+        let text = format!(
+            "a session has one owner, and `{}` is it already: put this field into its group, \
+             `group = \"owner\"`, or remove one of the two",
+            first.ident
+        );
+        diag.error_at(span, text);
+    }
+}
+
+/// `skip` means that there is nothing else to say about the field.
+fn skipped_alone(attrs: &FieldAttrs, diag: &Diag) {
+    let FieldAttrs { key, since, default, was, from, convert, skip: _, owner, group, merge } =
+        attrs;
+    let others: [(&str, Option<Span>); 8] = [
+        ("key", key.as_ref().map(LitStr::span)),
+        ("since", since.map(|since| since.span)),
+        ("default", default.as_ref().map(syn::spanned::Spanned::span)),
+        ("was", was.first().map(|was| was.span)),
+        ("from", from.as_ref().map(|from| from.span)),
+        ("owner", *owner),
+        ("group", group.as_ref().map(LitStr::span)),
+        ("merge", merge.as_ref().map(crate::parse::Merge::span)),
+    ];
+    let converters = convert.all().map(|converter| (converter.name(), Some(converter.key.span())));
+    for (name, span) in others.into_iter().chain(converters) {
+        let Some(span) = span else { continue };
+        let text = match name {
+            "default" => "a skipped field takes its type's `Default`: remove `default`".to_owned(),
+            _ => format!("a skipped field is never stored: remove `{name}`, or remove `skip`"),
+        };
+        diag.error_at(span, text);
+    }
+}
+
+/// The tokens of a type as one compact string, to look into.
+fn text(tokens: &impl ToTokens) -> String {
+    tokens.to_token_stream().to_string()
+}

@@ -1,0 +1,122 @@
+//! Fields made from other ones: `from(..)`.
+
+use proc_macro2::Ident;
+use syn::ext::IdentExt;
+
+use super::line::{Versions, both, function};
+use crate::diag::{Diag, did_you_mean};
+use crate::model::{From, Removed, Source, Timeline};
+use crate::parse::InputField;
+
+/// Where the fields that `from` may name are found.
+pub(super) struct Sources<'a> {
+    pub(super) version: &'a Versions,
+    pub(super) fields: &'a [InputField],
+    pub(super) lines: &'a [Option<Timeline>],
+    pub(super) removed: &'a [Removed],
+}
+
+impl Sources<'_> {
+    /// What a field is made from, if it is.
+    pub(super) fn of(&self, field: &InputField, diag: &Diag) -> Option<From> {
+        let attrs = &field.attrs;
+        if attrs.skip.is_some() {
+            return None;
+        }
+        both(&attrs.convert, diag);
+        let Some(from) = &attrs.from else {
+            for converter in attrs.convert.all() {
+                let name = converter.name();
+                let text = format!(
+                    "`{name}` alone says nothing: to make this field from removed ones write \
+                     `from(old_field), {name} = ..`; to change its type write \
+                     `was(before = {}, ty = OldType, {name} = ..)`",
+                    self.version.version
+                );
+                diag.error(&converter.key, text);
+            }
+            return None;
+        };
+        if let Some(default) = &attrs.default {
+            let text = "a field made with `from` takes its value in older records from there, and \
+                        in a fresh session from its type's `Default`: remove `default`";
+            diag.error(default, text);
+        }
+        let up = function(&attrs.convert.with, &attrs.convert.try_with);
+        if up.is_none() {
+            let text = "say how the old fields make this one: write `with = path` for a function \
+                        of their types to this one, or `try_with = path` for one that returns a \
+                        `Result`";
+            diag.error_at(from.span, text);
+        }
+        if from.names.is_empty() {
+            let text = "name the fields that this one is made from: `from(first, second)`";
+            diag.error_at(from.span, text);
+            return None;
+        }
+        let Some(since) = attrs.since else {
+            let text =
+                format!("say which version made this field: `since = {}`", self.version.version);
+            diag.error_at(from.span, text);
+            return None;
+        };
+        let sources = from.names.iter().map(|name| self.source(field, name, since.number, diag));
+        // Collected first, so that every unknown name is reported.
+        let sources: Vec<_> = sources.collect();
+        let sources: Option<Vec<_>> = sources.into_iter().collect();
+        let down = function(&attrs.convert.back, &attrs.convert.try_back);
+        Some(From { sources: sources?, up: up?, down })
+    }
+
+    fn source(&self, field: &InputField, name: &Ident, since: u16, diag: &Diag) -> Option<Source> {
+        let wanted = name.unraw().to_string();
+        let removed = self.removed.iter().position(|removed| removed.line.name == wanted);
+        let living = || {
+            let named = |line: &Timeline| line.name == wanted;
+            self.lines.iter().position(|line| line.as_ref().is_some_and(named))
+        };
+        let (source, line) = if let Some(index) = removed {
+            (Source::Removed(index), Some(&self.removed[index].line))
+        } else if let Some(index) =
+            living().filter(|index| self.fields[*index].ident != field.ident)
+        {
+            (Source::Field(index), self.lines[index].as_ref())
+        } else {
+            let known = self.removed.iter().map(|removed| removed.line.name.as_str());
+            let guess = did_you_mean(&wanted, known);
+            let text = format!(
+                "no field `{wanted}` is known{}; declare it on the struct, \
+                 `#[session(removed({wanted}: OldType, before = {since}))]`",
+                guess.trim_end_matches('?')
+            );
+            diag.error(name, text);
+            return None;
+        };
+        let line = line?;
+        let before = since.saturating_sub(1);
+        if before > 0 && !line.lives_at(before) {
+            let why = match line.before {
+                Some(gone) if gone <= before => format!("was removed in version {gone}"),
+                _ => format!("came in version {}", line.since),
+            };
+            let text = format!(
+                "`{wanted}` is not there in version {before}, the last one without this field: it \
+                 {why}; the fields of one `from` must all stand in the version before `since`"
+            );
+            diag.error(name, text);
+            return None;
+        }
+        // Its default has its last type, which here is not the one that the converter takes.
+        let changed_since =
+            line.epochs.iter().any(|epoch| epoch.first > before && epoch.up.is_some());
+        if changed_since && line.since > self.version.oldest {
+            let text = format!(
+                "`{wanted}` changes its type after version {before}, so there is no value of its \
+                 old type for records from before version {}: raise `oldest` to that version",
+                line.since
+            );
+            diag.error_at(name.span(), text);
+        }
+        Some(source)
+    }
+}

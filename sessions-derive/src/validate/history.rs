@@ -1,0 +1,204 @@
+//! Rules about the whole history: every version changed something, keys are not shared or reused,
+//! promises to older builds are kept.
+
+use std::collections::BTreeSet;
+
+use proc_macro2::Span;
+
+use crate::diag::{Diag, list};
+use crate::model::{Model, Source, Timeline};
+use crate::parse::Container;
+
+/// A version in which nothing changed is a mistake, or is said to be none.
+pub(super) fn every_version_changed(model: &Model, container: &Container, diag: &Diag) {
+    let Some(version) = container.version else { return };
+    let changes = model
+        .lines()
+        .flat_map(|line| line.epochs.iter().map(|epoch| epoch.first).chain(line.before));
+    let changed: BTreeSet<u16> = changes.collect();
+    let mut declared = BTreeSet::new();
+    for unchanged in &container.unchanged {
+        let number = unchanged.number;
+        let text = if number > model.version {
+            format!("this struct is at version {}: bump `version` to {number}", model.version)
+        } else if number <= model.oldest {
+            format!("version {number} is the oldest that is read: remove this")
+        } else if changed.contains(&number) {
+            format!("version {number} did change something: remove this")
+        } else if !declared.insert(number) {
+            format!("version {number} is declared unchanged twice: keep one")
+        } else {
+            continue;
+        };
+        diag.error_at(unchanged.span, text);
+    }
+    let idle = |number: &u16| !changed.contains(number) && !declared.contains(number);
+    let idle: Vec<u16> = (model.oldest + 1..=model.version).filter(idle).collect();
+    let (Some(first), Some(last)) = (idle.first(), idle.last()) else { return };
+    let which = if first == last {
+        format!("version {first}")
+    } else if usize::from(last - first) + 1 == idle.len() {
+        format!("versions {first} to {last}")
+    } else {
+        format!("versions {}", list(&idle))
+    };
+    let lower = match usize::from(last - first) + 1 == idle.len() && *last == model.version {
+        true => format!("lower `version` to {}, ", first - 1),
+        false => String::new(),
+    };
+    let text = format!(
+        "nothing changed in {which}: record the change on its field (`since`, `was`) or on the \
+         struct (`removed`), {lower}or write `unchanged({first})`"
+    );
+    diag.error_at(version.span, text);
+}
+
+/// Versions from `first` on, until one that has something else.
+struct Tenure<'a> {
+    line: &'a Timeline,
+    key: &'a str,
+    span: Span,
+    first: u16,
+    /// The first version without; `None` if the newest still has it.
+    end: Option<u16>,
+    /// The key came with the field, not by a later renaming.
+    with_field: bool,
+    /// The key went with the field, not by a renaming.
+    removed: bool,
+}
+
+fn tenures(model: &Model) -> Vec<Tenure<'_>> {
+    let mut tenures: Vec<Tenure<'_>> = Vec::new();
+    for line in model.lines() {
+        for (index, epoch) in line.epochs.iter().enumerate() {
+            let next = line.epochs.get(index + 1);
+            let end = next.map_or(line.before, |next| Some(next.first));
+            match tenures.last_mut() {
+                Some(last) if std::ptr::eq(last.line, line) && last.key == epoch.key => {
+                    last.end = end;
+                    last.span = epoch.key_span;
+                    last.removed = next.is_none() && line.before.is_some();
+                }
+                _ => tenures.push(Tenure {
+                    line,
+                    key: &epoch.key,
+                    span: epoch.key_span,
+                    first: epoch.first,
+                    end,
+                    with_field: index == 0,
+                    removed: next.is_none() && line.before.is_some(),
+                }),
+            }
+        }
+    }
+    tenures
+}
+
+/// No two fields share a key in one version, and none takes the key of one that is gone.
+pub(super) fn keys(model: &Model, diag: &Diag) {
+    let tenures = tenures(model);
+    for (index, one) in tenures.iter().enumerate() {
+        for other in &tenures[index + 1..] {
+            if one.key != other.key || std::ptr::eq(one.line, other.line) {
+                continue;
+            }
+            let shared = one.first.max(other.first);
+            let ends = |tenure: &Tenure<'_>| tenure.end.is_some_and(|end| end <= shared);
+            if !ends(one) && !ends(other) {
+                let text = format!(
+                    "`{}` and `{}` share the key `{}` in version {}: give one of them another, \
+                     `#[session(key = \"..\")]`",
+                    one.line.name,
+                    other.line.name,
+                    one.key,
+                    shared.max(model.oldest)
+                );
+                diag.error_at(if one.removed { one.span } else { other.span }, text);
+                continue;
+            }
+            let (old, new) = if ends(one) { (one, other) } else { (other, one) };
+            reused(old, new, diag);
+        }
+    }
+}
+
+fn reused(old: &Tenure<'_>, new: &Tenure<'_>, diag: &Diag) {
+    // Two fields may swap keys in one version: it shuts out the builds from before.
+    let (Some(end), true) = (old.end, old.removed || new.with_field) else { return };
+    if !old.removed && new.first == end {
+        return;
+    }
+    let went = if old.removed { "removed it" } else { "renamed it" };
+    let text = format!(
+        "the key `{}` belonged to `{}` until version {end} {went}, and builds of that time still \
+         take it for theirs: give this field another, `#[session(key = \"..\")]`",
+        new.key, old.line.name
+    );
+    diag.error_at(new.span, text);
+}
+
+/// `compat` is a promise, and this is where it is checked.
+pub(super) fn compat(model: &Model, container: &Container, diag: &Diag) {
+    let Some(compat) = container.compat.filter(|compat| compat.number <= model.version) else {
+        return;
+    };
+    let min_reader = model.min_reader(model.write);
+    if min_reader <= compat.number {
+        return;
+    }
+    let reasons = model.breaking(min_reader);
+    let reason = match reasons.is_empty() {
+        true => format!("`oldest` is {min_reader}"),
+        false => format!("{} in version {min_reader}", reasons.join(" and ")),
+    };
+    let earlier = min_reader - 1;
+    let retreat = match earlier >= model.oldest {
+        true => format!(", or write `write = {earlier}` for the first of two deploys"),
+        false => String::new(),
+    };
+    let text = format!(
+        "builds of version {} cannot read what this one writes: {reason}; raise `compat` to \
+         {min_reader}{retreat}",
+        compat.number
+    );
+    diag.error_at(compat.span, text);
+}
+
+/// Writing an older version needs the way back for each change since.
+pub(super) fn inverses(model: &Model, container: &Container, diag: &Diag) {
+    let Some(write) = container.write.filter(|write| write.number < model.version) else { return };
+    let write = write.number;
+    for line in model.lines() {
+        for pair in line.epochs.windows(2) {
+            let (older, newer) = (&pair[0], &pair[1]);
+            if let (Some(up), None, true) = (&older.up, &older.down, newer.first > write) {
+                let text = format!(
+                    "`write = {write}` needs the way back to the type from before version {}: add \
+                     `back = path` for a function of the new type to the old one, or `try_back` \
+                     for one that returns a `Result`",
+                    newer.first
+                );
+                diag.error(&up.path, text);
+            }
+        }
+    }
+    let made_back: Vec<Source> = model
+        .stored()
+        .filter_map(|(_, stored)| stored.from.as_ref())
+        .filter(|from| from.down.is_some())
+        .flat_map(|from| from.sources.iter().copied())
+        .collect();
+    for (index, removed) in model.removed.iter().enumerate() {
+        let line = &removed.line;
+        let is_written = line.before.is_some_and(|before| before > write)
+            && line.since <= line.before.unwrap_or(0).max(write);
+        if is_written && removed.default.is_none() && !made_back.contains(&Source::Removed(index)) {
+            let text = format!(
+                "`write = {write}` writes `{}` still: add `default = ..` for the value that older \
+                 builds are to find",
+                line.name
+            );
+            diag.error_at(line.epochs[line.epochs.len() - 1].key_span, text);
+        }
+    }
+}

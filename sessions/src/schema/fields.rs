@@ -1,0 +1,282 @@
+//! A value's fields as bytes, and writing them as a record.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::header::Header;
+use super::policy::Value;
+use super::stored::{ENVELOPE, Entry, MAX_RECORD, Reader, Span, too_long};
+use super::table::Table;
+use super::wire::{self, Count, Malformed, Out};
+use crate::error::Source;
+use crate::{Error, SessionData};
+
+/// A value's fields, encoded at this build's version, and the ones this build does not know.
+#[derive(Clone, Debug)]
+pub struct Fields {
+    pub(super) table: &'static Table,
+    pub(super) data: Bytes,
+    pub(super) spans: SmallVec<[Span; 16]>,
+    pub(super) unknown: Unknown,
+    /// The versions of the record that these fields came from; zero for none.
+    pub(super) version: u16,
+    pub(super) min_reader: u16,
+    /// The owner changed: nothing that an unknown build stored may be carried on.
+    pub(super) forget: bool,
+}
+
+/// Fields of a newer build: where their keys and values stand in a record.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unknown {
+    pub(super) data: Bytes,
+    pub(super) entries: Vec<Entry>,
+}
+
+impl Fields {
+    pub(super) fn new(table: &'static Table, data: Bytes, spans: SmallVec<[Span; 16]>) -> Self {
+        let unknown = Unknown::default();
+        Self { table, data, spans, unknown, version: 0, min_reader: 0, forget: false }
+    }
+
+    /// Decodes the value again: after a merge.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] where a field cannot be read.
+    pub fn decode<T: SessionData>(&self) -> Result<T, Error> {
+        T::read(&mut Reader::of_fields(self.table, &self.data, &self.spans))
+    }
+
+    /// Who owns the session, as the owner field displays it.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] where the owner field cannot be read.
+    pub fn owner(&self, table: &'static Table) -> Result<Option<String>, Error> {
+        let Some(owner) = &table.owner else { return Ok(None) };
+        (owner.display)(self.slice(owner.field))
+            .map_err(|source| self.unreadable(owner.field, source))
+    }
+
+    /// The record's data. Its versions are this build's, or what the unknown fields need if that is
+    /// higher, whatever `header` says.
+    ///
+    /// # Errors
+    /// [`Error::Encode`] where an inverse converter fails or the record is too long.
+    pub fn to_data(&self, header: &Header) -> Result<Bytes, Error> {
+        let version = self.record_version();
+        let shape = version.min(self.table.schema.version);
+        let min_reader = self.table.min_reader(shape).max(self.min_reader);
+        let put_header = |out: &mut dyn Out| {
+            out.put(&[ENVELOPE]);
+            header.put(out, version, min_reader, self.forget);
+        };
+        let mut out;
+        if let Some(downgrade) = self.table.downgrade.filter(|_| shape < self.table.schema.version)
+        {
+            let mut older = Downgrade { fields: self, version: shape, count: 0, out: Vec::new() };
+            downgrade(&mut older)?;
+            out = Vec::new();
+            put_header(&mut out);
+            self.put_count(&mut out, older.count);
+            out.put(&older.out);
+            self.put_unknown(&mut out);
+        } else {
+            let put = |out: &mut dyn Out| {
+                put_header(out);
+                self.put_count(out, self.spans.len());
+                self.put_known(out);
+                self.put_unknown(out);
+            };
+            let mut count = Count::default();
+            put(&mut count);
+            out = Vec::with_capacity(count.0);
+            put(&mut out);
+        }
+        if out.len() > MAX_RECORD {
+            return Err(self.too_long(out.len()));
+        }
+        Ok(out.into())
+    }
+
+    /// What [`Record::format`](crate::provider::Record) says of the record that
+    /// [`to_data`](Self::to_data) makes.
+    #[must_use]
+    pub fn format(&self) -> Cow<'static, str> {
+        let version = self.record_version();
+        if version == self.table.schema.version {
+            Cow::Borrowed(self.table.format)
+        } else {
+            Cow::Owned(format!("{}/{version}", self.table.schema.name))
+        }
+    }
+
+    /// The bytes of one field.
+    #[inline]
+    pub(super) fn slice(&self, index: usize) -> &[u8] {
+        self.spans[index].of(&self.data)
+    }
+
+    pub(super) fn unreadable(&self, index: usize, source: Source) -> Error {
+        Error::Decode {
+            session: Cow::Borrowed(self.table.schema.name),
+            field: Some(Cow::Borrowed(self.table.fields[index].name)),
+            version: self.table.schema.version,
+            source,
+        }
+    }
+
+    /// The version to write: this build's, or the record's if that is higher.
+    fn record_version(&self) -> u16 {
+        self.table.schema.write.max(self.version)
+    }
+
+    fn put_count(&self, out: &mut dyn Out, known: usize) {
+        wire::put_head(out, wire::MAP, (known + self.unknown.entries.len()) as u64);
+    }
+
+    fn put_known(&self, out: &mut dyn Out) {
+        for (index, field) in self.table.fields.iter().enumerate() {
+            wire::put_text(out, field.key);
+            out.put(self.slice(index));
+        }
+    }
+
+    fn put_unknown(&self, out: &mut dyn Out) {
+        let Unknown { data, entries } = &self.unknown;
+        for Entry { key, value } in entries {
+            wire::put_head(out, wire::TEXT, key.of(data).len() as u64);
+            out.put(key.of(data));
+            out.put(value.of(data));
+        }
+    }
+
+    #[cold]
+    fn too_long(&self, length: usize) -> Error {
+        let longest = (0..self.spans.len()).max_by_key(|index| self.slice(*index).len());
+        not_encoded(self.table, longest.unwrap_or(0), too_long(length))
+    }
+}
+
+/// Encodes a value's fields one after another, for generated code.
+#[derive(Debug)]
+pub struct Writer {
+    table: &'static Table,
+    out: Vec<u8>,
+    spans: SmallVec<[Span; 16]>,
+}
+
+impl Writer {
+    /// A writer of the table's fields, in their order.
+    #[must_use]
+    pub fn new(table: &'static Table) -> Self {
+        // Most sessions fit: one allocation instead of six.
+        Self { table, out: Vec::with_capacity(256), spans: SmallVec::new() }
+    }
+
+    /// Encodes the next field.
+    ///
+    /// # Errors
+    /// [`Error::Encode`] where the type's serde code fails, or writes what could not be read back.
+    #[inline]
+    pub fn put<T>(&mut self, how: &Value<T>, value: &T) -> Result<(), Error> {
+        let start = self.out.len();
+        let encoded = (how.encode)(value, &mut self.out);
+        self.next(start, encoded)
+    }
+
+    fn next(&mut self, start: usize, encoded: Result<(), Malformed>) -> Result<(), Error> {
+        let index = self.spans.len();
+        encoded
+            .and_then(|()| wire::check(&self.out[start..]))
+            .and_then(|()| match self.out.len() {
+                length if length > MAX_RECORD => Err(too_long(length)),
+                _ => Ok(()),
+            })
+            .map_err(|error| not_encoded(self.table, index, error))?;
+        self.spans.push(Span::new(start..self.out.len()));
+        Ok(())
+    }
+
+    /// The encoded fields.
+    #[must_use]
+    pub fn finish(self) -> Fields {
+        Fields::new(self.table, self.out.into(), self.spans)
+    }
+}
+
+/// Writes fields as an older version had them, for generated code.
+#[derive(Debug)]
+pub struct Downgrade<'a> {
+    fields: &'a Fields,
+    version: u16,
+    count: usize,
+    out: Vec<u8>,
+}
+
+impl Downgrade<'_> {
+    /// The version to write.
+    #[must_use]
+    pub fn version(&self) -> u16 {
+        self.version
+    }
+
+    /// Writes a field's bytes as they are.
+    pub fn copy(&mut self, index: usize, key: &str) {
+        wire::put_text(&mut self.out, key);
+        self.out.put(self.fields.slice(index));
+        self.count += 1;
+    }
+
+    /// Decodes a field, to convert it.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] where it cannot be read.
+    pub fn get<T>(&self, how: &Value<T>, index: usize) -> Result<T, Error> {
+        (how.decode)(self.fields.slice(index))
+            .map_err(|error| self.fields.unreadable(index, error.into()))
+    }
+
+    /// Writes an old field; `name` is for errors.
+    ///
+    /// # Errors
+    /// [`Error::Encode`] where it cannot be encoded.
+    pub fn put<T>(
+        &mut self,
+        how: &Value<T>,
+        name: &'static str,
+        key: &str,
+        value: &T,
+    ) -> Result<(), Error> {
+        wire::put_text(&mut self.out, key);
+        self.count += 1;
+        let start = self.out.len();
+        let encoded = (how.encode)(value, &mut self.out);
+        self.converted(name, encoded.and_then(|()| wire::check(&self.out[start..])))
+    }
+
+    /// Turns an inverse converter's failure into an error that names the field.
+    ///
+    /// # Errors
+    /// [`Error::Encode`] where the converter failed.
+    pub fn converted<T, E: Into<Source>>(
+        &self,
+        name: &'static str,
+        result: Result<T, E>,
+    ) -> Result<T, Error> {
+        result.map_err(|error| Error::Encode {
+            session: Cow::Borrowed(self.fields.table.schema.name),
+            field: Cow::Borrowed(name),
+            source: error.into(),
+        })
+    }
+}
+
+#[cold]
+fn not_encoded(table: &'static Table, index: usize, source: Malformed) -> Error {
+    Error::Encode {
+        session: Cow::Borrowed(table.schema.name),
+        field: Cow::Borrowed(table.fields[index].name),
+        source: source.into(),
+    }
+}

@@ -1,0 +1,236 @@
+//! The part of a record in front of its fields: versions, times, save ids, extras.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::wire::{self, Malformed, Out};
+use crate::clock::{from_unix_millis, to_unix_millis};
+
+/// How many save ids a record keeps.
+pub const MAX_SAVES: usize = 8;
+
+/// The keys of the extras this build knows.
+const REMEMBER: u64 = 1;
+const LABEL: u64 = 2;
+
+/// The part of an envelope in front of the fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The schema version of the record. Set by [`Stored::parse`](super::Stored::parse);
+    /// [`Fields::to_data`](super::Fields::to_data) writes the fields' own.
+    pub schema_version: u16,
+    /// The lowest schema version that can read the record; set and written like the version.
+    pub min_reader: u16,
+    /// When the session began, in whole milliseconds.
+    pub created_at: SystemTime,
+    /// The ids of the last saves, newest first, at most [`MAX_SAVES`].
+    pub saves: SmallVec<[u64; MAX_SAVES]>,
+    /// This session's own lifetime and idle timeout, where `remember` set one.
+    pub remember: Option<Duration>,
+    /// What the app calls this session, such as a device's name.
+    pub label: Option<Arc<str>>,
+    /// Extras of newer builds, kept as they are.
+    pub unknown: UnknownExtras,
+}
+
+impl Header {
+    /// The header of a new session.
+    #[must_use]
+    pub fn new(created_at: SystemTime) -> Self {
+        Self {
+            schema_version: 0,
+            min_reader: 0,
+            created_at: from_unix_millis(to_unix_millis(created_at)),
+            saves: SmallVec::new(),
+            remember: None,
+            label: None,
+            unknown: UnknownExtras::default(),
+        }
+    }
+
+    /// Reads a header that begins at `at`; returns it and where it ends.
+    pub(super) fn parse(data: &Bytes, at: usize) -> Result<(Self, usize), Malformed> {
+        let (schema_version, at) = small(data, at)?;
+        let (min_reader, at) = small(data, at)?;
+        let (created_at, at) = number(data, at)?;
+        let (ids, at) = slice(data, at, wire::BYTES)?;
+        if ids.len() % 8 != 0 || ids.len() > 8 * MAX_SAVES {
+            return Err(Malformed::Value("the save ids have an impossible length".into()));
+        }
+        let mut header = Self {
+            schema_version,
+            min_reader,
+            saves: ids.chunks_exact(8).map(id).collect(),
+            ..Self::new(from_unix_millis(created_at))
+        };
+        let at = header.parse_extras(data, at)?;
+        Ok((header, at))
+    }
+
+    fn parse_extras(&mut self, data: &Bytes, at: usize) -> Result<usize, Malformed> {
+        let head = wire::head(data, at)?;
+        let (wire::MAP, Some(count)) = (head.major, head.argument) else {
+            return Err(wrong_type("map", data, at));
+        };
+        let mut at = head.end;
+        for _ in 0..count {
+            let start = at;
+            let (key, value) = number(data, at)?;
+            at = match key {
+                REMEMBER => {
+                    let (millis, end) = number(data, value)?;
+                    self.remember = Some(Duration::from_millis(millis));
+                    end
+                }
+                LABEL => {
+                    let (text, end) = slice(data, value, wire::TEXT)?;
+                    let text = std::str::from_utf8(text)
+                        .map_err(|_| Malformed::Value("the label is not UTF-8".into()))?;
+                    self.label = Some(text.into());
+                    end
+                }
+                _ => {
+                    let end = wire::skip(data, value, wire::MAX_DEPTH)?;
+                    self.unknown.0.push(data.slice(start..end));
+                    end
+                }
+            };
+        }
+        Ok(at)
+    }
+
+    /// Appends the header under these versions, without the unknown extras where they are to be
+    /// forgotten.
+    pub(super) fn put(
+        &self,
+        out: &mut (impl Out + ?Sized),
+        version: u16,
+        min_reader: u16,
+        forget: bool,
+    ) {
+        wire::put_head(out, wire::UNSIGNED, version.into());
+        wire::put_head(out, wire::UNSIGNED, min_reader.into());
+        wire::put_head(out, wire::UNSIGNED, to_unix_millis(self.created_at));
+        let saves = &self.saves[..self.saves.len().min(MAX_SAVES)];
+        wire::put_head(out, wire::BYTES, 8 * saves.len() as u64);
+        for id in saves {
+            out.put(&id.to_be_bytes());
+        }
+        let unknown = if forget { &[] } else { &*self.unknown.0 };
+        let known = u64::from(self.remember.is_some()) + u64::from(self.label.is_some());
+        wire::put_head(out, wire::MAP, known + unknown.len() as u64);
+        if let Some(remember) = self.remember {
+            wire::put_head(out, wire::UNSIGNED, REMEMBER);
+            let millis = u64::try_from(remember.as_millis()).unwrap_or(u64::MAX);
+            wire::put_head(out, wire::UNSIGNED, millis);
+        }
+        if let Some(label) = &self.label {
+            wire::put_head(out, wire::UNSIGNED, LABEL);
+            wire::put_text(out, label);
+        }
+        for extra in unknown {
+            out.put(extra);
+        }
+    }
+}
+
+/// Extras of a header that this build does not know, each a key and its value as encoded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnknownExtras(Vec<Bytes>);
+
+fn number(data: &[u8], at: usize) -> Result<(u64, usize), Malformed> {
+    let head = wire::head(data, at)?;
+    match (head.major, head.argument) {
+        (wire::UNSIGNED, Some(number)) => Ok((number, head.end)),
+        _ => Err(wrong_type("u64", data, at)),
+    }
+}
+
+fn small(data: &[u8], at: usize) -> Result<(u16, usize), Malformed> {
+    let (number, end) = number(data, at)?;
+    match u16::try_from(number) {
+        Ok(number) if number > 0 => Ok((number, end)),
+        _ => Err(Malformed::Value(format!("{number} is not a schema version").into())),
+    }
+}
+
+fn slice(data: &[u8], at: usize, major: u8) -> Result<(&[u8], usize), Malformed> {
+    let head = wire::head(data, at)?;
+    if head.major != major || head.argument.is_none() {
+        return Err(wrong_type(if major == wire::TEXT { "str" } else { "bytes" }, data, at));
+    }
+    let end = wire::skip(data, at, 1)?;
+    Ok((&data[head.end..end], end))
+}
+
+fn id(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |id, byte| id << 8 | u64::from(*byte))
+}
+
+fn wrong_type(expected: &'static str, data: &[u8], at: usize) -> Malformed {
+    Malformed::Type(expected, data[at])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full() -> Header {
+        let mut header = Header::new(from_unix_millis(1_767_225_600_123));
+        header.schema_version = 3;
+        header.min_reader = 2;
+        header.saves = SmallVec::from_slice(&[u64::MAX, 1, 2, 3, 4, 5, 6, 7]);
+        header.remember = Some(Duration::from_millis(86_400_001));
+        header.label = Some("Firefox on Linux".into());
+        header
+    }
+
+    fn encoded(header: &Header) -> Bytes {
+        let mut out = Vec::new();
+        header.put(&mut out, header.schema_version, header.min_reader, false);
+        out.into()
+    }
+
+    #[test]
+    fn a_header_is_read_as_it_was_written() {
+        let data = encoded(&full());
+        assert_eq!(Header::parse(&data, 0), Ok((full(), data.len())));
+    }
+
+    #[test]
+    fn extras_of_newer_builds_survive_unless_they_are_to_be_forgotten() {
+        let mut data = Vec::new();
+        Header::new(from_unix_millis(5)).put(&mut data, 1, 1, false);
+        *data.last_mut().unwrap() = 0xa2;
+        data.extend_from_slice(b"\x09\x82\x01\x02\x02\x61x");
+        let data = Bytes::from(data);
+        let (header, end) = Header::parse(&data, 0).unwrap();
+        assert_eq!(end, data.len());
+        assert_eq!(header.label.as_deref(), Some("x"));
+        assert_eq!(Header::parse(&encoded(&header), 0).unwrap().0, header);
+
+        let mut out = Vec::new();
+        header.put(&mut out, 1, 1, true);
+        let (forgotten, _) = Header::parse(&out.into(), 0).unwrap();
+        assert_eq!(forgotten.unknown, UnknownExtras::default());
+        assert_eq!(forgotten.label.as_deref(), Some("x"));
+    }
+
+    #[test]
+    fn every_truncation_and_every_flipped_byte_is_an_error_or_a_header() {
+        let data = encoded(&full());
+        for end in 0..data.len() {
+            assert!(Header::parse(&data.slice(..end), 0).is_err(), "cut at {end}");
+        }
+        for at in 0..data.len() {
+            for flip in 1..=255 {
+                let mut bytes = data.to_vec();
+                bytes[at] ^= flip;
+                let _ = Header::parse(&bytes.into(), 0);
+            }
+        }
+    }
+}

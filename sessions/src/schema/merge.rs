@@ -1,0 +1,264 @@
+//! What changed, and three-way merge, field by field.
+
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
+
+use super::collect;
+use super::fields::{Fields, Unknown};
+use super::policy::{Policy, Refusal, Three};
+use super::stored::Span;
+use super::table::{Field, OWNER_GROUP, Table};
+use super::wire;
+use crate::Error;
+
+/// What differs between a base and a value that came from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Diff {
+    /// Any field differs.
+    pub changed: bool,
+    /// A field of the owner group differs: the id must be renewed.
+    pub renew: bool,
+    /// The owner itself differs: nothing of the last one's may be read by the next.
+    pub owner: bool,
+}
+
+/// The outcome of a merge.
+#[derive(Debug)]
+pub struct Merged {
+    /// The merged fields, at this build's version.
+    pub fields: Fields,
+    /// Fields where `mine` overwrote a change of theirs: reported, no loss is silent.
+    pub overwritten: SmallVec<[&'static str; 4]>,
+}
+
+/// Compares `mine` with its base, and puts the base's bytes where values are equal although their
+/// bytes differ. Gives `mine` the base's unknown fields, unless the owner changed.
+pub fn diff(table: &'static Table, base: &Fields, mine: &mut Fields) -> Diff {
+    let mut diff = Diff::default();
+    let mut restored = false;
+    let mut sides: SmallVec<[&[u8]; 16]> = SmallVec::with_capacity(table.fields.len());
+    for (index, field) in table.fields.iter().enumerate() {
+        let (was, is) = (base.slice(index), mine.slice(index));
+        if was == is {
+            sides.push(is);
+        } else if (field.same)(was, is) {
+            restored = true;
+            sides.push(was);
+        } else {
+            diff.changed = true;
+            diff.renew |= field.group == Some(OWNER_GROUP);
+            diff.owner |= table.owner.as_ref().is_some_and(|owner| owner.field == index);
+            sides.push(is);
+        }
+    }
+    let restored = restored.then(|| join(&sides));
+    drop(sides);
+    if let Some((data, spans)) = restored {
+        (mine.data, mine.spans) = (data.into(), spans);
+    }
+    mine.forget = diff.owner;
+    if diff.owner {
+        (mine.unknown, mine.version, mine.min_reader) = (Unknown::default(), 0, 0);
+    } else {
+        mine.unknown = base.unknown.clone();
+        (mine.version, mine.min_reader) = (base.version, base.min_reader);
+    }
+    diff
+}
+
+/// Three-way merge, field by field. `mine` has been through [`diff`].
+///
+/// # Errors
+/// [`Error::Conflict`] where a policy refuses, [`Error::Decode`] where a field cannot be read.
+pub fn merge(
+    table: &'static Table,
+    base: &Fields,
+    mine: &Fields,
+    theirs: &Fields,
+) -> Result<Merged, Error> {
+    let sides = Sides { table, base, mine, theirs };
+    let owner = sides.owner()?;
+    let mut overwritten = SmallVec::new();
+    if let OwnerChange::Replaced = owner {
+        let lost = (0..table.fields.len()).filter(|index| sides.theirs_changed(*index));
+        overwritten.extend(lost.map(|index| table.fields[index].name));
+        return Ok(Merged { fields: mine.clone(), overwritten });
+    }
+
+    let mut merged = Vec::with_capacity(theirs.data.len());
+    let mut spans = SmallVec::with_capacity(table.fields.len());
+    let groups = sides.groups(&owner, &mut overwritten)?;
+    for (index, field) in table.fields.iter().enumerate() {
+        let start = merged.len();
+        match field.group.map(|group| &groups[group]) {
+            Some(Side::Mine) => merged.extend_from_slice(mine.slice(index)),
+            Some(Side::Theirs) => merged.extend_from_slice(theirs.slice(index)),
+            None => {
+                if sides.merge_field(index, &mut merged)? {
+                    overwritten.push(field.name);
+                }
+            }
+        }
+        spans.push(Span::new(start..merged.len()));
+    }
+
+    let mut fields = Fields::new(table, merged.into(), spans);
+    fields.forget = mine.forget;
+    if !mine.forget {
+        fields.unknown = theirs.unknown.clone();
+        fields.version = theirs.version.max(mine.version);
+        fields.min_reader = theirs.min_reader.max(mine.min_reader);
+    }
+    Ok(Merged { fields, overwritten })
+}
+
+/// The three sides of a merge.
+struct Sides<'a> {
+    table: &'static Table,
+    base: &'a Fields,
+    mine: &'a Fields,
+    theirs: &'a Fields,
+}
+
+/// Which side a group is taken from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Mine,
+    Theirs,
+}
+
+/// What my side did to the owner.
+#[derive(PartialEq, Eq)]
+enum OwnerChange {
+    None,
+    /// From nobody to somebody.
+    Appeared,
+    /// From somebody to anybody else.
+    Replaced,
+}
+
+impl Sides<'_> {
+    fn mine_changed(&self, index: usize) -> bool {
+        // Enough, as `diff` has put the base's bytes where the values are equal.
+        self.base.slice(index) != self.mine.slice(index)
+    }
+
+    fn theirs_changed(&self, index: usize) -> bool {
+        !(self.table.fields[index].same)(self.base.slice(index), self.theirs.slice(index))
+    }
+
+    fn conflict(&self, field: &'static str) -> Error {
+        Error::Conflict {
+            session: Cow::Borrowed(self.table.schema.name),
+            field: Cow::Borrowed(field),
+        }
+    }
+
+    /// What my side did to the owner. Where theirs made the record another person's, nothing may
+    /// be mixed: that is a conflict, whatever the policies.
+    fn owner(&self) -> Result<OwnerChange, Error> {
+        let Some(owner) = &self.table.owner else { return Ok(OwnerChange::None) };
+        let changed = self.mine_changed(owner.field);
+        if !changed && !self.theirs_changed(owner.field) {
+            return Ok(OwnerChange::None);
+        }
+        let was = self.base.owner(self.table)?;
+        let theirs = self.theirs.owner(self.table)?;
+        if changed && was.is_some() {
+            return Ok(OwnerChange::Replaced);
+        }
+        let expected = if changed { self.mine.owner(self.table)? } else { was.clone() };
+        let is_anothers = theirs != was && (was.is_some() || changed && theirs != expected);
+        if is_anothers {
+            return Err(self.conflict(self.table.fields[owner.field].name));
+        }
+        Ok(if changed { OwnerChange::Appeared } else { OwnerChange::None })
+    }
+
+    /// The side of each group.
+    fn groups(
+        &self,
+        owner: &OwnerChange,
+        overwritten: &mut SmallVec<[&'static str; 4]>,
+    ) -> Result<SmallVec<[Side; 4]>, Error> {
+        let mut sides = SmallVec::with_capacity(self.table.groups.len());
+        for (group, entry) in self.table.groups.iter().enumerate() {
+            let fields = self.table.fields.iter().enumerate();
+            let members = fields.filter(|(_, field)| field.group == Some(group));
+            let is_mine = members.clone().any(|(index, _)| self.mine_changed(index));
+            let is_theirs = members.clone().any(|(index, _)| self.theirs_changed(index));
+            let appeared = group == OWNER_GROUP && *owner == OwnerChange::Appeared;
+            let side = if is_mine || appeared { Side::Mine } else { Side::Theirs };
+            sides.push(side);
+            if !(side == Side::Mine && is_theirs) {
+                continue;
+            }
+            if !appeared && matches!(entry.policy, Policy::Conflict) {
+                let first = members.clone().next().map_or(entry.name, |(_, field)| field.name);
+                return Err(self.conflict(first));
+            }
+            let lost = members.filter(|(index, field)| {
+                self.theirs_changed(*index)
+                    && !(field.same)(self.mine.slice(*index), self.theirs.slice(*index))
+            });
+            overwritten.extend(lost.map(|(_, field)| field.name));
+        }
+        Ok(sides)
+    }
+
+    /// Appends the merged bytes of one field; returns whether mine overwrote a change of theirs.
+    fn merge_field(&self, index: usize, out: &mut Vec<u8>) -> Result<bool, Error> {
+        let field = &self.table.fields[index];
+        let three = Three {
+            base: self.base.slice(index),
+            mine: self.mine.slice(index),
+            theirs: self.theirs.slice(index),
+        };
+        if !self.mine_changed(index) {
+            out.extend_from_slice(three.theirs);
+            return Ok(false);
+        }
+        if !self.theirs_changed(index) {
+            out.extend_from_slice(three.mine);
+            return Ok(false);
+        }
+        let start = out.len();
+        let merged = both_changed(field, three, out).and_then(|overwrote| {
+            wire::check(&out[start..])?;
+            Ok(overwrote)
+        });
+        merged.map_err(|refusal| match refusal {
+            Refusal::Conflict => self.conflict(field.name),
+            Refusal::Malformed(source) => self.theirs.unreadable(index, source),
+        })
+    }
+}
+
+fn both_changed(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Result<bool, Refusal> {
+    match field.policy {
+        Policy::Conflict => return Err(Refusal::Conflict),
+        Policy::Union(kind, elements) => return collect::union(kind, elements, three, out),
+        Policy::Append(elements) => collect::append(elements, three, out)?,
+        Policy::Merge(function) => function(three, out)?,
+        Policy::ClearWins if three.theirs == [wire::NULL] => out.extend_from_slice(three.theirs),
+        Policy::ClearWins | Policy::Mine => {
+            out.extend_from_slice(three.mine);
+            let cleared = matches!(field.policy, Policy::ClearWins) && three.mine == [wire::NULL];
+            return Ok(!cleared && !(field.same)(three.mine, three.theirs));
+        }
+    }
+    Ok(false)
+}
+
+/// Copies slices into one buffer.
+fn join(slices: &[&[u8]]) -> (Vec<u8>, SmallVec<[Span; 16]>) {
+    let mut data = Vec::with_capacity(slices.iter().map(|slice| slice.len()).sum());
+    let spans = slices.iter().map(|slice| {
+        let start = data.len();
+        data.extend_from_slice(slice);
+        Span::new(start..data.len())
+    });
+    let spans = spans.collect();
+    (data, spans)
+}

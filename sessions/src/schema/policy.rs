@@ -1,0 +1,467 @@
+//! What may be done with a field of a given type: the traits that generated code asks for, and the
+//! merge policies that they allow.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::fmt;
+use std::fmt::Display;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::collect;
+use super::wire::{self, Malformed};
+use crate::error::Source;
+
+/// A type that a field may have.
+#[diagnostic::on_unimplemented(
+    message = "a session cannot store a `{Self}`: it lacks serde's traits",
+    label = "not both `Serialize` and `DeserializeOwned`",
+    note = "derive them on the type, `#[derive(serde::Serialize, serde::Deserialize)]`, or leave \
+            the field out of the record with `#[session(skip)]`"
+)]
+pub trait FieldType: Serialize + DeserializeOwned {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned> FieldType for T {}
+
+/// How values of a type are read and written: what generated code holds of serde, so that a type
+/// without serde's traits is one mistake in one place.
+#[derive(Debug)]
+pub struct Value<T> {
+    pub(super) decode: fn(&[u8]) -> Result<T, Malformed>,
+    pub(super) encode: fn(&T, &mut Vec<u8>) -> Result<(), Malformed>,
+}
+
+/// How values of a type that a field may have are read and written.
+#[must_use]
+pub const fn value<T: FieldType>() -> Value<T> {
+    Value { decode: wire::decode, encode: wire::encode }
+}
+
+/// A type that a field without `default` may have.
+#[diagnostic::on_unimplemented(
+    message = "a `{Self}` has no `Default`, and this field gives no `default`",
+    label = "no value for a fresh session or an older record",
+    note = "write `#[session(default = ...)]` on the field, or implement `Default` for the type"
+)]
+pub trait DefaultValue: Sized {
+    /// The type's `Default`.
+    fn default_value() -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Default> DefaultValue for T {
+    fn default_value() -> Self {
+        T::default()
+    }
+}
+
+/// A type that the owner field may have, or hold in an `Option`.
+#[diagnostic::on_unimplemented(
+    message = "a `{Self}` cannot name a session's owner: it has no `Display`",
+    label = "not an owner",
+    note = "use a type that implements `Display`, such as an integer, `String` or `Uuid`, or an \
+            `Option<..>` of one, written out as `Option`"
+)]
+pub trait OwnerType: Display {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Display> OwnerType for T {}
+
+/// A type that `merge = add` fits.
+#[diagnostic::on_unimplemented(
+    message = "`merge = add` does not fit a `{Self}`",
+    label = "cannot be added",
+    note = "`add` is for integers and `Duration`; for a collection write `merge = union`, for an \
+            `Option` `merge = clear_wins`, for anything else `merge = mine`, `merge = conflict` \
+            or `merge(with = your_function)`"
+)]
+pub trait Add: FieldType {
+    /// `theirs + mine - base`, where that is a number of this type.
+    fn add(base: &Self, mine: &Self, theirs: &Self) -> Option<Self>;
+}
+
+macro_rules! add_within_i128 {
+    ($($integer:ty)*) => {$(
+        impl Add for $integer {
+            fn add(base: &Self, mine: &Self, theirs: &Self) -> Option<Self> {
+                let sum = i128::from(*theirs) + i128::from(*mine) - i128::from(*base);
+                sum.try_into().ok()
+            }
+        }
+    )*};
+}
+
+add_within_i128!(u8 u16 u32 u64 i8 i16 i32 i64);
+
+macro_rules! add_unsigned {
+    ($($integer:ty)*) => {$(
+        impl Add for $integer {
+            fn add(base: &Self, mine: &Self, theirs: &Self) -> Option<Self> {
+                match mine.checked_sub(*base) {
+                    Some(more) => theirs.checked_add(more),
+                    None => theirs.checked_sub(*base - *mine),
+                }
+            }
+        }
+    )*};
+}
+
+add_unsigned!(u128 usize Duration);
+
+impl Add for isize {
+    fn add(base: &Self, mine: &Self, theirs: &Self) -> Option<Self> {
+        // No target has pointers of more than 64 bits.
+        (*theirs as i128 + *mine as i128 - *base as i128).try_into().ok()
+    }
+}
+
+impl Add for i128 {
+    fn add(base: &Self, mine: &Self, theirs: &Self) -> Option<Self> {
+        theirs.checked_add(mine.checked_sub(*base)?)
+    }
+}
+
+/// A type that `merge = max` fits.
+#[diagnostic::on_unimplemented(
+    message = "`merge = max` does not fit a `{Self}`: it has no `Ord`",
+    label = "has no greatest value",
+    note = "derive `Ord` on the type, or write `merge = mine`, `merge = conflict` or \
+            `merge(with = your_function)`"
+)]
+pub trait Max: FieldType + Ord {}
+
+#[diagnostic::do_not_recommend]
+impl<T: FieldType + Ord> Max for T {}
+
+/// A type that `merge = any` fits.
+#[diagnostic::on_unimplemented(
+    message = "`merge = any` does not fit a `{Self}`",
+    label = "not a `bool`",
+    note = "`any` is for `bool`; for integers write `merge = add` or `merge = max`, for an \
+            `Option` `merge = clear_wins`, for anything else `merge = mine` or `merge = conflict`"
+)]
+pub trait Any: FieldType {}
+
+impl Any for bool {}
+
+/// A type that `merge = clear_wins` fits.
+#[diagnostic::on_unimplemented(
+    message = "`merge = clear_wins` does not fit a `{Self}`",
+    label = "not an `Option`",
+    note = "`clear_wins` is for an `Option`; for a collection write `merge = union`, for anything \
+            else `merge = mine`, `merge = conflict` or `merge(with = your_function)`"
+)]
+pub trait ClearWins: FieldType {}
+
+impl<T: FieldType> ClearWins for Option<T> {}
+
+/// A type that `merge = union` fits.
+#[diagnostic::on_unimplemented(
+    message = "`merge = union` does not fit a `{Self}`",
+    label = "not a collection of the standard library",
+    note = "`union` is for `Vec`, `VecDeque` and the standard sets and maps; for a number write \
+            `merge = add`, for an `Option` `merge = clear_wins`, for anything else \
+            `merge = mine`, `merge = conflict` or `merge(with = your_function)`"
+)]
+pub trait Union: FieldType {}
+
+/// A type that `merge = append` fits.
+#[diagnostic::on_unimplemented(
+    message = "`merge = append` does not fit a `{Self}`",
+    label = "not a list",
+    note = "`append` is for `Vec` and `VecDeque`; for a set or a map write `merge = union`, for a \
+            number `merge = add`, for anything else `merge = mine`, `merge = conflict` or \
+            `merge(with = your_function)`"
+)]
+pub trait Append: FieldType {}
+
+impl<T: FieldType> Append for Vec<T> {}
+impl<T: FieldType> Append for VecDeque<T> {}
+
+/// Both sides changed the field and their changes cannot be reconciled: what a function given to
+/// `merge(with = ..)` returns to refuse. The save then fails with
+/// [`Error::Conflict`](crate::Error::Conflict).
+///
+/// ```
+/// use sessions::{MergeConflict, Session};
+///
+/// #[derive(Session)]
+/// #[session(name = "visitor", version = 1)]
+/// struct Visitor {
+///     #[session(merge(with = seats))]
+///     seats: u8,
+/// }
+///
+/// fn seats(base: &u8, mine: &u8, theirs: &u8) -> Result<u8, MergeConflict> {
+///     let taken = (base - mine) + (base - theirs);
+///     base.checked_sub(taken).ok_or(MergeConflict)
+/// }
+///
+/// assert_eq!(seats(&3, &2, &1), Ok(0));
+/// assert_eq!(seats(&3, &1, &1), Err(MergeConflict));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MergeConflict;
+
+impl Display for MergeConflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("both sides changed the field and its policy refuses to choose")
+    }
+}
+
+impl std::error::Error for MergeConflict {}
+
+/// Whether two encodings are of equal values.
+pub type SameFn = fn(&[u8], &[u8]) -> bool;
+
+/// Merges a field that both sides changed.
+pub type MergeFn = fn(Three<'_>, &mut Vec<u8>) -> Result<(), Refusal>;
+
+/// A field's bytes on the three sides of a merge.
+#[derive(Clone, Copy, Debug)]
+pub struct Three<'a> {
+    /// As it was loaded.
+    pub base: &'a [u8],
+    /// As this request has made it.
+    pub mine: &'a [u8],
+    /// As another request has saved it meanwhile.
+    pub theirs: &'a [u8],
+}
+
+/// Why a field was not merged.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The policy refuses to choose.
+    Conflict,
+    /// A side cannot be read, or the result cannot be written.
+    Malformed(Source),
+}
+
+impl From<Malformed> for Refusal {
+    fn from(error: Malformed) -> Self {
+        Self::Malformed(error.into())
+    }
+}
+
+/// What to do with a field, or a group, that both sides changed.
+#[derive(Clone, Copy, Debug)]
+pub enum Policy {
+    /// Mine; the loss of theirs is reported.
+    Mine,
+    /// The save fails.
+    Conflict,
+    /// `None` beats `Some`, else mine.
+    ClearWins,
+    /// My insertions and removals replayed on theirs.
+    Union(Kind, Elements),
+    /// What I appended, appended to theirs.
+    Append(Elements),
+    /// A function of the three.
+    Merge(MergeFn),
+}
+
+/// What kind of collection a type is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// None.
+    Single,
+    /// A list: elements may repeat.
+    List,
+    /// A set.
+    Set,
+    /// A map.
+    Map,
+}
+
+/// How the elements of a collection compare.
+#[derive(Clone, Copy, Debug)]
+pub struct Elements {
+    /// Elements, or a map's keys.
+    pub key: SameFn,
+    /// A map's values.
+    pub value: SameFn,
+}
+
+/// `merge = add`.
+#[must_use]
+pub const fn add<T: Add>() -> Policy {
+    Policy::Merge(|three, out| {
+        let (base, mine, theirs) = decode_three::<T>(three)?;
+        let sum = T::add(&base, &mine, &theirs).ok_or(Refusal::Conflict)?;
+        Ok(wire::encode(&sum, out)?)
+    })
+}
+
+/// `merge = max`.
+#[must_use]
+pub const fn max<T: Max>() -> Policy {
+    Policy::Merge(|three, out| {
+        let (mine, theirs) = (wire::decode::<T>(three.mine)?, wire::decode::<T>(three.theirs)?);
+        out.extend_from_slice(if mine > theirs { three.mine } else { three.theirs });
+        Ok(())
+    })
+}
+
+/// `merge = any`.
+#[must_use]
+pub const fn any<T: Any>() -> Policy {
+    Policy::Merge(|three, out| {
+        let either = wire::decode::<bool>(three.mine)? | wire::decode::<bool>(three.theirs)?;
+        Ok(wire::encode(&either, out)?)
+    })
+}
+
+/// `merge = clear_wins`.
+#[must_use]
+pub const fn clear_wins<T: ClearWins>() -> Policy {
+    Policy::ClearWins
+}
+
+/// `merge = union`.
+#[must_use]
+pub const fn union<T: Union>(kind: Kind, elements: Elements) -> Policy {
+    Policy::Union(kind, elements)
+}
+
+/// `merge = append`.
+#[must_use]
+pub const fn append<T: Append>(elements: Elements) -> Policy {
+    Policy::Append(elements)
+}
+
+/// `merge(with = path)`.
+///
+/// # Errors
+/// [`Refusal::Conflict`] where `path` says so.
+pub fn merge_with<T>(
+    value: &Value<T>,
+    three: Three<'_>,
+    out: &mut Vec<u8>,
+    path: fn(&T, &T, &T) -> Result<T, MergeConflict>,
+) -> Result<(), Refusal> {
+    let Three { base, mine, theirs } = three;
+    let (base, mine) = ((value.decode)(base)?, (value.decode)(mine)?);
+    let merged = path(&base, &mine, &(value.decode)(theirs)?);
+    let merged = merged.map_err(|MergeConflict| Refusal::Conflict)?;
+    Ok((value.encode)(&merged, out)?)
+}
+
+/// The policy of a field that names none: `union` for the standard collections, else the
+/// container's.
+#[must_use]
+pub const fn by_type(kind: Kind, elements: Elements) -> Policy {
+    match kind {
+        Kind::Single => Policy::Mine,
+        _ => Policy::Union(kind, elements),
+    }
+}
+
+/// Displays an owner.
+///
+/// # Errors
+/// Where the bytes are not a `T`.
+pub fn owner<T: OwnerType>(value: &Value<T>, bytes: &[u8]) -> Result<Option<String>, Source> {
+    Ok(Some((value.decode)(bytes)?.to_string()))
+}
+
+/// Displays an owner that may be nobody.
+///
+/// # Errors
+/// Where the bytes are not an `Option<T>`.
+pub fn owner_option<T: OwnerType>(
+    value: &Value<Option<T>>,
+    bytes: &[u8],
+) -> Result<Option<String>, Source> {
+    Ok((value.decode)(bytes)?.map(|owner| owner.to_string()))
+}
+
+/// Finds out at compile time what a type can do.
+///
+/// Generated code names `Probe::<T>::SAME` and its like: the constant of the inherent impl if its
+/// bounds hold for `T`, else that of the trait [`ByType`].
+#[derive(Debug)]
+pub struct Probe<T>(PhantomData<T>);
+
+/// What holds for every type; see [`Probe`].
+pub trait ByType {
+    /// Equality: by bytes, but not by the order of a map's entries.
+    const SAME: SameFn = collect::same_bytes;
+    /// The kind of collection: none.
+    const KIND: Kind = Kind::Single;
+    /// How elements compare.
+    const ELEMENTS: Elements = Elements { key: collect::same_bytes, value: collect::same_bytes };
+}
+
+impl<T> ByType for Probe<T> {}
+
+impl<T: FieldType + PartialEq> Probe<T> {
+    /// Equality of the decoded values.
+    pub const SAME: SameFn = same::<T>;
+}
+
+macro_rules! collections {
+    ($($collection:ident <$key:ident $(: $bound:ident)? $(, $other:ident)*>, $kind:ident;)*) => {$(
+        impl<$key $(, $other)*> Probe<$collection<$key $(, $other)*>> {
+            /// Its kind.
+            pub const KIND: Kind = Kind::$kind;
+        }
+
+        impl<$key $(, $other)*> Union for $collection<$key $(, $other)*>
+        where
+            Self: FieldType
+        {}
+    )*};
+}
+
+collections! {
+    Vec<T>, List;
+    VecDeque<T>, List;
+    HashSet<T, S>, Set;
+    BTreeSet<T>, Set;
+    HashMap<K, V, S>, Map;
+    BTreeMap<K, V>, Map;
+}
+
+macro_rules! elements {
+    ($($collection:ident <$element:ident $(, $hasher:ident)?>;)*) => {$(
+        impl<$element: FieldType + PartialEq $(, $hasher)?> Probe<$collection<$element $(, $hasher)?>> {
+            /// How its elements compare.
+            pub const ELEMENTS: Elements = Elements { key: same::<$element>, value: same::<$element> };
+        }
+    )*};
+    ($($collection:ident <$key:ident => $value:ident $(, $hasher:ident)?>;)*) => {$(
+        impl<$key: FieldType + PartialEq, $value: FieldType + PartialEq $(, $hasher)?>
+            Probe<$collection<$key, $value $(, $hasher)?>>
+        {
+            /// How its keys and values compare.
+            pub const ELEMENTS: Elements = Elements { key: same::<$key>, value: same::<$value> };
+        }
+    )*};
+}
+
+elements! {
+    Vec<T>;
+    VecDeque<T>;
+    HashSet<T, S>;
+    BTreeSet<T>;
+}
+
+elements! {
+    HashMap<K => V, S>;
+    BTreeMap<K => V>;
+}
+
+fn same<T: FieldType + PartialEq>(one: &[u8], other: &[u8]) -> bool {
+    one == other
+        || matches!(
+            (wire::decode::<T>(one), wire::decode::<T>(other)),
+            (Ok(one), Ok(other)) if one == other
+        )
+}
+
+fn decode_three<T: FieldType>(three: Three<'_>) -> Result<(T, T, T), Malformed> {
+    Ok((wire::decode(three.base)?, wire::decode(three.mine)?, wire::decode(three.theirs)?))
+}

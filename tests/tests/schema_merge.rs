@@ -1,0 +1,311 @@
+//! Comparison and three-way merge, at the level of records.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::SystemTime;
+
+use sessions::__private::{Diff, Fields, Header, Merged, Stored, diff, merge};
+use sessions::{Error, MergeConflict, Session, SessionData};
+
+#[derive(Clone, Debug, PartialEq, Session)]
+#[session(name = "visitor", version = 1)]
+#[session(group("layout", merge = mine))]
+struct Visitor {
+    #[session(owner)]
+    user: Option<u64>,
+    #[session(group = "owner")]
+    roles: Vec<String>,
+    #[session(merge = add)]
+    visits: u32,
+    #[session(merge = max)]
+    best: i64,
+    #[session(merge = any)]
+    seen: bool,
+    #[session(merge = append)]
+    log: Vec<String>,
+    #[session(merge = clear_wins)]
+    token: Option<String>,
+    #[session(merge = conflict)]
+    seat: String,
+    #[session(merge(with = longer))]
+    note: String,
+    name: String,
+    cart: Vec<String>,
+    tags: HashSet<String>,
+    sorted: BTreeSet<u32>,
+    counts: HashMap<String, u32>,
+    tree: BTreeMap<String, u32>,
+    #[session(group = "plan")]
+    plan: String,
+    #[session(group = "plan")]
+    limit: u32,
+    #[session(group = "layout")]
+    columns: u8,
+    #[session(group = "layout")]
+    rows: u8,
+    #[session(skip)]
+    cache: Option<String>,
+}
+
+fn longer(base: &String, mine: &String, theirs: &String) -> Result<String, MergeConflict> {
+    match mine.len().cmp(&theirs.len()) {
+        std::cmp::Ordering::Greater => Ok(mine.clone()),
+        std::cmp::Ordering::Less => Ok(theirs.clone()),
+        std::cmp::Ordering::Equal if base.is_empty() => Err(MergeConflict),
+        std::cmp::Ordering::Equal => Ok(base.clone()),
+    }
+}
+
+/// A change of a visitor.
+type Change = fn(&mut Visitor);
+
+/// Writes a record and reads it back, as the store does.
+fn stored(fields: &Fields) -> Fields {
+    let data = fields.to_data(&Header::new(SystemTime::UNIX_EPOCH)).unwrap();
+    Stored::parse("visitor", &data).unwrap().fields(Visitor::TABLE).unwrap()
+}
+
+fn changed(base: &Fields, change: Change) -> (Fields, Diff) {
+    let mut visitor: Visitor = base.decode().unwrap();
+    change(&mut visitor);
+    let mut mine = visitor.fields().unwrap();
+    let diff = diff(Visitor::TABLE, base, &mut mine);
+    (mine, diff)
+}
+
+/// Two requests loaded what `start` makes; each changed it, and theirs was saved first.
+fn try_both(start: Change, mine: Change, theirs: Change) -> Result<Merged, Error> {
+    let mut visitor = Visitor::fresh();
+    start(&mut visitor);
+    let base = stored(&visitor.fields().unwrap());
+    let theirs = stored(&changed(&base, theirs).0);
+    let (mine, _) = changed(&base, mine);
+    merge(Visitor::TABLE, &base, &mine, &theirs)
+}
+
+fn both(start: Change, mine: Change, theirs: Change) -> (Visitor, Vec<&'static str>) {
+    let merged = try_both(start, mine, theirs).unwrap();
+    (stored(&merged.fields).decode().unwrap(), merged.overwritten.to_vec())
+}
+
+fn refused(start: Change, mine: Change, theirs: Change) -> String {
+    match try_both(start, mine, theirs).unwrap_err() {
+        Error::Conflict { field, .. } => field.into_owned(),
+        other => panic!("{other}"),
+    }
+}
+
+const NOTHING: Change = |_| {};
+
+fn strings(items: &[&str]) -> Vec<String> {
+    items.iter().map(|&item| item.to_owned()).collect()
+}
+
+#[test]
+fn a_record_is_read_as_it_was_written() {
+    let mut visitor = Visitor::fresh();
+    visitor.user = Some(7);
+    visitor.cart = strings(&["a", "b"]);
+    visitor.counts.insert("x".into(), 1);
+    visitor.cache = Some("not stored".into());
+    let back: Visitor = stored(&visitor.fields().unwrap()).decode().unwrap();
+    visitor.cache = None;
+    assert_eq!(back, visitor);
+}
+
+#[test]
+fn only_one_side_changed() {
+    let (visitor, lost) = both(NOTHING, |v| v.name = "mine".into(), |v| v.seat = "1A".into());
+    assert_eq!((visitor.name.as_str(), visitor.seat.as_str()), ("mine", "1A"));
+    assert!(lost.is_empty());
+}
+
+#[test]
+fn mine_overwrites_and_says_so() {
+    let (visitor, lost) = both(NOTHING, |v| v.name = "m".into(), |v| v.name = "t".into());
+    assert_eq!((visitor.name.as_str(), lost), ("m", vec!["name"]));
+    let (_, lost) = both(NOTHING, |v| v.name = "same".into(), |v| v.name = "same".into());
+    assert!(lost.is_empty());
+}
+
+#[test]
+fn increments_add_up_even_when_they_are_equal() {
+    let (visitor, lost) = both(|v| v.visits = 5, |v| v.visits += 1, |v| v.visits += 1);
+    assert_eq!((visitor.visits, lost.len()), (7, 0));
+    let (visitor, _) = both(|v| v.visits = 5, |v| v.visits -= 3, |v| v.visits += 4);
+    assert_eq!(visitor.visits, 6);
+    assert_eq!(refused(|v| v.visits = 5, |v| v.visits = 0, |v| v.visits = 1), "visits");
+    assert_eq!(refused(NOTHING, |v| v.visits = u32::MAX, |v| v.visits = 1), "visits");
+}
+
+#[test]
+fn the_other_scalar_policies() {
+    assert_eq!(both(NOTHING, |v| v.best = 3, |v| v.best = 9).0.best, 9);
+    assert_eq!(both(NOTHING, |v| v.best = 9, |v| v.best = 3).0.best, 9);
+    assert!(both(NOTHING, |v| v.seen = true, |v| v.seen = true).0.seen);
+    assert_eq!(refused(NOTHING, |v| v.seat = "1A".into(), |v| v.seat = "1B".into()), "seat");
+    assert_eq!(refused(NOTHING, |v| v.seat = "1A".into(), |v| v.seat = "1A".into()), "seat");
+    assert_eq!(both(NOTHING, |v| v.note = "ab".into(), |v| v.note = "c".into()).0.note, "ab");
+    assert_eq!(refused(NOTHING, |v| v.note = "a".into(), |v| v.note = "b".into()), "note");
+}
+
+#[test]
+fn clearing_wins() {
+    let start: Change = |v| v.token = Some("t".into());
+    assert_eq!(both(start, |v| v.token = None, |v| v.token = Some("n".into())).0.token, None);
+    assert_eq!(both(start, |v| v.token = Some("n".into()), |v| v.token = None).0.token, None);
+    let (visitor, lost) =
+        both(start, |v| v.token = Some("m".into()), |v| v.token = Some("n".into()));
+    assert_eq!((visitor.token.as_deref(), lost), (Some("m"), vec!["token"]));
+}
+
+#[test]
+fn appends_follow_each_other() {
+    let start: Change = |v| v.log = strings(&["a"]);
+    let (visitor, _) = both(start, |v| v.log.push("m".into()), |v| v.log.push("t".into()));
+    assert_eq!(visitor.log, ["a", "t", "m"]);
+    let (visitor, _) = both(start, |v| v.log.push("x".into()), |v| v.log.push("x".into()));
+    assert_eq!(visitor.log, ["a", "x", "x"]);
+    assert_eq!(refused(start, |v| v.log.clear(), |v| v.log.push("t".into())), "log");
+}
+
+#[test]
+fn lists_merge_as_multisets() {
+    let start: Change = |v| v.cart = strings(&["a", "b", "b"]);
+    let (visitor, lost) = both(
+        start,
+        |v| {
+            v.cart.remove(1);
+            v.cart.push("m".into());
+        },
+        |v| v.cart.insert(0, "t".into()),
+    );
+    assert_eq!((visitor.cart, lost.len()), (strings(&["t", "a", "b", "m"]), 0));
+    let (visitor, _) = both(start, |v| v.cart.push("x".into()), |v| v.cart.push("x".into()));
+    assert_eq!(visitor.cart, ["a", "b", "b", "x", "x"]);
+    let (visitor, _) = both(start, |v| v.cart.clear(), |v| v.cart.clear());
+    assert!(visitor.cart.is_empty());
+}
+
+#[test]
+fn sets_merge_by_element() {
+    let start: Change = |v| {
+        v.tags.extend(strings(&["a", "b"]));
+        v.sorted.extend([5, 9]);
+    };
+    let (visitor, _) = both(
+        start,
+        |v| {
+            v.tags.remove("a");
+            v.tags.insert("x".into());
+            v.sorted.insert(7);
+        },
+        |v| {
+            v.tags.insert("x".into());
+            v.tags.insert("t".into());
+            v.sorted.insert(1);
+            v.sorted.remove(&9);
+        },
+    );
+    assert_eq!(visitor.tags, strings(&["b", "x", "t"]).into_iter().collect());
+    assert_eq!(visitor.sorted, BTreeSet::from([1, 5, 7]));
+}
+
+#[test]
+fn maps_merge_by_key() {
+    let start: Change = |v| v.counts.extend([("a".into(), 1), ("b".into(), 2), ("c".into(), 3)]);
+    let (visitor, lost) = both(
+        start,
+        |v| {
+            v.counts.remove("a");
+            v.counts.insert("m".into(), 1);
+            v.counts.insert("b".into(), 20);
+        },
+        |v| {
+            v.counts.insert("t".into(), 1);
+            v.counts.insert("c".into(), 30);
+        },
+    );
+    let expected =
+        [("m", 1), ("t", 1), ("b", 20), ("c", 30)].map(|(key, count)| (key.to_owned(), count));
+    assert_eq!((visitor.counts, lost.len()), (expected.into(), 0));
+
+    let changes: [(Change, Change); 4] = [
+        (|v| v.counts.extend([("a".into(), 8)]), |v| v.counts.extend([("a".into(), 9)])),
+        (|v| v.counts.retain(|key, _| key != "a"), |v| v.counts.extend([("a".into(), 9)])),
+        (|v| v.counts.extend([("a".into(), 8)]), |v| v.counts.retain(|key, _| key != "a")),
+        (|v| v.counts.extend([("n".into(), 8)]), |v| v.counts.extend([("n".into(), 9)])),
+    ];
+    for (mine, theirs) in changes {
+        let mut alone = Visitor::fresh();
+        start(&mut alone);
+        mine(&mut alone);
+        let (visitor, lost) = both(start, mine, theirs);
+        assert_eq!((visitor.counts, lost), (alone.counts, vec!["counts"]));
+    }
+    let (visitor, lost) =
+        both(start, |v| v.tree.extend([("n".into(), 8)]), |v| v.tree.extend([("n".into(), 8)]));
+    assert_eq!((visitor.tree.len(), lost.len()), (1, 0));
+}
+
+#[test]
+fn groups_come_whole_from_one_side() {
+    let start: Change = |v| v.plan = "free".into();
+    assert_eq!(refused(start, |v| v.plan = "pro".into(), |v| v.limit = 3), "plan");
+    let (visitor, lost) = both(start, |v| v.columns = 3, |v| v.rows = 4);
+    assert_eq!((visitor.columns, visitor.rows, lost), (3, 0, vec!["rows"]));
+    let (visitor, _) = both(start, NOTHING, |v| (v.plan, v.limit) = ("pro".into(), 9));
+    assert_eq!((visitor.plan.as_str(), visitor.limit), ("pro", 9));
+}
+
+#[test]
+fn login_takes_the_owner_group_from_mine_and_merges_the_rest() {
+    let (visitor, _) = both(
+        |v| v.cart = strings(&["a"]),
+        |v| {
+            v.user = Some(7);
+            v.cart.push("m".into());
+        },
+        |v| {
+            v.roles = strings(&["guest"]);
+            v.cart.push("t".into());
+        },
+    );
+    assert_eq!((visitor.user, visitor.roles.len()), (Some(7), 0));
+    assert_eq!(visitor.cart, ["a", "t", "m"]);
+}
+
+#[test]
+fn a_new_owner_takes_nothing_over() {
+    for to in [|v: &mut Visitor| v.user = Some(2), |v: &mut Visitor| v.user = None] {
+        let (visitor, lost) = both(|v| v.user = Some(1), to, |v| v.name = "secret".into());
+        assert_eq!((visitor.name.as_str(), lost), ("", vec!["name"]));
+    }
+    // The record became another person's meanwhile.
+    let start: Change = |v| v.user = Some(1);
+    assert_eq!(refused(start, |v| v.name = "m".into(), |v| v.user = Some(2)), "user");
+    assert_eq!(refused(NOTHING, |v| v.user = Some(1), |v| v.user = Some(2)), "user");
+}
+
+#[test]
+fn nothing_changed_is_no_change_whatever_the_order() {
+    let mut visitor = Visitor::fresh();
+    visitor.tags.extend((0..1_000).map(|n| n.to_string()));
+    visitor.counts.extend((0..1_000).map(|n| (n.to_string(), n)));
+    let base = stored(&visitor.fields().unwrap());
+    let (mine, diff) = changed(&base, NOTHING);
+    assert_eq!(diff, Diff::default());
+    let header = Header::new(SystemTime::UNIX_EPOCH);
+    assert_eq!(mine.to_data(&header).unwrap(), base.to_data(&header).unwrap());
+}
+
+#[test]
+fn a_diff_tells_what_kind_of_change_it_is() {
+    let base = stored(&Visitor::fresh().fields().unwrap());
+    let of = |change: Change| changed(&base, change).1;
+    assert_eq!(of(|v| v.name = "x".into()), Diff { changed: true, renew: false, owner: false });
+    assert_eq!(of(|v| v.roles = vec![]), Diff::default());
+    assert_eq!(of(|v| v.roles.push("r".into())), Diff { changed: true, renew: true, owner: false });
+    assert_eq!(of(|v| v.user = Some(1)), Diff { changed: true, renew: true, owner: true });
+    assert_eq!(changed(&base, |v| v.user = Some(1)).0.owner(Visitor::TABLE).unwrap().unwrap(), "1");
+    assert_eq!(base.owner(Visitor::TABLE).unwrap(), None);
+}
