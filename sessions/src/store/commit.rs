@@ -8,7 +8,7 @@ use http::HeaderValue;
 use super::edit::Edit;
 use super::id::{SessionId, StoreKey};
 use super::origin::Bearer;
-use super::save::{Patience, Written};
+use super::save::{Over, Patience, Written};
 use super::{Asks, Kind, Loaded, Origin, Store};
 use crate::schema::{self, Fields, Header};
 use crate::{Error, event};
@@ -69,6 +69,12 @@ impl Done {
         event::dropped(kind.name(), &key, why);
         let origin = Origin::Ended { key };
         Self { outcome: Outcome::Dropped, origin, merged: None, set_cookie: None }
+    }
+
+    /// Saved, under an id that this request's cookie does not reach any more.
+    fn moved(key: StoreKey) -> Self {
+        let origin = Origin::Ended { key };
+        Self { outcome: Outcome::Saved, origin, merged: None, set_cookie: None }
     }
 
     pub(super) fn saved(
@@ -158,10 +164,11 @@ impl Store {
         let persistence = loaded.stored.header.remember.is_some();
         let draft = edit.over(&loaded);
         let mut patience = Patience::new();
-        let written =
-            self.put_over(&loaded.key, loaded.version, &edit, draft, &mut patience).await?;
-        let Some(written) = written else {
-            return Ok(Done::dropped(&edit.kind, loaded.key, "the session ended"));
+        let over = self.put_over(&loaded.key, loaded.version, &edit, draft, &mut patience).await?;
+        let written = match over {
+            Over::Written(written) => written,
+            Over::Moved => return Ok(Done::moved(loaded.key)),
+            Over::Gone => return Ok(Done::dropped(&edit.kind, loaded.key, "the session ended")),
         };
         let header = &written.stored.header;
         let set_cookie = match &loaded.bearer {

@@ -161,7 +161,7 @@ impl Store {
                 Put::Saved | Put::Found(_) => return Ok(()),
                 Put::Conflict(Some(fence)) if is_mine(&fence) => return Ok(()),
                 Put::Conflict(Some(fence)) => expect = Expect::Version(fence.version),
-                Put::Conflict(None) => expect = Expect::Absent,
+                Put::Conflict(None) | Put::Moved => expect = Expect::Absent,
             }
             patience.after_conflict().await?;
         }

@@ -81,7 +81,7 @@ impl Store {
             let theirs = match self.put(&stone, Expect::Version(version), patience, is_mine).await?
             {
                 Put::Saved | Put::Found(_) => return Ok(Some(written)),
-                Put::Conflict(None) => return Ok(None),
+                Put::Conflict(None) | Put::Moved => return Ok(None),
                 Put::Conflict(Some(theirs)) => theirs,
             };
             let Content::Session(stored) = Content::parse(edit.kind.name(), &theirs.data)? else {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::Store;
 use super::edit::{Draft, Edit};
 use super::id::StoreKey;
-use super::origin::Content;
+use super::origin::{Content, successor};
 use crate::Error;
 use crate::provider::{Expect, Record, Saved};
 use crate::schema::{Header, MAX_SAVES, Stored};
@@ -85,6 +85,8 @@ pub(super) enum Put {
     Saved,
     /// An earlier try had won, its answer was lost; the record as it stands now.
     Found(Record),
+    /// An earlier try had won, its answer was lost; the session has taken a new id since.
+    Moved,
     Conflict(Option<Record>),
 }
 
@@ -94,6 +96,16 @@ pub(super) struct Written {
     pub(super) stored: Stored,
     /// Whether it may hold other values than the handle that was committed.
     pub(super) merged: bool,
+}
+
+/// How a save over a live record ended.
+#[allow(clippy::large_enum_variant)] // It lives for one match.
+pub(super) enum Over {
+    Written(Written),
+    /// It is saved, and the session has taken a new id since.
+    Moved,
+    /// The session has ended.
+    Gone,
 }
 
 impl Written {
@@ -121,6 +133,9 @@ impl Store {
                     if is_mine(&theirs) {
                         return Ok(Put::Found(theirs));
                     }
+                    if self.moved_on(&theirs, &is_mine).await? {
+                        return Ok(Put::Moved);
+                    }
                     // My mark may have been pushed out by later saves.
                     let before = record.version.saturating_sub(1);
                     if theirs.version > before.saturating_add(MAX_SAVES as u64) {
@@ -143,8 +158,19 @@ impl Store {
         }
     }
 
+    /// Whether a tombstone stands for a session that took my save along to its new id.
+    async fn moved_on(
+        &self,
+        stone: &Record,
+        is_mine: impl Fn(&Record) -> bool,
+    ) -> Result<bool, Error> {
+        let Some(next) = successor(stone) else { return Ok(false) };
+        let record = self.inner.provider.fetch(next.as_str(), self.now()).await?;
+        Ok(record.is_some_and(|record| is_mine(&record)))
+    }
+
     /// Saves a draft of `edit` over the live record of this version, and merges with whoever came
-    /// first. `None`: the session has ended.
+    /// first.
     pub(super) async fn put_over(
         &self,
         key: &StoreKey,
@@ -152,7 +178,7 @@ impl Store {
         edit: &Edit,
         mut draft: Draft<'_>,
         patience: &mut Patience,
-    ) -> Result<Option<Written>, Error> {
+    ) -> Result<Over, Error> {
         let name = edit.kind.name();
         let save = SaveId::random();
         loop {
@@ -162,14 +188,15 @@ impl Store {
             let theirs = match self.put(&record, expect, patience, |it| save.is_in(it)).await? {
                 Put::Saved => {
                     let merged = matches!(draft.fields, Cow::Owned(_));
-                    return Written::new(name, record, merged).map(Some);
+                    return Written::new(name, record, merged).map(Over::Written);
                 }
-                Put::Found(record) => return Written::new(name, record, true).map(Some),
-                Put::Conflict(None) => return Ok(None),
+                Put::Found(record) => return Written::new(name, record, true).map(Over::Written),
+                Put::Moved => return Ok(Over::Moved),
+                Put::Conflict(None) => return Ok(Over::Gone),
                 Put::Conflict(Some(theirs)) => theirs,
             };
             let Content::Session(stored) = Content::parse(name, &theirs.data)? else {
-                return Ok(None);
+                return Ok(Over::Gone);
             };
             draft = edit.onto(key, &stored, theirs.owner)?;
             version = theirs.version;
@@ -196,7 +223,7 @@ impl Store {
         match self.put(&record, expect, patience, |it| save.is_in(it)).await? {
             Put::Saved => Written::new(name, record, merged).map(Some),
             Put::Found(record) => Written::new(name, record, true).map(Some),
-            Put::Conflict(None) => Ok(None),
+            Put::Conflict(None) | Put::Moved => Ok(None),
             // Only who lists the owner's sessions can know it; a merge would count my changes
             // twice, for what stands there holds them.
             Put::Conflict(Some(_)) => {
