@@ -95,7 +95,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let sessions = RequestSessions::new(self.store.clone());
         request.extensions_mut().insert(sessions.clone());
-        ResponseFuture { handler: self.inner.call(request), sessions, finish: None }
+        ResponseFuture { handler: self.inner.call(request), sessions: Some(sessions), finish: None }
     }
 }
 
@@ -104,7 +104,8 @@ pin_project! {
     pub struct ResponseFuture<F, R, E> {
         #[pin]
         handler: F,
-        sessions: RequestSessions,
+        // `None` once the handler has answered and nothing is left to do.
+        sessions: Option<RequestSessions>,
         // The handler's answer, and the commit that it waits for.
         finish: Option<(Result<http::Response<R>, E>, Finish<Report>)>,
     }
@@ -124,7 +125,9 @@ where
             // A service that failed answers as badly as one that says so.
             let status =
                 answer.as_ref().map_or(StatusCode::INTERNAL_SERVER_ERROR, http::Response::status);
-            let finished = this.sessions.finish(status);
+            let Some(sessions) = this.sessions.take() else { return Poll::Pending };
+            let finished = sessions.finish(status);
+            sessions.recycle();
             if let (true, Ok(response)) = (finished.read, &mut answer) {
                 request::vary(response.headers_mut());
             }

@@ -1,6 +1,7 @@
 //! The sessions of one request: loaded when first asked for, put back when their handles are
 //! dropped, committed once the handler has answered. Shared by every web framework.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,8 +41,10 @@ pub struct RequestSessions {
     inner: Arc<Inner>,
 }
 
+#[derive(Default)]
 struct Inner {
-    store: Store,
+    /// `None` only while it waits for its next request.
+    store: Option<Store>,
     /// One bit for each slot that has a handle out which could have changed something.
     borrowed: AtomicU32,
     // A std Mutex, held only to move values in and out, never across an await.
@@ -75,8 +78,28 @@ struct Slot {
 
 impl RequestSessions {
     pub(crate) fn new(store: Store) -> Self {
-        let slots = Mutex::default();
-        Self { inner: Arc::new(Inner { store, borrowed: AtomicU32::new(0), slots }) }
+        let spare = SPARES.try_with(|spares| spares.borrow_mut().pop()).ok().flatten();
+        let mut inner = spare.unwrap_or_default();
+        match Arc::get_mut(&mut inner) {
+            Some(fresh) => fresh.store = Some(store),
+            // No spare one has another owner; if one had, it would not be touched.
+            None => inner = Arc::new(Inner { store: Some(store), ..Inner::default() }),
+        }
+        Self { inner }
+    }
+
+    /// Keeps the memory of an ended request for the next on this thread: most requests touch no
+    /// session, and then this is most of what they cost.
+    pub(crate) fn recycle(mut self) {
+        let Some(inner) = Arc::get_mut(&mut self.inner) else { return };
+        *inner = Inner::default();
+        // A thread that is ending has no use for it.
+        let _ = SPARES.try_with(|spares| {
+            let mut spares = spares.borrow_mut();
+            if spares.len() < MOST_SPARES {
+                spares.push(self.inner);
+            }
+        });
     }
 
     /// The session of type `T` of this request, whose headers are `cookies`.
@@ -88,17 +111,17 @@ impl RequestSessions {
     /// As [`Store::load`]; [`Error::Config`] when two types of one request share a name, or its
     /// response has been sent.
     pub async fn load<T: SessionData>(&self, cookies: &HeaderMap) -> Result<Session<T>, Error> {
-        let kind = self.inner.store.kind::<T>();
+        let kind = self.inner.store().kind::<T>();
         if let Some(session) = self.again::<T>(&kind)? {
             return Ok(session);
         }
-        let loaded_at = self.inner.store.now();
-        let origin = self.inner.store.find(&kind, cookies).await?;
+        let loaded_at = self.inner.store().now();
+        let origin = self.inner.store().find(&kind, cookies).await?;
         // Another handle of this type may have been loaded meanwhile; then the first counts.
         if let Some(session) = self.again::<T>(&kind)? {
             return Ok(session);
         }
-        let state = State::new(self.inner.store.clone(), kind.clone(), origin.clone(), loaded_at);
+        let state = State::new(self.inner.store().clone(), kind.clone(), origin.clone(), loaded_at);
         let live = Live::<T>::new(state)?;
         let mut slots = self.inner.slots();
         slots.slots.push(Slot {
@@ -133,7 +156,7 @@ impl RequestSessions {
             )));
         }
         let live = match slot.returned.len() {
-            0 => Live::<T>::new(slot.state(&self.inner.store))?,
+            0 => Live::<T>::new(slot.state(self.inner.store()))?,
             1 => match slot.returned.pop().map(|one| one.into_any().downcast()) {
                 Some(Ok(live)) => live,
                 // The type was compared above.
@@ -141,7 +164,7 @@ impl RequestSessions {
             },
             _ => {
                 let change = fold(&slot.kind, &slot.origin, slot.epoch, &slot.returned)?;
-                let mut state = slot.state(&self.inner.store);
+                let mut state = slot.state(self.inner.store());
                 state.borrowed = change.fields.is_some();
                 state.asks = change.asks;
                 let fields = match change.fields {
@@ -167,7 +190,7 @@ impl RequestSessions {
         if slots.is_empty() {
             return Finished { read: false, commit: None };
         }
-        let store = &self.inner.store;
+        let store = self.inner.store();
         let now = store.now();
         let borrowed = self.inner.borrowed.load(Ordering::Relaxed);
         let mut jobs: SmallVec<[Job; 1]> = SmallVec::new();
@@ -296,6 +319,10 @@ impl Home {
 }
 
 impl Inner {
+    fn store(&self) -> &Store {
+        self.store.as_ref().expect("a request has its store from beginning to end")
+    }
+
     fn slots(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -440,6 +467,13 @@ fn fold(
         loaded_at: loaded_at.unwrap_or(SystemTime::UNIX_EPOCH),
     })
 }
+
+thread_local! {
+    static SPARES: RefCell<Vec<Arc<Inner>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// About as many requests as end on a thread before as many begin.
+const MOST_SPARES: usize = 64;
 
 fn bit(slot: usize) -> u32 {
     1 << slot.min(31)

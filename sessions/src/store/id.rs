@@ -65,7 +65,7 @@ impl fmt::Debug for SessionId {
 /// # Ok::<(), sessions::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StoreKey(Arc<str>);
+pub struct StoreKey([u8; StoreKey::CHARS]);
 
 impl StoreKey {
     /// 43 characters of base64url: 256 bits.
@@ -81,11 +81,12 @@ impl StoreKey {
     /// ```
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        // Only characters of base64url get in.
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
     pub(crate) fn shared(&self) -> Arc<str> {
-        self.0.clone()
+        self.as_str().into()
     }
 }
 
@@ -93,24 +94,23 @@ impl FromStr for StoreKey {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        if text.len() == Self::CHARS && text.bytes().all(known) {
-            Ok(Self(text.into()))
-        } else {
-            Err(Error::config("a store key is the 43 characters that `StoreKey` displays"))
+        let known = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-' || *byte == b'_';
+        match text.as_bytes().try_into() {
+            Ok(chars) if text.as_bytes().iter().all(known) => Ok(Self(chars)),
+            _ => Err(Error::config("a store key is the 43 characters that `StoreKey` displays")),
         }
     }
 }
 
 impl fmt::Display for StoreKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for StoreKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StoreKey({})", self.0)
+        write!(f, "StoreKey({})", self.as_str())
     }
 }
 
@@ -132,10 +132,10 @@ impl KeyHasher {
 
     pub(crate) fn key(&self, secret: &[u8]) -> StoreKey {
         let digest = self.0.clone().chain_update(secret).finalize();
-        let mut text = [0; StoreKey::CHARS];
-        let written = URL_SAFE_NO_PAD.encode_slice(digest, &mut text).unwrap_or_default();
-        // 32 bytes always make 43 characters of ASCII.
-        StoreKey(std::str::from_utf8(&text[..written]).unwrap_or_default().into())
+        let mut text = [b'-'; StoreKey::CHARS];
+        // 32 bytes always make 43 characters.
+        let _ = URL_SAFE_NO_PAD.encode_slice(digest, &mut text);
+        StoreKey(text)
     }
 }
 
