@@ -6,6 +6,9 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::SystemTime;
+
+use tokio::task::JoinSet;
 
 use super::subject::{HOUR, Handle, Subject, join, must_be, record};
 use crate::provider::{Expect, Page, Record, Saved};
@@ -91,9 +94,10 @@ pub(super) async fn cancelled_deletes_and_touches_tear_nothing(subject: Subject)
 pub(super) async fn cancelled_calls_leave_the_provider_usable(subject: Subject) {
     let now = subject.at(0);
     let subject = Arc::new(subject);
-    let tasks = (0..TASKS).map(|task| {
+    let mut tasks = JoinSet::new();
+    for task in 0..TASKS {
         let subject = subject.clone();
-        tokio::spawn(async move {
+        tasks.spawn(async move {
             let mut random = Random(100 + task as u64);
             let handle = subject.handle(task);
             for turn in 0..CALLS {
@@ -115,9 +119,9 @@ pub(super) async fn cancelled_calls_leave_the_provider_usable(subject: Subject) 
                     _ => {}
                 }
             }
-        })
-    });
-    join(tasks.collect()).await;
+        });
+    }
+    join(tasks).await;
     let version_of = |version| record(&subject, "a", version);
     for turn in 0..20 {
         let handle = subject.handle(turn);
@@ -129,11 +133,7 @@ pub(super) async fn cancelled_calls_leave_the_provider_usable(subject: Subject) 
 }
 
 /// Saves the next version of whatever is stored.
-async fn settle(
-    handle: &Handle,
-    version_of: &impl Fn(u64) -> Record,
-    now: std::time::SystemTime,
-) -> Record {
+async fn settle(handle: &Handle, version_of: &impl Fn(u64) -> Record, now: SystemTime) -> Record {
     for _ in 0..100 {
         let Some(found) = handle.fetch("a", now).await else { break };
         let next = version_of(found.version + 1);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::Barrier;
-use tokio::task::yield_now;
+use tokio::task::{JoinSet, yield_now};
 
 use super::subject::{HOUR, Subject, join, must_be, record};
 use crate::provider::{Expect, Record};
@@ -93,28 +93,28 @@ pub(super) async fn purge_races_creators_and_removes_no_new_record(subject: Subj
         subject.handle(turn).put(&dead, Expect::Absent, subject.at(0)).await;
     }
     let barrier = Arc::new(Barrier::new(2 * TASKS));
-    let mut tasks = Vec::new();
+    let mut tasks = JoinSet::new();
     for task in 0..TASKS {
         let fresh: Vec<Record> = (0..RECORDS)
             .filter(|turn| turn % TASKS == task)
             .map(|turn| record(&subject, &format!("id{turn}"), 2))
             .collect();
         let (handle, waits) = (subject.handle(task).clone(), barrier.clone());
-        tasks.push(tokio::spawn(async move {
+        tasks.spawn(async move {
             waits.wait().await;
             for fresh in fresh {
                 handle.put(&fresh, Expect::Absent, now).await;
                 yield_now().await;
             }
-        }));
+        });
         let (handle, waits) = (subject.handle(task + 1).clone(), barrier.clone());
-        tasks.push(tokio::spawn(async move {
+        tasks.spawn(async move {
             waits.wait().await;
             for _ in 0..RECORDS / TASKS {
                 handle.purge(now, 3).await;
                 yield_now().await;
             }
-        }));
+        });
     }
     join(tasks).await;
     for turn in 0..RECORDS {

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use tokio::sync::Barrier;
-use tokio::task::yield_now;
+use tokio::task::{JoinSet, yield_now};
 
-use super::subject::{HOUR, Subject, join, must_be, must_be_absent, must_conflict, record};
+use super::subject::{HOUR, Handle, Subject, join, must_be, must_be_absent, must_conflict, record};
 use crate::provider::{Expect, Record, Saved};
 
 pub(super) async fn writers_of_different_bytes_win_each_version_once(subject: Subject) {
@@ -19,51 +20,37 @@ pub(super) async fn writers_of_equal_bytes_win_each_version_once(subject: Subjec
     race_of_writers(subject, |_, version| format!("{version} of all")).await;
 }
 
-/// Each task saves the next version of what it knows, until the last version is reached.
+/// First all tasks try for the same version, again and again; then each goes as fast as it can.
 async fn race_of_writers(subject: Subject, data: fn(usize, u64) -> String) {
     let now = subject.at(0);
     let mut first = Record::new("a", 1, data(0, 1));
     first.expires_at = Some(subject.at(HOUR));
     subject.one.put(&first, Expect::Absent, now).await;
     let answered = Arc::new(AtomicU64::new(1));
-    let tasks = (0..TASKS).map(|task| {
-        let handle = subject.handle(task).clone();
-        let answered = answered.clone();
-        let mut current = first.clone();
-        tokio::spawn(async move {
-            let mut won = Vec::new();
-            while current.version < LAST_VERSION {
-                let mut next = current.clone();
-                next.version += 1;
-                next.data = data(task, next.version).into();
-                let before = answered.load(Ordering::SeqCst);
-                match handle.save(&next, Expect::Version(current.version), now).await {
-                    Saved::Saved => {
-                        answered.fetch_max(next.version, Ordering::SeqCst);
-                        won.push(next.version);
-                        current = next;
-                    }
-                    Saved::Conflict(Some(record)) => {
-                        must_be_no_older(&record, current.version + 1, before);
-                        current = record;
-                    }
-                    Saved::Conflict(None) => panic!(
-                        "a conflict with version {} must hand back the record, which nobody \
-                         deletes, but hands back none",
-                        current.version
-                    ),
-                }
+    let barrier = Arc::new(Barrier::new(TASKS));
+    let mut tasks = JoinSet::new();
+    for task in 0..TASKS {
+        let (barrier, current) = (barrier.clone(), first.clone());
+        let (handle, answered) = (subject.handle(task).clone(), answered.clone());
+        let mut writer = Writer { task, handle, current, won: Vec::new(), answered, data };
+        tasks.spawn(async move {
+            while writer.current.version < LAST_SHARED_VERSION {
+                barrier.wait().await;
+                writer.write(now).await;
+            }
+            while writer.current.version < LAST_VERSION {
+                writer.write(now).await;
                 yield_now().await;
             }
-            won
-        })
-    });
-    let won = join(tasks.collect()).await;
+            (task, writer.won)
+        });
+    }
+    let won = join(tasks).await;
 
     let mut winners = BTreeMap::<u64, Vec<usize>>::new();
-    for (task, versions) in won.iter().enumerate() {
+    for (task, versions) in won {
         for version in versions {
-            winners.entry(*version).or_default().push(task);
+            winners.entry(version).or_default().push(task);
         }
     }
     for version in 2..=LAST_VERSION {
@@ -78,6 +65,44 @@ async fn race_of_writers(subject: Subject, data: fn(usize, u64) -> String) {
     last.version = LAST_VERSION;
     last.data = data(winners[&LAST_VERSION][0], LAST_VERSION).into();
     must_be(subject.one.fetch("a", now).await.as_ref(), &last, "the last winner's record");
+}
+
+/// One of the tasks that race.
+struct Writer {
+    task: usize,
+    handle: Handle,
+    /// What this one knows to be stored.
+    current: Record,
+    won: Vec<u64>,
+    /// The last version of which anybody knows that it was saved.
+    answered: Arc<AtomicU64>,
+    data: fn(usize, u64) -> String,
+}
+
+impl Writer {
+    /// Tries to save the next version.
+    async fn write(&mut self, now: SystemTime) {
+        let version = self.current.version;
+        let mut next = self.current.clone();
+        next.version += 1;
+        next.data = (self.data)(self.task, next.version).into();
+        let answered = self.answered.load(Ordering::SeqCst);
+        match self.handle.save(&next, Expect::Version(version), now).await {
+            Saved::Saved => {
+                self.answered.fetch_max(next.version, Ordering::SeqCst);
+                self.won.push(next.version);
+                self.current = next;
+            }
+            Saved::Conflict(Some(record)) => {
+                must_be_no_older(&record, version + 1, answered);
+                self.current = record;
+            }
+            Saved::Conflict(None) => panic!(
+                "a conflict with version {version} must hand back the record, which nobody \
+                 deletes, but hands back none"
+            ),
+        }
+    }
 }
 
 /// A loser's record is the winner's or a later one, and no older than what was answered before.
@@ -115,20 +140,21 @@ pub(super) async fn creators_of_an_expired_record_race_and_one_wins(subject: Sub
 async fn race_of_creators(subject: &Subject, id: &str, at: u64) {
     let now = subject.at(at);
     let barrier = Arc::new(Barrier::new(TASKS));
-    let tasks = (0..TASKS).map(|task| {
+    let mut tasks = JoinSet::new();
+    for task in 0..TASKS {
         let (handle, barrier) = (subject.handle(task).clone(), barrier.clone());
         let mut mine = record(subject, id, 1);
         // Half of them save equal bytes.
         if task.is_multiple_of(4) {
             mine.data = Bytes::from(format!("of {task}"));
         }
-        tokio::spawn(async move {
+        tasks.spawn(async move {
             barrier.wait().await;
             let saved = handle.save(&mine, Expect::Absent, now).await;
             (mine, saved)
-        })
-    });
-    let results = join(tasks.collect()).await;
+        });
+    }
+    let results = join(tasks).await;
     let winners: Vec<_> = results.iter().filter(|(_, saved)| *saved == Saved::Saved).collect();
     assert!(
         winners.len() == 1,
@@ -148,14 +174,15 @@ pub(super) async fn deletes_race_and_one_returns_the_record(subject: Subject) {
         let stored = record(&subject, "a", 1);
         subject.one.put(&stored, Expect::Absent, now).await;
         let barrier = Arc::new(Barrier::new(TASKS));
-        let tasks = (0..TASKS).map(|task| {
+        let mut tasks = JoinSet::new();
+        for task in 0..TASKS {
             let (handle, barrier) = (subject.handle(task).clone(), barrier.clone());
-            tokio::spawn(async move {
+            tasks.spawn(async move {
                 barrier.wait().await;
                 handle.delete("a").await
-            })
-        });
-        let removed: Vec<_> = join(tasks.collect()).await.into_iter().flatten().collect();
+            });
+        }
+        let removed: Vec<_> = join(tasks).await.into_iter().flatten().collect();
         assert!(
             removed.len() == 1,
             "one of {TASKS} deletes must return the record, but {} did",
@@ -171,29 +198,30 @@ pub(super) async fn delete_races_update_and_the_record_is_gone(subject: Subject)
         let (first, second) = (record(&subject, "a", 1), record(&subject, "a", 2));
         subject.one.put(&first, Expect::Absent, now).await;
         let barrier = Arc::new(Barrier::new(2));
-        let update = {
-            let (handle, barrier) = (subject.handle(round).clone(), barrier.clone());
+        let (mut saves, mut deletes) = (JoinSet::new(), JoinSet::new());
+        {
+            let (handle, waits) = (subject.handle(round).clone(), barrier.clone());
             let second = second.clone();
-            tokio::spawn(async move {
-                barrier.wait().await;
+            saves.spawn(async move {
+                waits.wait().await;
                 handle.save(&second, Expect::Version(1), now).await
-            })
-        };
+            });
+        }
         let handle = subject.handle(round + 1).clone();
-        let delete = tokio::spawn(async move {
+        deletes.spawn(async move {
             barrier.wait().await;
             handle.delete("a").await
         });
-        let removed = join(vec![delete]).await.pop().flatten();
-        match join(vec![update]).await.pop() {
-            Some(Saved::Saved) => {
+        let removed = join(deletes).await.pop().flatten();
+        let saved = join(saves).await.pop().expect("the one task has answered");
+        match saved {
+            Saved::Saved => {
                 must_be(removed.as_ref(), &second, "what a delete behind an update returns");
             }
-            Some(saved) => {
+            saved @ Saved::Conflict(_) => {
                 must_conflict(&saved, None, "an update behind a delete");
                 must_be(removed.as_ref(), &first, "what a delete in front of an update returns");
             }
-            None => {}
         }
         let found = subject.one.fetch("a", now).await;
         must_be_absent(found.as_ref(), "a record that was deleted while it was updated");
@@ -209,17 +237,10 @@ pub(super) async fn touch_races_update_and_takes_nothing_back(subject: Subject) 
         let id = format!("id{round}");
         let mut second = record(&subject, &id, 2);
         subject.one.put(&record(&subject, &id, 1), Expect::Absent, now).await;
-        let touch = touch_behind_a_barrier(&subject, &id, round);
-        let (handle, barrier) = (subject.handle(round + 1).clone(), touch.1);
-        let update = tokio::spawn({
-            let second = second.clone();
-            async move {
-                barrier.wait().await;
-                handle.put(&second, Expect::Version(1), now).await;
-            }
-        });
-        join(vec![update]).await;
-        assert_eq!(join(vec![touch.0]).await, [true], "the touch of a live record");
+        let (handle, update) = (subject.handle(round + 1).clone(), second.clone());
+        let update = async move { handle.put(&update, Expect::Version(1), now).await };
+        let ((), touched) = amid_touches(&subject, &id, update).await;
+        assert!(touched.iter().all(|touched| *touched), "a touch of a live record must say so");
         let found = subject.one.fetch(&id, now).await;
         // The one that came second decides on the expiry.
         if let Some(found) = &found
@@ -239,32 +260,37 @@ pub(super) async fn touch_races_delete_and_the_record_is_gone(subject: Subject) 
     for round in 0..4 * ROUNDS {
         let id = format!("id{round}");
         subject.one.put(&record(&subject, &id, 1), Expect::Absent, now).await;
-        let (touch, barrier) = touch_behind_a_barrier(&subject, &id, round);
-        barrier.wait().await;
-        let removed = subject.handle(round + 1).delete(&id).await;
+        let (handle, gone) = (subject.handle(round + 1).clone(), id.clone());
+        let delete = async move { handle.delete(&gone).await };
+        let (removed, _) = amid_touches(&subject, &id, delete).await;
         assert!(removed.is_some(), "a delete during a touch must return the record");
-        join(vec![touch]).await;
         let found = subject.one.fetch(&id, now).await;
         must_be_absent(found.as_ref(), "a record that was deleted while it was touched");
     }
 }
 
-/// A task that touches once another waits at the barrier too.
-fn touch_behind_a_barrier(
+/// Runs a call together with many touches of a record.
+async fn amid_touches<T: Send + 'static>(
     subject: &Subject,
     id: &str,
-    turn: usize,
-) -> (tokio::task::JoinHandle<bool>, Arc<Barrier>) {
-    let barrier = Arc::new(Barrier::new(2));
-    let (handle, waits, id) = (subject.handle(turn).clone(), barrier.clone(), id.to_owned());
-    let (now, later) = (subject.at(0), subject.at(2 * HOUR));
-    let task = tokio::spawn(async move {
-        waits.wait().await;
-        handle.touch(&id, later, now).await
-    });
-    (task, barrier)
+    call: impl Future<Output = T> + Send + 'static,
+) -> (T, Vec<bool>) {
+    let mut touches = JoinSet::new();
+    let barrier = Arc::new(Barrier::new(TOUCHES + 1));
+    for turn in 0..TOUCHES {
+        let (handle, barrier) = (subject.handle(turn).clone(), barrier.clone());
+        let (id, now, later) = (id.to_owned(), subject.at(0), subject.at(2 * HOUR));
+        touches.spawn(async move {
+            barrier.wait().await;
+            handle.touch(&id, later, now).await
+        });
+    }
+    barrier.wait().await;
+    (call.await, join(touches).await)
 }
 
 const TASKS: usize = 20;
 const ROUNDS: usize = 10;
+const TOUCHES: usize = 6;
+const LAST_SHARED_VERSION: u64 = 50;
 const LAST_VERSION: u64 = 150;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::provider::{
     Expect, Listed, Page, Provider, ProviderError, Record, Saved, from_unix_millis, to_unix_millis,
@@ -285,16 +285,15 @@ pub(super) fn must_conflict(saved: &Saved, with: Option<&Record>, what: &str) {
     }
 }
 
-/// The results of tasks, or the panic of the first that failed.
-pub(super) async fn join<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
+/// The results of tasks, in any order; or the panic of the first that fails, without waiting for
+/// the others, which may wait for that one.
+pub(super) async fn join<T: 'static>(mut tasks: JoinSet<T>) -> Vec<T> {
     let mut results = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        match task.await {
+    while let Some(result) = tasks.join_next().await {
+        match result.map_err(JoinError::try_into_panic) {
             Ok(result) => results.push(result),
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(error) => panic!("a task of the suite was cancelled: {error}"),
-            },
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            Err(Err(error)) => panic!("a task of the suite was cancelled: {error}"),
         }
     }
     results

@@ -1,0 +1,246 @@
+//! Random calls at a provider, on a clock that moves, beside a plain map that says what is right.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use sessions::MemoryProvider;
+use sessions::provider::{Expect, Page, Provider, Record, Saved, from_unix_millis};
+use sessions_sqlite::SqliteProvider;
+use sessions_sqlite::sqlx::sqlite::SqliteSynchronous;
+use tokio::runtime::Runtime;
+
+#[derive(Clone, Debug)]
+enum Call {
+    Fetch {
+        id: u8,
+    },
+    Save {
+        id: u8,
+        expect: Want,
+        version: u64,
+        lives: Option<u64>,
+        owner: Option<u8>,
+        data: Vec<u8>,
+    },
+    Delete {
+        id: u8,
+    },
+    Touch {
+        id: u8,
+        lives: u64,
+    },
+    List {
+        owner: u8,
+        limit: u32,
+    },
+    Purge {
+        limit: u32,
+    },
+    Wait {
+        millis: u64,
+    },
+}
+
+/// What a save expects, told by what is stored.
+#[derive(Clone, Copy, Debug)]
+enum Want {
+    Absent,
+    Stored,
+    Version(u64),
+    Any,
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    let id = 0..4_u8;
+    let version = prop_oneof![1..4_u64, Just(u64::MAX), Just(1 << 63)];
+    let want = prop_oneof![
+        3 => Just(Want::Absent),
+        4 => Just(Want::Stored),
+        1 => version.clone().prop_map(Want::Version),
+        1 => Just(Want::Any),
+    ];
+    let save = (
+        id.clone(),
+        want,
+        version,
+        option::of(0..12_u64),
+        option::of(0..2_u8),
+        vec(any::<u8>(), 0..4),
+    );
+    prop_oneof![
+        2 => id.clone().prop_map(|id| Call::Fetch { id }),
+        8 => save.prop_map(|(id, expect, version, lives, owner, data)| {
+            Call::Save { id, expect, version, lives, owner, data }
+        }),
+        1 => id.clone().prop_map(|id| Call::Delete { id }),
+        3 => (id, 0..12_u64).prop_map(|(id, lives)| Call::Touch { id, lives }),
+        2 => (0..2_u8, 1..4_u32).prop_map(|(owner, limit)| Call::List { owner, limit }),
+        1 => (0..4_u32).prop_map(|limit| Call::Purge { limit }),
+        4 => (0..8_u64).prop_map(|millis| Call::Wait { millis }),
+    ]
+}
+
+/// What must be stored. Expired records stay here until they are purged or replaced; a provider may
+/// remove them sooner.
+struct Model {
+    now: u64,
+    records: BTreeMap<String, Record>,
+    /// Whether the provider removes expired records only when it is told to.
+    exact: bool,
+}
+
+impl Model {
+    fn new(exact: bool) -> Self {
+        Self { now: 1_000_000, records: BTreeMap::new(), exact }
+    }
+
+    fn now(&self) -> SystemTime {
+        from_unix_millis(self.now)
+    }
+
+    fn live(&self, id: &str) -> Option<&Record> {
+        self.records.get(id).filter(|record| record.is_live(self.now()))
+    }
+
+    fn count_live(&self) -> usize {
+        self.records.values().filter(|record| record.is_live(self.now())).count()
+    }
+
+    async fn check(&mut self, provider: &impl Provider, call: Call) {
+        let now = self.now();
+        match call {
+            Call::Fetch { id } => {
+                let id = name("id", id);
+                assert_eq!(provider.fetch(&id, now).await.unwrap().as_ref(), self.live(&id));
+            }
+            Call::Save { id, expect, version, lives, owner, data } => {
+                let mut record = Record::new(name("id", id), version, data);
+                record.expires_at = lives.map(|lives| from_unix_millis(self.now + lives));
+                record.owner = owner.map(|owner| Arc::from(name("owner", owner)));
+                self.check_save(provider, record, expect).await;
+            }
+            Call::Delete { id } => {
+                let id = name("id", id);
+                let removed = provider.delete(&id).await.unwrap();
+                let was_live = self.live(&id).is_some();
+                let was = self.records.remove(&id);
+                if was_live || self.exact || removed.is_some() {
+                    assert_eq!(removed, was);
+                }
+            }
+            Call::Touch { id, lives } => {
+                let id = name("id", id);
+                let expires_at = from_unix_millis(self.now + lives);
+                let touched = provider.touch(&id, expires_at, now).await.unwrap();
+                assert_eq!(touched, self.live(&id).is_some());
+                if let Some(record) = self.records.get_mut(&id).filter(|_| touched) {
+                    record.expires_at = record.expires_at.map(|at| at.max(expires_at));
+                }
+            }
+            Call::List { owner, limit } => {
+                self.check_list(provider, &name("owner", owner), limit).await
+            }
+            Call::Purge { limit } => {
+                let dead = (self.records.len() - self.count_live()) as u64;
+                let first = provider.purge(now, limit).await.unwrap();
+                let rest = provider.purge(now, u32::MAX).await.unwrap();
+                assert!(first <= dead.min(u64::from(limit)) && first + rest <= dead);
+                if self.exact {
+                    assert_eq!((first, first + rest), (dead.min(u64::from(limit)), dead));
+                }
+                self.records.retain(|_, record| record.is_live(now));
+            }
+            Call::Wait { millis } => self.now += millis,
+        }
+    }
+
+    async fn check_save(&mut self, provider: &impl Provider, record: Record, want: Want) {
+        let id = record.id.to_string();
+        let expect = match want {
+            Want::Absent => Expect::Absent,
+            Want::Stored => {
+                self.records.get(&id).map_or(Expect::Absent, |known| Expect::Version(known.version))
+            }
+            Want::Version(version) => Expect::Version(version),
+            Want::Any => Expect::Any,
+        };
+        let live = self.live(&id).cloned();
+        let met = match expect {
+            Expect::Absent => live.is_none(),
+            Expect::Version(version) => live.as_ref().is_some_and(|live| live.version == version),
+            Expect::Any => true,
+        };
+        let right = if met { Saved::Saved } else { Saved::Conflict(live) };
+        assert_eq!(provider.save(&record, expect, self.now()).await.unwrap(), right);
+        if met {
+            self.records.insert(id, record);
+        }
+    }
+
+    async fn check_list(&self, provider: &impl Provider, owner: &str, limit: u32) {
+        let right: Vec<_> = self
+            .records
+            .values()
+            .filter(|record| record.is_live(self.now()) && record.owner.as_deref() == Some(owner))
+            .cloned()
+            .collect();
+        let mut listed = Vec::new();
+        let mut page = Page::first(limit);
+        loop {
+            let part = provider.list(owner, page, self.now()).await.unwrap();
+            assert!(part.records.len() <= limit as usize);
+            listed.extend(part.records);
+            let Some(next) = part.next else { break };
+            assert!(listed.len() <= right.len(), "the pages do not end");
+            page = Page::after(next, limit);
+        }
+        assert_eq!(listed, right);
+    }
+}
+
+fn name(kind: &str, number: u8) -> String {
+    format!("{kind}{number}")
+}
+
+/// Plays the calls, and purges and compares everything at the end. Returns how many are alive.
+async fn compare(provider: &impl Provider, exact: bool, calls: Vec<Call>) -> usize {
+    let mut model = Model::new(exact);
+    let last = [0, 1].map(|owner| Call::List { owner, limit: 2 });
+    let last = last.into_iter().chain((0..4).map(|id| Call::Fetch { id }));
+    for call in calls.into_iter().chain([Call::Purge { limit: 2 }]).chain(last) {
+        model.check(provider, call).await;
+    }
+    model.count_live()
+}
+
+#[test]
+fn memory_does_as_the_model() {
+    let runtime = Runtime::new().unwrap();
+    proptest!(ProptestConfig::with_cases(2_000), |(calls in vec(call(), 1..80))| {
+        let provider = MemoryProvider::new();
+        let alive = runtime.block_on(compare(&provider, false, calls));
+        assert_eq!(provider.len(), alive);
+    });
+}
+
+#[test]
+fn sqlite_does_as_the_model() {
+    let runtime = Runtime::new().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let options = SqliteProvider::options(folder.path().join("sessions.db"));
+    let options = options.synchronous(SqliteSynchronous::Off);
+    let provider = runtime.block_on(SqliteProvider::open_with(options)).unwrap();
+    proptest!(ProptestConfig::with_cases(200), |(calls in vec(call(), 1..80))| {
+        runtime.block_on(async {
+            provider.drop_table().await.unwrap();
+            provider.create_table().await.unwrap();
+            compare(&provider, true, calls).await;
+        });
+    });
+}
