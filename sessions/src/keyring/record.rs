@@ -103,7 +103,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Stored> {
     if count > MAX_KEYS {
         return None;
     }
-    let keys = (0..count).map(|_| read_key(reader)).collect::<Option<Vec<_>>>()?;
+    let keys = (0..count).map(|_| read_key(reader, id)).collect::<Option<Vec<_>>>()?;
     let ordered = |pair: &[Key]| {
         let order = |key: &Key| (key.activate, key.created, key.id);
         order(&pair[0]) > order(&pair[1])
@@ -119,7 +119,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Stored> {
     (reader.at == reader.data.len()).then_some(Stored { id, generation, mac, keys })
 }
 
-fn read_key(reader: &mut Reader<'_>) -> Option<Key> {
+fn read_key(reader: &mut Reader<'_>, ring: RingId) -> Option<Key> {
     let id = KeyId::from_bytes(reader.array()?);
     let mut times = [0; 4];
     for time in &mut times {
@@ -131,7 +131,7 @@ fn read_key(reader: &mut Reader<'_>) -> Option<Key> {
     }
     let material = match reader.byte()? {
         0 => Material::Erased,
-        1 => Material::Plain(Arc::new(RootKey::new(Secret::new(reader.array()?)))),
+        1 => Material::Plain(Arc::new(RootKey::new(ring, Secret::new(reader.array()?)))),
         2 => Material::Wrapped(reader.wrapped()?, Opened::Unavailable),
         _ => return None,
     };

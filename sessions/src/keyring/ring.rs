@@ -1,9 +1,8 @@
 //! The key ring as a value: keys, their times, and how two copies of one ring join.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
 use hkdf::Hkdf;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -80,13 +79,14 @@ impl PartialEq for Secret {
 /// A key's material and the ciphers that were derived from it.
 pub(crate) struct RootKey {
     secret: Secret,
-    // Read by every request, written once for each purpose.
-    derived: ArcSwap<Vec<(Purpose, Arc<Xaes>)>>,
+    ring: RingId,
+    /// Filled from the front, read by every request without a lock.
+    derived: [OnceLock<(Purpose, Box<Xaes>)>; MAX_DERIVED],
 }
 
 impl RootKey {
-    pub(super) fn new(secret: Secret) -> Self {
-        Self { secret, derived: ArcSwap::default() }
+    pub(super) fn new(ring: RingId, secret: Secret) -> Self {
+        Self { secret, ring, derived: Default::default() }
     }
 
     pub(super) fn secret(&self) -> &Secret {
@@ -96,31 +96,24 @@ impl RootKey {
     /// Calls `with` on the cipher of a purpose, derived on its first use.
     pub(crate) fn with_cipher<R>(
         &self,
-        ring: &RingId,
         app: &str,
         purpose: &Purpose,
         with: impl FnOnce(&Xaes) -> R,
     ) -> R {
-        let derived = self.derived.load();
-        if let Some((_, xaes)) = derived.iter().find(|(known, _)| known == purpose) {
-            return with(xaes);
-        }
-        drop(derived);
-        let xaes = Arc::new(derive(&self.secret, ring, app, purpose));
-        self.derived.rcu(|derived| {
-            let mut derived = Vec::clone(derived);
-            let known = derived.iter().any(|(known, _)| known == purpose);
-            if !known && derived.len() < MAX_DERIVED {
-                derived.push((purpose.clone(), xaes.clone()));
+        for slot in &self.derived {
+            let (known, xaes) = slot.get_or_init(|| {
+                (purpose.clone(), Box::new(derive(&self.secret, &self.ring, app, purpose)))
+            });
+            if known == purpose {
+                return with(xaes);
             }
-            derived
-        });
-        with(&xaes)
+        }
+        with(&derive(&self.secret, &self.ring, app, purpose))
     }
 }
 
 /// More purposes than this are derived on each use: purposes are meant to be few.
-const MAX_DERIVED: usize = 64;
+const MAX_DERIVED: usize = 16;
 
 fn derive(secret: &Secret, ring: &RingId, app: &str, purpose: &Purpose) -> Xaes {
     let mut info = b"sessions/v1".to_vec();
