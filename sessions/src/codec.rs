@@ -8,7 +8,7 @@ mod xaes;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,7 +19,7 @@ pub(crate) use self::xaes::{NONCE, TAG, Xaes};
 
 use self::token::{MAX_PAYLOAD, OVERHEAD};
 use crate::Error;
-use crate::clock::{from_unix_millis, to_unix_millis};
+use crate::clock::from_unix_millis;
 use crate::keyring::{Found, KeyRing, Missing, Rank};
 use crate::provider::Provider;
 
@@ -204,15 +204,14 @@ impl Codec {
         token: &str,
     ) -> Result<(Vec<u8>, Seal), Error> {
         let open = |waited: bool| {
-            let mut buffer = vec![0; token.len().min(token::MAX_TOKEN) / 4 * 3 + BASE64_SLACK];
-            let range =
-                self.try_open(purpose, token, &mut buffer, waited, |payload| Some(payload.len()))?;
-            Ok(range.map(|(length, seal)| {
-                let start = OVERHEAD - xaes::TAG;
-                buffer.truncate(start + length);
-                buffer.drain(..start);
-                (buffer, seal)
-            }))
+            let (mut stack, mut heap) = ([0; STACK], Vec::new());
+            let buffer = if token.len() <= STACK - BASE64_SLACK {
+                &mut stack[..]
+            } else {
+                heap.resize(token.len().min(token::MAX_TOKEN) / 4 * 3 + BASE64_SLACK, 0);
+                &mut heap
+            };
+            self.try_open(purpose, token, buffer, waited, |payload| Some(payload.to_vec()))
         };
         match open(false) {
             Ok(opened) => opened,
@@ -223,24 +222,21 @@ impl Codec {
     /// Seals with the keys at hand.
     fn try_seal(&self, purpose: &Purpose, payload: &[u8], waited: bool) -> Result<String, Missing> {
         let ring = &self.inner.ring;
-        let now = ring.config().clock.now();
-        let view = ring.view(to_unix_millis(now), waited)?;
+        let now = ring.since_epoch();
+        let view = ring.view(now, waited)?;
         let (key, root) = view.sealing().ok_or(Missing::SealingKey)?;
         let mut nonce: [u8; NONCE] = ring.config().random.nonce();
         stir(&mut nonce, now);
-        let issued_at = to_unix_millis(now) / 1000;
-        let mut stack = [0; STACK];
-        let mut heap = Vec::new();
+        let (mut stack, mut heap) = ([0; STACK], Vec::new());
         let length = payload.len() + OVERHEAD;
-        let buffer = match stack.get_mut(..length) {
-            Some(buffer) => buffer,
-            None => {
-                heap.resize(length, 0);
-                &mut heap
-            }
+        let buffer = if length <= STACK {
+            &mut stack[..length]
+        } else {
+            heap.resize(length, 0);
+            &mut heap
         };
-        root.with_cipher(&view.ring_id(), &ring.config().app, purpose, |xaes| {
-            token::seal(buffer, xaes, key, &nonce, issued_at, payload);
+        root.with_cipher(&ring.config().app, purpose, |xaes| {
+            token::seal(buffer, xaes, key, &nonce, now.as_secs(), payload);
         });
         Ok(token::encode(buffer))
     }
@@ -275,7 +271,7 @@ impl Codec {
             Ok(decoded) => decoded,
             Err(malformed) => return Ok(Err(refuse(malformed.0))),
         };
-        let now = ring.now();
+        let now = ring.since_epoch();
         let view = ring.view(now, waited)?;
         let (root, window, rank) = match view.find(id) {
             Found::Key(root, window, rank) => (root, window, rank),
@@ -285,14 +281,12 @@ impl Codec {
                 return Ok(Err(Error::unavailable("the token's key cannot be unwrapped now")));
             }
         };
-        let opened = root.with_cipher(&view.ring_id(), &ring.config().app, purpose, |xaes| {
-            token::open(token, xaes)
-        });
+        let opened = root.with_cipher(&ring.config().app, purpose, |xaes| token::open(token, xaes));
         let Some((issued_at, range)) = opened else {
             return Ok(Err(refuse("it was changed, or sealed for something else")));
         };
         let settings = &ring.config().settings;
-        let now = now / 1000;
+        let now = now.as_secs();
         let age = now.saturating_sub(issued_at);
         // Every condition is looked at, whichever fails.
         let timely = (issued_at <= now.saturating_add(settings.skew))
@@ -349,8 +343,8 @@ const BASE64_SLACK: usize = 3;
 
 /// Adds the time to a random nonce. It stays random; and two virtual machines that were started from
 /// one memory image, whose generators are alike, still make different ones.
-fn stir(nonce: &mut [u8; NONCE], now: SystemTime) {
-    let nanos = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+fn stir(nonce: &mut [u8; NONCE], now: Duration) {
+    let nanos = now.as_secs().wrapping_mul(1_000_000_000) + u64::from(now.subsec_nanos());
     for (byte, time) in nonce.iter_mut().rev().zip(nanos.to_le_bytes()) {
         *byte ^= time;
     }
@@ -364,6 +358,7 @@ fn refuse(reason: &'static str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::to_unix_millis;
     use crate::{Clock, ManualClock, MemoryProvider};
 
     fn codec() -> Codec {

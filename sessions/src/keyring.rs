@@ -11,7 +11,7 @@ mod settings;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use arc_swap::{ArcSwapOption, Guard};
 use bytes::Bytes;
@@ -23,8 +23,7 @@ pub use self::local_key::LocalKey;
 pub(crate) use self::ring::{KeyId, RootKey};
 pub(crate) use self::settings::Settings;
 
-use self::ring::{Material, Opened, Ring, RingId};
-use crate::clock::to_unix_millis;
+use self::ring::{Material, Opened, Ring};
 use crate::provider::{Provider, ProviderError};
 use crate::random::Random;
 use crate::{Clock, Error};
@@ -153,14 +152,20 @@ impl KeyRing {
         &self.0.config
     }
 
-    /// Milliseconds since 1970 by the injected clock.
-    pub(crate) fn now(&self) -> u64 {
-        to_unix_millis(self.0.config.clock.now())
+    /// The time since 1970 by the injected clock.
+    pub(crate) fn since_epoch(&self) -> Duration {
+        self.0.config.clock.now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
+    /// The same in milliseconds.
+    fn now(&self) -> u64 {
+        millis(self.since_epoch())
     }
 
     /// The snapshot, after starting a refresh beside it if it is due. A call that has `waited`
     /// takes what there is.
-    pub(crate) fn view(&self, now: u64, waited: bool) -> Result<View<'_>, Missing> {
+    pub(crate) fn view(&self, since_epoch: Duration, waited: bool) -> Result<View<'_>, Missing> {
+        let now = millis(since_epoch);
         let guard = self.0.snapshot.load();
         let Some(snapshot) = &*guard else { return Err(Missing::Snapshot) };
         // By the difference either way, so that a clock that was set back does not stop the
@@ -173,7 +178,7 @@ impl KeyRing {
             }
             self.start(now);
         }
-        Ok(View { ring: self, guard, now: now / 1000 })
+        Ok(View { ring: self, guard, now: since_epoch.as_secs() })
     }
 
     /// Waits for what a call lacks.
@@ -189,8 +194,7 @@ impl KeyRing {
             }
             Missing::SealingKey => {
                 self.refreshed().await?;
-                let now = self.now();
-                match self.view(now, true).map(|view| view.sealing().is_some()) {
+                match self.view(self.since_epoch(), true).map(|view| view.sealing().is_some()) {
                     Ok(true) => Ok(()),
                     _ => Err(self.failure()),
                 }
@@ -367,11 +371,6 @@ impl View<'_> {
         self.guard.as_deref()
     }
 
-    /// The id of the ring, which the keys of its tokens are bound to.
-    pub(crate) fn ring_id(&self) -> RingId {
-        self.snapshot().map(|snapshot| snapshot.ring.id).unwrap_or_default()
-    }
-
     /// The key that seals now.
     pub(crate) fn sealing(&self) -> Option<(KeyId, &RootKey)> {
         let key = plan::sealing(&self.snapshot()?.ring, self.now, &self.ring.config().settings)?;
@@ -451,6 +450,10 @@ impl fmt::Display for Chain<'_> {
 async fn wait(mut running: watch::Receiver<()>) {
     // Whether it ended or took too long, the caller looks at what there is.
     let _ = tokio::time::timeout(TIMEOUT, running.changed()).await;
+}
+
+fn millis(time: Duration) -> u64 {
+    time.as_secs().saturating_mul(1000).saturating_add(u64::from(time.subsec_millis()))
 }
 
 fn no_runtime() -> Error {

@@ -7,7 +7,7 @@
 use aes::Aes256Enc;
 use aes::cipher::consts::U12;
 use aes::cipher::{BlockEncrypt, KeyInit};
-use aes_gcm::{AeadInPlace, AesGcm, Key, Nonce, Tag};
+use aes_gcm::{AeadInPlace, AesGcm, Key, Nonce};
 use zeroize::{Zeroize, Zeroizing};
 
 /// The length of a key.
@@ -21,7 +21,7 @@ pub(crate) const TAG: usize = 16;
 pub(crate) struct Xaes {
     cipher: Aes256Enc,
     /// The CMAC subkey that the derivation is masked with.
-    k1: [u8; 16],
+    k1: Zeroizing<u128>,
 }
 
 impl Xaes {
@@ -29,16 +29,17 @@ impl Xaes {
         let cipher = Aes256Enc::new(key.into());
         let mut block = Default::default();
         cipher.encrypt_block(&mut block);
-        let double = u128::from_be_bytes(block.into());
+        let l = u128::from_be_bytes(block.into());
         // Doubling in GF(2^128): the top bit selects the reduction without a branch.
-        let k1 = (double << 1) ^ ((double >> 127) * 0x87);
-        Self { cipher, k1: k1.to_be_bytes() }
+        let k1 = Zeroizing::new((l << 1) ^ ((l >> 127) * 0x87));
+        Self { cipher, k1 }
     }
 
     /// Encrypts `data` in place and returns the tag.
     pub(crate) fn seal(&self, nonce: &[u8; NONCE], aad: &[u8], data: &mut [u8]) -> [u8; TAG] {
-        let (key, nonce) = self.derive(nonce);
-        match cipher(&key).encrypt_in_place_detached(&nonce, aad, data) {
+        let key = self.derive(nonce);
+        let nonce = Nonce::from_slice(&nonce[12..]);
+        match cipher(&key).encrypt_in_place_detached(nonce, aad, data) {
             Ok(tag) => tag.into(),
             // GCM refuses only data or additional data of 64 GiB and more.
             Err(_) => unreachable!("a token or a wrapped key is shorter than 64 GiB"),
@@ -54,35 +55,27 @@ impl Xaes {
         data: &mut [u8],
         tag: &[u8; TAG],
     ) -> bool {
-        let (key, nonce) = self.derive(nonce);
-        let tag: &Tag = tag.into();
-        cipher(&key).decrypt_in_place_detached(&nonce, aad, data, tag).is_ok()
+        let key = self.derive(nonce);
+        let nonce = Nonce::from_slice(&nonce[12..]);
+        cipher(&key).decrypt_in_place_detached(nonce, aad, data, tag.into()).is_ok()
     }
 
-    /// The key and the nonce for AES-256-GCM.
-    fn derive(&self, nonce: &[u8; NONCE]) -> (Zeroizing<[u8; KEY]>, Nonce<U12>) {
-        let mut blocks = [[0u8, 1, b'X', 0], [0, 2, b'X', 0]].map(|prefix| {
-            let mut block = [0; 16];
-            block[..4].copy_from_slice(&prefix);
-            block[4..].copy_from_slice(&nonce[..12]);
-            for (byte, mask) in block.iter_mut().zip(&self.k1) {
-                *byte ^= mask;
-            }
-            block.into()
-        });
-        self.cipher.encrypt_blocks(&mut blocks);
+    /// The key for AES-256-GCM, which goes with the second half of the nonce.
+    fn derive(&self, nonce: &[u8; NONCE]) -> Zeroizing<[u8; KEY]> {
+        let mut half = [0; 16];
+        half[4..].copy_from_slice(&nonce[..12]);
+        let masked = u128::from_be_bytes(half) ^ *self.k1;
+        // A counter, "X" and a zero byte stand before the half nonce.
+        let [mut first, mut second] = [0x0001_5800, 0x0002_5800]
+            .map(|prefix: u128| (masked ^ prefix << 96).to_be_bytes().into());
+        self.cipher.encrypt_block(&mut first);
+        self.cipher.encrypt_block(&mut second);
         let mut key = Zeroizing::new([0; KEY]);
-        key[..16].copy_from_slice(&blocks[0]);
-        key[16..].copy_from_slice(&blocks[1]);
-        blocks.iter_mut().for_each(|block| block.as_mut_slice().zeroize());
-        (key, *Nonce::from_slice(&nonce[12..]))
-    }
-}
-
-impl Drop for Xaes {
-    fn drop(&mut self) {
-        // The cipher wipes itself.
-        self.k1.zeroize();
+        key[..16].copy_from_slice(&first);
+        key[16..].copy_from_slice(&second);
+        first.as_mut_slice().zeroize();
+        second.as_mut_slice().zeroize();
+        key
     }
 }
 
@@ -105,8 +98,8 @@ mod tests {
 
     fn check_vector(key: u8, aad: &[u8], k1: &str, kx: &str, sealed: &str) {
         let xaes = Xaes::new(&[key; KEY]);
-        assert_eq!(hex(&xaes.k1), k1);
-        assert_eq!(hex(&*xaes.derive(N).0), kx);
+        assert_eq!(hex(&xaes.k1.to_be_bytes()), k1);
+        assert_eq!(hex(&*xaes.derive(N)), kx);
         let mut data = *b"XAES-256-GCM";
         let tag = xaes.seal(N, aad, &mut data);
         assert_eq!(hex(&data) + &hex(&tag), sealed);

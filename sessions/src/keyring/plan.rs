@@ -92,3 +92,171 @@ pub(super) fn times(now: u64, activate: u64, settings: &Settings) -> Times {
     let retire = activate.saturating_add(settings.sealing);
     Times { created: now, activate, retire, expire: retire.saturating_add(settings.outlive()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::super::ring::{KeyId, Material, Opened, RootKey, Secret, Wrapped};
+    use super::*;
+
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 3600;
+    const DAY: u64 = 24 * HOUR;
+    const NOW: u64 = 1_767_225_600;
+
+    fn settings() -> Settings {
+        let days = |days| Duration::from_secs(days * DAY);
+        Settings::new(days(30), days(7), 10 * MINUTE).unwrap()
+    }
+
+    fn material() -> Material {
+        Material::Plain(Arc::new(RootKey::new([0; 16], Secret::new([1; 32]))))
+    }
+
+    fn wrapped(opened: Opened) -> Material {
+        Material::Wrapped(Wrapped { kek: "kek".into(), blob: [1; 8].into() }, opened)
+    }
+
+    /// Carries out what the plan says, as the key ring does.
+    fn step(ring: Option<&Ring>, now: u64, settings: &Settings) -> Ring {
+        let plan = plan(ring, now, settings);
+        let empty = || Ring { id: [0; 16], generation: 0, mac: None, keys: Vec::new() };
+        let mut next = plan.ring.unwrap_or_else(empty);
+        next.generation += u64::from(plan.publish);
+        if let Some(Times { created, activate, retire, expire }) = plan.create {
+            let id = KeyId::new(next.generation, [0, 0]);
+            let material = material();
+            next.keys.push(Key { id, created, activate, retire, expire, material });
+        }
+        next.sort();
+        assert!(plan.publish || plan.create.is_none());
+        next
+    }
+
+    fn founded() -> Ring {
+        step(None, NOW, &settings())
+    }
+
+    #[test]
+    fn an_empty_store_gets_a_key_that_seals_at_once() {
+        let plan = plan(None, NOW, &settings());
+        let expire = NOW + (7 + 30 + 1) * DAY + 10 * MINUTE;
+        let times = Times { created: NOW, activate: NOW, retire: NOW + 7 * DAY, expire };
+        assert_eq!(plan.create, Some(times));
+        let ring = founded();
+        assert_eq!(sealing(&ring, NOW, &settings()).unwrap().id, ring.keys[0].id);
+    }
+
+    #[test]
+    fn a_successor_is_created_once_ahead_of_time_and_takes_over_when_its_predecessor_retires() {
+        let (settings, ring) = (settings(), founded());
+        let retire = NOW + 7 * DAY;
+        let before = retire - settings.lead - 1;
+        assert!(!plan(Some(&ring), before, &settings).publish);
+        let two = step(Some(&ring), before + 1, &settings);
+        assert_eq!(two.keys.len(), 2);
+        assert_eq!(two.keys[0].activate, retire);
+        assert!(!plan(Some(&two), before + 2, &settings).publish, "only one successor");
+        let seals = |now| sealing(&two, now, &settings).unwrap().activate;
+        assert_eq!(seals(retire - 1), NOW);
+        assert_eq!(seals(retire), retire);
+        assert_eq!(seals(retire + 2 * DAY), retire);
+    }
+
+    #[test]
+    fn a_host_behind_the_founder_seals_with_a_key_that_activates_within_the_skew() {
+        let (settings, ring) = (settings(), founded());
+        assert!(sealing(&ring, NOW - settings.skew, &settings).is_some());
+        assert!(sealing(&ring, NOW - settings.skew - 1, &settings).is_none());
+    }
+
+    #[test]
+    fn a_key_seals_through_its_grace_period_when_nobody_made_a_successor() {
+        let (settings, ring) = (settings(), founded());
+        let last = NOW + 8 * DAY;
+        assert!(sealing(&ring, last, &settings).is_some());
+        assert!(sealing(&ring, last + 1, &settings).is_none());
+    }
+
+    #[test]
+    fn a_late_successor_is_known_for_the_propagation_time_but_leaves_no_gap() {
+        let (settings, ring) = (settings(), founded());
+        let activate = |now| plan(Some(&ring), now, &settings).create.unwrap().activate;
+        let retire = NOW + 7 * DAY;
+        assert_eq!(activate(retire + HOUR), retire + 2 * HOUR);
+        assert_eq!(activate(retire + DAY - MINUTE), retire + DAY);
+        assert_eq!(activate(retire + 20 * DAY), retire + 20 * DAY);
+    }
+
+    #[test]
+    fn keys_are_kept_for_as_long_as_the_longest_setting_needs() {
+        let (settings, ring) = (settings(), founded());
+        let longer = Settings { max_age: 60 * DAY, ..settings.clone() };
+        let extended = step(Some(&ring), NOW + 1, &longer);
+        assert_eq!(extended.keys[0].expire, NOW + (7 + 60 + 1) * DAY + 10 * MINUTE);
+        assert!(!plan(Some(&extended), NOW + 2, &settings).publish, "never shortened");
+    }
+
+    #[test]
+    fn expired_keys_go_with_the_next_write_once_every_host_finds_them_expired() {
+        let (settings, ring) = (settings(), founded());
+        let expire = ring.keys[0].expire;
+        let ids = |now| {
+            let next = step(Some(&ring), now, &settings);
+            next.keys.iter().any(|key| key.id == ring.keys[0].id)
+        };
+        assert!(ids(expire + settings.skew - 1));
+        assert!(!ids(expire + settings.skew));
+    }
+
+    #[test]
+    fn a_key_that_does_not_unwrap_is_passed_over() {
+        let settings = settings();
+        let mut ring = step(Some(&founded()), NOW + 7 * DAY - HOUR, &settings);
+        let now = NOW + 7 * DAY + HOUR;
+        let (old, new) = (ring.keys[1].id, ring.keys[0].id);
+        assert_eq!(sealing(&ring, now, &settings).unwrap().id, new);
+        ring.keys[0].material = wrapped(Opened::Broken);
+        assert_eq!(sealing(&ring, now, &settings).unwrap().id, old);
+        // Without any that opens, one that is broken for good is replaced, one that may come
+        // back is not.
+        ring.keys.truncate(1);
+        assert_eq!(plan(Some(&ring), now, &settings).create.unwrap().activate, now);
+        ring.keys[0].material = wrapped(Opened::Unavailable);
+        assert!(!plan(Some(&ring), now, &settings).publish);
+    }
+
+    proptest! {
+        /// However long the hosts sleep between two looks at the ring, at every look and until
+        /// the next one in time there is a key to seal with, keys follow each other by at least
+        /// a sealing period less the grace, and no key is dropped while its tokens live.
+        #[test]
+        fn every_history_of_looks_leaves_a_key_to_seal_with(
+            pauses in prop::collection::vec(
+                prop_oneof![1..10 * MINUTE, 1..DAY, 1..40 * DAY], 1..200,
+            ),
+        ) {
+            let settings = settings();
+            let (mut ring, mut now) = (founded(), NOW);
+            for pause in pauses {
+                now += pause;
+                let next = step(Some(&ring), now, &settings);
+                let key = sealing(&next, now, &settings).expect("a key to seal with");
+                prop_assert!(key.activate <= now && now <= key.retire + settings.grace);
+                for key in &ring.keys {
+                    let last = key.retire + settings.grace + settings.skew + settings.max_age;
+                    prop_assert!(now > last || next.find(key.id).is_some());
+                }
+                prop_assert!(next.keys.len() <= super::super::ring::MAX_KEYS);
+                for pair in next.keys.windows(2) {
+                    prop_assert!(pair[0].activate >= pair[1].retire);
+                }
+                ring = next;
+            }
+        }
+    }
+}

@@ -103,12 +103,14 @@ fn read(reader: &mut Reader<'_>) -> Option<Stored> {
     if count > MAX_KEYS {
         return None;
     }
-    let keys = (0..count).map(|_| read_key(reader)).collect::<Option<Vec<_>>>()?;
+    let keys = (0..count).map(|_| read_key(reader, id)).collect::<Option<Vec<_>>>()?;
     let ordered = |pair: &[Key]| {
         let order = |key: &Key| (key.activate, key.created, key.id);
         order(&pair[0]) > order(&pair[1])
     };
-    if !keys.windows(2).all(ordered) {
+    let known = |key: &Key, before: &[Key]| before.iter().any(|other| other.id == key.id);
+    let repeated = keys.iter().enumerate().any(|(at, key)| known(key, &keys[..at]));
+    if repeated || !keys.windows(2).all(ordered) {
         return None;
     }
     let covered = reader.at;
@@ -119,7 +121,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Stored> {
     (reader.at == reader.data.len()).then_some(Stored { id, generation, mac, keys })
 }
 
-fn read_key(reader: &mut Reader<'_>) -> Option<Key> {
+fn read_key(reader: &mut Reader<'_>, ring: RingId) -> Option<Key> {
     let id = KeyId::from_bytes(reader.array()?);
     let mut times = [0; 4];
     for time in &mut times {
@@ -131,7 +133,7 @@ fn read_key(reader: &mut Reader<'_>) -> Option<Key> {
     }
     let material = match reader.byte()? {
         0 => Material::Erased,
-        1 => Material::Plain(Arc::new(RootKey::new(Secret::new(reader.array()?)))),
+        1 => Material::Plain(Arc::new(RootKey::new(ring, Secret::new(reader.array()?)))),
         2 => Material::Wrapped(reader.wrapped()?, Opened::Unavailable),
         _ => return None,
     };
@@ -176,5 +178,100 @@ impl<'d> Reader<'d> {
     fn wrapped(&mut self) -> Option<Wrapped> {
         let kek = std::str::from_utf8(self.bytes()?).ok()?.into();
         Some(Wrapped { kek, blob: self.bytes()?.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ring::MacKey;
+    use super::*;
+
+    fn key(id: u8, activate: u64, material: Material) -> Key {
+        let id = KeyId::from_bytes([0, 1, 0, id]);
+        Key { id, created: 5, activate, retire: activate + 10, expire: activate + 20, material }
+    }
+
+    fn plain(byte: u8) -> Material {
+        Material::Plain(Arc::new(RootKey::new([3; 16], Secret::new([byte; 32]))))
+    }
+
+    fn wrapped() -> Wrapped {
+        Wrapped { kek: "kms/7".into(), blob: [9; 60].into() }
+    }
+
+    fn ring(encrypted: bool) -> Ring {
+        let secret = Arc::new(Secret::new([8; 32]));
+        let material = Material::Wrapped(wrapped(), Opened::Unavailable);
+        Ring {
+            id: [3; 16],
+            generation: 258,
+            mac: encrypted.then(|| MacKey { wrapped: wrapped(), secret }),
+            keys: vec![key(3, 30, material), key(2, 20, Material::Erased), key(1, 10, plain(7))],
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_a_record_are_pinned() {
+        let mut plain_ring = ring(false);
+        plain_ring.keys.remove(0);
+        let mut expected = vec![1];
+        expected.extend([3; 16]);
+        expected.extend([0, 0, 0, 0, 0, 0, 1, 2, 0, 2]);
+        for (id, activate) in [(2, 20), (1, 10)] {
+            expected.extend([0, 1, 0, id]);
+            for time in [5, activate, activate + 10, activate + 20] {
+                expected.extend([0, 0, 0, 0, 0, 0, 0, time]);
+            }
+            expected.extend(if id == 2 { vec![0] } else { [vec![1], vec![7; 32]].concat() });
+        }
+        assert_eq!(encode(&plain_ring), expected);
+    }
+
+    #[test]
+    fn records_round_trip_and_nothing_else_is_read() {
+        for encrypted in [false, true] {
+            let ring = ring(encrypted);
+            let mut data = encode(&ring);
+            if encrypted {
+                data.extend([4; 32]);
+            }
+            let read = decode(&data).unwrap();
+            assert_eq!(read.generation, 258);
+            assert_eq!(read.mac.as_ref().map(|mac| mac.tag), encrypted.then_some([4; 32]));
+            assert_eq!(
+                read.mac.as_ref().map(|mac| mac.covered),
+                encrypted.then(|| data.len() - 32)
+            );
+            let again =
+                Ring { id: read.id, generation: 258, mac: ring.mac.clone(), keys: read.keys };
+            assert!(again.stored_eq(&ring));
+            for length in 0..data.len() {
+                assert_eq!(decode(&data[..length]).err(), Some(Unreadable::Damaged));
+            }
+            data.push(0);
+            assert_eq!(decode(&data).err(), Some(Unreadable::Damaged));
+        }
+    }
+
+    #[test]
+    fn a_later_version_is_told_from_damage() {
+        let mut data = encode(&ring(false));
+        data[0] = 2;
+        assert_eq!(decode(&data).err(), Some(Unreadable::Newer));
+        data[0] = 0;
+        assert_eq!(decode(&data).err(), Some(Unreadable::Damaged));
+    }
+
+    #[test]
+    fn unordered_or_repeated_keys_and_impossible_times_are_damage() {
+        let damaged = |change: fn(&mut Ring)| {
+            let mut ring = ring(false);
+            change(&mut ring);
+            decode(&encode(&ring)).err() == Some(Unreadable::Damaged)
+        };
+        assert!(damaged(|ring| ring.keys.reverse()));
+        assert!(damaged(|ring| ring.keys[0].id = ring.keys[2].id));
+        assert!(damaged(|ring| ring.keys[0].retire = 29));
+        assert!(damaged(|ring| ring.keys[0].expire = 39));
     }
 }

@@ -189,7 +189,7 @@ impl KeyRing {
         while ring.find(id).is_some() {
             id = KeyId::new(ring.generation, random.secret()?);
         }
-        let root = Arc::new(RootKey::new(Secret::new(random.secret()?)));
+        let root = Arc::new(RootKey::new(ring.id, Secret::new(random.secret()?)));
         let material = match &self.config().key_encryption {
             None => Material::Plain(root),
             Some(kek) => {
@@ -310,7 +310,7 @@ impl KeyRing {
             // A panic of the key service leaves its key as it was.
             let Ok((id, result)) = joined else { continue };
             let opened = match result {
-                Ok(secret) => Opened::Ready(Arc::new(RootKey::new(secret))),
+                Ok(secret) => Opened::Ready(Arc::new(RootKey::new(ring.id, secret))),
                 Err(error) if error.is_unavailable() => {
                     tracing::warn!(target: "sessions", key = %id, error = %super::Chain(&error), "a key could not be unwrapped");
                     Opened::Unavailable

@@ -1,9 +1,8 @@
 //! The key ring as a value: keys, their times, and how two copies of one ring join.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
 use hkdf::Hkdf;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -35,9 +34,8 @@ impl KeyId {
     /// How many generations this key is ahead of `generation`; zero for one that is not, or by
     /// so much that it is not to be believed. Right across the wrap at 16 bits.
     pub(super) fn ahead_of(self, generation: u64) -> u16 {
-        let [a, b, c, d] = self.to_bytes();
+        let [a, b, _, _] = self.to_bytes();
         let [.., high, low] = generation.to_be_bytes();
-        let _ = (c, d);
         let ahead = u16::from_be_bytes([a, b]).wrapping_sub(u16::from_be_bytes([high, low]));
         if ahead <= MAX_AHEAD { ahead } else { 0 }
     }
@@ -80,13 +78,14 @@ impl PartialEq for Secret {
 /// A key's material and the ciphers that were derived from it.
 pub(crate) struct RootKey {
     secret: Secret,
-    // Read by every request, written once for each purpose.
-    derived: ArcSwap<Vec<(Purpose, Arc<Xaes>)>>,
+    ring: RingId,
+    /// Filled from the front, read by every request without a lock.
+    derived: [OnceLock<(Purpose, Box<Xaes>)>; MAX_DERIVED],
 }
 
 impl RootKey {
-    pub(super) fn new(secret: Secret) -> Self {
-        Self { secret, derived: ArcSwap::default() }
+    pub(super) fn new(ring: RingId, secret: Secret) -> Self {
+        Self { secret, ring, derived: Default::default() }
     }
 
     pub(super) fn secret(&self) -> &Secret {
@@ -96,31 +95,24 @@ impl RootKey {
     /// Calls `with` on the cipher of a purpose, derived on its first use.
     pub(crate) fn with_cipher<R>(
         &self,
-        ring: &RingId,
         app: &str,
         purpose: &Purpose,
         with: impl FnOnce(&Xaes) -> R,
     ) -> R {
-        let derived = self.derived.load();
-        if let Some((_, xaes)) = derived.iter().find(|(known, _)| known == purpose) {
-            return with(xaes);
-        }
-        drop(derived);
-        let xaes = Arc::new(derive(&self.secret, ring, app, purpose));
-        self.derived.rcu(|derived| {
-            let mut derived = Vec::clone(derived);
-            let known = derived.iter().any(|(known, _)| known == purpose);
-            if !known && derived.len() < MAX_DERIVED {
-                derived.push((purpose.clone(), xaes.clone()));
+        for slot in &self.derived {
+            let (known, xaes) = slot.get_or_init(|| {
+                (purpose.clone(), Box::new(derive(&self.secret, &self.ring, app, purpose)))
+            });
+            if known == purpose {
+                return with(xaes);
             }
-            derived
-        });
-        with(&xaes)
+        }
+        with(&derive(&self.secret, &self.ring, app, purpose))
     }
 }
 
 /// More purposes than this are derived on each use: purposes are meant to be few.
-const MAX_DERIVED: usize = 64;
+const MAX_DERIVED: usize = 16;
 
 fn derive(secret: &Secret, ring: &RingId, app: &str, purpose: &Purpose) -> Xaes {
     let mut info = b"sessions/v1".to_vec();
@@ -287,5 +279,111 @@ impl Ring {
         }
         self.sort();
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(id: u8, expire: u64, byte: u8) -> Key {
+        let material = Material::Plain(Arc::new(RootKey::new([0; 16], Secret::new([byte; 32]))));
+        let id = KeyId::from_bytes([0, id, 0, 0]);
+        Key { id, created: 0, activate: id.0.into(), retire: 90, expire, material }
+    }
+
+    fn ring(generation: u64, keys: Vec<Key>) -> Ring {
+        let mut ring = Ring { id: [0; 16], generation, mac: None, keys };
+        ring.sort();
+        ring
+    }
+
+    #[test]
+    fn an_id_tells_how_far_ahead_it_is_also_across_the_wrap() {
+        let id = |generation| KeyId::new(generation, [0xff; 2]);
+        assert_eq!(id(7).ahead_of(7), 0);
+        assert_eq!(id(7).ahead_of(8), 0);
+        assert_eq!(id(8).ahead_of(7), 1);
+        assert_eq!(id(71).ahead_of(7), 64);
+        assert_eq!(id(72).ahead_of(7), 0);
+        assert_eq!(id(0x1_0003).ahead_of(0xffff), 4);
+        assert_eq!(id(0xffff).ahead_of(0x1_0003), 0);
+    }
+
+    #[test]
+    fn rings_join_to_the_union_of_their_keys_the_later_times_and_the_erasures_of_both() {
+        let mut stored = ring(9, vec![key(1, 100, 1), key(2, 100, 2), key(3, 100, 3)]);
+        let mut held = ring(8, vec![key(2, 200, 2), key(3, 50, 3), key(4, 100, 4), key(5, 60, 5)]);
+        stored.keys.iter_mut().find(|key| key.expire == 100).unwrap().material = Material::Erased;
+        held.keys.iter_mut().find(|key| key.expire == 200).unwrap().material = Material::Erased;
+        let joined = stored.join(&held, 60);
+        let seen: Vec<_> =
+            joined.keys.iter().map(|key| (key.id.0 >> 16, key.expire, key.is_erased())).collect();
+        // The newest first; key 5 had expired.
+        let all = [(4, 100, false), (3, 100, true), (2, 200, true), (1, 100, false)];
+        assert_eq!(seen, all);
+    }
+
+    #[test]
+    fn room_is_made_by_erased_keys_first_then_by_those_that_expire_first() {
+        let mut keys: Vec<_> = (0..64).map(|at| key(at, 1000 + u64::from(at), at)).collect();
+        keys[40].material = Material::Erased;
+        let mut ring = ring(1, keys);
+        ring.make_room();
+        assert!(ring.keys.len() == 63 && ring.find(KeyId::from_bytes([0, 40, 0, 0])).is_none());
+        ring.keys.push(key(70, 2000, 0));
+        ring.make_room();
+        assert!(ring.keys.len() == 63 && ring.find(KeyId::from_bytes([0, 0, 0, 0])).is_none());
+    }
+
+    #[test]
+    fn a_cipher_is_bound_to_ring_app_purpose_and_kind() {
+        let root = |ring| RootKey::new([ring; 16], Secret::new([1; 32]));
+        let tag = |root: &RootKey, app: &str, purpose: &Purpose| {
+            root.with_cipher(app, purpose, |xaes| xaes.seal(&[0; 24], b"", &mut [0; 4]))
+        };
+        let (one, other) = (root(1), root(2));
+        let reset = Purpose::new("reset");
+        let mut tags = vec![
+            tag(&one, "app", &reset),
+            tag(&one, "app", &Purpose::new("rese")),
+            tag(&one, "app", &Purpose::session("reset")),
+            tag(&other, "app", &reset),
+        ];
+        assert_eq!(tags[0], tag(&one, "app", &Purpose::new("reset")), "cached or not");
+        // The app is the same for all tokens of a ring, so it is no part of the cache.
+        tags.push(tag(&root(1), "ap", &Purpose::new("preset")));
+        tags.sort_unstable();
+        tags.dedup();
+        assert_eq!(tags.len(), 5);
+    }
+
+    #[test]
+    fn purposes_beyond_the_cache_work_too() {
+        let root = RootKey::new([1; 16], Secret::new([1; 32]));
+        let tag = |at: usize| {
+            let purpose = Purpose::new(&format!("purpose {at}"));
+            root.with_cipher("app", &purpose, |xaes| xaes.seal(&[0; 24], b"", &mut [0; 4]))
+        };
+        let first: Vec<_> = (0..2 * MAX_DERIVED).map(tag).collect();
+        let second: Vec<_> = (0..2 * MAX_DERIVED).map(tag).collect();
+        assert_eq!(first, second);
+    }
+
+    #[test]
+    fn secrets_cannot_be_cloned_or_shown() {
+        // Each function compiles only while the type lacks the trait: with it, the inherent
+        // choice below would be ambiguous.
+        trait Ambiguous<A> {
+            fn check() {}
+        }
+        struct Shown;
+        struct Cloned;
+        impl<T: ?Sized> Ambiguous<()> for T {}
+        impl<T: fmt::Debug> Ambiguous<Shown> for T {}
+        impl<T: Clone> Ambiguous<Cloned> for T {}
+        <Secret as Ambiguous<_>>::check();
+        <RootKey as Ambiguous<_>>::check();
+        <Xaes as Ambiguous<_>>::check();
     }
 }
