@@ -1,17 +1,17 @@
 //! What there is to buy, and who may log in.
 
 /// Something to buy.
-pub struct Product {
-    pub id: &'static str,
-    pub name: &'static str,
-    pub about: &'static str,
-    pub cents: u32,
+pub(crate) struct Product {
+    pub(crate) id: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) cents: u32,
     /// The colours of its picture.
-    pub colours: (&'static str, &'static str),
+    pub(crate) colours: (&'static str, &'static str),
 }
 
 /// All there is to buy.
-pub const PRODUCTS: [Product; 6] = [
+pub(crate) const PRODUCTS: [Product; 6] = [
     Product {
         id: "sencha",
         name: "Sencha",
@@ -57,14 +57,14 @@ pub const PRODUCTS: [Product; 6] = [
 ];
 
 /// The product of this id.
-pub fn product(id: &str) -> Option<&'static Product> {
+pub(crate) fn product(id: &str) -> Option<&'static Product> {
     PRODUCTS.iter().find(|product| product.id == id)
 }
 
 /// The demo's accounts. A real shop keeps password hashes in its database.
-pub const ACCOUNTS: [(&str, &str); 2] = [("ada", "lovelace"), ("grace", "hopper")];
+pub(crate) const ACCOUNTS: [(&str, &str); 2] = [("ada", "lovelace"), ("grace", "hopper")];
 
 /// Whether this is an account's password.
-pub fn may_log_in(user: &str, password: &str) -> bool {
+pub(crate) fn may_log_in(user: &str, password: &str) -> bool {
     ACCOUNTS.contains(&(user, password))
 }

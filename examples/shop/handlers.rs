@@ -18,7 +18,7 @@ use crate::pages;
 use crate::visitor::{Notice, Visitor};
 
 /// The shop.
-pub fn router(store: Store) -> Router {
+pub(crate) fn router(store: Store) -> Router {
     Router::new()
         .route("/", get(browse))
         .route("/cart", get(cart))

@@ -10,7 +10,7 @@ use crate::catalogue::{ACCOUNTS, PRODUCTS, Product, product};
 use crate::visitor::{Notice, Visitor};
 
 /// All there is to buy.
-pub fn browse(visitor: &Visitor, notices: &[Notice]) -> Markup {
+pub(crate) fn browse(visitor: &Visitor, notices: &[Notice]) -> Markup {
     let body = html! {
         section.hero {
             h1 { "Good tea, plainly sold" }
@@ -44,7 +44,7 @@ fn card(product: &Product) -> Markup {
 }
 
 /// What is in the cart.
-pub fn cart(visitor: &Visitor, notices: &[Notice]) -> Markup {
+pub(crate) fn cart(visitor: &Visitor, notices: &[Notice]) -> Markup {
     let mut pieces = BTreeMap::new();
     for product in visitor.cart.iter().filter_map(|id| product(id)) {
         pieces.entry(product.id).or_insert((product, 0_u32)).1 += 1;
@@ -80,7 +80,7 @@ pub fn cart(visitor: &Visitor, notices: &[Notice]) -> Markup {
 }
 
 /// The form to log in.
-pub fn login(visitor: &Visitor, notices: &[Notice]) -> Markup {
+pub(crate) fn login(visitor: &Visitor, notices: &[Notice]) -> Markup {
     let body = html! {
         form.panel method="post" action="/login" {
             h1 { "Log in" }
@@ -104,7 +104,11 @@ pub fn login(visitor: &Visitor, notices: &[Notice]) -> Markup {
 }
 
 /// Where somebody is logged in.
-pub fn account(visitor: &Session<Visitor>, notices: &[Notice], devices: &[SessionInfo]) -> Markup {
+pub(crate) fn account(
+    visitor: &Session<Visitor>,
+    notices: &[Notice],
+    devices: &[SessionInfo],
+) -> Markup {
     let body = html! {
         h1 { "Where you are logged in" }
         table {

@@ -6,31 +6,31 @@ use sessions::Session;
 /// One browser's session.
 #[derive(Session)]
 #[session(name = "visitor", version = 1)]
-pub struct Visitor {
+pub(crate) struct Visitor {
     /// Who is logged in. A change gives the session a new id.
     #[session(owner)]
-    pub user: Option<String>,
+    pub(crate) user: Option<String>,
     /// What is in the cart, an entry for each piece: two tabs that add at the same time merge.
-    pub cart: Vec<String>,
+    pub(crate) cart: Vec<String>,
     /// Messages for the next page.
-    pub notices: Vec<Notice>,
+    pub(crate) notices: Vec<Notice>,
 }
 
 /// A message that is shown once.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub struct Notice {
-    pub text: String,
-    pub good: bool,
+pub(crate) struct Notice {
+    pub(crate) text: String,
+    pub(crate) good: bool,
 }
 
 impl Visitor {
     /// Leaves a message for the next page.
-    pub fn tell(&mut self, text: impl Into<String>) {
+    pub(crate) fn tell(&mut self, text: impl Into<String>) {
         self.notices.push(Notice { text: text.into(), good: true });
     }
 
     /// Leaves a message of something that did not work.
-    pub fn warn(&mut self, text: impl Into<String>) {
+    pub(crate) fn warn(&mut self, text: impl Into<String>) {
         self.notices.push(Notice { text: text.into(), good: false });
     }
 }

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use crate::world::{Action, Start, World};
 
 /// What a client tells the driver.
-pub enum Message {
+pub(crate) enum Message {
     /// It waits before a call to the provider until it is let through.
     Waits(usize, oneshot::Sender<()>),
     /// It has nothing more to do.
@@ -14,14 +14,14 @@ pub enum Message {
 }
 
 /// What was found.
-pub struct Found {
-    pub schedules: usize,
+pub(crate) struct Found {
+    pub(crate) schedules: usize,
     /// One line for each schedule that broke something.
-    pub violations: Vec<String>,
+    pub(crate) violations: Vec<String>,
 }
 
 /// Runs every schedule of these clients. `naive`: with renewals that delete the old record.
-pub fn explore(start: Start, clients: &[Action], naive: bool) -> Found {
+pub(crate) fn explore(start: Start, clients: &[Action], naive: bool) -> Found {
     let mut found = Found { schedules: 0, violations: Vec::new() };
     let mut choices: Vec<(usize, usize)> = Vec::new();
     loop {

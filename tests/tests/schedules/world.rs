@@ -26,7 +26,7 @@ struct Visitor {
 
 /// What a client does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// Makes user 1 the owner, counts, and leaves its tag.
     Login,
     /// Counts, and leaves its tag.
@@ -47,7 +47,7 @@ pub enum Action {
 
 /// What there is at the start.
 #[derive(Clone, Copy, Debug)]
-pub enum Start {
+pub(crate) enum Start {
     /// A session that nobody owns.
     Anonymous,
     /// A session that user 1 owns.
@@ -55,7 +55,7 @@ pub enum Start {
 }
 
 /// What a client came to.
-pub struct End {
+pub(crate) struct End {
     /// It found the session that there was at the start, live.
     found: bool,
     /// How its commit ended; `None` where it has none or it failed.
@@ -66,7 +66,7 @@ pub struct End {
 
 /// Where the clients meet.
 #[derive(Clone)]
-pub struct World {
+pub(crate) struct World {
     memory: MemoryProvider,
     clock: ManualClock,
     cookie: HeaderMap,
@@ -87,7 +87,7 @@ struct Log {
 const USER: u64 = 1;
 
 impl World {
-    pub async fn new(start: Start, naive: bool) -> Self {
+    pub(crate) async fn new(start: Start, naive: bool) -> Self {
         let memory = MemoryProvider::new();
         let clock = ManualClock::default();
         let store = Store::builder(memory.clone()).clock(clock.clone()).build().unwrap();
@@ -104,13 +104,13 @@ impl World {
     }
 
     /// Time passes between any two calls.
-    pub fn tick(&self) {
+    pub(crate) fn tick(&self) {
         self.clock.advance(Duration::from_millis(1));
         self.log.lock().unwrap().step += 1;
     }
 
     /// A host of its own that does one thing.
-    pub fn client(
+    pub(crate) fn client(
         &self,
         client: usize,
         action: Action,
@@ -167,7 +167,7 @@ impl World {
     }
 
     /// What must hold whatever happened.
-    pub async fn check(&self, clients: &[Action], ends: &[End]) -> Result<(), String> {
+    pub(crate) async fn check(&self, clients: &[Action], ends: &[End]) -> Result<(), String> {
         let now = self.clock.now();
         let (saves, fetched_at, fenced_at) = {
             let log = self.log.lock().unwrap();
