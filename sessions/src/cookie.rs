@@ -196,9 +196,9 @@ impl CookieConfig {
         }
         let mut cookie = self.base(name, token);
         if self.persistent || remember {
-            cookie.set_max_age(CookieDuration::seconds(
-                i64::try_from(max_age.min(LONGEST).as_secs()).unwrap_or(i64::MAX),
-            ));
+            // Whole seconds, rounded up: the server decides, the browser must not be earlier.
+            let seconds = max_age.min(LONGEST).as_millis().div_ceil(1_000);
+            cookie.set_max_age(CookieDuration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX)));
         }
         header(&cookie)
     }

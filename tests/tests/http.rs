@@ -1,6 +1,8 @@
 //! The layer and the extractor over a real socket, with a client that keeps cookies as a browser
 //! does.
 
+#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};

@@ -1,5 +1,7 @@
 //! What each kind of request costs in store calls, counted by a provider that is watched.
 
+#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
+
 use std::time::Duration;
 
 use http::header::{COOKIE, HeaderMap, HeaderValue};

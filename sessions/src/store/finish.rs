@@ -22,9 +22,9 @@ struct Count {
 impl Commits {
     /// A commit that, once it has begun, is finished even if it is dropped: polled in place, and
     /// handed to a task only then, so that the usual case costs no task.
-    pub(crate) fn track<F: Future>(&self, commit: F) -> Finish<F::Output>
+    pub(crate) fn track<F>(&self, commit: F) -> Finish<F::Output>
     where
-        F: Send + 'static,
+        F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
         self.0.running.fetch_add(1, Ordering::SeqCst);

@@ -14,6 +14,7 @@ use crate::schema::{Fields, Stored};
 
 /// What a session was loaded from.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // A box would cost every read an allocation.
 pub(crate) enum Origin {
     /// No live record. A first save makes one under a new id: an unknown id is never adopted.
     New {
@@ -96,6 +97,7 @@ impl Bearer {
 }
 
 /// What a session's record holds.
+#[allow(clippy::large_enum_variant)] // It lives for one match.
 pub(crate) enum Content {
     Session(Stored),
     Tombstone,
