@@ -1,4 +1,92 @@
-//! Typed, schema-versioned web sessions with no silent lost update.
+//! Typed web sessions: who is logged in, a cart, flash messages, as the fields of a struct.
+//!
+//! ```no_run
+//! # #[cfg(feature = "axum")] mod example {
+//! use axum::{Router, routing::get};
+//! use sessions::{MemoryProvider, Session, Store, axum::SessionLayer};
+//!
+//! #[derive(Session)]
+//! #[session(name = "visitor", version = 1)]
+//! struct Visitor {
+//!     #[session(owner)]
+//!     user: Option<u64>,
+//!     #[session(merge = add)]
+//!     visits: u32,
+//!     cart: Vec<String>,
+//! }
+//!
+//! async fn home(mut visitor: Session<Visitor>) -> String {
+//!     visitor.visits += 1;
+//!     format!("visit number {}", visitor.visits)
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> std::io::Result<()> {
+//!     let store = Store::new(MemoryProvider::new());
+//!     let app = Router::new().route("/", get(home)).layer(SessionLayer::new(store));
+//!     axum::serve(tokio::net::TcpListener::bind("127.0.0.1:3000").await?, app).await
+//! }
+//! # }
+//! ```
+//!
+//! # What there is
+//!
+//! - [`derive@Session`] makes a struct a session type: its name, its schema version, how it
+//!   changed from version to version, and how concurrent changes of a field merge.
+//! - [`Session<T>`](struct@Session) is the handle that a handler holds. It derefs to the struct; a
+//!   change is saved once the handler has answered.
+//! - [`Store`] loads sessions and commits them, [lists](Store::list) an owner's and
+//!   [ends](Store::revoke_all) them. [`StoreBuilder`] has its settings.
+//! - A [`Provider`](provider::Provider) keeps the records: [`MemoryProvider`], a provider crate, or
+//!   your own.
+//! - [`Codec`] seals any value into a cookie or a link, under keys that are made, stored and rotated
+//!   without an operator; it works without a store too.
+//!
+//! # What holds
+//!
+//! - A save that meets another's merges with it field by field; none is silently lost.
+//! - A session that ended is never revived, and an unknown id is never adopted.
+//! - When the owner changes, so does the id, and the old cookie is dead.
+//! - A store that is down is an error, never an empty session in place of a real one.
+//! - Nothing changed, nothing saved. A visitor who stores nothing has no record and no cookie.
+//!
+//! # Without a framework
+//!
+//! ```
+//! use http::{HeaderMap, header::SET_COOKIE};
+//! use sessions::{MemoryProvider, Session, Store};
+//!
+//! #[derive(Session)]
+//! #[session(name = "visitor", version = 1)]
+//! struct Visitor {
+//!     visits: u32,
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+//! let store = Store::new(MemoryProvider::new());
+//! let (request, mut response) = (HeaderMap::new(), HeaderMap::new());
+//!
+//! let mut visitor = store.load::<Visitor>(&request).await?;
+//! visitor.visits += 1;
+//! if let Some(cookie) = store.commit(&mut visitor).await?.set_cookie() {
+//!     response.append(SET_COOKIE, cookie.clone());
+//! }
+//! # assert!(response.contains_key(SET_COOKIE));
+//! # Ok(()) }
+//! ```
+//!
+//! # Non-goals
+//!
+//! Checking passwords, deciding who may do what, and protecting forms against forgery from
+//! subdomains are the app's: a session says who came back, not whether to believe them.
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `derive` (default) | `#[derive(Session)]` |
+//! | `axum` | [`axum::SessionLayer`](crate::axum) and the extractor, for axum and any `tower` stack |
+//! | `conformance` | the suite that shows a provider right |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -49,6 +49,12 @@ impl Browser {
         Self { address, jar: BTreeMap::new() }
     }
 
+    /// The same browser, at another address.
+    #[must_use]
+    pub fn at(self, address: SocketAddr) -> Self {
+        Self { address, ..self }
+    }
+
     /// Follows a link.
     pub async fn get(&mut self, path: &str) -> Answer {
         self.send(Method::GET, path, None).await
