@@ -55,9 +55,34 @@ pub(crate) fn renewed(session: &'static str, from: &StoreKey, to: &StoreKey) {
     tracing::info!(target: "sessions", session, from = log_id(from), to = log_id(to), "renewed");
 }
 
+/// The owner had more sessions than allowed; this one was the oldest.
+pub(crate) fn capped(session: &'static str, key: &StoreKey) {
+    tracing::info!(target: "sessions", session, id = log_id(key), "ended, its owner has too many");
+}
+
+/// Expired records were removed.
+pub(crate) fn purged(records: u64) {
+    tracing::debug!(target: "sessions", records, "purged");
+}
+
+/// A round of the purge task failed; the next will try again.
+pub(crate) fn purge_failed(error: &Error) {
+    tracing::warn!(target: "sessions", error = %chain(error), "purge failed");
+}
+
+/// The purge task has ended: the database removes expired records by itself.
+pub(crate) fn purge_not_needed() {
+    tracing::info!(target: "sessions", "this provider needs no purge");
+}
+
 /// A login was undone: its owner was logged out everywhere while it was under way.
 pub(crate) fn fenced(session: &'static str, key: &StoreKey) {
     tracing::warn!(target: "sessions", session, id = log_id(key), "login undone by revoke_all");
+}
+
+/// A record that no browser can reach could not be removed.
+pub(crate) fn discard_failed(key: &StoreKey, error: &Error) {
+    tracing::debug!(target: "sessions", id = log_id(key), error = %chain(error), "left an unreachable record");
 }
 
 /// The session was ended by its user or revoked.

@@ -1,6 +1,7 @@
 //! The store: sessions loaded from a provider and committed back under an optimistic lock.
 
 mod builder;
+mod cap;
 mod commit;
 mod edit;
 mod end;
@@ -10,15 +11,19 @@ mod kind;
 mod list;
 mod load;
 mod origin;
+mod purge;
 mod renew;
 mod save;
 mod times;
+mod update;
 
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
 
 pub use self::builder::{KeepChanges, StoreBuilder};
 pub use self::commit::Outcome;
@@ -76,7 +81,11 @@ struct Inner {
     keep: KeepChanges,
     // A std lock, never held across an await; written once for each session type.
     kinds: RwLock<HashMap<TypeId, Arc<Kind>>>,
+    /// How many sessions an owner may have.
+    most_sessions: Option<usize>,
     commits: Commits,
+    /// Turns true at the shutdown.
+    closing: watch::Sender<bool>,
 }
 
 impl Store {
@@ -106,7 +115,7 @@ impl Store {
     /// stopped, before the process ends.
     ///
     /// A client that leaves before its answer does not stop a commit that has begun; this waits
-    /// for those too.
+    /// for those too. It also ends [`purge_task`](Self::purge_task).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -115,6 +124,8 @@ impl Store {
     /// # }
     /// ```
     pub async fn shutdown(&self) {
+        // The purge task ends too.
+        self.inner.closing.send_replace(true);
         self.inner.commits.wait().await;
     }
 

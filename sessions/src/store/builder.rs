@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::finish::Commits;
 use super::times::Times;
 use super::{Inner, Store};
@@ -35,6 +37,7 @@ pub struct StoreBuilder {
     lifetime: Duration,
     touch: Option<Duration>,
     longest_remember: Option<Duration>,
+    most_sessions: Option<usize>,
     cookie: CookieConfig,
     keep: KeepChanges,
     key_rotation: Option<Duration>,
@@ -82,6 +85,7 @@ impl StoreBuilder {
             lifetime: 30 * DAY,
             touch: None,
             longest_remember: None,
+            most_sessions: None,
             cookie: CookieConfig::new(),
             keep: KeepChanges::default(),
             key_rotation: None,
@@ -120,6 +124,20 @@ impl StoreBuilder {
     /// longer time keeps more old keys.
     pub fn longest_remember(mut self, longest: Duration) -> Self {
         self.longest_remember = Some(longest);
+        self
+    }
+
+    /// How many sessions an owner may have at once: a login above that ends the oldest. Without a
+    /// limit by default. It costs a login one listing.
+    ///
+    /// ```
+    /// use sessions::{MemoryProvider, Store};
+    ///
+    /// let store = Store::builder(MemoryProvider::new()).max_sessions_per_owner(5).build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
+    pub fn max_sessions_per_owner(mut self, most: usize) -> Self {
+        self.most_sessions = Some(most);
         self
     }
 
@@ -184,10 +202,12 @@ impl StoreBuilder {
             app: self.app,
             times: Times { idle: self.idle, lifetime: self.lifetime, touch },
             longest_remember,
+            most_sessions: self.most_sessions,
             cookie: self.cookie,
             keep: self.keep,
             kinds: RwLock::default(),
             commits: Commits::default(),
+            closing: watch::Sender::new(false),
         }))
     }
 
@@ -217,6 +237,11 @@ impl StoreBuilder {
         }
         if self.longest_remember.is_some_and(|longest| longest < SECOND) {
             return Err(Error::config("longest_remember must be at least a second"));
+        }
+        if self.most_sessions == Some(0) {
+            return Err(Error::config(
+                "max_sessions_per_owner(0) would end every login; choose at least 1",
+            ));
         }
         self.cookie.check()
     }
@@ -258,6 +283,7 @@ mod tests {
             (builder().idle_timeout(31 * DAY), "raise `lifetime`"),
             (builder().touch_interval(8 * DAY), "touch_interval"),
             (builder().longest_remember(Duration::ZERO), "longest_remember"),
+            (builder().max_sessions_per_owner(0), "at least 1"),
             (builder().cookie(CookieConfig::new().path("x")), "path"),
         ] {
             let error = builder.build().unwrap_err().to_string();

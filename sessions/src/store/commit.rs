@@ -138,10 +138,16 @@ impl Store {
         let Some(written) = written else {
             return Ok(Done::dropped(&edit.kind, key, "the session ended"));
         };
-        if self.is_fenced(&edit, change.loaded_at).await? {
-            self.inner.provider.delete(key.as_str()).await?;
-            event::fenced(edit.kind.name(), &key);
-            return Ok(Done::dropped(&edit.kind, key, "its owner was logged out everywhere"));
+        match self.admits(&edit, &key, change.loaded_at).await {
+            Ok(true) => {}
+            Ok(false) => {
+                self.inner.provider.delete(key.as_str()).await?;
+                return Ok(Done::dropped(&edit.kind, key, "the login was undone"));
+            }
+            Err(error) => {
+                self.discard(&key).await;
+                return Err(error);
+            }
         }
         Done::saved(&edit.kind, key, Some(bearer), written, Some(set_cookie))
     }

@@ -87,6 +87,11 @@ impl Edit {
         })
     }
 
+    /// The new owner, where it changed, as records have it.
+    pub(super) fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
+    }
+
     /// Whether the header changes although no field does.
     pub(super) fn changes_header(&self, header: &Header) -> bool {
         (self.remember.is_some() && self.remember != header.remember)

@@ -174,10 +174,10 @@ fn fence_time(fence: &Record) -> Option<SystemTime> {
 }
 
 /// A chain of tombstones is as long as the renewals of its last minute.
-const MOST_RENEWALS: usize = 64;
+pub(super) const MOST_RENEWALS: usize = 64;
 
 /// Longer than any request that checks a password.
 const FENCE_LIFE: Duration = Duration::from_secs(60 * 60);
 
 /// How many sessions to ask for at once.
-const PAGE: u32 = 100;
+pub(super) const PAGE: u32 = 100;

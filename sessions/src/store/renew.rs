@@ -43,12 +43,32 @@ impl Store {
                 Ok(Done::dropped(&edit.kind, from.key, "the session ended"))
             }
             Err(error) => {
-                // Nobody has its id, so it only waits for its expiry; the error is what counts.
-                if let Err(error) = self.inner.provider.delete(key.as_str()).await {
-                    tracing::debug!(target: "sessions", %error, "left an unreachable record");
-                }
+                self.discard(&key).await;
                 Err(error)
             }
+        }
+    }
+
+    /// Whether a session that was saved for a new owner may stay: its owner was not logged out
+    /// everywhere since it was loaded, and has not too many others that are newer.
+    pub(super) async fn admits(
+        &self,
+        edit: &Edit,
+        key: &StoreKey,
+        loaded_at: SystemTime,
+    ) -> Result<bool, Error> {
+        if self.is_fenced(edit, loaded_at).await? {
+            event::fenced(edit.kind.name(), key);
+            return Ok(false);
+        }
+        Ok(!self.cap(edit, key).await?)
+    }
+
+    /// Removes a record whose id no browser will have. Where that fails it only waits for its
+    /// expiry: the error that led here is what counts.
+    pub(super) async fn discard(&self, key: &StoreKey) {
+        if let Err(error) = self.inner.provider.delete(key.as_str()).await {
+            event::discard_failed(key, &error.into());
         }
     }
 
@@ -63,8 +83,7 @@ impl Store {
         loaded_at: SystemTime,
         patience: &mut Patience,
     ) -> Result<Option<Written>, Error> {
-        if self.is_fenced(edit, loaded_at).await? {
-            event::fenced(edit.kind.name(), to);
+        if !self.admits(edit, to, loaded_at).await? {
             return Ok(None);
         }
         let mut version = from.version;

@@ -32,7 +32,7 @@ impl SaveId {
         }
     }
 
-    fn is_in(self, record: &Record) -> bool {
+    pub(super) fn is_in(self, record: &Record) -> bool {
         matches!(
             Content::parse("", &record.data),
             Ok(Content::Session(stored)) if stored.header.saves.contains(&self.0)
@@ -232,7 +232,12 @@ impl Store {
         }
     }
 
-    fn record(&self, key: &StoreKey, version: u64, draft: &Draft<'_>) -> Result<Record, Error> {
+    pub(super) fn record(
+        &self,
+        key: &StoreKey,
+        version: u64,
+        draft: &Draft<'_>,
+    ) -> Result<Record, Error> {
         Ok(Record {
             id: key.shared(),
             version,

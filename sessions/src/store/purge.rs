@@ -1,0 +1,90 @@
+//! Removing what has expired, where the database does not do it by itself.
+
+use std::time::Duration;
+
+use rand::Rng as _;
+
+use super::Store;
+use crate::{Error, event};
+
+impl Store {
+    /// Removes at most `limit` records that expired more than ten minutes ago, the largest
+    /// difference between two hosts' clocks; returns how many.
+    ///
+    /// Expired sessions cannot be read whether or not they are purged: this frees their space.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the provider is down. [`Error::Provider`] when it does not
+    /// purge, because its database removes expired records by itself.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// let store = sessions::Store::new(sessions::MemoryProvider::new());
+    /// assert_eq!(store.purge_expired(1_000).await?, 0);
+    /// # Ok(()) }
+    /// ```
+    pub async fn purge_expired(&self, limit: u32) -> Result<u64, Error> {
+        let before = self.now().checked_sub(SKEW).unwrap_or(std::time::UNIX_EPOCH);
+        let purged = self.inner.provider.purge(before, limit).await?;
+        event::purged(purged);
+        Ok(purged)
+    }
+
+    /// Purges about once each `interval`, a tenth earlier or later so that hosts spread out, until
+    /// [`shutdown`](Self::shutdown). A failure is an event, and the next round tries again. Give
+    /// it to a task:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let store = sessions::Store::new(sessions::MemoryProvider::new());
+    /// let purge = tokio::spawn(store.purge_task(Duration::from_secs(10 * 60)));
+    ///
+    /// // When the server has stopped:
+    /// store.shutdown().await;
+    /// purge.await.expect("it ends by itself");
+    /// # }
+    /// ```
+    pub fn purge_task(&self, interval: Duration) -> impl Future<Output = ()> + Send + use<> {
+        let store = self.clone();
+        async move {
+            let mut closing = store.inner.closing.subscribe();
+            loop {
+                let wait = interval.mul_f64(rand::rng().random_range(0.9..=1.1));
+                let closed = closing.wait_for(|closed| *closed);
+                if tokio::time::timeout(wait.max(SHORTEST), closed).await.is_ok() {
+                    return;
+                }
+                match store.purge_round().await {
+                    Ok(()) => {}
+                    Err(Error::Provider(error)) if error.is_unsupported() => {
+                        event::purge_not_needed();
+                        return;
+                    }
+                    Err(error) => event::purge_failed(&error),
+                }
+            }
+        }
+    }
+
+    /// Batch after batch, so that none holds a lock for long, until nothing is left.
+    async fn purge_round(&self) -> Result<(), Error> {
+        while self.purge_expired(BATCH).await? >= u64::from(BATCH) {
+            if *self.inner.closing.borrow() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+}
+
+/// The largest difference between two hosts' clocks.
+const SKEW: Duration = Duration::from_secs(10 * 60);
+
+/// How many records one call removes.
+const BATCH: u32 = 1_000;
+
+/// An interval of zero would never rest.
+const SHORTEST: Duration = Duration::from_millis(100);
