@@ -190,10 +190,7 @@ impl CookieConfig {
         max_age: Duration,
         remember: bool,
     ) -> Result<HeaderValue, Error> {
-        let length = name.len() + token.len();
-        if length > LARGEST {
-            return Err(Error::CookieTooLarge { name: name.to_owned(), length });
-        }
+        check_length(name, token.len())?;
         let mut cookie = self.base(name, token);
         if self.persistent || remember {
             // Whole seconds, rounded up: the server decides, the browser must not be earlier.
@@ -225,6 +222,15 @@ impl CookieConfig {
         }
         cookie
     }
+}
+
+/// Refuses what no browser would keep.
+pub(crate) fn check_length(name: &str, value: usize) -> Result<(), Error> {
+    let length = name.len().saturating_add(value);
+    if length > LARGEST {
+        return Err(Error::CookieTooLarge { name: name.to_owned(), length });
+    }
+    Ok(())
 }
 
 /// The values of the cookies called `name`, in the order in which the browser sent them. Pairs

@@ -296,10 +296,11 @@ impl Home {
     /// Whether the session can still be saved: a new id needs a response to carry its cookie.
     pub(crate) fn check_save(&self, change: &Change) -> Result<(), Error> {
         let closed = self.request.slots().closed;
-        if closed && matches!(change.origin, Origin::New { .. }) && change.fields.is_some() {
+        let new_cookie = matches!(change.origin, Origin::New { .. } | Origin::Client(_));
+        if closed && new_cookie && change.fields.is_some() {
             return Err(Error::config(
-                "a new session cannot be saved once its response was sent, for no cookie can \
-                 name it; change or save it before the handler answers",
+                "a session that needs a new cookie cannot be saved once its response was sent; \
+                 change or save it before the handler answers",
             ));
         }
         Ok(())
@@ -344,13 +345,7 @@ impl Slot {
         if touched && !keep && !destroy {
             event::discarded(self.kind.name(), status.as_u16());
         }
-        let due = match &self.origin {
-            Origin::Record(loaded) => {
-                loaded.bearer.as_ref().is_some_and(|bearer| bearer.seal.reissue)
-                    || store.touch_due(loaded, now).is_some()
-            }
-            Origin::New { .. } | Origin::Ended { .. } => false,
-        };
+        let due = store.is_due(&self.origin, now);
         let todo = match (touched, keep || destroy) {
             (true, true) if destroy && !keep => Todo::Destroy,
             (true, true) => Todo::Commit,

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderValue};
 
 use crate::request::Home;
-use crate::schema::Fields;
-use crate::store::{Asks, Change, Done, Kind, Loaded, Origin, Outcome, Store, StoreKey};
+use crate::schema::{Fields, Header};
+use crate::store::{Asks, Change, Done, Kind, Origin, Outcome, Store, StoreKey};
 use crate::{Error, SessionData, event};
 
 /// A visitor's session, as a typed value.
@@ -100,6 +100,7 @@ impl<T: SessionData> Live<T> {
     pub(crate) fn new(state: State) -> Result<Box<Self>, Error> {
         let value = match &state.origin {
             Origin::Record(loaded) => T::load(&loaded.stored)?,
+            Origin::Client(sealed) => T::load(&sealed.stored)?,
             Origin::New { .. } | Origin::Ended { .. } => T::fresh(),
         };
         Ok(Box::new(Self { value, state }))
@@ -155,14 +156,18 @@ impl<T: SessionData> Session<T> {
     /// Whether there was no live session: nothing is stored for this visitor yet.
     #[must_use]
     pub fn is_new(&self) -> bool {
-        self.loaded().is_none()
+        self.header().is_none()
     }
 
     /// Who owns the session, as its record has it: `None` for an anonymous visitor, and for a
     /// login that is not committed yet.
     #[must_use]
     pub fn owner(&self) -> Option<&str> {
-        let owner = self.loaded()?.owner.as_deref()?;
+        let owner = match &self.state().origin {
+            Origin::Record(loaded) => loaded.owner.as_deref()?,
+            Origin::Client(sealed) => sealed.owner.as_deref()?,
+            Origin::New { .. } | Origin::Ended { .. } => return None,
+        };
         // "app/name/owner", and neither app nor name has a slash.
         owner.splitn(3, '/').nth(2)
     }
@@ -170,34 +175,44 @@ impl<T: SessionData> Session<T> {
     /// When the session began, or its owner logged in; `None` if it is new.
     #[must_use]
     pub fn created_at(&self) -> Option<SystemTime> {
-        Some(self.loaded()?.stored.header.created_at)
+        Some(self.header()?.created_at)
     }
 
     /// When the session was last used before this request, to within the store's touch interval;
     /// `None` if it is new.
     #[must_use]
     pub fn last_seen(&self) -> Option<SystemTime> {
-        let loaded = self.loaded()?;
-        Some(self.state().store.span(&loaded.stored.header).last_seen(loaded.expires_at?))
+        Some(self.state().store.span(self.header()?).last_seen(self.expires_at()?))
     }
 
     /// When the session ends if it is not used again; `None` if it is new.
     #[must_use]
     pub fn expires_at(&self) -> Option<SystemTime> {
-        self.loaded()?.expires_at
+        match &self.state().origin {
+            Origin::Record(loaded) => loaded.expires_at,
+            Origin::Client(sealed) => Some(sealed.expires_at),
+            Origin::New { .. } | Origin::Ended { .. } => None,
+        }
     }
 
-    /// The name under which the store keeps the session; `None` if it is new.
+    /// The name under which the store keeps the session; `None` if it is new or client-side.
     #[must_use]
     pub fn key(&self) -> Option<&StoreKey> {
-        Some(&self.loaded()?.key)
+        match &self.state().origin {
+            Origin::Record(loaded) => Some(&loaded.key),
+            Origin::New { .. } | Origin::Client(_) | Origin::Ended { .. } => None,
+        }
     }
 
-    /// A short name of the session that is safe to log: a part of a hash of its id. "new" if
-    /// nothing is stored yet.
+    /// A short name of the session that is safe to log: a part of a hash of its id, or "new", or
+    /// "client-side".
     #[must_use]
     pub fn log_id(&self) -> &str {
-        self.key().map_or("new", event::log_id)
+        match self.key() {
+            Some(key) => event::log_id(key),
+            None if self.is_new() => "new",
+            None => "client-side",
+        }
     }
 
     /// Gives the session a new id when it is committed. Done by itself when the owner, or a field
@@ -270,9 +285,10 @@ impl<T: SessionData> Session<T> {
         ask(&mut self.live_mut().state.asks);
     }
 
-    fn loaded(&self) -> Option<&Loaded> {
+    fn header(&self) -> Option<&Header> {
         match &self.state().origin {
-            Origin::Record(loaded) => Some(loaded),
+            Origin::Record(loaded) => Some(&loaded.stored.header),
+            Origin::Client(sealed) => Some(&sealed.stored.header),
             Origin::New { .. } | Origin::Ended { .. } => None,
         }
     }

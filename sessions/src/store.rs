@@ -2,6 +2,7 @@
 
 mod builder;
 mod cap;
+mod client_side;
 mod commit;
 mod edit;
 mod end;
@@ -81,6 +82,8 @@ struct Inner {
     keep: KeepChanges,
     // A std lock, never held across an await; written once for each session type.
     kinds: RwLock<HashMap<TypeId, Arc<Kind>>>,
+    /// Sessions live in their cookies.
+    client_side: bool,
     /// How many sessions an owner may have.
     most_sessions: Option<usize>,
     commits: Commits,
@@ -165,6 +168,22 @@ impl Store {
     /// The times that hold for the session of this header.
     pub(crate) fn span(&self, header: &Header) -> Span {
         self.inner.times.of(header.created_at, header.remember)
+    }
+
+    /// Whether a session that nobody changed has something to be written all the same: its
+    /// expiry, or its cookie.
+    pub(crate) fn is_due(&self, origin: &Origin, now: SystemTime) -> bool {
+        match origin {
+            Origin::Record(loaded) => {
+                loaded.bearer.as_ref().is_some_and(|bearer| bearer.seal.reissue)
+                    || self.touch_due(loaded, now).is_some()
+            }
+            Origin::Client(sealed) => {
+                let span = self.span(&sealed.stored.header);
+                sealed.reissue || span.touch(sealed.expires_at, now).is_some()
+            }
+            Origin::New { .. } | Origin::Ended { .. } => false,
+        }
     }
 
     /// The new expiry, where a touch is due.

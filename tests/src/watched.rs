@@ -126,6 +126,9 @@ impl<P: Provider> Provider for Watched<P> {
     }
 
     async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
+        if self.watch.0.down.load(Ordering::SeqCst) {
+            return Err(ProviderError::unavailable("switched off by the test"));
+        }
         self.inner.purge(expired_before, limit).await
     }
 }

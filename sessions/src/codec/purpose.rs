@@ -41,6 +41,11 @@ impl Purpose {
         Self::of_kind("session", cookie_name)
     }
 
+    /// The purpose of a cookie of this name that holds a whole session.
+    pub(crate) fn client_side(cookie_name: &str) -> Self {
+        Self::of_kind("client-side session", cookie_name)
+    }
+
     /// The name it was made with.
     ///
     /// ```

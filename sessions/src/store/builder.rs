@@ -38,6 +38,8 @@ pub struct StoreBuilder {
     touch: Option<Duration>,
     longest_remember: Option<Duration>,
     most_sessions: Option<usize>,
+    client_side: bool,
+    plain_keys: bool,
     cookie: CookieConfig,
     keep: KeepChanges,
     key_rotation: Option<Duration>,
@@ -86,6 +88,8 @@ impl StoreBuilder {
             touch: None,
             longest_remember: None,
             most_sessions: None,
+            client_side: false,
+            plain_keys: false,
             cookie: CookieConfig::new(),
             keep: KeepChanges::default(),
             key_rotation: None,
@@ -141,6 +145,47 @@ impl StoreBuilder {
         self
     }
 
+    /// Keeps each session whole in its cookie, sealed, and no record of it. The provider keeps
+    /// only the keys.
+    ///
+    /// The price: a session cannot be listed, revoked or updated in the background (these are
+    /// errors); a copy of a cookie stays good after a logout, until it expires; of two requests at
+    /// the same time the last one's cookie counts; and name and value of the cookie must fit into
+    /// 4096 bytes, or the commit is [`Error::CookieTooLarge`].
+    ///
+    /// Whoever reads the keys can forge sessions, so it asks for
+    /// [`key_encryption`](Self::key_encryption), or an explicit
+    /// [`danger_plain_keys`](Self::danger_plain_keys).
+    ///
+    /// ```
+    /// use sessions::{LocalKey, MemoryProvider, Store};
+    ///
+    /// let store = Store::builder(MemoryProvider::new())
+    ///     .client_side()
+    ///     .key_encryption(LocalKey::from_bytes([7; 32]))
+    ///     .build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
+    pub fn client_side(mut self) -> Self {
+        self.client_side = true;
+        self
+    }
+
+    /// Lets a client-side store keep its keys unencrypted in the database: whoever can read it can
+    /// forge any session. Other stores need no such permission, for their records decide.
+    ///
+    /// ```
+    /// use sessions::{MemoryProvider, Store};
+    ///
+    /// let store =
+    ///     Store::builder(MemoryProvider::new()).client_side().danger_plain_keys().build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
+    pub fn danger_plain_keys(mut self) -> Self {
+        self.plain_keys = true;
+        self
+    }
+
     /// How cookies are written.
     pub fn cookie(mut self, cookie: CookieConfig) -> Self {
         self.cookie = cookie;
@@ -187,8 +232,10 @@ impl StoreBuilder {
         let mut codec = Codec::builder(self.provider.clone())
             .app(&self.app)
             .clock(self.clock.clone())
-            .max_age(max_age)
-            .allow_plain_keys();
+            .max_age(max_age);
+        if !self.client_side || self.plain_keys {
+            codec = codec.allow_plain_keys();
+        }
         if let Some(period) = self.key_rotation {
             codec = codec.rotation_period(period);
         }
@@ -203,6 +250,7 @@ impl StoreBuilder {
             times: Times { idle: self.idle, lifetime: self.lifetime, touch },
             longest_remember,
             most_sessions: self.most_sessions,
+            client_side: self.client_side,
             cookie: self.cookie,
             keep: self.keep,
             kinds: RwLock::default(),
@@ -237,6 +285,18 @@ impl StoreBuilder {
         }
         if self.longest_remember.is_some_and(|longest| longest < SECOND) {
             return Err(Error::config("longest_remember must be at least a second"));
+        }
+        if self.client_side && self.most_sessions.is_some() {
+            return Err(Error::config(
+                "max_sessions_per_owner() needs records, and client_side() keeps none; drop one \
+                 of them",
+            ));
+        }
+        if self.client_side && self.key_encryption.is_none() && !self.plain_keys {
+            return Err(Error::config(
+                "client_side() with plain keys lets whoever reads the database forge sessions; \
+                 set key_encryption(), or say danger_plain_keys()",
+            ));
         }
         if self.most_sessions == Some(0) {
             return Err(Error::config(
@@ -284,6 +344,8 @@ mod tests {
             (builder().touch_interval(8 * DAY), "touch_interval"),
             (builder().longest_remember(Duration::ZERO), "longest_remember"),
             (builder().max_sessions_per_owner(0), "at least 1"),
+            (builder().client_side(), "key_encryption()"),
+            (builder().client_side().danger_plain_keys().max_sessions_per_owner(1), "drop one"),
             (builder().cookie(CookieConfig::new().path("x")), "path"),
         ] {
             let error = builder.build().unwrap_err().to_string();

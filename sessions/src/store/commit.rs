@@ -61,7 +61,7 @@ pub(crate) struct Done {
 }
 
 impl Done {
-    fn unchanged(origin: Origin, set_cookie: Option<HeaderValue>) -> Self {
+    pub(super) fn unchanged(origin: Origin, set_cookie: Option<HeaderValue>) -> Self {
         Self { outcome: Outcome::Unchanged, origin, merged: None, set_cookie }
     }
 
@@ -100,12 +100,17 @@ impl Store {
         if change.asks.destroy {
             return self.destroy_origin(&change.kind, change.origin).await;
         }
+        if self.is_client_side() {
+            return self.carry_out_sealed(change).await;
+        }
         match change.origin {
             Origin::New { cookie } => self.create(change, cookie).await,
             Origin::Record(ref loaded) => {
                 let loaded = loaded.clone();
                 self.update_record(change, loaded).await
             }
+            // Only a client-side store makes these.
+            Origin::Client(_) => Ok(Done::unchanged(change.origin, None)),
             Origin::Ended { ref key } => Ok(if self.changes_anything(&change)? {
                 Done::dropped(&change.kind, key.clone(), "the session ended or took a new id")
             } else {

@@ -111,6 +111,11 @@ impl Edit {
         self.draft(Cow::Borrowed(&self.mine), &loaded.stored.header, loaded.owner.clone())
     }
 
+    /// My value on top of what a cookie held.
+    pub(super) fn over_sealed(&self, below: &Header, owner: Option<Arc<str>>) -> Draft<'_> {
+        self.draft(Cow::Borrowed(&self.mine), below, owner)
+    }
+
     /// My changes merged with theirs: always from the original base and mine.
     pub(super) fn onto(
         &self,

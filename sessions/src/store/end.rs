@@ -33,6 +33,7 @@ impl Store {
     /// # Ok(()) }
     /// ```
     pub async fn revoke(&self, key: &StoreKey) -> Result<bool, Error> {
+        self.needs_records("revoke()")?;
         let mut key = key.clone();
         let mut live = false;
         for _ in 0..MOST_RENEWALS {
@@ -78,6 +79,7 @@ impl Store {
         owner: impl Display + Send,
         except: Option<&StoreKey>,
     ) -> Result<u64, Error> {
+        self.needs_records("revoke_all()")?;
         let kind = self.kind::<T>();
         let name = owner.to_string();
         drop(owner);
@@ -106,6 +108,7 @@ impl Store {
     /// record holds.
     pub(super) async fn destroy_origin(&self, kind: &Kind, origin: Origin) -> Result<Done, Error> {
         let cookie = match &origin {
+            Origin::Client(_) => true,
             Origin::New { cookie } => *cookie,
             Origin::Record(loaded) => {
                 self.revoke(&loaded.key).await?;

@@ -15,6 +15,8 @@ pub(crate) struct Kind {
     pub(crate) table: &'static Table,
     pub(crate) cookie: String,
     pub(crate) purpose: Purpose,
+    /// Of a cookie that holds the whole session.
+    pub(crate) client_side: Purpose,
     /// The fields of a new session.
     pub(crate) fresh: fn() -> Result<Fields, Error>,
     hasher: KeyHasher,
@@ -30,6 +32,7 @@ impl Kind {
             type_id: TypeId::of::<T>(),
             table: T::TABLE,
             purpose: Purpose::session(&cookie),
+            client_side: Purpose::client_side(&cookie),
             cookie,
             fresh: || T::fresh().fields(),
             hasher: KeyHasher::new("session", app, name),

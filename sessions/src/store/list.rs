@@ -77,6 +77,7 @@ impl Store {
         owner: impl Display + Send,
         page: Page,
     ) -> Result<Sessions, Error> {
+        self.needs_records("list()")?;
         let kind = self.kind::<T>();
         let owner = kind.owner(&owner.to_string());
         let listed = self.inner.provider.list(&owner, page, self.now()).await?;

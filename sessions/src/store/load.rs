@@ -14,6 +14,9 @@ impl Store {
     /// that is down or a record that this build cannot read is an error: never an empty session
     /// in place of a real one.
     pub(crate) async fn find(&self, kind: &Kind, cookies: &HeaderMap) -> Result<Origin, Error> {
+        if self.is_client_side() {
+            return self.find_sealed(kind, cookies).await;
+        }
         let (bearer, cookie) = self.open_cookies(kind, cookies).await?;
         let Some(bearer) = bearer else { return Ok(Origin::New { cookie }) };
         let key = kind.key(&bearer.id);
@@ -62,4 +65,4 @@ impl Store {
 }
 
 /// More cookies of one name than any browser sends are not looked at: each costs a decryption.
-const MOST_COOKIES: usize = 16;
+pub(super) const MOST_COOKIES: usize = 16;

@@ -23,6 +23,8 @@ pub(crate) enum Origin {
     },
     /// A live record.
     Record(Loaded),
+    /// A session that its cookie holds.
+    Client(Sealed),
     /// A session that has ended, or went on under another id, which this cookie does not reach.
     /// It reads as empty and is never saved.
     Ended { key: StoreKey },
@@ -36,6 +38,7 @@ impl Origin {
             (Self::Record(one), Self::Record(two)) => {
                 one.version == two.version && one.key == two.key
             }
+            (Self::Client(one), Self::Client(two)) => one.data == two.data,
             (Self::Ended { key: one }, Self::Ended { key: two }) => one == two,
             _ => false,
         }
@@ -45,6 +48,7 @@ impl Origin {
     pub(crate) fn fields(&self, kind: &Kind) -> Result<Fields, Error> {
         match self {
             Self::Record(loaded) => loaded.stored.fields(kind.table),
+            Self::Client(sealed) => sealed.stored.fields(kind.table),
             Self::New { .. } | Self::Ended { .. } => (kind.fresh)(),
         }
     }
@@ -80,6 +84,18 @@ impl Loaded {
             stored,
         }
     }
+}
+
+/// A session that its cookie holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Sealed {
+    pub(crate) data: Bytes,
+    pub(crate) stored: Stored,
+    pub(crate) expires_at: SystemTime,
+    /// As a record would have it.
+    pub(crate) owner: Option<Arc<str>>,
+    /// Its token's key no longer seals, or the token is past half its age.
+    pub(crate) reissue: bool,
 }
 
 /// What the browser brought.

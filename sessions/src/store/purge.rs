@@ -24,6 +24,7 @@ impl Store {
     /// # Ok(()) }
     /// ```
     pub async fn purge_expired(&self, limit: u32) -> Result<u64, Error> {
+        self.needs_records("purge_expired()")?;
         let before = self.now().checked_sub(SKEW).unwrap_or(std::time::UNIX_EPOCH);
         let purged = self.inner.provider.purge(before, limit).await?;
         event::purged(purged);
@@ -58,6 +59,7 @@ impl Store {
                 }
                 match store.purge_round().await {
                     Ok(()) => {}
+                    Err(Error::Config(_)) => return,
                     Err(Error::Provider(error)) if error.is_unsupported() => {
                         event::purge_not_needed();
                         return;

@@ -44,6 +44,7 @@ impl Store {
         key: &StoreKey,
         mut change: impl FnMut(&mut T) -> R + Send,
     ) -> Result<Option<R>, Error> {
+        self.needs_records("update()")?;
         let kind = self.kind::<T>();
         let save = SaveId::random();
         let mut patience = Patience::new();
