@@ -219,10 +219,15 @@ async fn compare(provider: &impl Provider, exact: bool, calls: Vec<Call>) -> usi
     model.count_live()
 }
 
+/// What fails is printed, not written into the source tree.
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }
+}
+
 #[test]
 fn memory_does_as_the_model() {
     let runtime = Runtime::new().unwrap();
-    proptest!(ProptestConfig::with_cases(2_000), |(calls in vec(call(), 1..80))| {
+    proptest!(config(2_000), |(calls in vec(call(), 1..80))| {
         let provider = MemoryProvider::new();
         let alive = runtime.block_on(compare(&provider, false, calls));
         assert_eq!(provider.len(), alive);
@@ -236,7 +241,7 @@ fn sqlite_does_as_the_model() {
     let options = SqliteProvider::options(folder.path().join("sessions.db"));
     let options = options.synchronous(SqliteSynchronous::Off);
     let provider = runtime.block_on(SqliteProvider::open_with(options)).unwrap();
-    proptest!(ProptestConfig::with_cases(200), |(calls in vec(call(), 1..80))| {
+    proptest!(config(200), |(calls in vec(call(), 1..80))| {
         runtime.block_on(async {
             provider.drop_table().await.unwrap();
             provider.create_table().await.unwrap();

@@ -38,7 +38,7 @@ impl Statements {
     fn build(table: &str) -> Self {
         // The name is a plain identifier by now, so no text can leave the quotes.
         let sql = |text: &str| {
-            let text = text.replace("$table", &format!("\"{table}\"")).replace("$live", LIVE);
+            let text = text.replace("$table", &format!("\"{table}\"")).replace("$expiry", EXPIRY);
             AssertSqlSafe(std::sync::Arc::<str>::from(text)).into_sql_str()
         };
         let create = include_str!("table.sql")
@@ -54,7 +54,7 @@ impl Statements {
             drop: sql("DROP TABLE IF EXISTS $table"),
             check: sql("SELECT id, version, expires_at, format, owner, data FROM $table LIMIT 0"),
             fetch: sql("SELECT id, version, expires_at, format, owner, data FROM $table \
-                 WHERE id = ?1 AND $live?2"),
+                 WHERE id = ?1 AND $expiry > ?2"),
             save_absent: sql(
                 "INSERT INTO $table AS stored (id, version, expires_at, format, owner, data) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO UPDATE SET \
@@ -63,7 +63,7 @@ impl Statements {
             ),
             save_version: sql("UPDATE $table SET \
                  version = ?2, expires_at = ?3, format = ?4, owner = ?5, data = ?6 \
-                 WHERE id = ?1 AND version = ?8 AND $live?7"),
+                 WHERE id = ?1 AND version = ?8 AND $expiry > ?7"),
             save_any: sql("INSERT INTO $table (id, version, expires_at, format, owner, data) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO UPDATE SET \
                  version = ?2, expires_at = ?3, format = ?4, owner = ?5, data = ?6"),
@@ -71,17 +71,17 @@ impl Statements {
                  RETURNING id, version, expires_at, format, owner, data"),
             // max() of a NULL is NULL: a record that never expires stays so.
             touch: sql("UPDATE $table SET expires_at = max(expires_at, ?2) \
-                 WHERE id = ?1 AND $live?3"),
+                 WHERE id = ?1 AND $expiry > ?3"),
             list: sql("SELECT id, version, expires_at, format, owner, data FROM $table \
-                 WHERE owner = ?1 AND id > ?2 AND $live?3 ORDER BY id LIMIT ?4"),
+                 WHERE owner = ?1 AND id > ?2 AND $expiry > ?3 ORDER BY id LIMIT ?4"),
             purge: sql("DELETE FROM $table WHERE rowid IN (SELECT rowid FROM $table \
                  WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)"),
         }
     }
 }
 
-/// A record that expires at the very millisecond `now` is dead.
-const LIVE: &str = "coalesce(expires_at, 9223372036854775807) > ";
+/// A record is live before its expiry, not at it; one without expiry has one that never comes.
+const EXPIRY: &str = "coalesce(expires_at, 9223372036854775807)";
 
 #[cfg(test)]
 mod tests {
