@@ -153,7 +153,7 @@ async fn end_others(
 }
 
 fn take_notices(visitor: &mut Session<Visitor>) -> Vec<Notice> {
-    std::mem::take(&mut visitor.notices)
+    visitor.notices.take()
 }
 
 /// A name for the browser, as far as it tells.

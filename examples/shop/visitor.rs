@@ -1,7 +1,7 @@
 //! What the shop remembers of a visitor.
 
 use serde::{Deserialize, Serialize};
-use sessions::Session;
+use sessions::{Flash, Session};
 
 /// One browser's session.
 #[derive(Session)]
@@ -13,7 +13,7 @@ pub(crate) struct Visitor {
     /// What is in the cart, an entry for each piece: two tabs that add at the same time merge.
     pub(crate) cart: Vec<String>,
     /// Messages for the next page.
-    pub(crate) notices: Vec<Notice>,
+    pub(crate) notices: Flash<Notice>,
 }
 
 /// A message that is shown once.

@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
 use std::env;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Lines};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use axum::http::StatusCode;
 use sessions_tests::browser::Browser;
@@ -15,6 +15,8 @@ use sessions_tests::browser::Browser;
 struct Shop {
     process: Child,
     address: SocketAddr,
+    /// Kept open: a program that cannot print ends.
+    _output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Shop {
@@ -28,7 +30,8 @@ impl Shop {
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let first = lines.next().expect("the shop prints its address").unwrap();
         let port = first.rsplit(':').next().unwrap().parse().expect("a port at the end");
-        Self { process, address: SocketAddr::from(([127, 0, 0, 1], port)) }
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        Self { process, address, _output: lines }
     }
 }
 
@@ -40,12 +43,13 @@ impl Drop for Shop {
     }
 }
 
-/// Builds the example where `cargo test` of this package alone has not.
+/// Builds the example where it is not there yet, with the features of a run of the whole suite, so
+/// that such a run has nothing to build.
 fn program() -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let built = Command::new(cargo)
-        .args(["build", "--locked", "--example", "shop", "-p", "sessions-examples"])
+        .args(["build", "--locked", "--workspace", "--all-features", "--example", "shop"])
         .current_dir(workspace)
         .status()
         .unwrap();

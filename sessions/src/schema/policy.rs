@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use super::collect;
 use super::wire::{self, Malformed};
 use crate::error::Source;
+use crate::flash::Flash;
 
 /// A type that a field may have.
 #[diagnostic::on_unimplemented(
@@ -419,6 +420,7 @@ macro_rules! collections {
 collections! {
     Vec<T>, List;
     VecDeque<T>, List;
+    Flash<M>, List;
     HashSet<T, S>, Set;
     BTreeSet<T>, Set;
     HashMap<K, V, S>, Map;
