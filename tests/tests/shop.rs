@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
 use std::env;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Lines};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use axum::http::StatusCode;
 use sessions_tests::browser::Browser;
@@ -15,6 +15,8 @@ use sessions_tests::browser::Browser;
 struct Shop {
     process: Child,
     address: SocketAddr,
+    /// Kept open: printing into a closed pipe would end the shop.
+    _output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Shop {
@@ -28,7 +30,7 @@ impl Shop {
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let first = lines.next().expect("the shop prints its address").unwrap();
         let port = first.rsplit(':').next().unwrap().parse().expect("a port at the end");
-        Self { process, address: SocketAddr::from(([127, 0, 0, 1], port)) }
+        Self { process, address: SocketAddr::from(([127, 0, 0, 1], port)), _output: lines }
     }
 }
 
