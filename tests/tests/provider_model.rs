@@ -144,7 +144,7 @@ impl Model {
                 }
             }
             Call::List { owner, limit } => {
-                self.check_list(provider, &name("owner", owner), limit).await
+                self.check_list(provider, &name("owner", owner), limit).await;
             }
             Call::Purge { limit } => {
                 let dead = (self.records.len() - self.count_live()) as u64;
