@@ -5,5 +5,6 @@ mod concurrency;
 mod encryption;
 mod recovery;
 mod rotation;
+mod simulation;
 mod support;
 mod tokens;

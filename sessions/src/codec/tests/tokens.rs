@@ -89,7 +89,7 @@ async fn debug_output_and_errors_show_no_secret() {
     assert!(shown.contains("Codec") && !shown.contains(&secret) && !shown.contains(&token[40..]));
 }
 
-/// A host, another app, another ring, and all on one provider or none.
+/// A host, one of another app, and one of another ring.
 struct Fixture {
     runtime: Runtime,
     host: Codec,
@@ -101,7 +101,7 @@ thread_local! {
     static FIXTURE: Fixture = {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let (world, apart) = (World::new(), World::new());
-        // Of the same seed, so that everything but the ring's id is alike is not had: ids differ.
+        // The other ring's host must not have the seed of the first.
         apart.host();
         let host = world.host();
         let other_app = world.host_with(|builder| builder.app("other"));
