@@ -29,6 +29,10 @@ const HOUR: u64 = 3600;
 /// How far a clock may be off, in seconds.
 const OFF: i64 = 300;
 const MAX_AGE: u64 = 30 * 24 * HOUR;
+/// How long a host pauses between two requests, when something is about to happen and otherwise.
+/// Without optimisation the requests are fewer, the hosts and the year the same.
+const HOT: Range<u64> = if cfg!(debug_assertions) { 60..360 } else { 30..180 };
+const CALM: Range<u64> = if cfg!(debug_assertions) { HOUR..12 * HOUR } else { 600..2 * HOUR };
 /// How long after a fault of its own a host may still say that it is unavailable: the longest
 /// back-off, and a little.
 const AFTERMATH: u64 = 120;
@@ -54,6 +58,8 @@ struct Store {
     fetches: AtomicU64,
     /// The record as it was, newest last: for reads that lag, and to restore an old copy.
     history: Mutex<Vec<(u64, Record)>>,
+    /// When the newest keys activate and retire.
+    newest: Mutex<Vec<(u64, u64)>>,
 }
 
 /// A host's connection to it.
@@ -121,6 +127,8 @@ impl Provider for Link {
         let saved = self.store.inner.save(record, expect, now).await?;
         if saved == Saved::Saved {
             self.store.history.lock().unwrap().push((self.store.now(), record.clone()));
+            let newest = stored_keys(&record.data).into_iter().take(2);
+            *self.store.newest.lock().unwrap() = newest.map(|(_, from, to)| (from, to)).collect();
         }
         match fault {
             Fault::LostAnswer => Err(ProviderError::unavailable("the connection was cut")),
@@ -147,7 +155,6 @@ struct Token {
 }
 
 struct World {
-    seed: u64,
     rng: StdRng,
     clock: ManualClock,
     store: Arc<Store>,
@@ -158,6 +165,8 @@ struct World {
     /// A sample of all, the oldest first.
     archive: VecDeque<Token>,
     report: Report,
+    /// Stops when so many things went wrong.
+    enough: usize,
 }
 
 impl World {
@@ -175,10 +184,10 @@ impl World {
             rng: Mutex::new(StdRng::seed_from_u64(seed ^ 1)),
             fetches: AtomicU64::new(0),
             history: Mutex::default(),
+            newest: Mutex::default(),
         });
         let hosts = (0..HOSTS).map(|_| None).collect();
         Self {
-            seed,
             rng,
             clock,
             store,
@@ -188,6 +197,7 @@ impl World {
             recent: VecDeque::new(),
             archive: VecDeque::new(),
             report: Report::default(),
+            enough: 100,
         }
     }
 
@@ -199,7 +209,7 @@ impl World {
             (0..HOSTS).map(|host| Reverse((START + self.rng.random_range(0..60), host))).collect();
         let mut disasters = vec![restored, lost];
         while let Some(Reverse((now, index))) = queue.pop() {
-            if now > end {
+            if now > end || self.report.wrong.len() >= self.enough {
                 break;
             }
             if disasters.last().is_some_and(|at| *at <= now) {
@@ -215,9 +225,9 @@ impl World {
                         .iter()
                         .any(|at| (0..1800).contains(&now.wrapping_sub(*at)));
                     if hot || self.is_hot(now) {
-                        self.rng.random_range(30..180)
+                        self.rng.random_range(HOT)
                     } else {
-                        self.rng.random_range(600..2 * HOUR)
+                        self.rng.random_range(CALM)
                     }
                 }
             };
@@ -249,12 +259,10 @@ impl World {
     /// Whether something is about to happen, or just happened, so that calls should come often.
     fn is_hot(&self, now: u64) -> bool {
         let near = |at: u64, before: u64, after: u64| at <= now + before && now <= at + after;
-        let history = self.store.history.lock().unwrap();
-        let newest = history.last().map(|(_, record)| stored_keys(&record.data));
-        let rotates = newest.iter().flatten().take(2).any(|(_, activate, retire)| {
+        let rotates = |(activate, retire): &(u64, u64)| {
             near(*activate, 1200, 2400) || near(retire - 75 * 60, 1200, 1200)
-        });
-        rotates
+        };
+        self.store.newest.lock().unwrap().iter().any(rotates)
             || self.store.outages.iter().any(|outage| {
                 near(outage.start, 600, 0) || near(outage.end, 0, 1200) || outage.contains(&now)
             })
@@ -356,7 +364,6 @@ impl World {
 fn simulate(seed: u64, change: fn(&mut Settings)) -> Report {
     let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let world = World::new(seed, change);
-    assert_eq!(world.seed, seed);
     let start = std::time::Instant::now();
     let report = runtime.block_on(world.run());
     println!(
@@ -382,7 +389,7 @@ fn a_year_of_a_hundred_hosts_refuses_no_valid_token_and_makes_one_key_a_period()
     let report = simulate(seed, |_| {});
     let first: Vec<_> = report.wrong.iter().take(10).collect();
     assert!(first.is_empty(), "seed {seed}: {first:#?}");
-    assert!(report.calls > 1_000_000, "seed {seed}: {} calls", report.calls);
+    assert!(report.calls > 500_000, "seed {seed}: {} calls", report.calls);
     let mut keys: Vec<_> = report.keys.values().collect();
     keys.sort();
     for pair in keys.windows(2) {
@@ -399,5 +406,5 @@ fn the_simulation_finds_what_too_short_a_propagation_breaks() {
         settings.lead = 60 + settings.lead % 30;
         settings.look_for_unknown = false;
     });
-    assert!(report.wrong.len() > 100, "seed {seed}: nothing went wrong");
+    assert!(report.wrong.len() >= 100, "seed {seed}: only {} wrong", report.wrong.len());
 }
