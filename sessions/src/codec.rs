@@ -356,38 +356,4 @@ fn refuse(reason: &'static str) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::to_unix_millis;
-    use crate::{Clock, ManualClock, MemoryProvider};
-
-    fn codec() -> Codec {
-        let builder = Codec::builder(MemoryProvider::new()).clock(ManualClock::default());
-        builder.allow_plain_keys().build().unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_session_id_round_trips_in_88_characters() {
-        let codec = codec();
-        let purpose = Purpose::session("__Host-visitor");
-        let token = codec.seal(&purpose, &[7; 16]).await.unwrap();
-        assert_eq!(token.len(), 88);
-        let (id, seal) = codec.open_fixed::<16>(&purpose, &token).await.unwrap();
-        assert_eq!(id, [7; 16]);
-        assert!(!seal.reissue);
-        assert_eq!(to_unix_millis(seal.issued_at), to_unix_millis(ManualClock::default().now()));
-        let shorter = codec.open_fixed::<15>(&purpose, &token).await;
-        assert!(matches!(shorter, Err(Error::InvalidToken)));
-    }
-
-    #[test]
-    fn futures_are_send_and_small() {
-        fn check<T: Send>(future: T) {
-            assert!(size_of_val(&future) <= 256, "{}", size_of_val(&future));
-        }
-        let (codec, purpose) = (codec(), Purpose::new("p"));
-        check(codec.seal(&purpose, b""));
-        check(codec.open(&purpose, ""));
-        check(codec.open_fixed::<16>(&purpose, ""));
-    }
-}
+mod tests;

@@ -110,6 +110,8 @@ struct Flight {
     failures: u32,
     /// When the next may start, in milliseconds.
     not_before: u64,
+    /// When and why the last refresh failed, if it did.
+    failed_at: Option<u64>,
     last_failure: Option<Failure>,
     /// When an unknown key id last made this host look.
     looked_at: Option<u64>,
@@ -266,12 +268,10 @@ impl KeyRing {
         self.0.snapshot.load().as_ref().is_some_and(|snapshot| snapshot.ring.find(id).is_some())
     }
 
-    /// Whether the last refresh failed a moment ago, so that a call need not wait for the next.
+    /// Whether a refresh failed a short while ago, so that a call need not wait for the next.
     fn failing(&self, now: u64) -> bool {
-        let flight = self.flight();
-        flight.failures > 0
-            && flight.running().is_none()
-            && now.abs_diff(flight.not_before) <= 2 * 1000 * self.0.config.settings.refresh
+        let long_ago = 2 * 1000 * self.0.config.settings.refresh;
+        self.flight().failed_at.is_some_and(|at| now.abs_diff(at) <= long_ago)
     }
 
     fn running(&self) -> Option<watch::Receiver<()>> {
@@ -314,6 +314,7 @@ impl KeyRing {
             Ok(()) => {
                 flight.failures = 0;
                 flight.not_before = 0;
+                flight.failed_at = None;
                 flight.last_failure = None;
             }
             Err(error) => {
@@ -354,6 +355,7 @@ impl Flight {
         let back_off = (FIRST_BACK_OFF << (self.failures - 1).min(16)).min(LAST_BACK_OFF);
         self.not_before = now.saturating_add(back_off - random.below(back_off / 5));
         if failure.is_some() {
+            self.failed_at = Some(now);
             self.last_failure = failure;
         }
     }
@@ -450,6 +452,37 @@ impl fmt::Display for Chain<'_> {
 async fn wait(mut running: watch::Receiver<()>) {
     // Whether it ended or took too long, the caller looks at what there is.
     let _ = tokio::time::timeout(TIMEOUT, running.changed()).await;
+}
+
+/// What tests look at.
+#[cfg(test)]
+impl KeyRing {
+    pub(crate) fn secrets(&self) -> Vec<[u8; 32]> {
+        let snapshot = self.0.snapshot.load();
+        let keys = snapshot.iter().flat_map(|snapshot| &snapshot.ring.keys);
+        keys.filter_map(|key| key.root()).map(|root| *root.secret().bytes()).collect()
+    }
+
+    pub(crate) fn oldest(&self) -> (KeyId, Arc<RootKey>) {
+        let snapshot = self.0.snapshot.load();
+        let key = snapshot.as_ref().and_then(|snapshot| snapshot.ring.keys.last()).unwrap();
+        (key.id, key.root().unwrap().clone())
+    }
+
+    /// Waits until no refresh is under way.
+    pub(crate) async fn idle(&self) {
+        while let Some(mut running) = self.running() {
+            let _ = running.changed().await;
+        }
+    }
+}
+
+/// The keys of a stored ring that are not erased: id, activation, retirement.
+#[cfg(test)]
+pub(crate) fn stored_keys(data: &[u8]) -> Vec<(KeyId, u64, u64)> {
+    let keys = record::decode(data).map(|stored| stored.keys).unwrap_or_default();
+    let live = keys.iter().filter(|key| !key.is_erased());
+    live.map(|key| (key.id, key.activate, key.retire)).collect()
 }
 
 fn millis(time: Duration) -> u64 {

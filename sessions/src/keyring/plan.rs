@@ -78,7 +78,10 @@ fn create(ring: &Ring, now: u64, settings: &Settings) -> Option<Times> {
             ring.keys.iter().any(|key| key.is_unavailable() && may_seal(key, now, settings));
         return (!waiting).then(|| times(now, now, settings));
     }
-    let newest = ring.keys.iter().find(|key| !key.is_erased())?;
+    // A key further ahead than any successor was made by a host whose clock is wrong. It must not
+    // keep the others from rotating.
+    let farthest = now.saturating_add(2 * settings.propagation).saturating_add(settings.skew);
+    let newest = ring.keys.iter().find(|key| !key.is_erased() && key.activate <= farthest)?;
     if newest.retire.saturating_sub(settings.lead) > now {
         return None;
     }

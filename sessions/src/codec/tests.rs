@@ -1,0 +1,10 @@
+//! What a codec and its key ring must do, on a memory provider that can fail.
+
+mod availability;
+mod concurrency;
+mod encryption;
+mod recovery;
+mod rotation;
+mod simulation;
+mod support;
+mod tokens;
