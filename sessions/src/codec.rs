@@ -20,7 +20,7 @@ pub(crate) use self::xaes::{NONCE, TAG, Xaes};
 use self::token::{MAX_PAYLOAD, OVERHEAD};
 use crate::Error;
 use crate::clock::from_unix_millis;
-use crate::keyring::{Found, KeyRing, Missing, Rank};
+use crate::keyring::{Found, KeyId, KeyRing, Missing, Rank};
 use crate::provider::Provider;
 
 /// Seals values into tokens and opens them, under keys that manage themselves.
@@ -94,7 +94,9 @@ impl Codec {
         }
         match self.try_seal(purpose, payload, false) {
             Ok(token) => Ok(token),
-            Err(missing) => Box::pin(self.seal_later(purpose, payload, missing)).await,
+            Err(missing) => {
+                Box::pin(self.seal_later(missing, || self.try_seal(purpose, payload, true))).await
+            }
         }
     }
 
@@ -219,14 +221,45 @@ impl Codec {
         }
     }
 
+    /// Seals a payload of any length; the bytes of a token, without base64.
+    pub(crate) async fn seal_bytes(
+        &self,
+        purpose: &Purpose,
+        payload: &[u8],
+    ) -> Result<Vec<u8>, Error> {
+        let seal = |waited: bool| {
+            let mut buffer = vec![0; payload.len() + OVERHEAD];
+            self.try_seal_into(purpose, payload, &mut buffer, waited).map(|()| buffer)
+        };
+        match seal(false) {
+            Ok(sealed) => Ok(sealed),
+            Err(missing) => Box::pin(self.seal_later(missing, || seal(true))).await,
+        }
+    }
+
+    /// Opens what [`seal_bytes`](Self::seal_bytes) made.
+    pub(crate) async fn open_bytes(
+        &self,
+        purpose: &Purpose,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, Error> {
+        let open = |waited: bool| {
+            let mut buffer = sealed.to_vec();
+            match token::read(&mut buffer) {
+                Ok((id, token)) => self
+                    .try_open_token(purpose, id, token, waited, |payload| Some(payload.to_vec())),
+                Err(malformed) => Ok(Err(refuse(malformed.0))),
+            }
+        };
+        let opened = match open(false) {
+            Ok(opened) => opened,
+            Err(missing) => Box::pin(self.open_later(missing, || open(true))).await,
+        };
+        opened.map(|(payload, _)| payload)
+    }
+
     /// Seals with the keys at hand.
     fn try_seal(&self, purpose: &Purpose, payload: &[u8], waited: bool) -> Result<String, Missing> {
-        let ring = &self.inner.ring;
-        let now = ring.since_epoch();
-        let view = ring.view(now, waited)?;
-        let (key, root) = view.sealing().ok_or(Missing::SealingKey)?;
-        let mut nonce: [u8; NONCE] = ring.config().random.nonce();
-        stir(&mut nonce, now);
         let (mut stack, mut heap) = ([0; STACK], Vec::new());
         let length = payload.len() + OVERHEAD;
         let buffer = if length <= STACK {
@@ -235,22 +268,39 @@ impl Codec {
             heap.resize(length, 0);
             &mut heap
         };
-        root.with_cipher(&ring.config().app, purpose, |xaes| {
-            token::seal(buffer, xaes, key, &nonce, now.as_secs(), payload);
-        });
+        self.try_seal_into(purpose, payload, buffer, waited)?;
         Ok(token::encode(buffer))
     }
 
-    async fn seal_later(
+    /// Seals with the keys at hand, over a buffer that has exactly the room.
+    fn try_seal_into(
         &self,
         purpose: &Purpose,
         payload: &[u8],
+        buffer: &mut [u8],
+        waited: bool,
+    ) -> Result<(), Missing> {
+        let ring = &self.inner.ring;
+        let now = ring.since_epoch();
+        let view = ring.view(now, waited)?;
+        let (key, root) = view.sealing().ok_or(Missing::SealingKey)?;
+        let mut nonce: [u8; NONCE] = ring.config().random.nonce();
+        stir(&mut nonce, now);
+        root.with_cipher(&ring.config().app, purpose, |xaes| {
+            token::seal(buffer, xaes, key, &nonce, now.as_secs(), payload);
+        });
+        Ok(())
+    }
+
+    async fn seal_later<R>(
+        &self,
         mut missing: Missing,
-    ) -> Result<String, Error> {
+        seal: impl Fn() -> Result<R, Missing>,
+    ) -> Result<R, Error> {
         for _ in 0..TRIES {
             self.inner.ring.provide(missing).await?;
-            match self.try_seal(purpose, payload, true) {
-                Ok(token) => return Ok(token),
+            match seal() {
+                Ok(sealed) => return Ok(sealed),
                 Err(lacks) => missing = lacks,
             }
         }
@@ -266,11 +316,21 @@ impl Codec {
         waited: bool,
         take: impl FnOnce(&[u8]) -> Option<R>,
     ) -> Result<Result<(R, Seal), Error>, Missing> {
+        match token::decode(token, buffer) {
+            Ok((id, token)) => self.try_open_token(purpose, id, token, waited, take),
+            Err(malformed) => Ok(Err(refuse(malformed.0))),
+        }
+    }
+
+    fn try_open_token<R>(
+        &self,
+        purpose: &Purpose,
+        id: KeyId,
+        token: &mut [u8],
+        waited: bool,
+        take: impl FnOnce(&[u8]) -> Option<R>,
+    ) -> Result<Result<(R, Seal), Error>, Missing> {
         let ring = &self.inner.ring;
-        let (id, token) = match token::decode(token, buffer) {
-            Ok(decoded) => decoded,
-            Err(malformed) => return Ok(Err(refuse(malformed.0))),
-        };
         let now = ring.since_epoch();
         let view = ring.view(now, waited)?;
         let (root, window, rank) = match view.find(id) {

@@ -1,5 +1,6 @@
 //! The store: sessions loaded from a provider and committed back under an optimistic lock.
 
+mod at_rest;
 mod builder;
 mod cap;
 mod client_side;

@@ -46,6 +46,11 @@ impl Purpose {
         Self::of_kind("client-side session", cookie_name)
     }
 
+    /// The purpose of the data of an app's records.
+    pub(crate) fn records() -> Self {
+        Self::of_kind("record", "")
+    }
+
     /// The name it was made with.
     ///
     /// ```

@@ -79,7 +79,11 @@ pub(crate) fn decode<'b>(
     let length = URL_SAFE_NO_PAD
         .decode_slice(text, buffer)
         .map_err(|_| Malformed("it is not canonical base64url, or of another length"))?;
-    let token = &mut buffer[..length];
+    read(&mut buffer[..length])
+}
+
+/// The key id that a token's bytes name.
+pub(crate) fn read(token: &mut [u8]) -> Result<(KeyId, &mut [u8]), Malformed> {
     if token.len() < OVERHEAD {
         return Err(Malformed("it is too short"));
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::at_rest::AtRest;
 use super::finish::Commits;
 use super::times::Times;
 use super::{Inner, Store};
@@ -40,6 +41,8 @@ pub struct StoreBuilder {
     most_sessions: Option<usize>,
     client_side: bool,
     plain_keys: bool,
+    encrypt_records: bool,
+    accept_plain_records: bool,
     cookie: CookieConfig,
     keep: KeepChanges,
     key_rotation: Option<Duration>,
@@ -90,6 +93,8 @@ impl StoreBuilder {
             most_sessions: None,
             client_side: false,
             plain_keys: false,
+            encrypt_records: false,
+            accept_plain_records: false,
             cookie: CookieConfig::new(),
             keep: KeepChanges::default(),
             key_rotation: None,
@@ -171,8 +176,53 @@ impl StoreBuilder {
         self
     }
 
-    /// Lets a client-side store keep its keys unencrypted in the database: whoever can read it can
-    /// forge any session. Other stores need no such permission, for their records decide.
+    /// Encrypts the data of records, so that whoever reads the database does not read what the
+    /// sessions hold. Each record's data is bound to its id. Ids (which are hashes), expiries,
+    /// formats and owners stay readable.
+    ///
+    /// The keys are the key ring's, so it asks for [`key_encryption`](Self::key_encryption), or an
+    /// explicit [`danger_plain_keys`](Self::danger_plain_keys). Keys outlive the records that they
+    /// encrypt; after an emergency rotation those records are lost, as are the cookies that name
+    /// them.
+    ///
+    /// ```
+    /// use sessions::{LocalKey, MemoryProvider, Store};
+    ///
+    /// let store = Store::builder(MemoryProvider::new())
+    ///     .encrypt_records()
+    ///     .key_encryption(LocalKey::from_bytes([7; 32]))
+    ///     .build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
+    pub fn encrypt_records(mut self) -> Self {
+        self.encrypt_records = true;
+        self
+    }
+
+    /// With [`encrypt_records`](Self::encrypt_records), still reads records that were saved before
+    /// it was switched on; they are encrypted when they are next saved. Drop it after a lifetime:
+    /// until then whoever can write to the database can put a plain record in place of an
+    /// encrypted one.
+    ///
+    /// ```
+    /// use sessions::{LocalKey, MemoryProvider, Store};
+    ///
+    /// let store = Store::builder(MemoryProvider::new())
+    ///     .encrypt_records()
+    ///     .accept_plain_records()
+    ///     .key_encryption(LocalKey::from_bytes([7; 32]))
+    ///     .build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
+    pub fn accept_plain_records(mut self) -> Self {
+        self.accept_plain_records = true;
+        self
+    }
+
+    /// Lets a store that is [`client_side`](Self::client_side) or that
+    /// [encrypts its records](Self::encrypt_records) keep its keys unencrypted in the database:
+    /// whoever can read it can forge any session, or read it. Other stores need no such
+    /// permission, for their records decide.
     ///
     /// ```
     /// use sessions::{MemoryProvider, Store};
@@ -233,7 +283,8 @@ impl StoreBuilder {
             .app(&self.app)
             .clock(self.clock.clone())
             .max_age(max_age);
-        if !self.client_side || self.plain_keys {
+        // Hashed ids survive a look at the keys; what else they protect was asked for in check().
+        if self.key_encryption.is_none() {
             codec = codec.allow_plain_keys();
         }
         if let Some(period) = self.key_rotation {
@@ -242,9 +293,14 @@ impl StoreBuilder {
         if let Some(encryption) = self.key_encryption {
             codec = codec.key_encryption(encryption);
         }
+        let codec = codec.build()?;
+        let mut provider = self.provider;
+        if self.encrypt_records {
+            provider = Arc::new(AtRest::new(provider, codec.clone(), self.accept_plain_records));
+        }
         Ok(Store::from_inner(Inner {
-            provider: self.provider,
-            codec: codec.build()?,
+            provider,
+            codec,
             clock: self.clock,
             app: self.app,
             times: Times { idle: self.idle, lifetime: self.lifetime, touch },
@@ -290,6 +346,20 @@ impl StoreBuilder {
             return Err(Error::config(
                 "max_sessions_per_owner() needs records, and client_side() keeps none; drop one \
                  of them",
+            ));
+        }
+        if self.client_side && self.encrypt_records {
+            return Err(Error::config(
+                "client_side() keeps no records to encrypt; drop encrypt_records()",
+            ));
+        }
+        if self.accept_plain_records && !self.encrypt_records {
+            return Err(Error::config("accept_plain_records() goes with encrypt_records()"));
+        }
+        if self.encrypt_records && self.key_encryption.is_none() && !self.plain_keys {
+            return Err(Error::config(
+                "encrypt_records() with plain keys beside the records hides nothing; set \
+                 key_encryption(), or say danger_plain_keys()",
             ));
         }
         if self.client_side && self.key_encryption.is_none() && !self.plain_keys {
@@ -345,6 +415,10 @@ mod tests {
             (builder().longest_remember(Duration::ZERO), "longest_remember"),
             (builder().max_sessions_per_owner(0), "at least 1"),
             (builder().client_side(), "key_encryption()"),
+            (builder().encrypt_records(), "key_encryption()"),
+            (builder().accept_plain_records(), "encrypt_records()"),
+            (builder().encrypt_records().client_side(), "drop encrypt_records()"),
+            (builder().lifetime(Duration::MAX).encrypt_records().danger_plain_keys(), "keys"),
             (builder().client_side().danger_plain_keys().max_sessions_per_owner(1), "drop one"),
             (builder().cookie(CookieConfig::new().path("x")), "path"),
         ] {

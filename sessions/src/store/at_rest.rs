@@ -1,0 +1,139 @@
+//! Record data encrypted on its way to the provider. The ids, expiries, formats and owners of
+//! records stay readable: the database works with them.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+
+use crate::codec::{Codec, Purpose};
+use crate::provider::{Expect, Listed, Page, Provider, ProviderError, Record, Saved};
+
+/// A provider whose records are sealed under the key ring, each bound to its id.
+pub(super) struct AtRest {
+    inner: Arc<dyn Provider>,
+    codec: Codec,
+    purpose: Purpose,
+    /// Records from before the encryption was switched on are read too.
+    accepts_plain: bool,
+}
+
+impl AtRest {
+    pub(super) fn new(inner: Arc<dyn Provider>, codec: Codec, accepts_plain: bool) -> Self {
+        Self { inner, codec, purpose: Purpose::records(), accepts_plain }
+    }
+
+    async fn seal(&self, record: &Record) -> Result<Record, ProviderError> {
+        // The id goes inside, so that one record's data is no good in another's place.
+        let mut payload = Vec::with_capacity(1 + record.id.len() + record.data.len());
+        payload.push(
+            u8::try_from(record.id.len())
+                .map_err(|_| ProviderError::permanent("a record's id has at most 255 bytes"))?,
+        );
+        payload.extend_from_slice(record.id.as_bytes());
+        payload.extend_from_slice(&record.data);
+        let sealed = self.codec.seal_bytes(&self.purpose, &payload).await.map_err(|error| {
+            ProviderError::unavailable("there is no key to encrypt records with").with_source(error)
+        })?;
+        let mut data = Vec::with_capacity(1 + sealed.len());
+        data.push(SEALED);
+        data.extend_from_slice(&sealed);
+        Ok(Record { data: data.into(), ..record.clone() })
+    }
+
+    async fn open(&self, record: Record) -> Result<Record, ProviderError> {
+        let Some((&SEALED, sealed)) = record.data.split_first() else {
+            if self.accepts_plain {
+                return Ok(record);
+            }
+            return Err(ProviderError::permanent(
+                "a record is not encrypted; build the store with accept_plain_records() until \
+                 those from before have expired",
+            ));
+        };
+        let payload = self.codec.open_bytes(&self.purpose, sealed).await.map_err(|error| {
+            if error.is_unavailable() {
+                ProviderError::unavailable("a record's key cannot be had").with_source(error)
+            } else {
+                ProviderError::permanent(
+                    "a record cannot be decrypted: its key was erased, or it was changed",
+                )
+            }
+        })?;
+        let inside = payload.split_first().and_then(|(length, rest)| {
+            let (id, data) = rest.split_at_checked(usize::from(*length))?;
+            (id == record.id.as_bytes()).then_some(data)
+        });
+        match inside {
+            Some(data) => Ok(Record { data: data.to_vec().into(), ..record }),
+            None => Err(ProviderError::permanent("a record holds another record's data")),
+        }
+    }
+
+    async fn open_some(&self, record: Option<Record>) -> Result<Option<Record>, ProviderError> {
+        match record {
+            Some(record) => self.open(record).await.map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+#[async_trait]
+impl Provider for AtRest {
+    async fn fetch(&self, id: &str, now: SystemTime) -> Result<Option<Record>, ProviderError> {
+        self.open_some(self.inner.fetch(id, now).await?).await
+    }
+
+    async fn save(
+        &self,
+        record: &Record,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Saved, ProviderError> {
+        match self.inner.save(&self.seal(record).await?, expect, now).await? {
+            Saved::Saved => Ok(Saved::Saved),
+            Saved::Conflict(theirs) => Ok(Saved::Conflict(self.open_some(theirs).await?)),
+        }
+    }
+
+    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
+        let removed = self.inner.delete(id).await?;
+        match removed {
+            // It is gone: what cannot be read of it is no reason to fail, for logging out must
+            // work whatever a record holds.
+            Some(record) => Ok(Some(self.open(record.clone()).await.unwrap_or(record))),
+            None => Ok(None),
+        }
+    }
+
+    async fn touch(
+        &self,
+        id: &str,
+        expires_at: SystemTime,
+        now: SystemTime,
+    ) -> Result<bool, ProviderError> {
+        self.inner.touch(id, expires_at, now).await
+    }
+
+    async fn list(
+        &self,
+        owner: &str,
+        page: Page,
+        now: SystemTime,
+    ) -> Result<Listed, ProviderError> {
+        let listed = self.inner.list(owner, page, now).await?;
+        let mut records = Vec::with_capacity(listed.records.len());
+        for record in listed.records {
+            records.push(self.open(record).await?);
+        }
+        Ok(Listed { records, next: listed.next })
+    }
+
+    async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
+        self.inner.purge(expired_before, limit).await
+    }
+}
+
+/// The first byte of encrypted data, where a tombstone's has 0 and a session's its envelope's
+/// version, 1.
+const SEALED: u8 = 2;
