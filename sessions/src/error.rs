@@ -136,6 +136,11 @@ impl Error {
         matches!(self, Self::Conflict { .. })
     }
 
+    /// Whether a record holds what this build cannot read.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        matches!(self, Self::NewerSchema { .. } | Self::Decode { .. })
+    }
+
     pub(crate) fn unavailable(source: impl Into<Source>) -> Self {
         Self::Unavailable(source.into())
     }

@@ -27,6 +27,11 @@ pub(crate) fn dropped(session: &'static str, key: &StoreKey, why: &'static str) 
     tracing::warn!(target: "sessions", session, id = log_id(key), why, "changes dropped");
 }
 
+/// Changes of a handle whose session another handle of the request had destroyed.
+pub(crate) fn dropped_in_request(session: &'static str) {
+    tracing::warn!(target: "sessions", session, why = "the request destroyed it", "changes dropped");
+}
+
 /// Changes that were discarded because of the response's status.
 pub(crate) fn discarded(session: &'static str, status: u16) {
     tracing::info!(target: "sessions", session, status, "changes discarded");
@@ -103,6 +108,11 @@ pub(crate) fn commit_failed(session: &'static str, error: &Error) {
 /// A request could not load its session.
 pub(crate) fn load_failed(session: &'static str, error: &Error) {
     tracing::error!(target: "sessions", session, error = %chain(error), "load failed");
+}
+
+/// A record that this build cannot read was passed over for a fresh session.
+pub(crate) fn reset(session: &'static str, error: &Error) {
+    tracing::error!(target: "sessions", session, error = %chain(error), "unreadable session reset");
 }
 
 /// `remember` asked for more than the store grants.

@@ -115,27 +115,58 @@ impl RequestSessions {
         if let Some(session) = self.again::<T>(&kind)? {
             return Ok(session);
         }
-        let loaded_at = self.inner.store().now();
-        let origin = self.inner.store().find(&kind, cookies).await?;
+        let live = Live::<T>::find(self.inner.store(), cookies).await?;
         // Another handle of this type may have been loaded meanwhile; then the first counts.
         if let Some(session) = self.again::<T>(&kind)? {
             return Ok(session);
         }
-        let state = State::new(self.inner.store().clone(), kind.clone(), origin.clone(), loaded_at);
-        let live = Live::<T>::new(state)?;
         let mut slots = self.inner.slots();
-        slots.slots.push(Slot {
-            kind,
-            origin,
-            loaded_at,
-            epoch: 0,
-            returned: SmallVec::new(),
-            out: 1,
-            spoiled: false,
-            set_cookie: None,
-        });
+        slots.slots.push(Slot::new(kind, live.state.origin.clone(), live.state.loaded_at));
         let home = Home { request: self.inner.clone(), slot: slots.slots.len() - 1 };
         Ok(Session::new(live, Some(home)))
+    }
+
+    /// Ends this request's session of type `T` at once, without reading it: logging out works
+    /// although the record holds what this build cannot read. The response clears the cookie.
+    ///
+    /// A handler that has a [`Session`] calls its [`destroy`](Session::destroy) instead.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the provider is down: the session may still be alive.
+    ///
+    /// ```
+    /// use sessions::{Error, RequestSessions};
+    /// # use sessions::Session;
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { visits: u32 }
+    ///
+    /// async fn logout<B>(request: &http::Request<B>) -> Result<(), Error> {
+    ///     match request.extensions().get::<RequestSessions>() {
+    ///         Some(sessions) => sessions.destroy::<Visitor>(request.headers()).await,
+    ///         None => Ok(()),
+    ///     }
+    /// }
+    /// # let _ = logout::<()>;
+    /// ```
+    pub async fn destroy<T: SessionData>(&self, cookies: &HeaderMap) -> Result<(), Error> {
+        let kind = self.inner.store().kind::<T>();
+        let done = self.inner.store().destroy_unread(&kind, cookies).await?;
+        let mut slots = self.inner.slots();
+        let index = slots.slots.iter().position(|slot| slot.kind.type_id == kind.type_id);
+        let slot = match index {
+            Some(index) => &mut slots.slots[index],
+            None => {
+                let loaded_at = self.inner.store().now();
+                let mut slot = Slot::new(kind, done.origin.clone(), loaded_at);
+                slot.out = 0;
+                slots.slots.push(slot);
+                let last = slots.slots.len() - 1;
+                &mut slots.slots[last]
+            }
+        };
+        slot.settle(&done);
+        Ok(())
     }
 
     /// Another handle of a session that this request has loaded before.
@@ -163,7 +194,7 @@ impl RequestSessions {
                 Some(Err(_)) | None => return Err(Error::config("a session of another type")),
             },
             _ => {
-                let change = fold(&slot.kind, &slot.origin, slot.epoch, &slot.returned)?;
+                let change = fold(&slot.kind, &slot.origin, &slot.returned)?;
                 let mut state = slot.state(self.inner.store());
                 state.borrowed = change.fields.is_some();
                 state.asks = change.asks;
@@ -284,11 +315,17 @@ impl Home {
         let Some(slot) = slots.slots.get_mut(self.slot) else { return };
         slot.out = slot.out.saturating_sub(1);
         slot.spoiled |= std::thread::panicking();
-        // An untouched value is kept only to spare the next handle its decoding.
-        if live.state.is_touched() || slot.returned.is_empty() {
-            if slot.returned.first().is_some_and(|first| !first.state().is_touched()) {
-                slot.returned.clear();
+        let touched = live.state.is_touched();
+        if live.state.epoch != slot.epoch {
+            // The session that it belonged to was destroyed in the middle of the request.
+            if touched {
+                event::dropped_in_request(slot.kind.name());
             }
+            return;
+        }
+        // An untouched value is kept only to spare the next handle its decoding.
+        if touched || (slot.returned.is_empty() && live.state.origin.is(&slot.origin)) {
+            slot.returned.retain(|one| one.state().is_touched());
             slot.returned.push(live);
         }
     }
@@ -311,11 +348,7 @@ impl Home {
         self.request.borrowed.fetch_and(!bit(self.slot), Ordering::Relaxed);
         let mut slots = self.request.slots();
         let Some(slot) = slots.slots.get_mut(self.slot) else { return };
-        slot.origin = done.origin.clone();
-        slot.epoch += u32::from(done.outcome == Outcome::Destroyed);
-        if done.set_cookie.is_some() {
-            slot.set_cookie.clone_from(&done.set_cookie);
-        }
+        slot.settle(done);
     }
 }
 
@@ -330,6 +363,33 @@ impl Inner {
 }
 
 impl Slot {
+    /// Of a session whose first handle is out.
+    fn new(kind: Arc<Kind>, origin: Origin, loaded_at: SystemTime) -> Self {
+        Self {
+            kind,
+            origin,
+            loaded_at,
+            epoch: 0,
+            returned: SmallVec::new(),
+            out: 1,
+            spoiled: false,
+            set_cookie: None,
+        }
+    }
+
+    /// Takes over what was done in the middle of the request.
+    fn settle(&mut self, done: &Done) {
+        self.origin = done.origin.clone();
+        if done.outcome == Outcome::Destroyed {
+            // What other handles hold is the destroyed session's.
+            self.epoch += 1;
+            self.returned.clear();
+        }
+        if done.set_cookie.is_some() {
+            self.set_cookie.clone_from(&done.set_cookie);
+        }
+    }
+
     fn state(&self, store: &Store) -> State {
         let mut state =
             State::new(store.clone(), self.kind.clone(), self.origin.clone(), self.loaded_at);
@@ -376,7 +436,7 @@ impl Job {
     fn change(&self) -> Result<Option<Change>, Error> {
         let slot = &self.slot;
         Ok(Some(match self.todo {
-            Todo::Commit => fold(&slot.kind, &slot.origin, slot.epoch, &slot.returned)?,
+            Todo::Commit => fold(&slot.kind, &slot.origin, &slot.returned)?,
             Todo::Destroy => slot.change(Asks { destroy: true, ..Asks::default() }),
             Todo::KeepAlive => slot.change(Asks::default()),
             Todo::Nothing => return Ok(None),
@@ -422,21 +482,11 @@ async fn run(store: Store, jobs: SmallVec<[Job; 1]>) -> Report {
 
 /// The changes of all handles that came back, as one: each against what it was loaded from, on
 /// top of what the session is now.
-fn fold(
-    kind: &Arc<Kind>,
-    origin: &Origin,
-    epoch: u32,
-    returned: &[Box<dyn Pending>],
-) -> Result<Change, Error> {
+fn fold(kind: &Arc<Kind>, origin: &Origin, returned: &[Box<dyn Pending>]) -> Result<Change, Error> {
     let mut asks = Asks::default();
     let mut fields = None;
     let mut loaded_at = None;
     for pending in returned {
-        let state = pending.state();
-        if state.epoch != epoch {
-            // The session that it belonged to was destroyed in the middle of the request.
-            continue;
-        }
         let change = pending.change()?;
         asks = asks.and(change.asks);
         let at: SystemTime = loaded_at.unwrap_or(change.loaded_at);

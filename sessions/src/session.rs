@@ -97,6 +97,21 @@ pub(crate) trait Pending: Send {
 }
 
 impl<T: SessionData> Live<T> {
+    /// Loads what a request's cookies stand for.
+    pub(crate) async fn find(store: &Store, cookies: &HeaderMap) -> Result<Box<Self>, Error> {
+        let kind = store.kind::<T>();
+        let loaded_at = store.now();
+        let state = |origin| State::new(store.clone(), kind.clone(), origin, loaded_at);
+        let found = store.find(&kind, cookies).await.and_then(|origin| Self::new(state(origin)));
+        match found {
+            Err(error) if error.is_unreadable() && store.resets_unreadable() => {
+                event::reset(kind.name(), &error);
+                Self::new(state(Origin::New { cookie: true }))
+            }
+            found => found,
+        }
+    }
+
     pub(crate) fn new(state: State) -> Result<Box<Self>, Error> {
         let value = match &state.origin {
             Origin::Record(loaded) => T::load(&loaded.stored)?,
@@ -399,11 +414,33 @@ impl Store {
     /// # Ok(()) }
     /// ```
     pub async fn load<T: SessionData>(&self, cookies: &HeaderMap) -> Result<Session<T>, Error> {
-        let kind = self.kind::<T>();
-        let loaded_at = self.now();
-        let origin = self.find(&kind, cookies).await?;
-        let state = State::new(self.clone(), kind, origin, loaded_at);
-        Ok(Session::new(Live::new(state)?, None))
+        Ok(Session::new(Live::find(self, cookies).await?, None))
+    }
+
+    /// Ends the session that a request's cookies stand for, without reading it: logging out works
+    /// although the record holds what this build cannot read. The response must carry the cookie
+    /// that the commit sets.
+    ///
+    /// A handler that has a [`Session`] calls its [`destroy`](Session::destroy) instead.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the provider is down: the session may still be alive.
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Outcome, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { visits: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// let store = Store::new(MemoryProvider::new());
+    /// let commit = store.destroy::<Visitor>(&http::HeaderMap::new()).await?;
+    /// assert_eq!(commit.outcome(), Outcome::Destroyed);
+    /// assert!(commit.set_cookie().is_none(), "there was no cookie to clear");
+    /// # Ok(()) }
+    /// ```
+    pub async fn destroy<T: SessionData>(&self, cookies: &HeaderMap) -> Result<Commit, Error> {
+        let done = self.destroy_unread(&self.kind::<T>(), cookies).await?;
+        Ok(Commit { outcome: done.outcome, set_cookie: done.set_cookie })
     }
 
     /// Saves what was changed, and says what the response must carry.

@@ -83,6 +83,8 @@ struct Inner {
     keep: KeepChanges,
     // A std lock, never held across an await; written once for each session type.
     kinds: RwLock<HashMap<TypeId, Arc<Kind>>>,
+    /// A record that this build cannot read counts as none.
+    reset_unreadable: bool,
     /// Sessions live in their cookies.
     client_side: bool,
     /// How many sessions an owner may have.
@@ -156,6 +158,10 @@ impl Store {
 
     pub(crate) fn keep(&self) -> KeepChanges {
         self.inner.keep
+    }
+
+    pub(crate) fn resets_unreadable(&self) -> bool {
+        self.inner.reset_unreadable
     }
 
     pub(crate) fn commits(&self) -> &Commits {

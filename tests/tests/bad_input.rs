@@ -84,3 +84,59 @@ async fn alien_records_are_errors() {
         assert!(!error.is_unavailable());
     }
 }
+
+#[tokio::test]
+async fn logging_out_works_whatever_the_record_holds() {
+    let saved = saved().await;
+    assert!(saved.load(&b"\xff"[..]).await.is_err());
+    let commit = saved.store.destroy::<Visitor>(&saved.cookies).await.unwrap();
+    assert!(commit.set_cookie().unwrap().to_str().unwrap().contains("Max-Age=0"));
+    let now = std::time::SystemTime::now();
+    assert_eq!(saved.provider.fetch(&saved.record.id, now).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn logging_out_in_a_router_works_whatever_the_record_holds() {
+    use axum::extract::Extension;
+    use axum::routing::{get, post};
+    use sessions::RequestSessions;
+    use sessions_tests::browser::Browser;
+    use sessions_tests::server::Server;
+
+    async fn logout(
+        Extension(sessions): Extension<RequestSessions>,
+        headers: HeaderMap,
+    ) -> Result<(), Error> {
+        sessions.destroy::<Visitor>(&headers).await
+    }
+
+    let saved = saved().await;
+    assert!(saved.load(&b"\xff"[..]).await.is_err());
+    let app = axum::Router::new()
+        .route("/", get(async |visitor: Session<Visitor>| visitor.name.clone()))
+        .route("/logout", post(logout))
+        .layer(sessions::axum::SessionLayer::new(saved.store.clone()));
+    let server = Server::start(app).await;
+    let mut browser = Browser::new(server.address);
+    let (name, value) = saved.cookies[COOKIE].to_str().unwrap().split_once('=').unwrap();
+    browser.jar.insert(name.to_owned(), value.to_owned());
+    assert_eq!(browser.get("/").await.status, 500);
+    assert_eq!(browser.post("/logout", "").await.status, 200);
+    assert!(browser.jar.is_empty());
+    assert_eq!(browser.get("/").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_unreadable_record_is_a_fresh_session_where_the_app_opts_in() {
+    let saved = saved().await;
+    assert!(saved.load(&b"\x01\xff"[..]).await.is_err());
+    let store = Store::builder(saved.provider.clone()).reset_unreadable(true).build().unwrap();
+    let mut visitor = store.load::<Visitor>(&saved.cookies).await.unwrap();
+    assert!(visitor.is_new());
+    visitor.visits = 1;
+    visitor.save().await.unwrap();
+    let now = std::time::SystemTime::now();
+    let record = saved.provider.fetch(&saved.record.id, now).await.unwrap().unwrap();
+    assert_eq!(&record.data[..], b"\x01\xff", "the record stays as it was");
+    assert_ne!(visitor.key().unwrap().as_str(), &*record.id);
+}

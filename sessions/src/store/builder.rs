@@ -43,6 +43,7 @@ pub struct StoreBuilder {
     plain_keys: bool,
     encrypt_records: bool,
     accept_plain_records: bool,
+    reset_unreadable: bool,
     cookie: CookieConfig,
     keep: KeepChanges,
     key_rotation: Option<Duration>,
@@ -95,6 +96,7 @@ impl StoreBuilder {
             plain_keys: false,
             encrypt_records: false,
             accept_plain_records: false,
+            reset_unreadable: false,
             cookie: CookieConfig::new(),
             keep: KeepChanges::default(),
             key_rotation: None,
@@ -173,6 +175,21 @@ impl StoreBuilder {
     /// ```
     pub fn client_side(mut self) -> Self {
         self.client_side = true;
+        self
+    }
+
+    /// Gives a visitor whose record this build cannot read a fresh session, instead of an error.
+    /// The record stays as it was until it expires. During a rolling deploy this logs people out
+    /// whose sessions a newer build has changed, so the default is `false`.
+    ///
+    /// ```
+    /// use sessions::{MemoryProvider, Store};
+    ///
+    /// let store = Store::builder(MemoryProvider::new()).reset_unreadable(true).build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
+    pub fn reset_unreadable(mut self, reset: bool) -> Self {
+        self.reset_unreadable = reset;
         self
     }
 
@@ -307,6 +324,7 @@ impl StoreBuilder {
             longest_remember,
             most_sessions: self.most_sessions,
             client_side: self.client_side,
+            reset_unreadable: self.reset_unreadable,
             cookie: self.cookie,
             keep: self.keep,
             kinds: RwLock::default(),

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use http::HeaderMap;
 
 use super::commit::Done;
 use super::edit::Edit;
@@ -13,7 +14,7 @@ use super::save::{Patience, Put};
 use super::{Kind, Origin, Outcome, Store};
 use crate::clock::{from_unix_millis, to_unix_millis};
 use crate::provider::{Expect, Page, Record};
-use crate::{Error, SessionData, event};
+use crate::{Error, SessionData, cookie, event};
 
 impl Store {
     /// Ends the session of this key, as [`list`](Self::list) names it. Returns whether there was
@@ -102,6 +103,25 @@ impl Store {
                 None => return Ok(ended),
             }
         }
+    }
+
+    /// Ends what a request's cookies stand for. Nothing is decoded.
+    pub(crate) async fn destroy_unread(
+        &self,
+        kind: &Kind,
+        cookies: &HeaderMap,
+    ) -> Result<Done, Error> {
+        let (bearer, cookie) = if self.is_client_side() {
+            (None, cookie::values(cookies, &kind.cookie).next().is_some())
+        } else {
+            self.open_cookies(kind, cookies).await?
+        };
+        if let Some(bearer) = bearer {
+            let key = kind.key(&bearer.id);
+            self.revoke(&key).await?;
+            event::ended(kind.name(), &key);
+        }
+        self.destroy_origin(kind, Origin::New { cookie }).await
     }
 
     /// `destroy()` of a loaded session. It needs no decoding, so logging out works whatever the

@@ -33,7 +33,7 @@ impl Store {
     }
 
     /// The first of the request's cookies that opens, and whether there was any.
-    async fn open_cookies(
+    pub(super) async fn open_cookies(
         &self,
         kind: &Kind,
         cookies: &HeaderMap,
