@@ -1,5 +1,46 @@
 //! The layer and the extractor for axum. The layer serves any `tower` HTTP stack; without axum,
 //! take the sessions from the request's [`RequestSessions`].
+//!
+//! Add [`SessionLayer`] once, and take [`Session<T>`](struct@Session) in any handler below it:
+//!
+//! ```
+//! use axum::{Router, routing::post};
+//! use sessions::{MemoryProvider, Session, Store, axum::SessionLayer};
+//!
+//! #[derive(Session)]
+//! #[session(name = "visitor", version = 1)]
+//! struct Visitor {
+//!     cart: Vec<String>,
+//! }
+//!
+//! async fn add(mut visitor: Session<Visitor>, item: String) {
+//!     visitor.cart.push(item);
+//! }
+//!
+//! /// `None` for whoever has stored nothing yet.
+//! async fn empty(visitor: Option<Session<Visitor>>) {
+//!     if let Some(mut visitor) = visitor {
+//!         visitor.cart.clear();
+//!     }
+//! }
+//!
+//! let app: Router = Router::new()
+//!     .route("/add", post(add))
+//!     .route("/empty", post(empty))
+//!     .layer(SessionLayer::new(Store::new(MemoryProvider::new())));
+//! ```
+//!
+//! # What the layer does to a response
+//!
+//! - It commits what the handlers changed, before the headers leave: unless the status is 5xx or
+//!   408 ([`KeepChanges`](crate::KeepChanges)). A session that was destroyed ends whatever the
+//!   status.
+//! - Where the commit fails, an empty response takes the place of the handler's: 503 with
+//!   `Retry-After` when trying again can help, 409 for a conflict, else 500.
+//! - A response that sets a session cookie carries `Cache-Control: private, no-store`, unless the
+//!   handler has set `Cache-Control`. One whose handler took a session carries `Vary: Cookie`.
+//! - A handle that is still alive when the handler has answered (in a streamed body, in a task)
+//!   cannot be committed any more: call [`save`](crate::Session::save) on it.
 
 use std::fmt;
 use std::future::Future;
@@ -50,6 +91,11 @@ pub struct SessionLayer {
 
 impl SessionLayer {
     /// A layer over this store.
+    ///
+    /// ```
+    /// use sessions::{MemoryProvider, Store, axum::SessionLayer};
+    /// let layer = SessionLayer::new(Store::new(MemoryProvider::new()));
+    /// ```
     #[must_use]
     pub fn new(store: Store) -> Self {
         Self { store }
@@ -101,6 +147,22 @@ where
 
 pin_project! {
     /// The response of a [`SessionService`]: the handler's, once its sessions are committed.
+    ///
+    /// ```
+    /// use sessions::axum::{ResponseFuture, SessionService};
+    /// use tower_service::Service;
+    ///
+    /// fn call<S, B, R: Default>(
+    ///     service: &mut SessionService<S>,
+    ///     request: http::Request<B>,
+    /// ) -> ResponseFuture<S::Future, R, S::Error>
+    /// where
+    ///     S: Service<http::Request<B>, Response = http::Response<R>>,
+    /// {
+    ///     service.call(request)
+    /// }
+    /// # let _ = call::<axum::Router, axum::body::Body, axum::body::Body>;
+    /// ```
     pub struct ResponseFuture<F, R, E> {
         #[pin]
         handler: F,
@@ -171,6 +233,19 @@ fn failed<R>(error: &Error, body: R) -> http::Response<R> {
 ///
 /// Rejects with 503 when the store is down or the record needs a newer build, and with 500 for a
 /// record that cannot be read; see [`SessionRejection`].
+///
+/// ```
+/// use sessions::Session;
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { visits: u32 }
+///
+/// async fn home(mut visitor: Session<Visitor>) -> String {
+///     visitor.visits += 1;
+///     format!("visit number {}", visitor.visits)
+/// }
+/// # let _: axum::routing::MethodRouter = axum::routing::get(home);
+/// ```
 impl<T: SessionData, S: Sync> FromRequestParts<S> for Session<T> {
     type Rejection = SessionRejection;
 
@@ -189,6 +264,18 @@ impl<T: SessionData, S: Sync> FromRequestParts<S> for Session<T> {
 }
 
 /// `None` when there is no live session. A store that is down is still a rejection.
+///
+/// ```
+/// use sessions::Session;
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { visits: u32 }
+///
+/// async fn greeting(visitor: Option<Session<Visitor>>) -> String {
+///     visitor.map_or("hello".to_owned(), |visitor| format!("welcome back, {}", visitor.visits))
+/// }
+/// # let _: axum::routing::MethodRouter = axum::routing::get(greeting);
+/// ```
 impl<T: SessionData, S: Sync> OptionalFromRequestParts<S> for Session<T> {
     type Rejection = SessionRejection;
 
@@ -226,12 +313,40 @@ pub struct SessionRejection(Error);
 
 impl SessionRejection {
     /// The reason.
+    ///
+    /// ```
+    /// use axum::http::StatusCode;
+    /// use sessions::axum::SessionRejection;
+    ///
+    /// fn status(rejection: &SessionRejection) -> StatusCode {
+    ///     match rejection.error().is_unavailable() {
+    ///         true => StatusCode::SERVICE_UNAVAILABLE,
+    ///         false => StatusCode::INTERNAL_SERVER_ERROR,
+    ///     }
+    /// }
+    /// # let _ = status;
+    /// ```
     #[must_use]
     pub fn error(&self) -> &Error {
         &self.0
     }
 
     /// The reason, to be passed on.
+    ///
+    /// ```
+    /// use sessions::{Error, axum::SessionRejection};
+    ///
+    /// enum MyError {
+    ///     Session(Error),
+    /// }
+    ///
+    /// impl From<SessionRejection> for MyError {
+    ///     fn from(rejection: SessionRejection) -> Self {
+    ///         Self::Session(rejection.into_error())
+    ///     }
+    /// }
+    /// # let _ = |error: MyError| match error { MyError::Session(error) => error };
+    /// ```
     #[must_use]
     pub fn into_error(self) -> Error {
         self.0
@@ -246,6 +361,20 @@ impl IntoResponse for SessionRejection {
 
 /// So that a handler may use `?` on the store's calls: 503 with `Retry-After`, 409 for a conflict,
 /// else 500.
+///
+/// ```
+/// use axum::extract::State;
+/// use sessions::{Error, Session, Store};
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { #[session(owner)] user: Option<u64> }
+///
+/// async fn end_all(State(store): State<Store>) -> Result<String, Error> {
+///     let ended = store.revoke_all::<Visitor>(7, None).await?;
+///     Ok(format!("{ended} sessions ended"))
+/// }
+/// # let _: axum::routing::MethodRouter<Store> = axum::routing::post(end_all);
+/// ```
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         // No more than the status says: a reason is for the log.

@@ -18,6 +18,23 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// ```
 pub trait Clock: Send + Sync + 'static {
     /// The time now. It may jump, forwards or backwards, as a host's clock does.
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    /// use sessions::Clock;
+    ///
+    /// /// The system's clock, to the second.
+    /// struct Coarse;
+    ///
+    /// impl Clock for Coarse {
+    ///     fn now(&self) -> SystemTime {
+    ///         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    ///         SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(since.as_secs())
+    ///     }
+    /// }
+    ///
+    /// assert!(Coarse.now() <= SystemTime::now());
+    /// ```
     fn now(&self) -> SystemTime;
 }
 
@@ -60,12 +77,30 @@ pub struct ManualClock(Arc<AtomicU64>);
 
 impl ManualClock {
     /// A clock that shows `now` until it is moved.
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    /// use sessions::{Clock, ManualClock};
+    ///
+    /// let clock = ManualClock::new(SystemTime::UNIX_EPOCH);
+    /// assert_eq!(clock.now(), SystemTime::UNIX_EPOCH);
+    /// ```
     #[must_use]
     pub fn new(now: SystemTime) -> Self {
         Self(Arc::new(AtomicU64::new(to_unix_millis(now))))
     }
 
-    /// Moves the clock forwards.
+    /// Moves the clock forwards, by whole milliseconds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessions::{Clock, ManualClock};
+    ///
+    /// let clock = ManualClock::default();
+    /// let start = clock.now();
+    /// clock.advance(Duration::from_secs(60));
+    /// assert_eq!(clock.now(), start + Duration::from_secs(60));
+    /// ```
     pub fn advance(&self, by: Duration) {
         let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         // The closure always gives a value, so the update cannot fail.
@@ -75,6 +110,16 @@ impl ManualClock {
     }
 
     /// Sets the clock, also backwards.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use sessions::{Clock, ManualClock};
+    ///
+    /// let clock = ManualClock::default();
+    /// let earlier = clock.now() - Duration::from_secs(60);
+    /// clock.set(earlier);
+    /// assert_eq!(clock.now(), earlier);
+    /// ```
     pub fn set(&self, now: SystemTime) {
         self.0.store(to_unix_millis(now), Ordering::SeqCst);
     }

@@ -25,6 +25,15 @@ use crate::schema::{Fields, Reader, Schema, Stored, Table};
 )]
 pub trait SessionData: Sized + Send + 'static {
     /// The schema of this type at each of its versions: for golden tests and tools.
+    ///
+    /// ```
+    /// # use sessions::{Session, SessionData};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { visits: u64 }
+    /// assert_eq!(Visitor::SCHEMA.version, 1);
+    /// assert_eq!(Visitor::SCHEMA.versions[0].fields[0].key, "visits");
+    /// ```
     const SCHEMA: &'static Schema;
 
     /// What the store does with this type's fields without knowing the type.
@@ -32,6 +41,15 @@ pub trait SessionData: Sized + Send + 'static {
     const TABLE: &'static Table;
 
     /// The value of a new session: each field's `default`, or its type's.
+    ///
+    /// ```
+    /// # use sessions::{Session, SessionData};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { visits: u64, #[session(default = "en".to_owned())] locale: String }
+    /// let visitor = Visitor::fresh();
+    /// assert_eq!((visitor.visits, visitor.locale.as_str()), (0, "en"));
+    /// ```
     fn fresh() -> Self;
 
     /// Decodes fields of any readable version straight to the newest shape.

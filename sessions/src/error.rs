@@ -29,6 +29,21 @@ pub(crate) type Source = Box<dyn StdError + Send + Sync + 'static>;
 /// }
 /// # let _ = status;
 /// ```
+///
+/// ```
+/// use sessions::Error;
+///
+/// fn advice(error: &Error) -> &'static str {
+///     match error {
+///         Error::Conflict { .. } | Error::Gone => "load the session again",
+///         Error::NewerSchema { .. } => "finish the deploy",
+///         Error::Decode { .. } => "this build cannot read its own record: look at the source",
+///         Error::Config(_) => "the text says what to write instead",
+///         _ => "try again later",
+///     }
+/// }
+/// # assert_eq!(advice(&Error::Gone), "load the session again");
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {

@@ -36,6 +36,11 @@ pub struct MemoryProvider {
 
 impl MemoryProvider {
     /// An empty provider.
+    ///
+    /// ```
+    /// use sessions::{MemoryProvider, Store};
+    /// let store = Store::new(MemoryProvider::new());
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::default()

@@ -212,12 +212,43 @@ pub trait Provider: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the database cannot answer.
+    ///
+    /// ```
+    /// # use std::time::{Duration, SystemTime};
+    /// # use sessions::MemoryProvider;
+    /// # use sessions::provider::{Expect, Page, Provider, Record, Saved};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
+    /// # let (provider, now) = (MemoryProvider::new(), SystemTime::now());
+    /// let record = Record::new("a", 1, &b"data"[..]);
+    /// provider.save(&record, Expect::Absent, now).await?;
+    /// assert_eq!(provider.fetch("a", now).await?, Some(record));
+    /// assert_eq!(provider.fetch("b", now).await?, None);
+    /// # Ok(()) }
+    /// ```
     async fn fetch(&self, id: &str, now: SystemTime) -> Result<Option<Record>, ProviderError>;
 
     /// Stores `record` if what is stored meets `expect`.
     ///
     /// # Errors
     /// When the database cannot answer. The save may or may not have happened then.
+    ///
+    /// ```
+    /// # use std::time::{Duration, SystemTime};
+    /// # use sessions::MemoryProvider;
+    /// # use sessions::provider::{Expect, Page, Provider, Record, Saved};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
+    /// # let (provider, now) = (MemoryProvider::new(), SystemTime::now());
+    /// let first = Record::new("a", 1, &b"first"[..]);
+    /// let second = Record::new("a", 2, &b"second"[..]);
+    /// assert_eq!(provider.save(&first, Expect::Absent, now).await?, Saved::Saved);
+    /// assert_eq!(provider.save(&second, Expect::Version(1), now).await?, Saved::Saved);
+    ///
+    /// // Too late: the record is at version 2.
+    /// let late = Record::new("a", 2, &b"late"[..]);
+    /// let lost = provider.save(&late, Expect::Version(1), now).await?;
+    /// assert_eq!(lost, Saved::Conflict(Some(second)));
+    /// # Ok(()) }
+    /// ```
     async fn save(
         &self,
         record: &Record,
@@ -230,6 +261,19 @@ pub trait Provider: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the database cannot answer.
+    ///
+    /// ```
+    /// # use std::time::{Duration, SystemTime};
+    /// # use sessions::MemoryProvider;
+    /// # use sessions::provider::{Expect, Page, Provider, Record, Saved};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
+    /// # let (provider, now) = (MemoryProvider::new(), SystemTime::now());
+    /// let record = Record::new("a", 1, &b"data"[..]);
+    /// provider.save(&record, Expect::Absent, now).await?;
+    /// assert_eq!(provider.delete("a").await?, Some(record));
+    /// assert_eq!(provider.delete("a").await?, None);
+    /// # Ok(()) }
+    /// ```
     async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError>;
 
     /// Moves the expiry of a live record to `expires_at`, never to an earlier time, and changes
@@ -237,6 +281,20 @@ pub trait Provider: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the database cannot answer.
+    ///
+    /// ```
+    /// # use std::time::{Duration, SystemTime};
+    /// # use sessions::MemoryProvider;
+    /// # use sessions::provider::{Expect, Page, Provider, Record, Saved};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
+    /// # let (provider, now) = (MemoryProvider::new(), SystemTime::now());
+    /// let mut record = Record::new("a", 1, &b"data"[..]);
+    /// record.expires_at = Some(now + Duration::from_secs(60));
+    /// provider.save(&record, Expect::Absent, now).await?;
+    /// assert!(provider.touch("a", now + Duration::from_secs(3600), now).await?);
+    /// assert!(provider.fetch("a", now + Duration::from_secs(600)).await?.is_some());
+    /// # Ok(()) }
+    /// ```
     async fn touch(
         &self,
         id: &str,
@@ -251,6 +309,20 @@ pub trait Provider: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the database cannot answer, or this provider keeps no list.
+    ///
+    /// ```
+    /// # use std::time::{Duration, SystemTime};
+    /// # use sessions::MemoryProvider;
+    /// # use sessions::provider::{Expect, Page, Provider, Record, Saved};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
+    /// # let (provider, now) = (MemoryProvider::new(), SystemTime::now());
+    /// let mut record = Record::new("a", 1, &b"data"[..]);
+    /// record.owner = Some("shop/visitor/7".into());
+    /// provider.save(&record, Expect::Absent, now).await?;
+    /// let listed = provider.list("shop/visitor/7", Page::first(10), now).await?;
+    /// assert_eq!((listed.records, listed.next), (vec![record], None));
+    /// # Ok(()) }
+    /// ```
     async fn list(
         &self,
         owner: &str,
@@ -266,6 +338,20 @@ pub trait Provider: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the database cannot answer.
+    ///
+    /// ```
+    /// # use std::time::{Duration, SystemTime};
+    /// # use sessions::MemoryProvider;
+    /// # use sessions::provider::{Expect, Page, Provider, Record, Saved};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
+    /// # let (provider, now) = (MemoryProvider::new(), SystemTime::now());
+    /// let mut record = Record::new("a", 1, &b"data"[..]);
+    /// record.expires_at = Some(now + Duration::from_secs(60));
+    /// provider.save(&record, Expect::Absent, now).await?;
+    /// assert_eq!(provider.purge(now, 100).await?, 0);
+    /// assert_eq!(provider.purge(now + Duration::from_secs(61), 100).await?, 1);
+    /// # Ok(()) }
+    /// ```
     async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
         let _ = (expired_before, limit);
         Err(ProviderError::unsupported("purge"))

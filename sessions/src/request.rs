@@ -110,6 +110,20 @@ impl RequestSessions {
     /// # Errors
     /// As [`Store::load`]; [`Error::Config`] when two types of one request share a name, or its
     /// response has been sent.
+    ///
+    /// ```
+    /// use sessions::{Error, RequestSessions, Session};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { visits: u32 }
+    ///
+    /// async fn count(sessions: &RequestSessions, headers: &http::HeaderMap) -> Result<(), Error> {
+    ///     let mut visitor = sessions.load::<Visitor>(headers).await?;
+    ///     visitor.visits += 1;
+    ///     Ok(()) // Dropped here, and committed by the layer.
+    /// }
+    /// # let _ = count;
+    /// ```
     pub async fn load<T: SessionData>(&self, cookies: &HeaderMap) -> Result<Session<T>, Error> {
         let kind = self.inner.store().kind::<T>();
         if let Some(session) = self.again::<T>(&kind)? {

@@ -168,7 +168,23 @@ impl<T: SessionData> Session<T> {
         Self { live: Some(live), home }
     }
 
-    /// Whether there was no live session: nothing is stored for this visitor yet.
+    /// Whether there was no live session: nothing is stored for this visitor yet, or what their
+    /// cookie names has ended.
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { visits: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = Store::new(MemoryProvider::new());
+    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// assert!(visitor.is_new());
+    /// visitor.visits = 1;
+    /// let _ = store.commit(&mut visitor).await?;
+    /// assert!(!visitor.is_new());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_new(&self) -> bool {
         self.header().is_none()
@@ -176,6 +192,21 @@ impl<T: SessionData> Session<T> {
 
     /// Who owns the session, as its record has it: `None` for an anonymous visitor, and for a
     /// login that is not committed yet.
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { #[session(owner)] user: Option<u64>, visits: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = Store::new(MemoryProvider::new());
+    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// visitor.user = Some(7);
+    /// assert_eq!(visitor.owner(), None);
+    /// let _ = store.commit(&mut visitor).await?;
+    /// assert_eq!(visitor.owner(), Some("7"));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn owner(&self) -> Option<&str> {
         let owner = match &self.state().origin {
@@ -188,19 +219,69 @@ impl<T: SessionData> Session<T> {
     }
 
     /// When the session began, or its owner logged in; `None` if it is new.
+    ///
+    /// ```
+    /// # use sessions::{Clock, ManualClock, MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { visits: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let clock = ManualClock::default();
+    /// # let store = Store::builder(MemoryProvider::new()).clock(clock.clone()).build()?;
+    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// assert_eq!(visitor.created_at(), None);
+    /// visitor.visits = 1;
+    /// let _ = store.commit(&mut visitor).await?;
+    /// assert_eq!(visitor.created_at(), Some(clock.now()));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn created_at(&self) -> Option<SystemTime> {
         Some(self.header()?.created_at)
     }
 
     /// When the session was last used before this request, to within the store's touch interval;
-    /// `None` if it is new.
+    /// `None` if it is new. Near the end of its lifetime an earlier time.
+    ///
+    /// ```
+    /// # use sessions::{Clock, ManualClock, MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { visits: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let clock = ManualClock::default();
+    /// # let store = Store::builder(MemoryProvider::new()).clock(clock.clone()).build()?;
+    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// visitor.visits = 1;
+    /// let _ = store.commit(&mut visitor).await?;
+    /// assert_eq!(visitor.last_seen(), Some(clock.now()));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn last_seen(&self) -> Option<SystemTime> {
         Some(self.state().store.span(self.header()?).last_seen(self.expires_at()?))
     }
 
-    /// When the session ends if it is not used again; `None` if it is new.
+    /// When the session ends if it is not used again; `None` if it is new. That is the idle timeout
+    /// and one touch interval after it was last seen, and never later than its lifetime allows.
+    ///
+    /// ```
+    /// # use sessions::{Clock, ManualClock, MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { visits: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let clock = ManualClock::default();
+    /// # let store = Store::builder(MemoryProvider::new()).clock(clock.clone()).build()?;
+    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// use std::time::Duration;
+    ///
+    /// visitor.visits = 1;
+    /// let _ = store.commit(&mut visitor).await?;
+    /// // Seven days and an hour, with the default settings.
+    /// assert_eq!(visitor.expires_at(), Some(clock.now() + Duration::from_secs(169 * 60 * 60)));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn expires_at(&self) -> Option<SystemTime> {
         match &self.state().origin {
@@ -211,6 +292,21 @@ impl<T: SessionData> Session<T> {
     }
 
     /// The name under which the store keeps the session; `None` if it is new or client-side.
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { visits: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = Store::new(MemoryProvider::new());
+    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// visitor.visits = 1;
+    /// let _ = store.commit(&mut visitor).await?;
+    /// let key = visitor.key().expect("it was saved").clone();
+    /// assert!(store.revoke(&key).await?);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn key(&self) -> Option<&StoreKey> {
         match &self.state().origin {
@@ -219,8 +315,24 @@ impl<T: SessionData> Session<T> {
         }
     }
 
-    /// A short name of the session that is safe to log: a part of a hash of its id, or "new", or
-    /// "client-side".
+    /// A short name of the session that is safe to log: the first 10 characters of its
+    /// [`key`](Self::key), which changes with the id; "new" if nothing is stored yet, and
+    /// "client-side" where no record is.
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { visits: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = Store::new(MemoryProvider::new());
+    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// assert_eq!(visitor.log_id(), "new");
+    /// visitor.visits = 1;
+    /// let _ = store.commit(&mut visitor).await?;
+    /// assert_eq!(visitor.log_id().len(), 10);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn log_id(&self) -> &str {
         match self.key() {
@@ -230,14 +342,52 @@ impl<T: SessionData> Session<T> {
         }
     }
 
-    /// Gives the session a new id when it is committed. Done by itself when the owner, or a field
-    /// of the group "owner", changes.
+    /// Gives the session a new id when it is committed: the old cookie is dead from then on. Done by
+    /// itself when the owner, or a field of the group "owner", changes.
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { visits: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = Store::new(MemoryProvider::new());
+    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// visitor.visits = 1;
+    /// let _ = store.commit(&mut visitor).await?;
+    /// let before = visitor.key().cloned();
+    ///
+    /// visitor.renew();
+    /// let commit = store.commit(&mut visitor).await?;
+    /// assert!(commit.set_cookie().is_some());
+    /// assert_ne!(visitor.key(), before.as_ref());
+    /// # Ok(()) }
+    /// ```
     pub fn renew(&mut self) {
         self.ask(|asks| asks.renew = true);
     }
 
     /// Ends the session when it is committed, and makes the browser forget it. What was changed
     /// in it is not saved. The record is deleted even when the response is an error.
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Outcome, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { visits: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = Store::new(MemoryProvider::new());
+    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// visitor.visits = 1;
+    /// let _ = store.commit(&mut visitor).await?;
+    ///
+    /// visitor.destroy();
+    /// let commit = store.commit(&mut visitor).await?;
+    /// assert_eq!(commit.outcome(), Outcome::Destroyed);
+    /// assert!(visitor.is_new());
+    /// assert_eq!(visitor.visits, 0);
+    /// # Ok(()) }
+    /// ```
     pub fn destroy(&mut self) {
         self.ask(|asks| asks.destroy = true);
     }
@@ -245,7 +395,27 @@ impl<T: SessionData> Session<T> {
     /// "Remember me": this session lives for `time` from when it was created or its owner logged
     /// in, however rarely it is used, and its cookie survives the end of the browser.
     ///
-    /// The store grants at most its [`longest_remember`](crate::StoreBuilder::longest_remember).
+    /// The store grants at most its [`longest_remember`](crate::StoreBuilder::longest_remember). A
+    /// time shorter than the store's own makes the session end earlier. Only a session that stores
+    /// something keeps it.
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { #[session(owner)] user: Option<u64>, visits: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = Store::new(MemoryProvider::new());
+    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// use std::time::Duration;
+    ///
+    /// visitor.user = Some(7);
+    /// visitor.remember(Duration::from_secs(60 * 24 * 60 * 60));
+    /// let commit = store.commit(&mut visitor).await?;
+    /// let cookie = commit.set_cookie().expect("a login sets one").to_str().expect("it is ASCII");
+    /// assert!(cookie.ends_with("Max-Age=5184000"));
+    /// # Ok(()) }
+    /// ```
     pub fn remember(&mut self, time: Duration) {
         let state = self.state();
         let granted = time.min(state.store.longest_remember());
@@ -257,6 +427,24 @@ impl<T: SessionData> Session<T> {
 
     /// Sets what [`Store::list`] calls this session, such as a device's name. Only a session that
     /// stores something keeps it.
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { #[session(owner)] user: Option<u64>, visits: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = Store::new(MemoryProvider::new());
+    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// use sessions::provider::Page;
+    ///
+    /// visitor.user = Some(7);
+    /// visitor.set_label("Firefox on Linux");
+    /// let _ = store.commit(&mut visitor).await?;
+    /// let devices = store.list::<Visitor>(7, Page::first(20)).await?.sessions;
+    /// assert_eq!(devices[0].label.as_deref(), Some("Firefox on Linux"));
+    /// # Ok(()) }
+    /// ```
     pub fn set_label(&mut self, label: impl Into<Arc<str>>) {
         let label = label.into();
         self.ask(|asks| asks.label = Some(label));
@@ -270,6 +458,22 @@ impl<T: SessionData> Session<T> {
     /// # Errors
     /// As [`Store::commit`], and [`Error::Gone`] if the session has ended. [`Error::Config`] when
     /// the session needs a new cookie but its response has already been sent.
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { visits: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = Store::new(MemoryProvider::new());
+    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// visitor.visits = 1;
+    /// visitor.save().await?;
+    /// visitor.visits = 2;
+    /// visitor.save().await?;
+    /// assert!(!visitor.is_new());
+    /// # Ok(()) }
+    /// ```
     pub async fn save(&mut self) -> Result<(), Error> {
         match self.commit_now().await?.outcome {
             Outcome::Dropped => Err(Error::Gone),
@@ -382,12 +586,45 @@ pub struct Commit {
 
 impl Commit {
     /// The value of the `Set-Cookie` header that the response must carry, if any.
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { visits: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = Store::new(MemoryProvider::new());
+    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// visitor.visits = 1;
+    /// let commit = store.commit(&mut visitor).await?;
+    /// assert!(commit.set_cookie().is_some());
+    ///
+    /// // The browser has it now.
+    /// visitor.visits = 2;
+    /// let commit = store.commit(&mut visitor).await?;
+    /// assert!(commit.set_cookie().is_none());
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn set_cookie(&self) -> Option<&HeaderValue> {
         self.set_cookie.as_ref()
     }
 
     /// How it ended.
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Outcome, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { visits: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = Store::new(MemoryProvider::new());
+    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// assert_eq!(store.commit(&mut visitor).await?.outcome(), Outcome::Unchanged);
+    /// visitor.visits = 1;
+    /// assert_eq!(store.commit(&mut visitor).await?.outcome(), Outcome::Saved);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         self.outcome

@@ -106,33 +106,79 @@ impl StoreBuilder {
 
     /// The name of the app, 1 to 64 of `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`; "app" by default.
     /// Apps of different names share a database without seeing each other's sessions.
+    ///
+    /// ```
+    /// use sessions::{MemoryProvider, Store};
+    ///
+    /// let store = Store::builder(MemoryProvider::new()).app("shop").build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
     pub fn app(mut self, app: impl Into<String>) -> Self {
         self.app = app.into();
         self
     }
 
-    /// How long a session lives without a request; 7 days by default.
+    /// How long a session lives without a request; 7 days by default, at least a second and at most
+    /// the [`lifetime`](Self::lifetime). It may live longer, by up to one touch interval.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessions::{MemoryProvider, Store};
+    ///
+    /// const HOUR: Duration = Duration::from_secs(60 * 60);
+    /// let store = Store::builder(MemoryProvider::new()).idle_timeout(HOUR).build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
     pub fn idle_timeout(mut self, idle: Duration) -> Self {
         self.idle = idle;
         self
     }
 
-    /// How long a session lives at most, whatever its activity; 30 days by default.
+    /// How long a session lives at most, whatever its activity; 30 days by default, at least a
+    /// second. It counts from when the session began, or its owner logged in.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessions::{MemoryProvider, Store};
+    ///
+    /// const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    /// let store = Store::builder(MemoryProvider::new()).lifetime(90 * DAY).build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = lifetime;
         self
     }
 
     /// How often reading a session moves its expiry: at most once each interval. By default the
-    /// smaller of an hour and a tenth of the idle timeout.
+    /// smaller of an hour and a tenth of the idle timeout; at most the idle timeout.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessions::{MemoryProvider, Store};
+    ///
+    /// const TEN_MINUTES: Duration = Duration::from_secs(10 * 60);
+    /// let store = Store::builder(MemoryProvider::new()).touch_interval(TEN_MINUTES).build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
     pub fn touch_interval(mut self, interval: Duration) -> Self {
         self.touch = Some(interval);
         self
     }
 
     /// The longest time that [`Session::remember`](crate::Session::remember) grants; by default
-    /// 90 days, or the lifetime if that is longer. Tokens must stay valid for as long, so that a
-    /// longer time keeps more old keys.
+    /// 90 days, or the lifetime if that is longer; at least a second. Tokens must stay valid for as
+    /// long, so that a longer time keeps more old keys: beyond about 59 times the
+    /// [`key_rotation`](Self::key_rotation), [`build`](Self::build) refuses it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessions::{MemoryProvider, Store};
+    ///
+    /// const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    /// let store = Store::builder(MemoryProvider::new()).longest_remember(365 * DAY).build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
     pub fn longest_remember(mut self, longest: Duration) -> Self {
         self.longest_remember = Some(longest);
         self
@@ -253,31 +299,77 @@ impl StoreBuilder {
         self
     }
 
-    /// How cookies are written.
+    /// How cookies are written; by default as safely as browsers allow.
+    ///
+    /// ```
+    /// use sessions::{CookieConfig, MemoryProvider, SameSite, Store};
+    ///
+    /// let cookie = CookieConfig::new().same_site(SameSite::Strict);
+    /// let store = Store::builder(MemoryProvider::new()).cookie(cookie).build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
     pub fn cookie(mut self, cookie: CookieConfig) -> Self {
         self.cookie = cookie;
         self
     }
 
-    /// After which responses a request's changes are kept.
+    /// After which responses a request's changes are kept; by default unless the status is 5xx or
+    /// 408. The layer of a framework heeds it, [`Store::commit`] does not.
+    ///
+    /// ```
+    /// use sessions::{KeepChanges, MemoryProvider, Store};
+    ///
+    /// let store = Store::builder(MemoryProvider::new()).keep_changes(KeepChanges::OnSuccess).build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
     pub fn keep_changes(mut self, keep: KeepChanges) -> Self {
         self.keep = keep;
         self
     }
 
     /// Where the time comes from: a [`ManualClock`](crate::ManualClock) in tests.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessions::{ManualClock, MemoryProvider, Store};
+    ///
+    /// let clock = ManualClock::default();
+    /// let store = Store::builder(MemoryProvider::new()).clock(clock.clone()).build()?;
+    /// clock.advance(Duration::from_secs(60)); // For the store too.
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// How long a key seals cookies before the next one takes over; 7 days by default.
+    /// How long a key seals cookies before the next one takes over; 7 days by default, at least 4
+    /// hours.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessions::{MemoryProvider, Store};
+    ///
+    /// const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    /// let store = Store::builder(MemoryProvider::new()).key_rotation(14 * DAY).build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
     pub fn key_rotation(mut self, period: Duration) -> Self {
         self.key_rotation = Some(period);
         self
     }
 
-    /// Encrypts the key ring in the database, so that whoever reads it cannot forge cookies.
+    /// Encrypts the key ring in the database, so that whoever reads it cannot forge cookies. By
+    /// default its keys are stored as they are.
+    ///
+    /// ```
+    /// use sessions::{LocalKey, MemoryProvider, Store};
+    ///
+    /// # let secret = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+    /// let key = LocalKey::from_base64(secret)?;
+    /// let store = Store::builder(MemoryProvider::new()).key_encryption(key).build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
     pub fn key_encryption(mut self, encryption: impl KeyEncryption) -> Self {
         self.key_encryption = Some(Arc::new(encryption));
         self
@@ -287,6 +379,15 @@ impl StoreBuilder {
     ///
     /// # Errors
     /// [`Error::Config`] for settings that cannot work together; the text says why.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessions::{Error, MemoryProvider, Store};
+    ///
+    /// let idle = Duration::from_secs(365 * 24 * 60 * 60);
+    /// let refused = Store::builder(MemoryProvider::new()).idle_timeout(idle).build();
+    /// assert!(matches!(refused, Err(Error::Config(text)) if text.contains("raise `lifetime`")));
+    /// ```
     pub fn build(self) -> Result<Store, Error> {
         self.check()?;
         let touch = self.touch.unwrap_or_else(|| HOUR.min(self.idle / 10));
