@@ -110,6 +110,7 @@ mod random;
 mod request;
 mod schema;
 mod session;
+mod standalone;
 mod store;
 
 pub use crate::clock::{Clock, ManualClock, SystemClock};
@@ -122,7 +123,8 @@ pub use crate::keyring::{KeyEncryption, KeyEncryptionError, LocalKey, WrappedKey
 pub use crate::memory::MemoryProvider;
 pub use crate::request::RequestSessions;
 pub use crate::schema::{MergeConflict, Schema, SchemaField, SchemaVersion};
-pub use crate::session::{Commit, Session};
+pub use crate::session::Session;
+pub use crate::standalone::Commit;
 pub use crate::store::{
     KeepChanges, Outcome, SessionInfo, Sessions, Store, StoreBuilder, StoreKey,
 };
