@@ -9,7 +9,7 @@ use crate::provider::ProviderError;
 /// A boxed source of an error.
 pub(crate) type Source = Box<dyn StdError + Send + Sync + 'static>;
 
-/// An error of a [`Store`](crate::Store), a [`Session`](crate::Session) or a
+/// An error of a [`Store`](crate::Store), a [`Session`](struct@crate::Session) or a
 /// [`Codec`](crate::Codec).
 ///
 /// Branch on the predicates ([`is_unavailable`](Self::is_unavailable),
