@@ -2,6 +2,8 @@
 //! work that keeps the two together.
 
 mod encryption;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod local_key;
 mod plan;
 mod record;

@@ -102,6 +102,10 @@ mod cookie;
 mod data;
 mod error;
 mod event;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+#[allow(missing_docs)]
+pub mod fuzzing;
 mod keyring;
 mod memory;
 pub mod provider;
