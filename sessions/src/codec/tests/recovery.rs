@@ -153,7 +153,7 @@ async fn a_record_of_a_newer_build_is_left_alone() {
     records[2].data = data.into();
     world.put(&records[2]).await;
     let error = hosts[0].refresh().await.unwrap_err();
-    assert!(format!("{:?}", error).contains("finish the deploy"), "{error:?}");
+    assert!(format!("{error:?}").contains("finish the deploy"), "{error:?}");
     assert!(hosts[0].rotate_now().await.is_err());
     assert_eq!(world.record().await.unwrap(), records[2]);
     all_open(&hosts, &tokens).await;
