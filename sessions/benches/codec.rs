@@ -2,11 +2,13 @@
 //!
 //! `cargo bench -p sessions --bench codec`
 
+#![allow(clippy::unwrap_used)] // A bench fails loudly, as a test does.
+
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -30,31 +32,28 @@ fn ready<T>(future: impl Future<Output = T>) -> T {
 /// A codec whose ring has 1 key, or 64: four of them erased, for no settings keep more alive.
 fn codec(runtime: &Runtime, keys: u8) -> Codec {
     let provider = MemoryProvider::new();
-    let clock = ManualClock::new(std::time::SystemTime::now());
-    let build = |clock: Box<dyn Fn(sessions::CodecBuilder) -> sessions::CodecBuilder>| {
-        let builder = Codec::builder(provider.clone())
+    let now = SystemTime::now();
+    let clock = ManualClock::new(if keys == 1 { now } else { now - 234 * HOUR });
+    let builder = || {
+        Codec::builder(provider.clone())
             .max_age(208 * HOUR)
             .rotation_period(4 * HOUR)
-            .danger_plain_keys();
-        clock(builder).build().unwrap()
+            .danger_plain_keys()
     };
-    let manual = clock.clone();
-    let old = build(Box::new(move |builder| builder.clock(manual.clone())));
-    let count = async || provider.fetch("app:keys", clock.now()).await.unwrap().unwrap().data[26];
     runtime.block_on(async {
-        old.refresh().await.unwrap();
-        if keys > 1 {
-            clock.set(std::time::SystemTime::now() - 300 * HOUR);
-            while clock.now() < std::time::SystemTime::now() {
-                if count().await < 5 {
-                    old.rotate_now().await.unwrap();
-                }
-                clock.advance(HOUR / 4);
-                old.refresh().await.unwrap();
+        let past = builder().clock(clock.clone()).build().unwrap();
+        past.refresh().await.unwrap();
+        while clock.now() < now {
+            if clock.now() < now - 233 * HOUR {
+                past.rotate_now().await.unwrap();
             }
+            clock.advance(HOUR / 4);
+            past.refresh().await.unwrap();
         }
-        eprintln!("{} keys", count().await);
-        let codec = build(Box::new(|builder| builder));
+        // The number of keys follows the version, the ring's id, its generation and a zero.
+        let record = provider.fetch("app:keys", now).await.unwrap().unwrap();
+        assert_eq!(record.data[26], keys);
+        let codec = builder().build().unwrap();
         codec.refresh().await.unwrap();
         codec
     })

@@ -2,6 +2,8 @@
 //! work that keeps the two together.
 
 mod encryption;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod local_key;
 mod plan;
 mod record;
@@ -65,8 +67,9 @@ struct Snapshot {
     /// The record that was read.
     version: u64,
     data: Bytes,
-    /// Whether every wrapped key could be unwrapped.
-    complete: bool,
+    /// Whether the record says the same and every key of it could be unwrapped: then a record
+    /// that has not changed has nothing new to say.
+    settled: bool,
 }
 
 /// What a call lacks to go on.
@@ -209,7 +212,8 @@ impl KeyRing {
     /// timeout. Succeeds also when the refresh fails: there may be a snapshot to go on with.
     async fn refreshed(&self) -> Result<(), Error> {
         match self.start(self.now()) {
-            Start::Running(running) => wait(running).await,
+            // Whether it ended or took too long, the caller looks at what there is.
+            Start::Running(running) => _ = wait(running).await,
             Start::BackingOff => {}
             Start::NoRuntime => return Err(no_runtime()),
         }
@@ -220,9 +224,12 @@ impl KeyRing {
     /// then starts one of its own if none was for such an id in the last ten seconds.
     async fn look_for(&self, id: KeyId) -> Result<(), Error> {
         if let Some(running) = self.running() {
-            wait(running).await;
+            let ended = wait(running).await;
             if self.knows(id) {
                 return Ok(());
+            }
+            if !ended {
+                return Err(self.failure());
             }
         }
         let now = self.now();
@@ -245,7 +252,7 @@ impl KeyRing {
             }
         };
         match started {
-            Start::Running(running) => wait(running).await,
+            Start::Running(running) => _ = wait(running).await,
             Start::BackingOff => return Err(self.failure()),
             Start::NoRuntime => return Err(no_runtime()),
         }
@@ -449,9 +456,9 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
-async fn wait(mut running: watch::Receiver<()>) {
-    // Whether it ended or took too long, the caller looks at what there is.
-    let _ = tokio::time::timeout(TIMEOUT, running.changed()).await;
+/// Whether the refresh ended in time.
+async fn wait(mut running: watch::Receiver<()>) -> bool {
+    tokio::time::timeout(TIMEOUT, running.changed()).await.is_ok()
 }
 
 /// What tests look at.

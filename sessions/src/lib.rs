@@ -103,6 +103,10 @@ mod data;
 mod error;
 mod event;
 mod flash;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+#[allow(missing_docs)]
+pub mod fuzzing;
 mod keyring;
 mod memory;
 pub mod provider;

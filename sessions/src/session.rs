@@ -475,7 +475,7 @@ impl<T: SessionData> Session<T> {
     /// # Ok(()) }
     /// ```
     pub async fn save(&mut self) -> Result<(), Error> {
-        match self.commit_now().await?.outcome {
+        match self.commit_now().await?.outcome() {
             Outcome::Dropped => Err(Error::Gone),
             _ => Ok(()),
         }

@@ -48,13 +48,15 @@ impl KeyRing {
     }
 
     async fn ask(&self, change: Change) -> Result<(), Error> {
-        // Timers panic outside a runtime.
-        if Handle::try_current().is_err() {
-            return Err(no_runtime());
-        }
-        self.change(change).await?;
-        self.settle(Ok(()));
-        Ok(())
+        let Ok(runtime) = Handle::try_current() else { return Err(no_runtime()) };
+        let ring = self.clone();
+        // A task, so that a caller who leaves half way does not keep the turn.
+        let task = runtime.spawn(async move {
+            ring.change(change).await?;
+            ring.settle(Ok(()));
+            Ok(())
+        });
+        task.await.unwrap_or_else(|stopped| Err(Error::unavailable(stopped)))
     }
 
     /// What the task of a refresh does.
@@ -96,7 +98,7 @@ impl KeyRing {
         };
         let stored = Some((record.version, record.data.clone()));
         if let Some(held) = &held
-            && held.complete
+            && held.settled
             && (held.version, &held.data) == (record.version, &record.data)
         {
             return Ok(Base { ring: Some(held.ring.clone()), stored, dirty: false });
@@ -158,7 +160,7 @@ impl KeyRing {
             && (!publish || change == Change::Nothing)
         {
             // Good for now, also when the ring cannot be written.
-            self.install(ring.clone(), version, data);
+            self.install(ring.clone(), version, data, publish);
         }
         if !publish {
             return Ok(Applied::Done);
@@ -169,10 +171,10 @@ impl KeyRing {
         };
         ring.generation = ring.generation.saturating_add(1);
         if change == Change::Rewrap {
-            self.rewrap_all(&mut ring).await?;
+            self.unwrapped(&mut ring)?;
         }
         if let Some(times) = plan.create {
-            self.create(&mut ring, times).await?;
+            self.create(&mut ring, times)?;
         }
         self.publish(ring, version).await
     }
@@ -183,21 +185,14 @@ impl KeyRing {
     }
 
     /// Adds a key to a ring that is about to be published.
-    async fn create(&self, ring: &mut Ring, times: Times) -> Result<(), Error> {
+    fn create(&self, ring: &mut Ring, times: Times) -> Result<(), Error> {
         let random = &self.config().random;
         let mut id = KeyId::new(ring.generation, random.secret()?);
         while ring.find(id).is_some() {
             id = KeyId::new(ring.generation, random.secret()?);
         }
-        let root = Arc::new(RootKey::new(ring.id, Secret::new(random.secret()?)));
-        let material = match &self.config().key_encryption {
-            None => Material::Plain(root),
-            Some(kek) => {
-                let context = key_context(&ring.id, id, times.created);
-                let wrapped = wrap(kek, root.secret(), &context).await?;
-                Material::Wrapped(wrapped, Opened::Ready(root))
-            }
-        };
+        let root = RootKey::new(ring.id, Secret::new(random.secret()?));
+        let material = Material::Plain(Arc::new(root));
         ring.make_room();
         let Times { created, activate, retire, expire } = times;
         ring.keys.push(Key { id, created, activate, retire, expire, material });
@@ -207,6 +202,9 @@ impl KeyRing {
     }
 
     async fn publish(&self, mut ring: Ring, version: Option<u64>) -> Result<Applied, Error> {
+        if let Some(kek) = &self.config().key_encryption {
+            wrap_plain(kek, &mut ring).await?;
+        }
         if let Some(kek) = &self.config().key_encryption
             && ring.mac.is_none()
         {
@@ -227,14 +225,16 @@ impl KeyRing {
         let now = self.config().clock.now();
         match timed(self.config().provider.save(&record, expect, now)).await? {
             Saved::Saved => {
-                self.install(ring, next, data);
+                self.install(ring, next, data, false);
                 Ok(Applied::Done)
             }
             Saved::Conflict(current) => Ok(Applied::Conflict(current)),
         }
     }
 
-    fn install(&self, ring: Ring, version: u64, data: Bytes) {
+    /// Goes by `ring` from now on; `data` is what the record says, which an `unpublished` ring
+    /// is not.
+    fn install(&self, ring: Ring, version: u64, data: Bytes, unpublished: bool) {
         let settings = &self.config().settings;
         let newer = self
             .0
@@ -245,7 +245,7 @@ impl KeyRing {
         if newer {
             self.flight().absent.clear();
         }
-        let complete = ring.keys.iter().all(|key| key.root().is_some() || key.is_erased());
+        let open = ring.keys.iter().all(|key| key.root().is_some() || key.is_erased());
         let refresh = settings.refresh * 1000;
         self.0.snapshot.store(Some(Arc::new(Snapshot {
             ring,
@@ -253,7 +253,7 @@ impl KeyRing {
             due_after: refresh - self.config().random.below(refresh / 5),
             version,
             data,
-            complete,
+            settled: open && !unpublished,
         })));
     }
 
@@ -328,21 +328,20 @@ impl KeyRing {
         }
     }
 
-    async fn rewrap_all(&self, ring: &mut Ring) -> Result<(), Error> {
-        let Some(kek) = &self.config().key_encryption else {
+    /// Makes a ring whose every key is to be wrapped anew.
+    fn unwrapped(&self, ring: &mut Ring) -> Result<(), Error> {
+        if self.config().key_encryption.is_none() {
             return Err(Error::config("there is nothing to wrap keys with, set key_encryption"));
-        };
+        }
         for key in &mut ring.keys {
             if key.is_unavailable() {
                 return Err(Error::unavailable("a key could not be unwrapped, try again later"));
             }
             if let Some(root) = key.root().cloned() {
-                let context = key_context(&ring.id, key.id, key.created);
-                let wrapped = wrap(kek, root.secret(), &context).await?;
-                key.material = Material::Wrapped(wrapped, Opened::Ready(root));
+                key.material = Material::Plain(root);
             }
         }
-        // A new one is made for the new wrapping.
+        // A new one is made, and what is plain is wrapped, when the ring is published.
         ring.mac = None;
         Ok(())
     }
@@ -366,6 +365,18 @@ async fn timed<T>(call: impl Future<Output = Result<T, ProviderError>>) -> Resul
         Ok(result) => Ok(result?),
         Err(_) => Err(Error::unavailable("the provider did not answer in time")),
     }
+}
+
+/// Wraps the keys that are stored in the clear, or are new.
+async fn wrap_plain(kek: &Arc<dyn KeyEncryption>, ring: &mut Ring) -> Result<(), Error> {
+    for key in &mut ring.keys {
+        if let Material::Plain(root) = &key.material {
+            let context = key_context(&ring.id, key.id, key.created);
+            let wrapped = wrap(kek, root.secret(), &context).await?;
+            key.material = Material::Wrapped(wrapped, Opened::Ready(root.clone()));
+        }
+    }
+    Ok(())
 }
 
 async fn wrap(

@@ -268,8 +268,12 @@ impl Ring {
                 (Material::Plain(a), Material::Plain(b)) if a.secret == b.secret => {
                     mine.material = theirs.material.clone();
                 }
-                (Material::Wrapped(a, Opened::Unavailable), Material::Wrapped(b, _)) if a == b => {
-                    mine.material = theirs.material.clone();
+                (Material::Wrapped(wrapped, _), _) => {
+                    // The same key, also when it was wrapped anew: ids are never used again.
+                    if let Some(root) = theirs.root() {
+                        let opened = Opened::Ready(root.clone());
+                        mine.material = Material::Wrapped(wrapped.clone(), opened);
+                    }
                 }
                 _ => {}
             }

@@ -295,3 +295,34 @@ async fn a_new_key_is_not_used_when_it_cannot_be_wrapped() {
     world.pass(MINUTE);
     assert!(matches!(host.seal(&purpose(), b"").await, Err(Error::Provider(_))));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_holds_a_key_needs_no_service_when_another_wraps_it_anew() {
+    let world = World::new();
+    let service = Service::new(1);
+    let (one, two) = (host(&world, &service), host(&world, &service));
+    let token = seal(&one).await;
+    open(&two, &token).await.unwrap();
+    one.rewrap_keys().await.unwrap();
+    service.set(KEYS_DOWN);
+    two.refresh().await.unwrap();
+    open(&two, &token).await.unwrap();
+    open(&one, &seal(&two).await).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ring_in_the_clear_is_wrapped_with_the_next_write_where_both_are_allowed() {
+    let world = World::new();
+    let token = seal(&world.host()).await;
+    let service = Service::new(1);
+    let mover =
+        world.host_with(|builder| builder.key_encryption(service.clone()).danger_plain_keys());
+    world.pass(7 * DAY - HOUR);
+    open(&mover, &seal(&mover).await).await.unwrap();
+    let encrypted = host(&world, &service);
+    open(&encrypted, &token).await.unwrap();
+    let data = world.record().await.unwrap().data;
+    for secret in encrypted.inner.ring.secrets() {
+        assert!(!data.windows(32).any(|part| part == secret));
+    }
+}

@@ -153,7 +153,7 @@ async fn a_record_of_a_newer_build_is_left_alone() {
     records[2].data = data.into();
     world.put(&records[2]).await;
     let error = hosts[0].refresh().await.unwrap_err();
-    assert!(format!("{:?}", error).contains("finish the deploy"), "{error:?}");
+    assert!(format!("{error:?}").contains("finish the deploy"), "{error:?}");
     assert!(hosts[0].rotate_now().await.is_err());
     assert_eq!(world.record().await.unwrap(), records[2]);
     all_open(&hosts, &tokens).await;
@@ -224,4 +224,16 @@ async fn a_record_that_vanishes_after_a_conflict_is_tried_again_but_not_for_ever
     };
     host(3).refresh().await.unwrap();
     assert!(is_unavailable(&host(u32::MAX).refresh().await));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_join_that_could_not_be_stored_is_stored_later() {
+    let (world, hosts, tokens, records) = three_weeks().await;
+    world.put(&records[0]).await;
+    world.provider.set(Mode::ReadOnly);
+    assert!(is_unavailable(&hosts[0].refresh().await));
+    all_open(&hosts[..1], &tokens).await;
+    world.provider.set(Mode::Up);
+    hosts[0].refresh().await.unwrap();
+    all_open(&[world.host()], &tokens).await;
 }

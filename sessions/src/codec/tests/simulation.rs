@@ -250,9 +250,10 @@ impl World {
             return;
         }
         let then = now - self.rng.random_range(10..40) * 24 * HOUR;
-        let history = self.store.history.lock().unwrap();
-        let copy = history.iter().rev().find(|(at, _)| *at <= then).map(|(_, copy)| copy.clone());
-        drop(history);
+        let copy = {
+            let history = self.store.history.lock().unwrap();
+            history.iter().rev().find(|(at, _)| *at <= then).map(|(_, copy)| copy.clone())
+        };
         self.store.inner.save(&copy.unwrap(), Expect::Any, self.clock.now()).await.unwrap();
     }
 

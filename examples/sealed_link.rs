@@ -1,0 +1,78 @@
+//! A password-reset link that expires and works once, with nothing stored for it:
+//! `cargo run --example sealed_link`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sessions::{Codec, Error, LocalKey, ManualClock, MemoryProvider, Purpose};
+
+/// What the link says. Nobody else can read or change it.
+#[derive(Serialize, Deserialize)]
+struct Reset {
+    user: u64,
+    /// How often the password was changed before: once it is changed, the link is spent.
+    changes: u32,
+}
+
+struct User {
+    id: u64,
+    email: &'static str,
+    password: String,
+    changes: u32,
+}
+
+struct Resets {
+    codec: Codec,
+    purpose: Purpose,
+}
+
+impl Resets {
+    async fn link(&self, user: &User) -> Result<String, Error> {
+        let reset = Reset { user: user.id, changes: user.changes };
+        let token = self.codec.encode(&self.purpose, &reset).await?;
+        Ok(format!("https://example.com/reset/{token}"))
+    }
+
+    async fn follow(&self, link: &str, user: &mut User, password: &str) -> Result<bool, Error> {
+        let token = link.rsplit('/').next().unwrap_or_default();
+        let reset: Reset = match self.codec.decode(&self.purpose, token).await {
+            Ok(reset) => reset,
+            // Expired, forged, cut short by a mail program: one page for all of them.
+            Err(Error::InvalidToken) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        if (reset.user, reset.changes) != (user.id, user.changes) {
+            return Ok(false);
+        }
+        user.password = password.to_owned();
+        user.changes += 1;
+        Ok(true)
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    // A service takes its database's provider, the system's clock, and
+    // `LocalKey::from_env("SESSION_KEY")?` or a key service.
+    let clock = ManualClock::default();
+    let codec = Codec::builder(MemoryProvider::new())
+        .app("example")
+        .max_age(Duration::from_secs(15 * 60))
+        .key_encryption(LocalKey::from_bytes([7; 32]))
+        .clock(clock.clone())
+        .build()?;
+    let resets = Resets { codec, purpose: Purpose::new("password reset") };
+    let mut ada =
+        User { id: 7, email: "ada@example.com", password: "forgotten".to_owned(), changes: 0 };
+
+    let link = resets.link(&ada).await?;
+    println!("to {}: {link}", ada.email);
+    println!("followed in time: {}", resets.follow(&link, &mut ada, "correct horse").await?);
+    println!("followed again: {}", resets.follow(&link, &mut ada, "battery staple").await?);
+    println!("her password: {}", ada.password);
+
+    let late = resets.link(&ada).await?;
+    clock.advance(Duration::from_secs(15 * 60 + 1));
+    println!("followed too late: {}", resets.follow(&late, &mut ada, "too late").await?);
+    Ok(())
+}
