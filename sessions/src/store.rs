@@ -10,6 +10,7 @@ mod kind;
 mod list;
 mod load;
 mod origin;
+mod queue;
 mod renew;
 mod save;
 mod times;
@@ -29,6 +30,7 @@ pub use self::id::StoreKey;
 pub(crate) use self::kind::Kind;
 pub use self::list::{SessionInfo, Sessions};
 pub(crate) use self::origin::{Loaded, Origin};
+use self::queue::Queues;
 use self::times::{Span, Times};
 use crate::SessionData;
 use crate::clock::Clock;
@@ -77,6 +79,7 @@ struct Inner {
     // A std lock, never held across an await; written once for each session type.
     kinds: RwLock<HashMap<TypeId, Arc<Kind>>>,
     commits: Commits,
+    queues: Queues,
 }
 
 impl Store {

@@ -5,6 +5,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use super::finish::Commits;
+use super::queue::Queues;
 use super::times::Times;
 use super::{Inner, Store};
 use crate::clock::{Clock, SystemClock};
@@ -188,6 +189,7 @@ impl StoreBuilder {
             keep: self.keep,
             kinds: RwLock::default(),
             commits: Commits::default(),
+            queues: Queues::default(),
         }))
     }
 
