@@ -188,14 +188,16 @@ fn table(model: &Model) -> TokenStream {
     let downgrade = downgrade(model);
     quote! {
         const TABLE: &'static __s::Table = &__s::Table {
-            schema: Self::SCHEMA,
+            schema: <Self as __s::SessionData>::SCHEMA,
             format: #format,
             oldest: #oldest,
             fields: &[#(#fields),*],
             groups: &[#(#groups),*],
             owner: #owner,
             retired: &[#(#retired),*],
-            migrate: |__stored| Self::fields(&Self::load(__stored)?),
+            migrate: |__stored| {
+                <Self as __s::SessionData>::fields(&<Self as __s::SessionData>::load(__stored)?)
+            },
             downgrade: #downgrade,
         };
     }
@@ -431,7 +433,7 @@ fn fields(model: &Model) -> TokenStream {
     });
     quote! {
         fn fields(&self) -> ::core::result::Result<__s::Fields, __s::Error> {
-            let mut __writer = __s::Writer::new(Self::TABLE);
+            let mut __writer = __s::Writer::new(<Self as __s::SessionData>::TABLE);
             #(#puts)*
             ::core::result::Result::Ok(__writer.finish())
         }

@@ -14,6 +14,7 @@ mod list;
 mod load;
 mod origin;
 mod purge;
+mod queue;
 mod renew;
 mod save;
 mod times;
@@ -36,6 +37,7 @@ pub use self::id::StoreKey;
 pub(crate) use self::kind::Kind;
 pub use self::list::{SessionInfo, Sessions};
 pub(crate) use self::origin::{Loaded, Origin};
+use self::queue::Queues;
 use self::times::{Span, Times};
 use crate::SessionData;
 use crate::clock::Clock;
@@ -92,6 +94,7 @@ struct Inner {
     commits: Commits,
     /// Turns true at the shutdown.
     closing: watch::Sender<bool>,
+    queues: Queues,
 }
 
 impl Store {

@@ -1,5 +1,8 @@
-//! Helpers of the tests in this package: a browser, a server, and a provider that is watched.
+//! Helpers of the tests in this package: a browser, a server, a cookie jar without HTTP, and
+//! providers that are watched, fail or wait.
 
 pub mod browser;
+pub mod hooked;
+pub mod jar;
 pub mod server;
 pub mod watched;

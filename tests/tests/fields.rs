@@ -152,3 +152,39 @@ async fn a_fresh_session_has_the_defaults() {
     assert_eq!((session.step.clone(), session.at), (Step::Start, SystemTime::UNIX_EPOCH));
     assert_eq!((session.unsigned, session.text.as_str()), (0, ""));
 }
+
+/// Its own items have the names of those that the derive adds.
+#[derive(Session)]
+#[session(name = "namesake", version = 2)]
+struct Namesake {
+    #[session(since = 2)]
+    count: u32,
+}
+
+impl Namesake {
+    const SCHEMA: u32 = 40;
+    const TABLE: u32 = 2;
+
+    fn fields(&mut self) -> &mut u32 {
+        &mut self.count
+    }
+
+    fn load(&self) -> u32 {
+        self.count
+    }
+
+    fn fresh() {}
+
+    fn read() {}
+}
+
+#[tokio::test]
+async fn a_struct_may_use_the_names_of_the_trait() {
+    Namesake::fresh();
+    Namesake::read();
+    let store = Store::new(MemoryProvider::new());
+    let mut session = store.load::<Namesake>(&HeaderMap::new()).await.unwrap();
+    *session.fields() = Namesake::SCHEMA + Namesake::TABLE;
+    assert_eq!(store.commit(&mut session).await.unwrap().outcome(), Outcome::Saved);
+    assert_eq!(session.load(), 42);
+}

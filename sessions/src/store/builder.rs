@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::at_rest::AtRest;
 use super::finish::Commits;
+use super::queue::Queues;
 use super::times::Times;
 use super::{Inner, Store};
 use crate::clock::{Clock, SystemClock};
@@ -431,6 +432,7 @@ impl StoreBuilder {
             kinds: RwLock::default(),
             commits: Commits::default(),
             closing: watch::Sender::new(false),
+            queues: Queues::default(),
         }))
     }
 

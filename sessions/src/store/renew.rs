@@ -87,6 +87,7 @@ impl Store {
             return Ok(None);
         }
         let mut version = from.version;
+        let mut turn = None;
         loop {
             let stone = Record {
                 id: from.key.shared(),
@@ -103,6 +104,9 @@ impl Store {
                 Put::Conflict(None) | Put::Moved => return Ok(None),
                 Put::Conflict(Some(theirs)) => theirs,
             };
+            let Some(theirs) = self.newest(theirs, patience, &mut turn).await? else {
+                return Ok(None);
+            };
             let Content::Session(stored) = Content::parse(edit.kind.name(), &theirs.data)? else {
                 return Ok(None);
             };
@@ -114,7 +118,6 @@ impl Store {
                 None => return Ok(None),
             };
             version = theirs.version;
-            patience.after_conflict().await?;
         }
     }
 }

@@ -10,6 +10,7 @@ use super::Store;
 use super::edit::{Draft, Edit};
 use super::id::StoreKey;
 use super::origin::{Content, successor};
+use super::queue::Turn;
 use crate::Error;
 use crate::provider::{Expect, Record, Saved};
 use crate::schema::{Header, MAX_SAVES, Stored};
@@ -44,12 +45,15 @@ impl SaveId {
 pub(super) struct Patience {
     deadline: Instant,
     round: u32,
+    conflicts: u32,
+    /// Since the provider answered last.
     failures: u32,
 }
 
 impl Patience {
     pub(super) fn new() -> Self {
-        Self { deadline: Instant::now() + COMMIT_DEADLINE, round: 0, failures: 0 }
+        let deadline = Instant::now() + COMMIT_DEADLINE;
+        Self { deadline, round: 0, conflicts: 0, failures: 0 }
     }
 
     /// Waits before a try after a conflict.
@@ -57,13 +61,25 @@ impl Patience {
         if self.wait().await {
             return Ok(());
         }
-        Err(Error::unavailable("too many requests changed the session at the same time"))
+        Err(too_many())
     }
 
-    /// Waits before a try after a failure; `false` when there have been enough.
+    /// Whether what this conflict brought can be saved over at once: every other time.
+    fn is_fresh(&mut self) -> bool {
+        self.conflicts += 1;
+        !self.conflicts.is_multiple_of(2) && Instant::now() < self.deadline
+    }
+
+    /// Waits before a try after a failure, but not after the first: the sooner the provider is
+    /// asked, the fewer saves followed one whose answer was lost. `false` when there have been
+    /// enough.
     async fn after_failure(&mut self) -> bool {
         self.failures += 1;
-        self.failures < MOST_FAILURES && self.wait().await
+        match self.failures {
+            1 => Instant::now() < self.deadline,
+            2..MOST_FAILURES => self.wait().await,
+            _ => false,
+        }
     }
 
     async fn wait(&mut self) -> bool {
@@ -127,7 +143,11 @@ impl Store {
     ) -> Result<Put, Error> {
         let mut lost = false;
         loop {
-            match self.inner.provider.save(record, expect, self.now()).await {
+            let answer = self.inner.provider.save(record, expect, self.now()).await;
+            if answer.is_ok() {
+                patience.failures = 0;
+            }
+            match answer {
                 Ok(Saved::Saved) => return Ok(Put::Saved),
                 Ok(Saved::Conflict(Some(theirs))) if lost => {
                     if is_mine(&theirs) {
@@ -158,6 +178,40 @@ impl Store {
         }
     }
 
+    /// What to merge with after a conflict that brought `theirs`; `None` if the session is gone.
+    ///
+    /// The commits of this host that meet on a session take turns. What a conflict brought is the
+    /// newest only at once: after a wait it asks again. Saving over something stale would fail, and
+    /// if that answer were lost, nobody could tell that it failed.
+    pub(super) async fn newest<'s>(
+        &'s self,
+        theirs: Record,
+        patience: &mut Patience,
+        turn: &mut Option<Turn<'s>>,
+    ) -> Result<Option<Record>, Error> {
+        if turn.is_none() {
+            *turn = self.inner.queues.try_turn(&theirs.id);
+            if turn.is_some() {
+                return Ok(Some(theirs));
+            }
+            *turn = self.inner.queues.turn(&theirs.id, patience.deadline).await;
+            if turn.is_none() {
+                return Err(too_many());
+            }
+        } else if patience.is_fresh() {
+            return Ok(Some(theirs));
+        } else {
+            patience.after_conflict().await?;
+        }
+        loop {
+            match self.inner.provider.fetch(&theirs.id, self.now()).await {
+                Ok(record) => return Ok(record),
+                Err(error) if error.is_unavailable() && patience.after_failure().await => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     /// Whether a tombstone stands for a session that took my save along to its new id.
     async fn moved_on(
         &self,
@@ -181,6 +235,7 @@ impl Store {
     ) -> Result<Over, Error> {
         let name = edit.kind.name();
         let save = SaveId::random();
+        let mut turn = None;
         loop {
             save.stamp(&mut draft.header);
             let record = self.record(key, version + 1, &draft)?;
@@ -195,12 +250,14 @@ impl Store {
                 Put::Conflict(None) => return Ok(Over::Gone),
                 Put::Conflict(Some(theirs)) => theirs,
             };
+            let Some(theirs) = self.newest(theirs, patience, &mut turn).await? else {
+                return Ok(Over::Gone);
+            };
             let Content::Session(stored) = Content::parse(name, &theirs.data)? else {
                 return Ok(Over::Gone);
             };
             draft = edit.onto(key, &stored, theirs.owner)?;
             version = theirs.version;
-            patience.after_conflict().await?;
         }
     }
 
@@ -249,8 +306,12 @@ impl Store {
     }
 }
 
+fn too_many() -> Error {
+    Error::unavailable("too many requests changed the session at the same time")
+}
+
 /// After this long a commit gives up.
 const COMMIT_DEADLINE: Duration = Duration::from_secs(2);
 
-/// A provider that fails so often in one commit is down.
+/// A provider that fails so often in a row is down.
 const MOST_FAILURES: u32 = 3;

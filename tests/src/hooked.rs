@@ -1,0 +1,223 @@
+//! A provider with a hook before and after each call, and the hooks that the tests share: faults,
+//! and a gate that calls wait at.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use sessions::provider::{
+    Expect, Listed, Page, Provider, ProviderError, Record, Saved, async_trait,
+};
+use tokio::sync::watch;
+
+/// Another provider, with a hook. Calls for the key ring's record and purges pass it by.
+#[derive(Debug)]
+pub struct Hooked<P, H> {
+    inner: P,
+    hook: H,
+}
+
+/// A call of a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// A record read.
+    Fetch,
+    /// A record saved.
+    Save,
+    /// An expiry moved.
+    Touch,
+    /// A record deleted.
+    Delete,
+    /// A page listed.
+    List,
+}
+
+/// What happens around a provider's calls. An error takes the place of the call's answer.
+#[async_trait]
+pub trait Hook: Send + Sync + 'static {
+    /// Before the call reaches the provider.
+    ///
+    /// # Errors
+    /// When the call is not to take place.
+    async fn before(&self, call: Call, id: &str) -> Result<(), ProviderError> {
+        let _ = (call, id);
+        Ok(())
+    }
+
+    /// After the call took place.
+    ///
+    /// # Errors
+    /// When its answer is to be lost.
+    async fn after(&self, call: Call, id: &str) -> Result<(), ProviderError> {
+        let _ = (call, id);
+        Ok(())
+    }
+}
+
+impl<P, H> Hooked<P, H> {
+    /// Hooks into a provider.
+    pub fn new(inner: P, hook: H) -> Self {
+        Self { inner, hook }
+    }
+}
+
+impl<P: Provider, H: Hook> Hooked<P, H> {
+    async fn call<T>(
+        &self,
+        call: Call,
+        id: &str,
+        answer: impl Future<Output = Result<T, ProviderError>> + Send,
+    ) -> Result<T, ProviderError> {
+        if id.ends_with(":keys") {
+            return answer.await;
+        }
+        self.hook.before(call, id).await?;
+        let answer = answer.await?;
+        self.hook.after(call, id).await?;
+        Ok(answer)
+    }
+}
+
+#[async_trait]
+impl<P: Provider, H: Hook> Provider for Hooked<P, H> {
+    async fn fetch(&self, id: &str, now: SystemTime) -> Result<Option<Record>, ProviderError> {
+        self.call(Call::Fetch, id, self.inner.fetch(id, now)).await
+    }
+
+    async fn save(
+        &self,
+        record: &Record,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Saved, ProviderError> {
+        self.call(Call::Save, &record.id, self.inner.save(record, expect, now)).await
+    }
+
+    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
+        self.call(Call::Delete, id, self.inner.delete(id)).await
+    }
+
+    async fn touch(
+        &self,
+        id: &str,
+        expires_at: SystemTime,
+        now: SystemTime,
+    ) -> Result<bool, ProviderError> {
+        self.call(Call::Touch, id, self.inner.touch(id, expires_at, now)).await
+    }
+
+    async fn list(
+        &self,
+        owner: &str,
+        page: Page,
+        now: SystemTime,
+    ) -> Result<Listed, ProviderError> {
+        self.call(Call::List, owner, self.inner.list(owner, page, now)).await
+    }
+
+    async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
+        self.inner.purge(expired_before, limit).await
+    }
+}
+
+/// What goes wrong with a [`Faults`] hook.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    #[default]
+    None,
+    /// The provider is down: no call takes place.
+    Down,
+    /// The answer to the one call of this kind that has this number, from 1 on, is lost.
+    Lost(Call, u32),
+    /// The answer to each call of this kind whose number this divides is lost.
+    LostEach(Call, u32),
+}
+
+/// A hook that makes calls fail. Clones share the fault.
+#[derive(Clone, Debug, Default)]
+pub struct Faults(Arc<Mutex<(Fault, u32)>>);
+
+impl Faults {
+    /// Sets what goes wrong from now on, and counts calls from here.
+    pub fn set(&self, fault: Fault) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (fault, 0);
+    }
+}
+
+#[async_trait]
+impl Hook for Faults {
+    async fn before(&self, _: Call, _: &str) -> Result<(), ProviderError> {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).0 {
+            Fault::Down => Err(ProviderError::unavailable("switched off by the test")),
+            _ => Ok(()),
+        }
+    }
+
+    async fn after(&self, call: Call, _: &str) -> Result<(), ProviderError> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (fault, count) = &mut *state;
+        let loses = match *fault {
+            Fault::Lost(kind, number) if kind == call => {
+                *count += 1;
+                *count == number
+            }
+            Fault::LostEach(kind, number) if kind == call => {
+                *count += 1;
+                count.is_multiple_of(number)
+            }
+            _ => false,
+        };
+        if loses {
+            return Err(ProviderError::unavailable("the test lost the answer"));
+        }
+        Ok(())
+    }
+}
+
+/// A hook that lets calls of one kind wait until it is opened. Clones share the gate.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    call: Call,
+    open: watch::Sender<bool>,
+    arrivals: watch::Sender<u32>,
+}
+
+impl Gate {
+    /// An open gate for this kind of call.
+    #[must_use]
+    pub fn new(call: Call) -> Self {
+        Self { call, open: watch::Sender::new(true), arrivals: watch::Sender::new(0) }
+    }
+
+    /// From now on calls wait.
+    pub fn close(&self) {
+        self.arrivals.send_replace(0);
+        self.open.send_replace(false);
+    }
+
+    /// Lets through all that wait and all that come.
+    pub fn open(&self) {
+        self.open.send_replace(true);
+    }
+
+    /// Waits until this many calls have arrived since the gate was closed.
+    ///
+    /// # Panics
+    /// Never: the gate holds both ends of its channel.
+    pub async fn arrived(&self, calls: u32) {
+        let mut arrivals = self.arrivals.subscribe();
+        arrivals.wait_for(|count| *count >= calls).await.expect("the gate holds the sender");
+    }
+}
+
+#[async_trait]
+impl Hook for Gate {
+    async fn before(&self, call: Call, _: &str) -> Result<(), ProviderError> {
+        if call == self.call && !*self.open.borrow() {
+            self.arrivals.send_modify(|count| *count += 1);
+            let mut open = self.open.subscribe();
+            open.wait_for(|open| *open).await.expect("the gate holds the sender");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,234 @@
+//! A new owner never reads what was stored for the last one: not what an old build between them
+//! did not know, and not what somebody saved while the owner changed.
+
+#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
+
+use http::HeaderMap;
+use sessions::provider::Provider as _;
+use sessions::{Clock as _, ManualClock, MemoryProvider, Outcome, Session, Store, StoreKey};
+use sessions_tests::jar::Jar;
+
+/// The build that is being deployed.
+mod new {
+    #[derive(sessions::Session)]
+    #[session(name = "visitor", version = 2)]
+    pub(super) struct Visitor {
+        #[session(owner)]
+        pub(super) user: Option<u64>,
+        #[session(group = "owner")]
+        pub(super) role: String,
+        pub(super) cart: Vec<String>,
+        #[session(since = 2)]
+        pub(super) secrets: Vec<String>,
+        #[session(since = 2, merge = add)]
+        pub(super) balance: u64,
+    }
+}
+
+/// The build that it replaces, still running beside it.
+mod old {
+    #[derive(sessions::Session)]
+    #[session(name = "visitor", version = 1)]
+    pub(super) struct Visitor {
+        #[session(owner)]
+        pub(super) user: Option<u64>,
+        #[session(group = "owner")]
+        pub(super) role: String,
+        pub(super) cart: Vec<String>,
+    }
+}
+
+const ADA: u64 = 1;
+const BOB: u64 = 2;
+
+struct Deploy {
+    memory: MemoryProvider,
+    clock: ManualClock,
+    old: Store,
+    new: Store,
+    jar: Jar,
+}
+
+impl Deploy {
+    fn new() -> Self {
+        let (memory, clock) = (MemoryProvider::new(), ManualClock::default());
+        let store = || Store::builder(memory.clone()).clock(clock.clone()).build().unwrap();
+        Self { old: store(), new: store(), jar: Jar::new(), memory, clock }
+    }
+
+    /// Ada has been here, with the new build.
+    async fn with_ada() -> Self {
+        let mut deploy = Self::new();
+        deploy
+            .in_new(|visitor| {
+                visitor.user = Some(ADA);
+                visitor.role = "admin".to_owned();
+                visitor.secrets.push("ada's".to_owned());
+                visitor.balance = 100;
+            })
+            .await;
+        deploy
+    }
+
+    async fn load_new(&self) -> Session<new::Visitor> {
+        self.new.load(self.jar.headers()).await.unwrap()
+    }
+
+    async fn load_old(&self) -> Session<old::Visitor> {
+        self.old.load(self.jar.headers()).await.unwrap()
+    }
+
+    async fn in_new(&mut self, handler: impl FnOnce(&mut new::Visitor)) -> StoreKey {
+        let mut session = self.load_new().await;
+        handler(&mut session);
+        let commit = self.new.commit(&mut session).await.unwrap();
+        assert_eq!(commit.outcome(), Outcome::Saved);
+        self.jar.keep(&commit);
+        session.key().unwrap().clone()
+    }
+
+    async fn in_old(&mut self, handler: impl FnOnce(&mut old::Visitor)) -> StoreKey {
+        let mut session = self.load_old().await;
+        handler(&mut session);
+        let commit = self.old.commit(&mut session).await.unwrap();
+        assert_eq!(commit.outcome(), Outcome::Saved);
+        self.jar.keep(&commit);
+        session.key().unwrap().clone()
+    }
+
+    /// What the record holds, whoever reads it.
+    async fn holds(&self, key: &StoreKey, text: &str) -> bool {
+        let record = self.memory.fetch(key.as_str(), self.clock.now()).await.unwrap().unwrap();
+        record.data.windows(text.len()).any(|window| window == text.as_bytes())
+    }
+}
+
+#[tokio::test]
+async fn an_old_build_that_changes_the_owner_drops_what_it_does_not_know() {
+    let mut deploy = Deploy::with_ada().await;
+    let ada = deploy.load_new().await.key().unwrap().clone();
+    assert!(deploy.holds(&ada, "ada's").await);
+    let bob = deploy.in_old(|visitor| visitor.user = Some(BOB)).await;
+    assert!(!deploy.holds(&bob, "ada's").await, "not even in the database");
+    let session = deploy.load_new().await;
+    assert_eq!((session.user, session.owner()), (Some(BOB), Some("2")));
+    assert_eq!((&session.secrets[..], session.balance), (&[][..], 0));
+}
+
+#[tokio::test]
+async fn an_old_build_that_logs_out_by_assignment_drops_it_too() {
+    let mut deploy = Deploy::with_ada().await;
+    let nobody = deploy.in_old(|visitor| visitor.user = None).await;
+    assert!(!deploy.holds(&nobody, "ada's").await);
+    deploy.in_new(|visitor| visitor.user = Some(BOB)).await;
+    let session = deploy.load_new().await;
+    assert_eq!((session.user, &session.secrets[..], session.balance), (Some(BOB), &[][..], 0));
+}
+
+#[tokio::test]
+async fn an_old_build_that_logs_in_drops_what_it_does_not_know_of_the_visitor() {
+    let mut deploy = Deploy::new();
+    deploy.in_new(|visitor| visitor.secrets.push("whose?".to_owned())).await;
+    let ada = deploy.in_old(|visitor| visitor.user = Some(ADA)).await;
+    assert!(!deploy.holds(&ada, "whose?").await);
+    assert_eq!(deploy.load_new().await.secrets, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_ada_saved_while_the_owner_changed_is_not_merged_into_bobs_session() {
+    for from_old in [true, false] {
+        let mut deploy = Deploy::with_ada().await;
+        let before = deploy.jar.clone();
+        let (mut from_old_build, mut from_new_build) =
+            (deploy.load_old().await, deploy.load_new().await);
+        // Ada's other tab, in the meantime.
+        deploy
+            .in_new(|visitor| {
+                visitor.secrets.push("ada's last".to_owned());
+                visitor.cart.push("ada's tea".to_owned());
+                visitor.balance += 50;
+            })
+            .await;
+        let (commit, bob) = if from_old {
+            from_old_build.user = Some(BOB);
+            let commit = deploy.old.commit(&mut from_old_build).await.unwrap();
+            (commit, from_old_build.key().unwrap().clone())
+        } else {
+            let visitor = &mut *from_new_build;
+            *visitor = new::Visitor {
+                user: Some(BOB),
+                role: String::new(),
+                cart: Vec::new(),
+                secrets: Vec::new(),
+                balance: 0,
+            };
+            let commit = deploy.new.commit(&mut from_new_build).await.unwrap();
+            (commit, from_new_build.key().unwrap().clone())
+        };
+        deploy.jar.keep(&commit);
+        for text in ["ada's", "ada's last", "ada's tea"] {
+            assert!(!deploy.holds(&bob, text).await, "{text}, old build: {from_old}");
+        }
+        let session = deploy.load_new().await;
+        assert_eq!((session.user, session.balance), (Some(BOB), 0));
+        assert_eq!((&session.secrets[..], &session.cart[..]), (&[][..], &[][..]));
+
+        // And a request of Ada's that was under way reaches neither.
+        deploy.jar = before;
+        let late = deploy.load_new().await;
+        assert!(late.is_new() && late.secrets.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_write_of_adas_that_comes_after_the_change_of_owner_is_dropped() {
+    let mut deploy = Deploy::with_ada().await;
+    let mut slow = deploy.load_new().await;
+    let bob = deploy.in_old(|visitor| visitor.user = Some(BOB)).await;
+    slow.secrets.push("ada's last".to_owned());
+    slow.balance += 50;
+    let commit = deploy.new.commit(&mut slow).await.unwrap();
+    assert_eq!((commit.outcome(), commit.set_cookie()), (Outcome::Dropped, None));
+    assert!(!deploy.holds(&bob, "ada's").await);
+}
+
+/// What shows that the old build does carry unknown fields along where it may.
+#[tokio::test]
+async fn an_old_build_that_changes_anything_else_keeps_what_it_does_not_know() {
+    let mut deploy = Deploy::with_ada().await;
+    deploy.in_old(|visitor| visitor.cart.push("tea".to_owned())).await;
+    // In the group of the owner: a new id, for the same owner.
+    deploy.in_old(|visitor| visitor.role = "reader".to_owned()).await;
+    let session = deploy.load_new().await;
+    assert_eq!((session.user, session.role.as_str()), (Some(ADA), "reader"));
+    assert_eq!((&session.secrets[..], session.balance), (&["ada's".to_owned()][..], 100));
+    assert_eq!(session.cart, ["tea"]);
+}
+
+#[tokio::test]
+async fn remember_and_label_are_the_last_owners_too() {
+    let mut deploy = Deploy::with_ada().await;
+    let mut session = deploy.load_new().await;
+    session.set_label("ada's phone");
+    session.remember(std::time::Duration::from_secs(80 * 24 * 60 * 60));
+    deploy.jar.keep(&deploy.new.commit(&mut session).await.unwrap());
+    let listed = async |deploy: &Deploy, user: u64| {
+        let page = sessions::provider::Page::first(9);
+        deploy.new.list::<new::Visitor>(user, page).await.unwrap().sessions
+    };
+    assert_eq!(listed(&deploy, ADA).await[0].label.as_deref(), Some("ada's phone"));
+    deploy.in_old(|visitor| visitor.user = Some(BOB)).await;
+    assert_eq!(listed(&deploy, ADA).await, []);
+    let [bobs] = &listed(&deploy, BOB).await[..] else { panic!("one session") };
+    assert_eq!(bobs.label, None);
+    // Idle for longer than the store's 7 days.
+    deploy.clock.advance(std::time::Duration::from_secs(8 * 24 * 60 * 60));
+    assert!(deploy.load_new().await.is_new());
+}
+
+#[tokio::test]
+async fn nobody_without_a_cookie_reads_anything() {
+    let deploy = Deploy::with_ada().await;
+    let session = deploy.new.load::<new::Visitor>(&HeaderMap::new()).await.unwrap();
+    assert!(session.is_new() && session.secrets.is_empty() && session.user.is_none());
+}
