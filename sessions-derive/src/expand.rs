@@ -1,5 +1,7 @@
 //! The generated code. Cannot fail: whatever could be wrong was found in `validate`.
 
+mod older;
+
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::Type;
@@ -21,6 +23,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let fields = fields(model);
     let doc = impl_doc(model);
     quote! {
+        #[allow(non_upper_case_globals)]
         const _: () = {
             use #root::__private as __s;
             use __s::ByType as _;
@@ -92,12 +95,15 @@ fn values(model: &Model) -> TokenStream {
 }
 
 fn value_name(line: &Timeline, epoch: usize) -> Ident {
-    let kind = if line.before.is_some() { "PAST" } else { "VALUE" };
-    let name = line.name.to_uppercase();
-    match epoch + 1 == line.epochs.len() {
-        true => format_ident!("__{kind}_{name}"),
-        false => format_ident!("__{kind}_{name}_{}", line.epochs[epoch].first),
-    }
+    let name = &line.name;
+    let is_newest = epoch + 1 == line.epochs.len();
+    let kind = match (line.before, is_newest) {
+        (None, true) => return format_ident!("__value_{name}"),
+        (Some(_), true) => return format_ident!("__past_{name}"),
+        (None, false) => "was",
+        (Some(_), false) => "pastwas",
+    };
+    format_ident!("__{kind}_{name}_{}", line.epochs[epoch].first)
 }
 
 /// The defaults as functions of their own: used for fresh values and for older records, checked
@@ -135,6 +141,11 @@ fn default_value(line: &Timeline, given: bool) -> TokenStream {
         return quote!(<Self as __Defaults>::#name());
     }
     quote_spanned!(ty.span()=> <#ty as __s::DefaultValue>::default_value())
+}
+
+/// The default of a field that cannot give its own.
+fn only_default(ty: &Type) -> TokenStream {
+    quote_spanned!(ty.span()=> <#ty as __s::OnlyDefault>::only_default())
 }
 
 fn newest(line: &Timeline) -> &Epoch {
@@ -185,7 +196,7 @@ fn table(model: &Model) -> TokenStream {
         quote!(__s::Group { name: #name, policy: __s::Policy::#policy })
     });
     let owner = owner(model);
-    let downgrade = downgrade(model);
+    let downgrade = older::downgrade(model);
     quote! {
         const TABLE: &'static __s::Table = &__s::Table {
             schema: Self::SCHEMA,
@@ -291,8 +302,9 @@ fn fresh(model: &Model) -> TokenStream {
     let fields = model.fields.iter().map(|field| {
         let (ident, ty) = (&field.ident, &field.ty);
         let value = match &field.stored {
+            Some(Stored { from: Some(_), .. }) => only_default(ty),
             Some(stored) => default_value(&stored.line, stored.default.is_some()),
-            None => quote_spanned!(ty.span()=> <#ty as __s::DefaultValue>::default_value()),
+            None => only_default(ty),
         };
         quote!(#ident: #value,)
     });
@@ -308,7 +320,7 @@ fn read(model: &Model) -> TokenStream {
         let (ident, ty) = (&field.ident, &field.ty);
         let value = match &field.stored {
             Some(stored) => read_field(model, stored),
-            None => quote_spanned!(ty.span()=> <#ty as __s::DefaultValue>::default_value()),
+            None => only_default(ty),
         };
         quote!(#ident: #value,)
     });
@@ -352,7 +364,7 @@ fn read_line(model: &Model, line: &Timeline, until: u16) -> TokenStream {
         let mut read = quote!(__reader.get(&#value, #name, #key)?);
         for later in line.epochs[index..].windows(2).take_while(|pair| pair[1].first <= until) {
             if let Some(function) = &later[0].up {
-                read = call(function, name, &[(&later[0].ty, read)], &later[1].ty);
+                read = call("__reader", function, name, &[(&later[0].ty, read)], &later[1].ty);
             }
         }
         let first = epoch.first;
@@ -383,7 +395,7 @@ fn read_from(model: &Model, stored: &Stored, from: &From) -> TokenStream {
         (&line.at(until).ty, value)
     });
     let sources: Vec<_> = sources.collect();
-    call(&from.up, name, &sources, &stored.line.epochs[0].ty)
+    call("__reader", &from.up, name, &sources, &stored.line.epochs[0].ty)
 }
 
 fn source_of(model: &Model, source: Source) -> (&Timeline, bool) {
@@ -401,19 +413,21 @@ fn source_of(model: &Model, source: Source) -> (&Timeline, bool) {
 
 /// Calls a converter. Its signature is checked against the path's span.
 fn call(
+    side: &str,
     function: &Function,
     name: &str,
     arguments: &[(&Type, TokenStream)],
     result: &Type,
 ) -> TokenStream {
     let Function { path, fallible } = function;
+    let side = format_ident!("{side}");
     let types = arguments.iter().map(|(ty, _)| ty);
     let values = arguments.iter().map(|(_, value)| value);
     if *fallible {
         quote! {{
             let __convert: fn(#(#types),*) -> ::core::result::Result<#result, _> = #path;
             let __result = __convert(#(#values),*);
-            __reader.converted(#name, __result)?
+            #side.converted(#name, __result)?
         }}
     } else {
         quote! {{
@@ -436,9 +450,4 @@ fn fields(model: &Model) -> TokenStream {
             ::core::result::Result::Ok(__writer.finish())
         }
     }
-}
-
-fn downgrade(model: &Model) -> TokenStream {
-    let _ = model;
-    quote!(::core::option::Option::None)
 }

@@ -176,6 +176,17 @@ impl Model {
         breaking.chain([self.oldest.min(version)]).max().unwrap_or(1)
     }
 
+    /// Whether an older version gets this field back from the one that was made of it.
+    pub(crate) fn is_made_back(&self, source: Source) -> bool {
+        let Source::Removed(index) = source else { return false };
+        let before = self.removed[index].line.before;
+        self.stored().any(|(_, stored)| {
+            let from = stored.from.as_ref().filter(|from| from.down.is_some());
+            Some(stored.line.since) == before
+                && from.is_some_and(|from| from.sources.contains(&source))
+        })
+    }
+
     /// What about `version` keeps older builds from reading it, in words.
     pub(crate) fn breaking(&self, version: u16) -> Vec<String> {
         let mut reasons = Vec::new();

@@ -59,6 +59,24 @@ impl<T: Default> DefaultValue for T {
     }
 }
 
+/// A type that a field may have which cannot give a `default`: it is skipped or made with `from`.
+#[diagnostic::on_unimplemented(
+    message = "a `{Self}` has no `Default`, which a field with `skip` or `from` needs",
+    label = "no value for a fresh session",
+    note = "implement `Default` for the type"
+)]
+pub trait OnlyDefault: Sized {
+    /// The type's `Default`.
+    fn only_default() -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Default> OnlyDefault for T {
+    fn only_default() -> Self {
+        T::default()
+    }
+}
+
 /// A type that the owner field may have, or hold in an `Option`.
 #[diagnostic::on_unimplemented(
     message = "a `{Self}` cannot name a session's owner: it has no `Display`",
