@@ -4,11 +4,12 @@ mod older;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::Type;
 use syn::spanned::Spanned;
+use syn::{ConstParam, GenericParam, Generics, Type, TypeParam};
 
 use crate::model::{
     Epoch, Field, From, Function, Merge, Model, OwnerKind, Ready, Source, Stored, Timeline,
+    type_text,
 };
 
 /// The impl of `SessionData` for a valid struct.
@@ -43,14 +44,24 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
 }
 
 /// A stand-in for a struct that has mistakes, so that its uses add no errors of their own.
-pub(crate) fn stub(ident: &Ident, generics: &syn::Generics, root: &TokenStream) -> TokenStream {
-    let (impl_generics, type_generics, _) = generics.split_for_impl();
-    let where_clause = generics.where_clause.as_ref();
+pub(crate) fn stub(ident: &Ident, generics: &Generics, root: &TokenStream) -> TokenStream {
+    let parameters = generics.params.iter().filter_map(|parameter| match parameter {
+        GenericParam::Lifetime(_) => None,
+        GenericParam::Type(TypeParam { ident, bounds, .. }) => {
+            Some(quote!(#ident: ::core::marker::Send + 'static + #bounds))
+        }
+        GenericParam::Const(ConstParam { ident, ty, .. }) => Some(quote!(const #ident: #ty)),
+    });
+    let arguments = generics.params.iter().map(|parameter| match parameter {
+        GenericParam::Lifetime(_) => quote!('static),
+        GenericParam::Type(TypeParam { ident, .. })
+        | GenericParam::Const(ConstParam { ident, .. }) => quote!(#ident),
+    });
     quote! {
         const _: () = {
             use #root::__private as __s;
             #[automatically_derived]
-            impl #impl_generics __s::SessionData for #ident #type_generics #where_clause {
+            impl<#(#parameters),*> __s::SessionData for #ident<#(#arguments),*> {
                 const SCHEMA: &'static __s::Schema = __s::NO_SCHEMA;
                 const TABLE: &'static __s::Table = __s::NO_TABLE;
                 fn fresh() -> Self {
@@ -171,19 +182,6 @@ fn schema(model: &Model) -> TokenStream {
     }
 }
 
-/// A type as text, spaced as it is usually written.
-fn type_text(ty: &Type) -> String {
-    let text = ty.to_token_stream().to_string();
-    let mut out = text.replace(" ,", ",").replace(" ;", ";");
-    for token in ["::", "<", ">", "(", ")", "[", "]", "&"] {
-        out = out.replace(&format!(" {token}"), token);
-        if !matches!(token, ">" | ")" | "]") {
-            out = out.replace(&format!("{token} "), token);
-        }
-    }
-    out
-}
-
 fn table(model: &Model) -> TokenStream {
     let format = format!("{}/{}", model.name, model.version);
     let oldest = model.oldest;
@@ -278,17 +276,18 @@ fn at(tokens: &impl ToTokens, span: Span) -> TokenStream {
 }
 
 fn owner(model: &Model) -> TokenStream {
-    let found = model
-        .stored()
-        .enumerate()
-        .find_map(|(index, (field, stored))| Some((index, field, &stored.line, stored.owner?)));
+    let mut stored = model.stored().enumerate();
+    let found = stored.find_map(|(index, (field, stored))| {
+        Some((index, field, &stored.line, stored.owner.as_ref()?))
+    });
     let Some((index, field, line, kind)) = found else {
         return quote!(::core::option::Option::None);
     };
     let value = value_name(line, line.epochs.len() - 1);
+    let ty = &field.ty;
     let function = match kind {
-        OwnerKind::Always => quote_spanned!(field.ty.span()=> __s::owner),
-        OwnerKind::Optional => quote_spanned!(field.ty.span()=> __s::owner_option),
+        OwnerKind::Always => quote!(__s::owner::<#ty>),
+        OwnerKind::Optional(inner) => quote!(__s::owner_option::<#inner>),
     };
     quote! {
         ::core::option::Option::Some(__s::Owner {
@@ -423,15 +422,22 @@ fn call(
     let side = format_ident!("{side}");
     let types = arguments.iter().map(|(ty, _)| ty);
     let values = arguments.iter().map(|(_, value)| value);
+    let result = match fallible {
+        true => quote!(::core::result::Result<#result, _>),
+        false => quote!(#result),
+    };
+    // All under the path, which is what does not fit.
+    let signature = at(&quote!(fn(#(#types),*) -> #result), path.span());
+    let check = quote_spanned!(path.span()=> let __convert: #signature = #path;);
     if *fallible {
         quote! {{
-            let __convert: fn(#(#types),*) -> ::core::result::Result<#result, _> = #path;
+            #check
             let __result = __convert(#(#values),*);
             #side.converted(#name, __result)?
         }}
     } else {
         quote! {{
-            let __convert: fn(#(#types),*) -> #result = #path;
+            #check
             __convert(#(#values),*)
         }}
     }

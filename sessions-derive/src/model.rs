@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use proc_macro2::Span;
+use quote::ToTokens;
 use syn::{Expr, Ident, Path, Type};
 
 /// A session type.
@@ -44,10 +45,10 @@ pub(crate) struct Stored {
 }
 
 /// How the owner field's type is written.
-#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OwnerKind {
     Always,
-    Optional,
+    /// An `Option` of this.
+    Optional(Type),
 }
 
 /// A field of the past, which `from` may use.
@@ -223,3 +224,16 @@ impl Model {
 
 /// The index of the owner group.
 pub(crate) const OWNER_GROUP: usize = 0;
+
+/// A type as text, spaced as it is usually written.
+pub(crate) fn type_text(ty: &Type) -> String {
+    let text = ty.to_token_stream().to_string();
+    let mut out = text.replace(" ,", ",").replace(" ;", ";");
+    for token in ["::", "<", ">", "(", ")", "[", "]"] {
+        out = out.replace(&format!(" {token}"), token);
+        if !matches!(token, ">" | ")" | "]") {
+            out = out.replace(&format!("{token} "), token);
+        }
+    }
+    out
+}

@@ -19,10 +19,10 @@ pub use self::fields::{Downgrade, Fields, Writer};
 pub use self::header::{Header, MAX_SAVES, UnknownExtras};
 pub use self::merge::{Diff, Merged, diff, merge};
 pub use self::policy::{
-    Add, Any, Append, ByType, ClearWins, DefaultValue, Elements, FieldType, Kind, Max,
-    MergeConflict, MergeFn, OnlyDefault, OwnerType, Policy, Probe, Refusal, SameFn, Three, Union,
-    Value, add, any, append, by_type, clear_wins, max, merge_with, owner, owner_option, union,
-    value,
+    ByType, DefaultValue, Elements, FieldType, Kind, MergeAdd, MergeAny, MergeAppend,
+    MergeClearWins, MergeConflict, MergeFn, MergeMax, MergeUnion, OnlyDefault, OwnerType, Policy,
+    Probe, Refusal, SameFn, Three, Value, add, any, append, by_type, clear_wins, max, merge_with,
+    owner, owner_option, union, value,
 };
 pub use self::stored::{Reader, Stored};
 pub use self::table::{Field, Group, OWNER_GROUP, Owner, Table};

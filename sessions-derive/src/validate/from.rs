@@ -82,13 +82,16 @@ impl Sources<'_> {
         {
             (Source::Field(index), self.lines[index].as_ref())
         } else {
-            let known = self.removed.iter().map(|removed| removed.line.name.as_str());
-            let guess = did_you_mean(&wanted, known);
-            let text = format!(
-                "no field `{wanted}` is known{}; declare it on the struct, \
-                 `#[session(removed({wanted}: OldType, before = {since}))]`",
-                guess.trim_end_matches('?')
-            );
+            let past = self.removed.iter().map(|removed| &removed.line);
+            let known = past.chain(self.lines.iter().flatten()).map(|line| line.name.as_str());
+            let known = known.filter(|known| field.ident != known);
+            let mut text = format!("no field `{wanted}` is known{}", did_you_mean(&wanted, known));
+            if !text.ends_with('?') {
+                text += &format!(
+                    "; declare it on the struct, \
+                     `#[session(removed({wanted}: OldType, before = {since}))]`"
+                );
+            }
             diag.error(name, text);
             return None;
         };
