@@ -69,7 +69,7 @@ pub(crate) fn stub(ident: &Ident, generics: &Generics, root: &TokenStream) -> To
                 }
                 fn read(
                     _: &mut __s::Reader<'_>,
-                ) -> ::core::result::Result<Self, __s::Error> {
+                ) -> ::core::result::Result<Self, __s::Failed> {
                     ::core::unreachable!()
                 }
                 fn fields(&self) -> ::core::result::Result<__s::Fields, __s::Error> {
@@ -327,7 +327,7 @@ fn read(model: &Model) -> TokenStream {
     quote! {
         fn read(
             __reader: &mut __s::Reader<'_>,
-        ) -> ::core::result::Result<Self, __s::Error> {
+        ) -> ::core::result::Result<Self, __s::Failed> {
             let __version = __reader.version();
             let _ = __version;
             ::core::result::Result::Ok(Self { #fields })

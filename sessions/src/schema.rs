@@ -6,10 +6,13 @@
 
 mod collect;
 mod describe;
+mod entries;
 mod fields;
 mod header;
+mod malformed;
 mod merge;
 mod policy;
+mod reader;
 mod stored;
 mod table;
 mod wire;
@@ -24,5 +27,6 @@ pub use self::policy::{
     Probe, Refusal, SameFn, Three, Value, add, any, append, by_type, clear_wins, max, merge_with,
     owner, owner_option, union, value,
 };
-pub use self::stored::{Reader, Stored};
+pub use self::reader::{Failed, Reader};
+pub use self::stored::Stored;
 pub use self::table::{Field, Group, OWNER_GROUP, Owner, Table};

@@ -295,9 +295,9 @@ fn an_additive_change_lets_old_builds_read_edit_and_save() {
 fn a_record_carried_along_is_called_by_its_own_version() {
     let base = stored(&record(&load::<v4::UserSession>(&record(&newest())).unwrap()));
     let fields = base.fields(v3::UserSession::TABLE).unwrap();
-    assert_eq!(fields.format(v3::UserSession::TABLE), "user/4");
+    assert_eq!(fields.format(), "user/4");
     let fresh = v3::UserSession::fresh().fields().unwrap();
-    assert_eq!(fresh.format(v3::UserSession::TABLE), "user/3");
+    assert_eq!(fresh.format(), "user/3");
 }
 
 #[test]
@@ -372,7 +372,7 @@ fn the_first_of_two_deploys_still_writes_what_old_builds_read() {
 #[test]
 fn writing_an_older_version_is_called_by_it() {
     let fields: Fields = v3_writes_2::UserSession::fresh().fields().unwrap();
-    assert_eq!(fields.format(v3_writes_2::UserSession::TABLE), "user/2");
+    assert_eq!(fields.format(), "user/2");
 }
 
 #[test]

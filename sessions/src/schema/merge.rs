@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 
 use super::collect;
+use super::entries::Span;
 use super::fields::{Fields, Unknown};
 use super::policy::{Policy, Refusal, Three};
-use super::stored::Span;
 use super::table::{Field, OWNER_GROUP, Table};
 use super::wire;
 use crate::Error;

@@ -11,7 +11,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::collect;
-use super::wire::{self, Malformed};
+use super::malformed::Malformed;
+use super::wire::{self, Cursor};
 use crate::error::Source;
 use crate::flash::Flash;
 
@@ -32,14 +33,22 @@ impl<T: Serialize + DeserializeOwned> FieldType for T {}
 /// without serde's traits is one mistake in one place.
 #[derive(Debug)]
 pub struct Value<T> {
-    pub(super) decode: fn(&[u8]) -> Result<T, Malformed>,
+    pub(super) decode: for<'de> fn(&mut Cursor<'de>) -> Result<T, Malformed>,
     pub(super) encode: fn(&T, &mut Vec<u8>) -> Result<(), Malformed>,
+}
+
+impl<T> Value<T> {
+    /// Decodes bytes that must be the value and nothing else.
+    #[inline]
+    pub(super) fn decode(&self, bytes: &[u8]) -> Result<T, Malformed> {
+        wire::exactly(bytes, self.decode)
+    }
 }
 
 /// How values of a type that a field may have are read and written.
 #[must_use]
 pub const fn value<T: FieldType>() -> Value<T> {
-    Value { decode: wire::decode, encode: wire::encode }
+    Value { decode: wire::decode_next, encode: wire::encode }
 }
 
 /// A type that a field without `default` may have.
@@ -363,8 +372,8 @@ pub fn merge_with<T>(
     path: fn(&T, &T, &T) -> Result<T, MergeConflict>,
 ) -> Result<(), Refusal> {
     let Three { base, mine, theirs } = three;
-    let (base, mine) = ((value.decode)(base)?, (value.decode)(mine)?);
-    let merged = path(&base, &mine, &(value.decode)(theirs)?);
+    let (base, mine) = (value.decode(base)?, value.decode(mine)?);
+    let merged = path(&base, &mine, &value.decode(theirs)?);
     let merged = merged.map_err(|MergeConflict| Refusal::Conflict)?;
     Ok((value.encode)(&merged, out)?)
 }
@@ -384,7 +393,7 @@ pub const fn by_type(kind: Kind, elements: Elements) -> Policy {
 /// # Errors
 /// Where the bytes are not a `T`.
 pub fn owner<T: OwnerType>(value: &Value<T>, bytes: &[u8]) -> Result<Option<String>, Source> {
-    Ok(Some((value.decode)(bytes)?.to_string()))
+    Ok(Some(value.decode(bytes)?.to_string()))
 }
 
 /// Displays an owner that may be nobody.
@@ -395,7 +404,7 @@ pub fn owner_option<T: OwnerType>(
     value: &Value<Option<T>>,
     bytes: &[u8],
 ) -> Result<Option<String>, Source> {
-    Ok((value.decode)(bytes)?.map(|owner| owner.to_string()))
+    Ok(value.decode(bytes)?.map(|owner| owner.to_string()))
 }
 
 /// Finds out at compile time what a type can do.
