@@ -8,8 +8,8 @@ use syn::spanned::Spanned;
 use syn::{ConstParam, GenericParam, Generics, Type, TypeParam};
 
 use crate::model::{
-    Epoch, Field, From, Function, Merge, Model, OwnerKind, Ready, Source, Stored, Timeline,
-    type_text,
+    Epoch, Field, From, Function, Merge, Model, OwnerKind, Ready, Removed, Source, Stored,
+    Timeline, type_text,
 };
 
 /// The impl of `SessionData` for a valid struct.
@@ -336,17 +336,40 @@ fn read(model: &Model) -> TokenStream {
 }
 
 fn read_field(model: &Model, stored: &Stored) -> TokenStream {
-    let line = &stored.line;
-    let present = read_line(model, line, model.version);
+    let absent = Absent { from: stored.from.as_ref(), default: stored.default.is_some() };
+    read_whole(model, &stored.line, absent, model.version)
+}
+
+/// What a field is in a record that does not have it.
+struct Absent<'a> {
+    from: Option<&'a From>,
+    /// A default is given.
+    default: bool,
+}
+
+/// Reads a field of any record, as it stood at version `until`.
+fn read_whole(model: &Model, line: &Timeline, absent: Absent<'_>, until: u16) -> TokenStream {
+    let present = read_line(model, line, until);
     if line.since <= model.oldest {
         return present;
     }
     let since = line.since;
-    let absent = match &stored.from {
-        Some(from) => read_from(model, stored, from),
-        None => default_value(line, stored.default.is_some()),
+    let absent = match absent.from {
+        Some(from) => convert_up(line, 0, until, read_from(model, line, from)),
+        None => default_value(line, absent.default),
     };
     quote!(if __version >= #since { #present } else { #absent })
+}
+
+/// Converts a value of the epoch `at` to what it was at version `until`.
+fn convert_up(line: &Timeline, at: usize, until: u16, value: TokenStream) -> TokenStream {
+    let mut value = value;
+    for pair in line.epochs[at..].windows(2).take_while(|pair| pair[1].first <= until) {
+        if let Some(function) = &pair[0].up {
+            value = call("__reader", function, &line.name, &[(&pair[0].ty, value)], &pair[1].ty);
+        }
+    }
+    value
 }
 
 /// Reads a field of a record that has it, as it stood at version `until`.
@@ -360,12 +383,8 @@ fn read_line(model: &Model, line: &Timeline, until: u16) -> TokenStream {
             continue;
         }
         let (key, value) = (&epoch.key, value_name(line, index));
-        let mut read = quote!(__reader.get(&#value, #name, #key)?);
-        for later in line.epochs[index..].windows(2).take_while(|pair| pair[1].first <= until) {
-            if let Some(function) = &later[0].up {
-                read = call("__reader", function, name, &[(&later[0].ty, read)], &later[1].ty);
-            }
-        }
+        let read = quote!(__reader.get(&#value, #name, #key)?);
+        let read = convert_up(line, index, until, read);
         let first = epoch.first;
         code = Some(match code {
             None => read,
@@ -378,33 +397,27 @@ fn read_line(model: &Model, line: &Timeline, until: u16) -> TokenStream {
     code.unwrap_or_default()
 }
 
-fn read_from(model: &Model, stored: &Stored, from: &From) -> TokenStream {
-    let name = &stored.line.name;
-    let until = stored.line.since - 1;
+/// Makes a field's first value from the fields of the version before.
+fn read_from(model: &Model, line: &Timeline, from: &From) -> TokenStream {
+    let until = line.since - 1;
     let sources = from.sources.iter().map(|source| {
-        let (line, given) = source_of(model, *source);
-        let present = read_line(model, line, until);
-        let value = if line.since <= model.oldest {
-            present
-        } else {
-            let since = line.since;
-            let absent = default_value(line, given);
-            quote!(if __version >= #since { #present } else { #absent })
-        };
-        (&line.at(until).ty, value)
+        let (line, absent) = source_of(model, *source);
+        (&line.at(until).ty, read_whole(model, line, absent, until))
     });
     let sources: Vec<_> = sources.collect();
-    call("__reader", &from.up, name, &sources, &stored.line.epochs[0].ty)
+    call("__reader", &from.up, &line.name, &sources, &line.epochs[0].ty)
 }
 
-fn source_of(model: &Model, source: Source) -> (&Timeline, bool) {
+fn source_of(model: &Model, source: Source) -> (&Timeline, Absent<'_>) {
     match source {
         Source::Removed(index) => {
-            let removed = &model.removed[index];
-            (&removed.line, removed.default.is_some())
+            let Removed { line, from, default } = &model.removed[index];
+            (line, Absent { from: from.as_ref(), default: default.is_some() })
         }
         Source::Field(index) => match &model.fields[index].stored {
-            Some(stored) => (&stored.line, stored.default.is_some()),
+            Some(Stored { line, from, default, .. }) => {
+                (line, Absent { from: from.as_ref(), default: default.is_some() })
+            }
             None => unreachable!("`validate` admits only stored fields as sources"),
         },
     }

@@ -55,6 +55,7 @@ pub(crate) enum OwnerKind {
 pub(crate) struct Removed {
     pub(crate) line: Timeline,
     pub(crate) default: Option<Expr>,
+    pub(crate) from: Option<From>,
 }
 
 /// How a field stood in each version that had it.

@@ -102,6 +102,8 @@ pub(crate) struct Removed {
     pub(crate) before: Option<Version>,
     pub(crate) default: Option<Expr>,
     pub(crate) was: Vec<Was>,
+    pub(crate) from: Option<From>,
+    pub(crate) convert: Convert,
     pub(crate) tried: Tried,
 }
 
@@ -162,7 +164,7 @@ const FIELD_KEYS: &[&str] = &[
 ];
 
 const WAS_KEYS: &[&str] = &["before", "name", "ty", "with", "try_with", "back", "try_back"];
-const REMOVED_KEYS: &[&str] = &["since", "before", "default", "was"];
+const REMOVED_KEYS: &[&str] = &["since", "before", "default", "was", "from", "with", "try_with"];
 
 /// Reads a struct and its attributes. `None` where there is no struct with named fields to go on
 /// with.
@@ -258,13 +260,7 @@ fn field_attrs(field: &Field, diag: &Diag) -> FieldAttrs {
                 once(&mut a.default, key, input.parse()?, diag);
             }
             "was" => a.was.push(was(key, input, diag)?),
-            "from" => {
-                let names = parenthesized(key, input, "from(first, second)", |content| {
-                    content.parse_terminated(Ident::parse_any, Token![,])
-                })?;
-                let from = From { span: key.span(), names: names.into_iter().collect() };
-                once(&mut a.from, key, from, diag);
-            }
+            "from" => once(&mut a.from, key, from(key, input)?, diag),
             "skip" => once(&mut a.skip, key, flag(key, input)?, diag),
             "owner" => once(&mut a.owner, key, flag(key, input)?, diag),
             "group" => once(&mut a.group, key, string(key, input)?, diag),
@@ -281,6 +277,13 @@ fn field_attrs(field: &Field, diag: &Diag) -> FieldAttrs {
         Ok(())
     });
     attrs
+}
+
+fn from(key: &Ident, input: ParseStream<'_>) -> syn::Result<From> {
+    let names = parenthesized(key, input, "from(first, second)", |content| {
+        content.parse_terminated(Ident::parse_any, Token![,])
+    })?;
+    Ok(From { span: key.span(), names: names.into_iter().collect() })
 }
 
 fn was(key: &Ident, input: ParseStream<'_>, diag: &Diag) -> syn::Result<Was> {
@@ -330,6 +333,8 @@ fn removed(key: &Ident, input: ParseStream<'_>, diag: &Diag) -> syn::Result<Remo
             before: None,
             default: None,
             was: Vec::new(),
+            from: None,
+            convert: Convert::default(),
             tried: Tried::default(),
         };
         rest(content)?;
@@ -343,6 +348,8 @@ fn removed(key: &Ident, input: ParseStream<'_>, diag: &Diag) -> syn::Result<Remo
                     once(&mut removed.default, key, input.parse()?, diag);
                 }
                 "was" => removed.was.push(was(key, input, diag)?),
+                "from" => once(&mut removed.from, key, from(key, input)?, diag),
+                "with" | "try_with" => removed.convert.parse(key, input, diag)?,
                 name => return Err(unknown(key, name, "in `removed(..)`", REMOVED_KEYS)),
             }
             Ok(())

@@ -12,13 +12,13 @@ use syn::{Generics, LitStr};
 use self::from::Sources;
 use self::line::Versions;
 use crate::diag::Diag;
-use crate::model::{Field, Model, OWNER_GROUP, Stored};
+use crate::model::{Field, Model, OWNER_GROUP, Removed, Stored};
 use crate::parse::{Container, FieldAttrs, Input, InputField};
 
 /// Checks everything and reports every mistake there is. What it returns is meant for `expand` only
 /// if there was none.
 pub(crate) fn validate(input: Input, generics: &Generics, diag: &Diag) -> Option<Model> {
-    let Input { ident, container, fields } = input;
+    let Input { ident, mut container, fields } = input;
     if !generics.params.is_empty() {
         diag.error(
             generics,
@@ -30,8 +30,9 @@ pub(crate) fn validate(input: Input, generics: &Generics, diag: &Diag) -> Option
     let versions = Versions::new(&container, &fields, diag);
     let groups = merge::groups(&container, &fields, diag);
     let default_merge = merge::container_default(&container, diag);
-    let removed = container.removed.iter().filter_map(|removed| versions.removed(removed, diag));
-    let removed: Vec<_> = removed.collect();
+    let removed = container.removed.drain(..);
+    let removed = removed.filter_map(|removed| Some((versions.removed(&removed, diag)?, removed)));
+    let removed: Vec<_> = removed.map(|(line, removed)| (removed, line)).collect();
     one_owner(&fields, diag);
     let lines = fields.iter().map(|field| match field.attrs.skip {
         Some(_) => {
@@ -41,8 +42,16 @@ pub(crate) fn validate(input: Input, generics: &Generics, diag: &Diag) -> Option
         None => versions.field(field, diag),
     });
     let lines: Vec<_> = lines.collect();
-    let sources = Sources { version: &versions, fields: &fields, lines: &lines, removed: &removed };
-    let froms: Vec<_> = fields.iter().map(|field| sources.of(field, diag)).collect();
+    let sources =
+        Sources { versions: &versions, fields: &fields, lines: &lines, removed: &removed };
+    let froms: Vec<_> = fields.iter().map(|field| sources.of_field(field, diag)).collect();
+    let past: Vec<_> =
+        removed.iter().map(|(removed, _)| sources.of_removed(removed, diag)).collect();
+    let removed = removed.into_iter().zip(past).map(|((removed, line), from)| Removed {
+        line,
+        default: removed.default,
+        from,
+    });
 
     let fields = fields.into_iter().zip(lines).zip(froms).map(|((field, line), from)| {
         let merge = merge::policy(&field, default_merge, diag);
@@ -58,7 +67,7 @@ pub(crate) fn validate(input: Input, generics: &Generics, diag: &Diag) -> Option
     let model = Model {
         ident,
         fields: fields.collect(),
-        removed,
+        removed: removed.collect(),
         groups,
         name: name?,
         version: versions.version,

@@ -7,8 +7,8 @@ use syn::{GenericArgument, PathArguments, Type};
 
 use super::{check_key, is_key};
 use crate::diag::Diag;
-use crate::model::{Epoch, Function, OwnerKind, Removed, Timeline, type_text};
-use crate::parse::{self, Container, Convert, Converter, InputField, Version, Was};
+use crate::model::{Epoch, Function, OwnerKind, Timeline, type_text};
+use crate::parse::{Container, Convert, Converter, InputField, Removed, Version, Was};
 
 /// The versions of a struct.
 pub(super) struct Versions {
@@ -68,8 +68,8 @@ impl Versions {
     }
 
     /// A field of the past.
-    pub(super) fn removed(&self, removed: &parse::Removed, diag: &Diag) -> Option<Removed> {
-        let parse::Removed { name, ty, since, before, default, was, tried } = removed;
+    pub(super) fn removed(&self, removed: &Removed, diag: &Diag) -> Option<Timeline> {
+        let Removed { name, ty, since, before, was, tried, .. } = removed;
         owned(ty, diag);
         no_double_option(ty, diag);
         let Some(before) = *before else {
@@ -97,8 +97,7 @@ impl Versions {
             since => self.since(since, diag),
         };
         let key = (own_key(name, diag), name.span());
-        let line = self.line(name, since, Some(before.number), key, ty, was, diag)?;
-        Some(Removed { line, default: default.clone() })
+        self.line(name, since, Some(before.number), key, ty, was, diag)
     }
 
     /// The version of a `since`.
