@@ -63,7 +63,7 @@ pub(super) fn union(
             }
         }
     }
-    if kind != Kind::List {
+    if matches!(kind, Kind::Set | Kind::Map) {
         // What both sides added is there once.
         let (twice, _, _) = pair(&additions, &theirs, elements.key);
         let mut is_twice = vec![false; additions.len()];

@@ -303,6 +303,8 @@ pub enum Kind {
     Set,
     /// A map.
     Map,
+    /// A [`Flash`]: a list whose elements are told apart by more than their equality says.
+    Flash,
 }
 
 /// How the elements of a collection compare.
@@ -448,7 +450,7 @@ macro_rules! collections {
 collections! {
     Vec<T>, List;
     VecDeque<T>, List;
-    Flash<M>, List;
+    Flash<M>, Flash;
     HashSet<T, S>, Set;
     BTreeSet<T>, Set;
     HashMap<K, V, S>, Map;
