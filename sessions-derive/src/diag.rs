@@ -36,14 +36,19 @@ impl Diag {
     }
 }
 
-/// ", did you mean `x`?" where one of `known` is close to `unknown`; else empty.
-pub(crate) fn did_you_mean<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+/// The one of `known` that `unknown` was probably meant to be.
+pub(crate) fn closest<'a>(
+    unknown: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let scored = known.into_iter().map(|known| (strsim::jaro_winkler(unknown, known), known));
     let best = scored.max_by(|one, other| one.0.total_cmp(&other.0));
-    match best {
-        Some((score, known)) if score > 0.75 => format!(", did you mean `{known}`?"),
-        _ => String::new(),
-    }
+    best.filter(|(score, _)| *score > 0.75).map(|(_, known)| known)
+}
+
+/// ", did you mean `x`?" where one of `known` is close to `unknown`; else empty.
+pub(crate) fn did_you_mean<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    closest(unknown, known).map_or_else(String::new, |known| format!(", did you mean `{known}`?"))
 }
 
 /// "`a`, `b` and `c`".

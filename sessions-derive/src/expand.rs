@@ -1,12 +1,15 @@
 //! The generated code. Cannot fail: whatever could be wrong was found in `validate`.
 
+mod older;
+
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::Type;
 use syn::spanned::Spanned;
+use syn::{ConstParam, GenericParam, Generics, Type, TypeParam};
 
 use crate::model::{
-    Epoch, Field, From, Function, Merge, Model, OwnerKind, Ready, Source, Stored, Timeline,
+    Epoch, Field, From, Function, Merge, Model, OwnerKind, Ready, Removed, Source, Stored,
+    Timeline, type_text,
 };
 
 /// The impl of `SessionData` for a valid struct.
@@ -21,6 +24,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let fields = fields(model);
     let doc = impl_doc(model);
     quote! {
+        #[allow(non_upper_case_globals)]
         const _: () = {
             use #root::__private as __s;
             use __s::ByType as _;
@@ -40,14 +44,24 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
 }
 
 /// A stand-in for a struct that has mistakes, so that its uses add no errors of their own.
-pub(crate) fn stub(ident: &Ident, generics: &syn::Generics, root: &TokenStream) -> TokenStream {
-    let (impl_generics, type_generics, _) = generics.split_for_impl();
-    let where_clause = generics.where_clause.as_ref();
+pub(crate) fn stub(ident: &Ident, generics: &Generics, root: &TokenStream) -> TokenStream {
+    let parameters = generics.params.iter().filter_map(|parameter| match parameter {
+        GenericParam::Lifetime(_) => None,
+        GenericParam::Type(TypeParam { ident, bounds, .. }) => {
+            Some(quote!(#ident: ::core::marker::Send + 'static + #bounds))
+        }
+        GenericParam::Const(ConstParam { ident, ty, .. }) => Some(quote!(const #ident: #ty)),
+    });
+    let arguments = generics.params.iter().map(|parameter| match parameter {
+        GenericParam::Lifetime(_) => quote!('static),
+        GenericParam::Type(TypeParam { ident, .. })
+        | GenericParam::Const(ConstParam { ident, .. }) => quote!(#ident),
+    });
     quote! {
         const _: () = {
             use #root::__private as __s;
             #[automatically_derived]
-            impl #impl_generics __s::SessionData for #ident #type_generics #where_clause {
+            impl<#(#parameters),*> __s::SessionData for #ident<#(#arguments),*> {
                 const SCHEMA: &'static __s::Schema = __s::NO_SCHEMA;
                 const TABLE: &'static __s::Table = __s::NO_TABLE;
                 fn fresh() -> Self {
@@ -55,7 +69,7 @@ pub(crate) fn stub(ident: &Ident, generics: &syn::Generics, root: &TokenStream) 
                 }
                 fn read(
                     _: &mut __s::Reader<'_>,
-                ) -> ::core::result::Result<Self, __s::Error> {
+                ) -> ::core::result::Result<Self, __s::Failed> {
                     ::core::unreachable!()
                 }
                 fn fields(&self) -> ::core::result::Result<__s::Fields, __s::Error> {
@@ -92,12 +106,15 @@ fn values(model: &Model) -> TokenStream {
 }
 
 fn value_name(line: &Timeline, epoch: usize) -> Ident {
-    let kind = if line.before.is_some() { "PAST" } else { "VALUE" };
-    let name = line.name.to_uppercase();
-    match epoch + 1 == line.epochs.len() {
-        true => format_ident!("__{kind}_{name}"),
-        false => format_ident!("__{kind}_{name}_{}", line.epochs[epoch].first),
-    }
+    let name = &line.name;
+    let is_newest = epoch + 1 == line.epochs.len();
+    let kind = match (line.before, is_newest) {
+        (None, true) => return format_ident!("__value_{name}"),
+        (Some(_), true) => return format_ident!("__past_{name}"),
+        (None, false) => "was",
+        (Some(_), false) => "pastwas",
+    };
+    format_ident!("__{kind}_{name}_{}", line.epochs[epoch].first)
 }
 
 /// The defaults as functions of their own: used for fresh values and for older records, checked
@@ -137,6 +154,11 @@ fn default_value(line: &Timeline, given: bool) -> TokenStream {
     quote_spanned!(ty.span()=> <#ty as __s::DefaultValue>::default_value())
 }
 
+/// The default of a field that cannot give its own.
+fn only_default(ty: &Type) -> TokenStream {
+    quote_spanned!(ty.span()=> <#ty as __s::OnlyDefault>::only_default())
+}
+
 fn newest(line: &Timeline) -> &Epoch {
     // A timeline has at least one epoch.
     &line.epochs[line.epochs.len() - 1]
@@ -160,19 +182,6 @@ fn schema(model: &Model) -> TokenStream {
     }
 }
 
-/// A type as text, spaced as it is usually written.
-fn type_text(ty: &Type) -> String {
-    let text = ty.to_token_stream().to_string();
-    let mut out = text.replace(" ,", ",").replace(" ;", ";");
-    for token in ["::", "<", ">", "(", ")", "[", "]", "&"] {
-        out = out.replace(&format!(" {token}"), token);
-        if !matches!(token, ">" | ")" | "]") {
-            out = out.replace(&format!("{token} "), token);
-        }
-    }
-    out
-}
-
 fn table(model: &Model) -> TokenStream {
     let format = format!("{}/{}", model.name, model.version);
     let oldest = model.oldest;
@@ -185,7 +194,7 @@ fn table(model: &Model) -> TokenStream {
         quote!(__s::Group { name: #name, policy: __s::Policy::#policy })
     });
     let owner = owner(model);
-    let downgrade = downgrade(model);
+    let downgrade = older::downgrade(model);
     quote! {
         const TABLE: &'static __s::Table = &__s::Table {
             schema: <Self as __s::SessionData>::SCHEMA,
@@ -269,17 +278,18 @@ fn at(tokens: &impl ToTokens, span: Span) -> TokenStream {
 }
 
 fn owner(model: &Model) -> TokenStream {
-    let found = model
-        .stored()
-        .enumerate()
-        .find_map(|(index, (field, stored))| Some((index, field, &stored.line, stored.owner?)));
+    let mut stored = model.stored().enumerate();
+    let found = stored.find_map(|(index, (field, stored))| {
+        Some((index, field, &stored.line, stored.owner.as_ref()?))
+    });
     let Some((index, field, line, kind)) = found else {
         return quote!(::core::option::Option::None);
     };
     let value = value_name(line, line.epochs.len() - 1);
+    let ty = &field.ty;
     let function = match kind {
-        OwnerKind::Always => quote_spanned!(field.ty.span()=> __s::owner),
-        OwnerKind::Optional => quote_spanned!(field.ty.span()=> __s::owner_option),
+        OwnerKind::Always => quote!(__s::owner::<#ty>),
+        OwnerKind::Optional(inner) => quote!(__s::owner_option::<#inner>),
     };
     quote! {
         ::core::option::Option::Some(__s::Owner {
@@ -293,8 +303,9 @@ fn fresh(model: &Model) -> TokenStream {
     let fields = model.fields.iter().map(|field| {
         let (ident, ty) = (&field.ident, &field.ty);
         let value = match &field.stored {
+            Some(Stored { from: Some(_), .. }) => only_default(ty),
             Some(stored) => default_value(&stored.line, stored.default.is_some()),
-            None => quote_spanned!(ty.span()=> <#ty as __s::DefaultValue>::default_value()),
+            None => only_default(ty),
         };
         quote!(#ident: #value,)
     });
@@ -310,7 +321,7 @@ fn read(model: &Model) -> TokenStream {
         let (ident, ty) = (&field.ident, &field.ty);
         let value = match &field.stored {
             Some(stored) => read_field(model, stored),
-            None => quote_spanned!(ty.span()=> <#ty as __s::DefaultValue>::default_value()),
+            None => only_default(ty),
         };
         quote!(#ident: #value,)
     });
@@ -318,7 +329,7 @@ fn read(model: &Model) -> TokenStream {
     quote! {
         fn read(
             __reader: &mut __s::Reader<'_>,
-        ) -> ::core::result::Result<Self, __s::Error> {
+        ) -> ::core::result::Result<Self, __s::Failed> {
             let __version = __reader.version();
             let _ = __version;
             ::core::result::Result::Ok(Self { #fields })
@@ -327,17 +338,40 @@ fn read(model: &Model) -> TokenStream {
 }
 
 fn read_field(model: &Model, stored: &Stored) -> TokenStream {
-    let line = &stored.line;
-    let present = read_line(model, line, model.version);
+    let absent = Absent { from: stored.from.as_ref(), default: stored.default.is_some() };
+    read_whole(model, &stored.line, absent, model.version)
+}
+
+/// What a field is in a record that does not have it.
+struct Absent<'a> {
+    from: Option<&'a From>,
+    /// A default is given.
+    default: bool,
+}
+
+/// Reads a field of any record, as it stood at version `until`.
+fn read_whole(model: &Model, line: &Timeline, absent: Absent<'_>, until: u16) -> TokenStream {
+    let present = read_line(model, line, until);
     if line.since <= model.oldest {
         return present;
     }
     let since = line.since;
-    let absent = match &stored.from {
-        Some(from) => read_from(model, stored, from),
-        None => default_value(line, stored.default.is_some()),
+    let absent = match absent.from {
+        Some(from) => convert_up(line, 0, until, read_from(model, line, from)),
+        None => default_value(line, absent.default),
     };
     quote!(if __version >= #since { #present } else { #absent })
+}
+
+/// Converts a value of the epoch `at` to what it was at version `until`.
+fn convert_up(line: &Timeline, at: usize, until: u16, value: TokenStream) -> TokenStream {
+    let mut value = value;
+    for pair in line.epochs[at..].windows(2).take_while(|pair| pair[1].first <= until) {
+        if let Some(function) = &pair[0].up {
+            value = call("__reader", function, &line.name, &[(&pair[0].ty, value)], &pair[1].ty);
+        }
+    }
+    value
 }
 
 /// Reads a field of a record that has it, as it stood at version `until`.
@@ -351,12 +385,8 @@ fn read_line(model: &Model, line: &Timeline, until: u16) -> TokenStream {
             continue;
         }
         let (key, value) = (&epoch.key, value_name(line, index));
-        let mut read = quote!(__reader.get(&#value, #name, #key)?);
-        for later in line.epochs[index..].windows(2).take_while(|pair| pair[1].first <= until) {
-            if let Some(function) = &later[0].up {
-                read = call(function, name, &[(&later[0].ty, read)], &later[1].ty);
-            }
-        }
+        let read = quote!(__reader.get(&#value, #name, #key)?);
+        let read = convert_up(line, index, until, read);
         let first = epoch.first;
         code = Some(match code {
             None => read,
@@ -369,33 +399,27 @@ fn read_line(model: &Model, line: &Timeline, until: u16) -> TokenStream {
     code.unwrap_or_default()
 }
 
-fn read_from(model: &Model, stored: &Stored, from: &From) -> TokenStream {
-    let name = &stored.line.name;
-    let until = stored.line.since - 1;
+/// Makes a field's first value from the fields of the version before.
+fn read_from(model: &Model, line: &Timeline, from: &From) -> TokenStream {
+    let until = line.since - 1;
     let sources = from.sources.iter().map(|source| {
-        let (line, given) = source_of(model, *source);
-        let present = read_line(model, line, until);
-        let value = if line.since <= model.oldest {
-            present
-        } else {
-            let since = line.since;
-            let absent = default_value(line, given);
-            quote!(if __version >= #since { #present } else { #absent })
-        };
-        (&line.at(until).ty, value)
+        let (line, absent) = source_of(model, *source);
+        (&line.at(until).ty, read_whole(model, line, absent, until))
     });
     let sources: Vec<_> = sources.collect();
-    call(&from.up, name, &sources, &stored.line.epochs[0].ty)
+    call("__reader", &from.up, &line.name, &sources, &line.epochs[0].ty)
 }
 
-fn source_of(model: &Model, source: Source) -> (&Timeline, bool) {
+fn source_of(model: &Model, source: Source) -> (&Timeline, Absent<'_>) {
     match source {
         Source::Removed(index) => {
-            let removed = &model.removed[index];
-            (&removed.line, removed.default.is_some())
+            let Removed { line, from, default } = &model.removed[index];
+            (line, Absent { from: from.as_ref(), default: default.is_some() })
         }
         Source::Field(index) => match &model.fields[index].stored {
-            Some(stored) => (&stored.line, stored.default.is_some()),
+            Some(Stored { line, from, default, .. }) => {
+                (line, Absent { from: from.as_ref(), default: default.is_some() })
+            }
             None => unreachable!("`validate` admits only stored fields as sources"),
         },
     }
@@ -403,23 +427,32 @@ fn source_of(model: &Model, source: Source) -> (&Timeline, bool) {
 
 /// Calls a converter. Its signature is checked against the path's span.
 fn call(
+    side: &str,
     function: &Function,
     name: &str,
     arguments: &[(&Type, TokenStream)],
     result: &Type,
 ) -> TokenStream {
     let Function { path, fallible } = function;
+    let side = format_ident!("{side}");
     let types = arguments.iter().map(|(ty, _)| ty);
     let values = arguments.iter().map(|(_, value)| value);
+    let result = match fallible {
+        true => quote!(::core::result::Result<#result, _>),
+        false => quote!(#result),
+    };
+    // All under the path, which is what does not fit.
+    let signature = at(&quote!(fn(#(#types),*) -> #result), path.span());
+    let check = quote_spanned!(path.span()=> let __convert: #signature = #path;);
     if *fallible {
         quote! {{
-            let __convert: fn(#(#types),*) -> ::core::result::Result<#result, _> = #path;
+            #check
             let __result = __convert(#(#values),*);
-            __reader.converted(#name, __result)?
+            #side.converted(#name, __result)?
         }}
     } else {
         quote! {{
-            let __convert: fn(#(#types),*) -> #result = #path;
+            #check
             __convert(#(#values),*)
         }}
     }
@@ -438,9 +471,4 @@ fn fields(model: &Model) -> TokenStream {
             ::core::result::Result::Ok(__writer.finish())
         }
     }
-}
-
-fn downgrade(model: &Model) -> TokenStream {
-    let _ = model;
-    quote!(::core::option::Option::None)
 }

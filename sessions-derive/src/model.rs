@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use proc_macro2::Span;
+use quote::ToTokens;
 use syn::{Expr, Ident, Path, Type};
 
 /// A session type.
@@ -44,16 +45,17 @@ pub(crate) struct Stored {
 }
 
 /// How the owner field's type is written.
-#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OwnerKind {
     Always,
-    Optional,
+    /// An `Option` of this.
+    Optional(Type),
 }
 
 /// A field of the past, which `from` may use.
 pub(crate) struct Removed {
     pub(crate) line: Timeline,
     pub(crate) default: Option<Expr>,
+    pub(crate) from: Option<From>,
 }
 
 /// How a field stood in each version that had it.
@@ -176,6 +178,17 @@ impl Model {
         breaking.chain([self.oldest.min(version)]).max().unwrap_or(1)
     }
 
+    /// Whether an older version gets this field back from the one that was made of it.
+    pub(crate) fn is_made_back(&self, source: Source) -> bool {
+        let Source::Removed(index) = source else { return false };
+        let before = self.removed[index].line.before;
+        self.stored().any(|(_, stored)| {
+            let from = stored.from.as_ref().filter(|from| from.down.is_some());
+            Some(stored.line.since) == before
+                && from.is_some_and(|from| from.sources.contains(&source))
+        })
+    }
+
     /// What about `version` keeps older builds from reading it, in words.
     pub(crate) fn breaking(&self, version: u16) -> Vec<String> {
         let mut reasons = Vec::new();
@@ -212,3 +225,16 @@ impl Model {
 
 /// The index of the owner group.
 pub(crate) const OWNER_GROUP: usize = 0;
+
+/// A type as text, spaced as it is usually written.
+pub(crate) fn type_text(ty: &Type) -> String {
+    let text = ty.to_token_stream().to_string();
+    let mut out = text.replace(" ,", ",").replace(" ;", ";");
+    for token in ["::", "<", ">", "(", ")", "[", "]"] {
+        out = out.replace(&format!(" {token}"), token);
+        if !matches!(token, ">" | ")" | "]") {
+            out = out.replace(&format!("{token} "), token);
+        }
+    }
+    out
+}

@@ -10,7 +10,7 @@ use syn::{
     Token, Type,
 };
 
-use crate::diag::{Diag, did_you_mean, list};
+use crate::diag::{Diag, closest, did_you_mean, list};
 
 /// A struct with its attributes.
 pub(crate) struct Input {
@@ -32,6 +32,7 @@ pub(crate) struct Container {
     pub(crate) groups: Vec<GroupPolicy>,
     pub(crate) merge: Option<Merge>,
     pub(crate) root: Option<Path>,
+    pub(crate) tried: Tried,
 }
 
 /// A field with its attributes.
@@ -69,6 +70,7 @@ pub(crate) struct Was {
     pub(crate) name: Option<LitStr>,
     pub(crate) ty: Option<Type>,
     pub(crate) convert: Convert,
+    pub(crate) tried: Tried,
 }
 
 /// `from(a, b)`: the removed fields that this one is made from.
@@ -100,6 +102,26 @@ pub(crate) struct Removed {
     pub(crate) before: Option<Version>,
     pub(crate) default: Option<Expr>,
     pub(crate) was: Vec<Was>,
+    pub(crate) from: Option<From>,
+    pub(crate) convert: Convert,
+    pub(crate) tried: Tried,
+}
+
+/// The settings that somebody tried to give, also where they were misspelt or could not be read:
+/// that they are missing is then no second mistake.
+#[derive(Default)]
+pub(crate) struct Tried(Vec<String>);
+
+impl Tried {
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.0.iter().any(|tried| tried == key)
+    }
+
+    fn note(&mut self, key: &Ident, known: &[&str]) {
+        let name = key.to_string();
+        let meant = closest(&name, known.iter().copied()).map(str::to_owned);
+        self.0.push(meant.unwrap_or(name));
+    }
 }
 
 /// `group("name", merge = mine)` on the container.
@@ -142,7 +164,7 @@ const FIELD_KEYS: &[&str] = &[
 ];
 
 const WAS_KEYS: &[&str] = &["before", "name", "ty", "with", "try_with", "back", "try_back"];
-const REMOVED_KEYS: &[&str] = &["since", "before", "default", "was"];
+const REMOVED_KEYS: &[&str] = &["since", "before", "default", "was", "from", "with", "try_with"];
 
 /// Reads a struct and its attributes. `None` where there is no struct with named fields to go on
 /// with.
@@ -194,6 +216,7 @@ fn container(attrs: &[Attribute], diag: &Diag) -> Container {
     let mut container = Container::default();
     each_attribute(attrs, diag, &mut |key, input| {
         let c = &mut container;
+        c.tried.note(key, CONTAINER_KEYS);
         match key.to_string().as_str() {
             "name" => once(&mut c.name, key, string(key, input)?, diag),
             "version" => once(&mut c.version, key, value(key, input)?, diag),
@@ -237,13 +260,7 @@ fn field_attrs(field: &Field, diag: &Diag) -> FieldAttrs {
                 once(&mut a.default, key, input.parse()?, diag);
             }
             "was" => a.was.push(was(key, input, diag)?),
-            "from" => {
-                let names = parenthesized(key, input, "from(first, second)", |content| {
-                    content.parse_terminated(Ident::parse_any, Token![,])
-                })?;
-                let from = From { span: key.span(), names: names.into_iter().collect() };
-                once(&mut a.from, key, from, diag);
-            }
+            "from" => once(&mut a.from, key, from(key, input)?, diag),
             "skip" => once(&mut a.skip, key, flag(key, input)?, diag),
             "owner" => once(&mut a.owner, key, flag(key, input)?, diag),
             "group" => once(&mut a.group, key, string(key, input)?, diag),
@@ -262,11 +279,25 @@ fn field_attrs(field: &Field, diag: &Diag) -> FieldAttrs {
     attrs
 }
 
+fn from(key: &Ident, input: ParseStream<'_>) -> syn::Result<From> {
+    let names = parenthesized(key, input, "from(first, second)", |content| {
+        content.parse_terminated(Ident::parse_any, Token![,])
+    })?;
+    Ok(From { span: key.span(), names: names.into_iter().collect() })
+}
+
 fn was(key: &Ident, input: ParseStream<'_>, diag: &Diag) -> syn::Result<Was> {
     const EXAMPLE: &str = "was(before = 2, name = \"old_name\")";
-    let mut was =
-        Was { span: key.span(), before: None, name: None, ty: None, convert: Convert::default() };
+    let mut was = Was {
+        span: key.span(),
+        before: None,
+        name: None,
+        ty: None,
+        convert: Convert::default(),
+        tried: Tried::default(),
+    };
     let mut item = |key: &Ident, input: ParseStream<'_>| {
+        was.tried.note(key, WAS_KEYS);
         match key.to_string().as_str() {
             "before" => once(&mut was.before, key, value(key, input)?, diag),
             "name" => once(&mut was.name, key, string(key, input)?, diag),
@@ -302,9 +333,13 @@ fn removed(key: &Ident, input: ParseStream<'_>, diag: &Diag) -> syn::Result<Remo
             before: None,
             default: None,
             was: Vec::new(),
+            from: None,
+            convert: Convert::default(),
+            tried: Tried::default(),
         };
         rest(content)?;
         each_item(content, diag, &mut |key, input| {
+            removed.tried.note(key, REMOVED_KEYS);
             match key.to_string().as_str() {
                 "since" => once(&mut removed.since, key, value(key, input)?, diag),
                 "before" => once(&mut removed.before, key, value(key, input)?, diag),
@@ -313,6 +348,8 @@ fn removed(key: &Ident, input: ParseStream<'_>, diag: &Diag) -> syn::Result<Remo
                     once(&mut removed.default, key, input.parse()?, diag);
                 }
                 "was" => removed.was.push(was(key, input, diag)?),
+                "from" => once(&mut removed.from, key, from(key, input)?, diag),
+                "with" | "try_with" => removed.convert.parse(key, input, diag)?,
                 name => return Err(unknown(key, name, "in `removed(..)`", REMOVED_KEYS)),
             }
             Ok(())

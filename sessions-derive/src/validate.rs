@@ -6,20 +6,19 @@ mod line;
 mod merge;
 
 use proc_macro2::{Ident, Span};
-use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::{Generics, LitStr};
 
 use self::from::Sources;
 use self::line::Versions;
 use crate::diag::Diag;
-use crate::model::{Field, Model, OWNER_GROUP, Stored};
+use crate::model::{Field, Model, OWNER_GROUP, Removed, Stored};
 use crate::parse::{Container, FieldAttrs, Input, InputField};
 
 /// Checks everything and reports every mistake there is. What it returns is meant for `expand` only
 /// if there was none.
 pub(crate) fn validate(input: Input, generics: &Generics, diag: &Diag) -> Option<Model> {
-    let Input { ident, container, fields } = input;
+    let Input { ident, mut container, fields } = input;
     if !generics.params.is_empty() {
         diag.error(
             generics,
@@ -27,13 +26,13 @@ pub(crate) fn validate(input: Input, generics: &Generics, diag: &Diag) -> Option
              owned, concrete types",
         );
     }
-    let read_well = diag.is_empty();
     let name = required(&ident, &container, diag);
-    let versions = Versions::new(container.version?, &container, diag);
+    let versions = Versions::new(&container, &fields, diag);
     let groups = merge::groups(&container, &fields, diag);
     let default_merge = merge::container_default(&container, diag);
-    let removed = container.removed.iter().filter_map(|removed| versions.removed(removed, diag));
-    let removed: Vec<_> = removed.collect();
+    let removed = container.removed.drain(..);
+    let removed = removed.filter_map(|removed| Some((versions.removed(&removed, diag)?, removed)));
+    let removed: Vec<_> = removed.map(|(line, removed)| (removed, line)).collect();
     one_owner(&fields, diag);
     let lines = fields.iter().map(|field| match field.attrs.skip {
         Some(_) => {
@@ -43,15 +42,23 @@ pub(crate) fn validate(input: Input, generics: &Generics, diag: &Diag) -> Option
         None => versions.field(field, diag),
     });
     let lines: Vec<_> = lines.collect();
-    let sources = Sources { version: &versions, fields: &fields, lines: &lines, removed: &removed };
-    let froms: Vec<_> = fields.iter().map(|field| sources.of(field, diag)).collect();
+    let sources =
+        Sources { versions: &versions, fields: &fields, lines: &lines, removed: &removed };
+    let froms: Vec<_> = fields.iter().map(|field| sources.of_field(field, diag)).collect();
+    let past: Vec<_> =
+        removed.iter().map(|(removed, _)| sources.of_removed(removed, diag)).collect();
+    let removed = removed.into_iter().zip(past).map(|((removed, line), from)| Removed {
+        line,
+        default: removed.default,
+        from,
+    });
 
     let fields = fields.into_iter().zip(lines).zip(froms).map(|((field, line), from)| {
         let merge = merge::policy(&field, default_merge, diag);
         let owner = field.attrs.owner.map(|_| line::owner_kind(&field.ty));
         let group = match &field.attrs.group {
             Some(group) => groups.iter().position(|known| known.name == group.value()),
-            None => owner.map(|_| OWNER_GROUP),
+            None => owner.as_ref().map(|_| OWNER_GROUP),
         };
         let InputField { ident, ty, attrs: FieldAttrs { default, .. } } = field;
         let stored = line.map(|line| Stored { line, default, from, owner, group, merge });
@@ -60,7 +67,7 @@ pub(crate) fn validate(input: Input, generics: &Generics, diag: &Diag) -> Option
     let model = Model {
         ident,
         fields: fields.collect(),
-        removed,
+        removed: removed.collect(),
         groups,
         name: name?,
         version: versions.version,
@@ -68,40 +75,41 @@ pub(crate) fn validate(input: Input, generics: &Generics, diag: &Diag) -> Option
         write: versions.write,
         root: container.root.clone().unwrap_or_else(|| syn::parse_quote!(::sessions)),
     };
-    // A setting that could not be read may well have been the missing change.
-    if read_well {
-        history::every_version_changed(&model, &container, diag);
-    }
     history::keys(&model, diag);
     history::compat(&model, &container, diag);
     history::inverses(&model, &container, diag);
+    // Anything that is wrong may well be the missing change.
+    if diag.is_empty() {
+        history::every_version_changed(&model, &container, diag);
+    }
     Some(model)
 }
 
 /// The name, where it is there and fit for a cookie's name.
 fn required(ident: &Ident, container: &Container, diag: &Diag) -> Option<String> {
     let name = suggested_name(ident);
-    match (&container.name, container.version) {
-        (None, None) => {
+    let tried = |key| container.tried.has(key);
+    match (tried("name"), tried("version")) {
+        (false, false) => {
             let text = format!(
                 "a session needs a name and a version: write `#[session(name = \"{name}\", \
                  version = 1)]` above the struct"
             );
             diag.error(ident, text);
         }
-        (None, Some(_)) => {
+        (false, true) => {
             let text = format!(
                 "a session needs a name, which its cookie and its records bear: write \
                  `#[session(name = \"{name}\")]` above the struct"
             );
             diag.error(ident, text);
         }
-        (Some(_), None) => {
+        (true, false) => {
             let text = "a session needs a version: write `#[session(version = 1)]` above the \
                         struct, and raise it with each change of the fields";
             diag.error(ident, text);
         }
-        (Some(_), Some(_)) => {}
+        (true, true) => {}
     }
     container.name.as_ref().map(|name| {
         check_key(name, "the name of a session", diag);
@@ -169,9 +177,4 @@ fn skipped_alone(attrs: &FieldAttrs, diag: &Diag) {
         };
         diag.error_at(span, text);
     }
-}
-
-/// The tokens of a type as one compact string, to look into.
-fn text(tokens: &impl ToTokens) -> String {
-    tokens.to_token_stream().to_string()
 }

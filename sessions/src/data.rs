@@ -1,7 +1,7 @@
 //! What a session type must be able to do: [`SessionData`], which the derive implements.
 
 use crate::Error;
-use crate::schema::{Fields, Reader, Schema, Stored, Table};
+use crate::schema::{Failed, Fields, Reader, Schema, Stored, Table};
 
 /// A struct that can be kept in a session. Implemented by `#[derive(Session)]`, not by hand.
 ///
@@ -54,7 +54,7 @@ pub trait SessionData: Sized + Send + 'static {
 
     /// Decodes fields of any readable version straight to the newest shape.
     #[doc(hidden)]
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Error>;
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Failed>;
 
     /// Encodes each field at this build's version.
     #[doc(hidden)]
@@ -63,6 +63,9 @@ pub trait SessionData: Sized + Send + 'static {
     /// Decodes a stored record of any readable version to the newest shape.
     #[doc(hidden)]
     fn load(stored: &Stored) -> Result<Self, Error> {
-        Self::read(&mut stored.reader(Self::TABLE)?)
+        let mut reader = stored.reader(Self::TABLE)?;
+        let value = Self::read(&mut reader)?;
+        reader.finish()?;
+        Ok(value)
     }
 }

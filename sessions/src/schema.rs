@@ -6,10 +6,13 @@
 
 mod collect;
 mod describe;
+mod entries;
 mod fields;
 mod header;
+mod malformed;
 mod merge;
 mod policy;
+mod reader;
 mod stored;
 mod table;
 mod wire;
@@ -19,9 +22,11 @@ pub use self::fields::{Downgrade, Fields, Writer};
 pub use self::header::{Header, MAX_SAVES, UnknownExtras};
 pub use self::merge::{Diff, Merged, diff, merge};
 pub use self::policy::{
-    Add, Any, Append, ByType, ClearWins, DefaultValue, Elements, FieldType, Kind, Max,
-    MergeConflict, MergeFn, OwnerType, Policy, Probe, Refusal, SameFn, Three, Union, Value, add,
-    any, append, by_type, clear_wins, max, merge_with, owner, owner_option, union, value,
+    ByType, DefaultValue, Elements, FieldType, Kind, MergeAdd, MergeAny, MergeAppend,
+    MergeClearWins, MergeConflict, MergeFn, MergeMax, MergeUnion, OnlyDefault, OwnerType, Policy,
+    Probe, Refusal, SameFn, Three, Value, add, any, append, by_type, clear_wins, max, merge_with,
+    owner, owner_option, union, value,
 };
-pub use self::stored::{Reader, Stored};
+pub use self::reader::{Failed, Reader};
+pub use self::stored::Stored;
 pub use self::table::{Field, Group, OWNER_GROUP, Owner, Table};

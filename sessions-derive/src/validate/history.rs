@@ -182,19 +182,12 @@ pub(super) fn inverses(model: &Model, container: &Container, diag: &Diag) {
             }
         }
     }
-    let made_back: Vec<Source> = model
-        .stored()
-        .filter_map(|(_, stored)| stored.from.as_ref())
-        .filter(|from| from.down.is_some())
-        .flat_map(|from| from.sources.iter().copied())
-        .collect();
     for (index, removed) in model.removed.iter().enumerate() {
         let line = &removed.line;
-        let is_written = line.before.is_some_and(|before| before > write)
-            && line.since <= line.before.unwrap_or(0).max(write);
-        if is_written && removed.default.is_none() && !made_back.contains(&Source::Removed(index)) {
+        let is_written = line.before.is_some_and(|before| before > write);
+        if is_written && removed.default.is_none() && !model.is_made_back(Source::Removed(index)) {
             let text = format!(
-                "`write = {write}` writes `{}` still: add `default = ..` for the value that older \
+                "`write = {write}` still writes `{}`: add `default = ..`, the value that older \
                  builds are to find",
                 line.name
             );

@@ -7,8 +7,8 @@ use syn::{GenericArgument, PathArguments, Type};
 
 use super::{check_key, is_key};
 use crate::diag::Diag;
-use crate::model::{Epoch, Function, OwnerKind, Removed, Timeline};
-use crate::parse::{self, Container, Convert, Converter, InputField, Version, Was};
+use crate::model::{Epoch, Function, OwnerKind, Timeline, type_text};
+use crate::parse::{Container, Convert, Converter, InputField, Removed, Version, Was};
 
 /// The versions of a struct.
 pub(super) struct Versions {
@@ -18,8 +18,12 @@ pub(super) struct Versions {
 }
 
 impl Versions {
-    pub(super) fn new(version: Version, container: &Container, diag: &Diag) -> Self {
-        let limit = version.number;
+    pub(super) fn new(container: &Container, fields: &[InputField], diag: &Diag) -> Self {
+        let limit = match container.version {
+            Some(version) => version.number,
+            // That it is missing has been said; the rest is checked as if it were high enough.
+            None => highest(container, fields),
+        };
         let at_most = |given: Option<Version>, key: &str| {
             let given = given?;
             if given.number > limit {
@@ -64,17 +68,19 @@ impl Versions {
     }
 
     /// A field of the past.
-    pub(super) fn removed(&self, removed: &parse::Removed, diag: &Diag) -> Option<Removed> {
-        let parse::Removed { name, ty, since, before, default, was } = removed;
+    pub(super) fn removed(&self, removed: &Removed, diag: &Diag) -> Option<Timeline> {
+        let Removed { name, ty, since, before, was, tried, .. } = removed;
         owned(ty, diag);
         no_double_option(ty, diag);
         let Some(before) = *before else {
-            let text = format!(
-                "say which version removed `{name}`: write `removed({name}: {}, before = {})`",
-                super::text(ty),
-                self.version
-            );
-            diag.error(name, text);
+            if !tried.has("before") {
+                let text = format!(
+                    "say which version removed `{name}`: write `removed({name}: {}, before = {})`",
+                    type_text(ty),
+                    self.version
+                );
+                diag.error(name, text);
+            }
             return None;
         };
         self.change(before, diag);
@@ -91,8 +97,7 @@ impl Versions {
             since => self.since(since, diag),
         };
         let key = (own_key(name, diag), name.span());
-        let line = self.line(name, since, Some(before.number), key, ty, was, diag)?;
-        Some(Removed { line, default: default.clone() })
+        self.line(name, since, Some(before.number), key, ty, was, diag)
     }
 
     /// The version of a `since`.
@@ -194,20 +199,20 @@ impl Versions {
         both(&was.convert, diag);
         let converter = was.convert.with.as_ref().or(was.convert.try_with.as_ref());
         match (&was.name, &was.ty, converter) {
-            (_, Some(ty), None) => {
+            (_, Some(ty), None) if !was.tried.has("with") && !was.tried.has("try_with") => {
                 let text = "say how an old value becomes a new one: write `with = path` for a \
                             function of the old type to the new one, or `try_with = path` for one \
                             that returns a `Result`";
                 diag.error(ty, text);
             }
-            (_, None, Some(converter)) => {
+            (_, None, Some(converter)) if !was.tried.has("ty") => {
                 let text = format!(
                     "`{}` converts from the old type: say which it was, `ty = OldType`",
                     converter.name()
                 );
                 diag.error(&converter.key, text);
             }
-            (None, None, None) => {
+            (None, None, None) if !was.tried.has("name") && !was.tried.has("ty") => {
                 let text = "nothing was different: say what was, `name = \"old_key\"` for the \
                             storage key or `ty = OldType, with = path` for the type";
                 diag.error_at(was.span, text);
@@ -215,11 +220,13 @@ impl Versions {
             _ => {}
         }
         let Some(at) = was.before else {
-            let text = format!(
-                "say in which version this changed: write `was(before = {}, ..)`",
-                self.version
-            );
-            diag.error_at(was.span, text);
+            if !was.tried.has("before") {
+                let text = format!(
+                    "say in which version this changed: write `was(before = {}, ..)`",
+                    self.version
+                );
+                diag.error_at(was.span, text);
+            }
             return None;
         };
         self.change(at, diag);
@@ -241,6 +248,21 @@ impl Versions {
         }
         Some(at)
     }
+}
+
+/// The highest version that is mentioned.
+fn highest(container: &Container, fields: &[InputField]) -> u16 {
+    let of_fields = fields.iter().flat_map(|field| {
+        let was = field.attrs.was.iter().filter_map(|was| was.before);
+        was.chain(field.attrs.since)
+    });
+    let of_removed = container.removed.iter().flat_map(|removed| {
+        let was = removed.was.iter().filter_map(|was| was.before);
+        was.chain(removed.since).chain(removed.before)
+    });
+    let of_struct = [container.oldest, container.write, container.compat].into_iter().flatten();
+    let all = of_fields.chain(of_removed).chain(of_struct);
+    all.map(|version| version.number).max().unwrap_or(1)
 }
 
 /// Refuses converters that are given both as infallible and as fallible ones.
@@ -283,7 +305,10 @@ fn own_key(ident: &Ident, diag: &Diag) -> String {
 
 /// How an owner's type is written.
 pub(super) fn owner_kind(ty: &Type) -> OwnerKind {
-    if option_of(ty).is_some() { OwnerKind::Optional } else { OwnerKind::Always }
+    match option_of(ty) {
+        Some(inner) => OwnerKind::Optional(inner.clone()),
+        None => OwnerKind::Always,
+    }
 }
 
 /// A session outlives the request, so its fields own what they hold.

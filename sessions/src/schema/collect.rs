@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 
+use super::malformed::{Malformed, Reason};
 use super::policy::{Elements, Kind, Refusal, SameFn, Three};
-use super::wire::{self, Malformed};
+use super::wire;
 
 /// An element, or an entry of a map, as encoded.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +63,7 @@ pub(super) fn union(
             }
         }
     }
-    if kind != Kind::List {
+    if matches!(kind, Kind::Set | Kind::Map) {
         // What both sides added is there once.
         let (twice, _, _) = pair(&additions, &theirs, elements.key);
         let mut is_twice = vec![false; additions.len()];
@@ -128,7 +129,7 @@ fn items(bytes: &[u8]) -> Result<Vec<Item<'_>>, Malformed> {
     let is_map = match head.major {
         wire::ARRAY => false,
         wire::MAP => true,
-        _ => return Err(Malformed::Type("a collection", bytes[0])),
+        _ => return Err(Reason::Type("a collection", bytes[0]).into()),
     };
     // The items' end: a collection of indefinite length has a break behind them.
     let end = if head.argument.is_none() { bytes.len() - 1 } else { bytes.len() };

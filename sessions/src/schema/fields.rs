@@ -5,11 +5,14 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::entries::{Entry, MAX_RECORD, Span, too_long};
 use super::header::Header;
+use super::malformed::Malformed;
 use super::policy::Value;
-use super::stored::{ENVELOPE, Entry, MAX_RECORD, Reader, Span, too_long};
+use super::reader::Reader;
+use super::stored::ENVELOPE;
 use super::table::Table;
-use super::wire::{self, Count, Malformed, Out};
+use super::wire::{self, Count, Out};
 use crate::error::Source;
 use crate::{Error, SessionData};
 
@@ -45,7 +48,7 @@ impl Fields {
     /// # Errors
     /// [`Error::Decode`] where a field cannot be read.
     pub fn decode<T: SessionData>(&self) -> Result<T, Error> {
-        T::read(&mut Reader::of_fields(self.table, &self.data, &self.spans))
+        Ok(T::read(&mut Reader::of_fields(self.table, &self.data, &self.spans))?)
     }
 
     /// Who owns the session, as the owner field displays it.
@@ -233,7 +236,7 @@ impl Downgrade<'_> {
     /// # Errors
     /// [`Error::Decode`] where it cannot be read.
     pub fn get<T>(&self, how: &Value<T>, index: usize) -> Result<T, Error> {
-        (how.decode)(self.fields.slice(index))
+        how.decode(self.fields.slice(index))
             .map_err(|error| self.fields.unreadable(index, error.into()))
     }
 

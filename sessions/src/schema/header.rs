@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::wire::{self, Malformed, Out};
+use super::malformed::{Malformed, Reason};
+use super::wire::{self, Out};
 use crate::clock::{from_unix_millis, to_unix_millis};
 
 /// How many save ids a record keeps.
@@ -57,14 +58,22 @@ impl Header {
         let (min_reader, at) = small(data, at)?;
         let (created_at, at) = number(data, at)?;
         let (ids, at) = slice(data, at, wire::BYTES)?;
-        if ids.len() % 8 != 0 || ids.len() > 8 * MAX_SAVES {
-            return Err(Malformed::Value("the save ids have an impossible length".into()));
+        let mut saves = [0; MAX_SAVES];
+        let count = ids.len() / 8;
+        if ids.len() % 8 != 0 || count > MAX_SAVES {
+            return Err("the save ids have an impossible length".into());
+        }
+        for (save, id) in saves.iter_mut().zip(ids.as_chunks::<8>().0) {
+            *save = u64::from_be_bytes(*id);
         }
         let mut header = Self {
             schema_version,
             min_reader,
-            saves: ids.chunks_exact(8).map(id).collect(),
-            ..Self::new(from_unix_millis(created_at))
+            created_at: from_unix_millis(created_at),
+            saves: SmallVec::from_buf_and_len(saves, count),
+            remember: None,
+            label: None,
+            unknown: UnknownExtras::default(),
         };
         let at = header.parse_extras(data, at)?;
         Ok((header, at))
@@ -88,7 +97,7 @@ impl Header {
                 LABEL => {
                     let (text, end) = slice(data, value, wire::TEXT)?;
                     let text = std::str::from_utf8(text)
-                        .map_err(|_| Malformed::Value("the label is not UTF-8".into()))?;
+                        .map_err(|_| Malformed::from("the label is not UTF-8"))?;
                     self.label = Some(text.into());
                     end
                 }
@@ -153,7 +162,7 @@ fn small(data: &[u8], at: usize) -> Result<(u16, usize), Malformed> {
     let (number, end) = number(data, at)?;
     match u16::try_from(number) {
         Ok(number) if number > 0 => Ok((number, end)),
-        _ => Err(Malformed::Value(format!("{number} is not a schema version").into())),
+        _ => Err(Malformed::from(format!("{number} is not a schema version"))),
     }
 }
 
@@ -166,12 +175,8 @@ fn slice(data: &[u8], at: usize, major: u8) -> Result<(&[u8], usize), Malformed>
     Ok((&data[head.end..end], end))
 }
 
-fn id(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0, |id, byte| id << 8 | u64::from(*byte))
-}
-
 fn wrong_type(expected: &'static str, data: &[u8], at: usize) -> Malformed {
-    Malformed::Type(expected, data[at])
+    Reason::Type(expected, data[at]).into()
 }
 
 #[cfg(test)]

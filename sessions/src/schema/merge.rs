@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 
 use super::collect;
+use super::entries::Span;
 use super::fields::{Fields, Unknown};
 use super::policy::{Policy, Refusal, Three};
-use super::stored::Span;
 use super::table::{Field, OWNER_GROUP, Table};
 use super::wire;
 use crate::Error;
@@ -42,7 +42,7 @@ pub fn diff(table: &'static Table, base: &Fields, mine: &mut Fields) -> Diff {
         let (was, is) = (base.slice(index), mine.slice(index));
         if was == is {
             sides.push(is);
-        } else if (field.same)(was, is) {
+        } else if field.is_same(was, is) {
             restored = true;
             sides.push(was);
         } else {
@@ -145,7 +145,7 @@ impl Sides<'_> {
     }
 
     fn theirs_changed(&self, index: usize) -> bool {
-        !(self.table.fields[index].same)(self.base.slice(index), self.theirs.slice(index))
+        !self.table.fields[index].is_same(self.base.slice(index), self.theirs.slice(index))
     }
 
     fn conflict(&self, field: &'static str) -> Error {
@@ -200,7 +200,7 @@ impl Sides<'_> {
             }
             let lost = members.filter(|(index, field)| {
                 self.theirs_changed(*index)
-                    && !(field.same)(self.mine.slice(*index), self.theirs.slice(*index))
+                    && !field.is_same(self.mine.slice(*index), self.theirs.slice(*index))
             });
             overwritten.extend(lost.map(|(_, field)| field.name));
         }
@@ -245,7 +245,7 @@ fn both_changed(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Result<bo
         Policy::ClearWins | Policy::Mine => {
             out.extend_from_slice(three.mine);
             let cleared = matches!(field.policy, Policy::ClearWins) && three.mine == [wire::NULL];
-            return Ok(!cleared && !(field.same)(three.mine, three.theirs));
+            return Ok(!cleared && !field.is_same(three.mine, three.theirs));
         }
     }
     Ok(false)

@@ -11,16 +11,18 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::collect;
-use super::wire::{self, Malformed};
+use super::malformed::Malformed;
+use super::wire::{self, Cursor};
 use crate::error::Source;
 use crate::flash::Flash;
 
 /// A type that a field may have.
 #[diagnostic::on_unimplemented(
-    message = "a session cannot store a `{Self}`: it lacks serde's traits",
+    message = "a session cannot store the type `{Self}`: it lacks serde's traits",
     label = "not both `Serialize` and `DeserializeOwned`",
-    note = "derive them on the type, `#[derive(serde::Serialize, serde::Deserialize)]`, or leave \
-            the field out of the record with `#[session(skip)]`"
+    note = "derive them on the type, or on the one that it holds, \
+            `#[derive(serde::Serialize, serde::Deserialize)]`, or leave the field out of the \
+            record with `#[session(skip)]`"
 )]
 pub trait FieldType: Serialize + DeserializeOwned {}
 
@@ -31,19 +33,27 @@ impl<T: Serialize + DeserializeOwned> FieldType for T {}
 /// without serde's traits is one mistake in one place.
 #[derive(Debug)]
 pub struct Value<T> {
-    pub(super) decode: fn(&[u8]) -> Result<T, Malformed>,
+    pub(super) decode: for<'de> fn(&mut Cursor<'de>) -> Result<T, Malformed>,
     pub(super) encode: fn(&T, &mut Vec<u8>) -> Result<(), Malformed>,
+}
+
+impl<T> Value<T> {
+    /// Decodes bytes that must be the value and nothing else.
+    #[inline]
+    pub(super) fn decode(&self, bytes: &[u8]) -> Result<T, Malformed> {
+        wire::exactly(bytes, self.decode)
+    }
 }
 
 /// How values of a type that a field may have are read and written.
 #[must_use]
 pub const fn value<T: FieldType>() -> Value<T> {
-    Value { decode: wire::decode, encode: wire::encode }
+    Value { decode: wire::decode_next, encode: wire::encode }
 }
 
 /// A type that a field without `default` may have.
 #[diagnostic::on_unimplemented(
-    message = "a `{Self}` has no `Default`, and this field gives no `default`",
+    message = "`{Self}` has no `Default`, and this field gives no `default`",
     label = "no value for a fresh session or an older record",
     note = "write `#[session(default = ...)]` on the field, or implement `Default` for the type"
 )]
@@ -59,9 +69,27 @@ impl<T: Default> DefaultValue for T {
     }
 }
 
+/// A type that a field may have which cannot give a `default`: it is skipped or made with `from`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no `Default`, which a field with `skip` or `from` needs",
+    label = "no value for a fresh session",
+    note = "implement `Default` for the type"
+)]
+pub trait OnlyDefault: Sized {
+    /// The type's `Default`.
+    fn only_default() -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Default> OnlyDefault for T {
+    fn only_default() -> Self {
+        T::default()
+    }
+}
+
 /// A type that the owner field may have, or hold in an `Option`.
 #[diagnostic::on_unimplemented(
-    message = "a `{Self}` cannot name a session's owner: it has no `Display`",
+    message = "`{Self}` cannot name a session's owner: it has no `Display`",
     label = "not an owner",
     note = "use a type that implements `Display`, such as an integer, `String` or `Uuid`, or an \
             `Option<..>` of one, written out as `Option`"
@@ -73,20 +101,20 @@ impl<T: Display> OwnerType for T {}
 
 /// A type that `merge = add` fits.
 #[diagnostic::on_unimplemented(
-    message = "`merge = add` does not fit a `{Self}`",
+    message = "`merge = add` does not fit the type `{Self}`",
     label = "cannot be added",
     note = "`add` is for integers and `Duration`; for a collection write `merge = union`, for an \
             `Option` `merge = clear_wins`, for anything else `merge = mine`, `merge = conflict` \
             or `merge(with = your_function)`"
 )]
-pub trait Add: FieldType {
+pub trait MergeAdd: FieldType {
     /// `theirs + mine - base`, where that is a number of this type.
     fn add(base: &Self, mine: &Self, theirs: &Self) -> Option<Self>;
 }
 
 macro_rules! add_within_i128 {
     ($($integer:ty)*) => {$(
-        impl Add for $integer {
+        impl MergeAdd for $integer {
             fn add(base: &Self, mine: &Self, theirs: &Self) -> Option<Self> {
                 let sum = i128::from(*theirs) + i128::from(*mine) - i128::from(*base);
                 sum.try_into().ok()
@@ -99,7 +127,7 @@ add_within_i128!(u8 u16 u32 u64 i8 i16 i32 i64);
 
 macro_rules! add_unsigned {
     ($($integer:ty)*) => {$(
-        impl Add for $integer {
+        impl MergeAdd for $integer {
             fn add(base: &Self, mine: &Self, theirs: &Self) -> Option<Self> {
                 match mine.checked_sub(*base) {
                     Some(more) => theirs.checked_add(more),
@@ -112,14 +140,14 @@ macro_rules! add_unsigned {
 
 add_unsigned!(u128 usize Duration);
 
-impl Add for isize {
+impl MergeAdd for isize {
     fn add(base: &Self, mine: &Self, theirs: &Self) -> Option<Self> {
         // No target has pointers of more than 64 bits.
         (*theirs as i128 + *mine as i128 - *base as i128).try_into().ok()
     }
 }
 
-impl Add for i128 {
+impl MergeAdd for i128 {
     fn add(base: &Self, mine: &Self, theirs: &Self) -> Option<Self> {
         theirs.checked_add(mine.checked_sub(*base)?)
     }
@@ -127,60 +155,60 @@ impl Add for i128 {
 
 /// A type that `merge = max` fits.
 #[diagnostic::on_unimplemented(
-    message = "`merge = max` does not fit a `{Self}`: it has no `Ord`",
+    message = "`merge = max` does not fit the type `{Self}`: it has no `Ord`",
     label = "has no greatest value",
     note = "derive `Ord` on the type, or write `merge = mine`, `merge = conflict` or \
             `merge(with = your_function)`"
 )]
-pub trait Max: FieldType + Ord {}
+pub trait MergeMax: FieldType + Ord {}
 
 #[diagnostic::do_not_recommend]
-impl<T: FieldType + Ord> Max for T {}
+impl<T: FieldType + Ord> MergeMax for T {}
 
 /// A type that `merge = any` fits.
 #[diagnostic::on_unimplemented(
-    message = "`merge = any` does not fit a `{Self}`",
+    message = "`merge = any` does not fit the type `{Self}`",
     label = "not a `bool`",
     note = "`any` is for `bool`; for integers write `merge = add` or `merge = max`, for an \
             `Option` `merge = clear_wins`, for anything else `merge = mine` or `merge = conflict`"
 )]
-pub trait Any: FieldType {}
+pub trait MergeAny: FieldType {}
 
-impl Any for bool {}
+impl MergeAny for bool {}
 
 /// A type that `merge = clear_wins` fits.
 #[diagnostic::on_unimplemented(
-    message = "`merge = clear_wins` does not fit a `{Self}`",
+    message = "`merge = clear_wins` does not fit the type `{Self}`",
     label = "not an `Option`",
     note = "`clear_wins` is for an `Option`; for a collection write `merge = union`, for anything \
             else `merge = mine`, `merge = conflict` or `merge(with = your_function)`"
 )]
-pub trait ClearWins: FieldType {}
+pub trait MergeClearWins: FieldType {}
 
-impl<T: FieldType> ClearWins for Option<T> {}
+impl<T: FieldType> MergeClearWins for Option<T> {}
 
 /// A type that `merge = union` fits.
 #[diagnostic::on_unimplemented(
-    message = "`merge = union` does not fit a `{Self}`",
+    message = "`merge = union` does not fit the type `{Self}`",
     label = "not a collection of the standard library",
     note = "`union` is for `Vec`, `VecDeque` and the standard sets and maps; for a number write \
             `merge = add`, for an `Option` `merge = clear_wins`, for anything else \
             `merge = mine`, `merge = conflict` or `merge(with = your_function)`"
 )]
-pub trait Union: FieldType {}
+pub trait MergeUnion: FieldType {}
 
 /// A type that `merge = append` fits.
 #[diagnostic::on_unimplemented(
-    message = "`merge = append` does not fit a `{Self}`",
+    message = "`merge = append` does not fit the type `{Self}`",
     label = "not a list",
     note = "`append` is for `Vec` and `VecDeque`; for a set or a map write `merge = union`, for a \
             number `merge = add`, for anything else `merge = mine`, `merge = conflict` or \
             `merge(with = your_function)`"
 )]
-pub trait Append: FieldType {}
+pub trait MergeAppend: FieldType {}
 
-impl<T: FieldType> Append for Vec<T> {}
-impl<T: FieldType> Append for VecDeque<T> {}
+impl<T: FieldType> MergeAppend for Vec<T> {}
+impl<T: FieldType> MergeAppend for VecDeque<T> {}
 
 /// Both sides changed the field and their changes cannot be reconciled: what a function given to
 /// `merge(with = ..)` returns to refuse. The save then fails with
@@ -275,6 +303,8 @@ pub enum Kind {
     Set,
     /// A map.
     Map,
+    /// A [`Flash`]: a list whose elements are told apart by more than their equality says.
+    Flash,
 }
 
 /// How the elements of a collection compare.
@@ -288,7 +318,7 @@ pub struct Elements {
 
 /// `merge = add`.
 #[must_use]
-pub const fn add<T: Add>() -> Policy {
+pub const fn add<T: MergeAdd>() -> Policy {
     Policy::Merge(|three, out| {
         let (base, mine, theirs) = decode_three::<T>(three)?;
         let sum = T::add(&base, &mine, &theirs).ok_or(Refusal::Conflict)?;
@@ -298,7 +328,7 @@ pub const fn add<T: Add>() -> Policy {
 
 /// `merge = max`.
 #[must_use]
-pub const fn max<T: Max>() -> Policy {
+pub const fn max<T: MergeMax>() -> Policy {
     Policy::Merge(|three, out| {
         let (mine, theirs) = (wire::decode::<T>(three.mine)?, wire::decode::<T>(three.theirs)?);
         out.extend_from_slice(if mine > theirs { three.mine } else { three.theirs });
@@ -308,7 +338,7 @@ pub const fn max<T: Max>() -> Policy {
 
 /// `merge = any`.
 #[must_use]
-pub const fn any<T: Any>() -> Policy {
+pub const fn any<T: MergeAny>() -> Policy {
     Policy::Merge(|three, out| {
         let either = wire::decode::<bool>(three.mine)? | wire::decode::<bool>(three.theirs)?;
         Ok(wire::encode(&either, out)?)
@@ -317,19 +347,19 @@ pub const fn any<T: Any>() -> Policy {
 
 /// `merge = clear_wins`.
 #[must_use]
-pub const fn clear_wins<T: ClearWins>() -> Policy {
+pub const fn clear_wins<T: MergeClearWins>() -> Policy {
     Policy::ClearWins
 }
 
 /// `merge = union`.
 #[must_use]
-pub const fn union<T: Union>(kind: Kind, elements: Elements) -> Policy {
+pub const fn union<T: MergeUnion>(kind: Kind, elements: Elements) -> Policy {
     Policy::Union(kind, elements)
 }
 
 /// `merge = append`.
 #[must_use]
-pub const fn append<T: Append>(elements: Elements) -> Policy {
+pub const fn append<T: MergeAppend>(elements: Elements) -> Policy {
     Policy::Append(elements)
 }
 
@@ -344,8 +374,8 @@ pub fn merge_with<T>(
     path: fn(&T, &T, &T) -> Result<T, MergeConflict>,
 ) -> Result<(), Refusal> {
     let Three { base, mine, theirs } = three;
-    let (base, mine) = ((value.decode)(base)?, (value.decode)(mine)?);
-    let merged = path(&base, &mine, &(value.decode)(theirs)?);
+    let (base, mine) = (value.decode(base)?, value.decode(mine)?);
+    let merged = path(&base, &mine, &value.decode(theirs)?);
     let merged = merged.map_err(|MergeConflict| Refusal::Conflict)?;
     Ok((value.encode)(&merged, out)?)
 }
@@ -365,7 +395,7 @@ pub const fn by_type(kind: Kind, elements: Elements) -> Policy {
 /// # Errors
 /// Where the bytes are not a `T`.
 pub fn owner<T: OwnerType>(value: &Value<T>, bytes: &[u8]) -> Result<Option<String>, Source> {
-    Ok(Some((value.decode)(bytes)?.to_string()))
+    Ok(Some(value.decode(bytes)?.to_string()))
 }
 
 /// Displays an owner that may be nobody.
@@ -376,7 +406,7 @@ pub fn owner_option<T: OwnerType>(
     value: &Value<Option<T>>,
     bytes: &[u8],
 ) -> Result<Option<String>, Source> {
-    Ok((value.decode)(bytes)?.map(|owner| owner.to_string()))
+    Ok(value.decode(bytes)?.map(|owner| owner.to_string()))
 }
 
 /// Finds out at compile time what a type can do.
@@ -410,7 +440,7 @@ macro_rules! collections {
             pub const KIND: Kind = Kind::$kind;
         }
 
-        impl<$key $(, $other)*> Union for $collection<$key $(, $other)*>
+        impl<$key $(, $other)*> MergeUnion for $collection<$key $(, $other)*>
         where
             Self: FieldType
         {}
@@ -420,7 +450,7 @@ macro_rules! collections {
 collections! {
     Vec<T>, List;
     VecDeque<T>, List;
-    Flash<M>, List;
+    Flash<M>, Flash;
     HashSet<T, S>, Set;
     BTreeSet<T>, Set;
     HashMap<K, V, S>, Map;

@@ -2,22 +2,23 @@
 //! serde values to and from bytes.
 
 use std::convert::Infallible;
-use std::fmt;
 
-use cbor4ii::core::dec::{Error as DecError, Read};
+use cbor4ii::core::dec::{Read, Reference};
 use cbor4ii::core::enc::Write;
-use cbor4ii::core::utils::SliceReader;
-use cbor4ii::serde::{DecodeError, Deserializer, EncodeError, Serializer};
+use cbor4ii::serde::{Deserializer, Serializer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::malformed::{Malformed, Reason};
+
 /// How deep a field's value may nest.
 ///
-/// `cbor4ii` allows 256 of its own steps, of which one level takes up to four: what passes the
+/// `cbor4ii` counts up to four steps for one level, and is given room for them: what passes the
 /// walk can therefore be decoded, whatever the type.
 pub(crate) const MAX_DEPTH: usize = 64;
 
 pub(crate) const UNSIGNED: u8 = 0;
+const NEGATIVE: u8 = 1;
 pub(crate) const BYTES: u8 = 2;
 pub(crate) const TEXT: u8 = 3;
 pub(crate) const ARRAY: u8 = 4;
@@ -41,19 +42,19 @@ pub(crate) struct Head {
 /// Reads the head of the item at `at`.
 #[inline]
 pub(crate) fn head(bytes: &[u8], at: usize) -> Result<Head, Malformed> {
-    let first = *bytes.get(at).ok_or(Malformed::Truncated)?;
+    let first = *bytes.get(at).ok_or(Reason::Truncated)?;
     let (major, info) = (first >> 5, first & 0x1f);
     let start = at + 1;
     match info {
         0..=23 => Ok(Head { major, argument: Some(u64::from(info)), end: start }),
         24..=27 => {
             let end = start + (1 << (info - 24));
-            let digits = bytes.get(start..end).ok_or(Malformed::Truncated)?;
+            let digits = bytes.get(start..end).ok_or(Reason::Truncated)?;
             let number = digits.iter().fold(0, |number, digit| number << 8 | u64::from(*digit));
             Ok(Head { major, argument: Some(number), end })
         }
         31 if (BYTES..=MAP).contains(&major) => Ok(Head { major, argument: None, end: start }),
-        _ => Err(Malformed::NotCbor(first)),
+        _ => Err(Reason::NotCbor(first).into()),
     }
 }
 
@@ -61,19 +62,33 @@ pub(crate) fn head(bytes: &[u8], at: usize) -> Result<Head, Malformed> {
 ///
 /// Checks that every length the item declares is really there, so that whoever decodes it later
 /// cannot be made to reserve more than the bytes justify.
+#[inline]
 pub(crate) fn skip(bytes: &[u8], at: usize, depth: usize) -> Result<usize, Malformed> {
+    // Most items are numbers and short strings.
+    let first = *bytes.get(at).ok_or(Reason::Truncated)?;
+    let (major, info) = (first >> 5, usize::from(first & 0x1f));
+    let end = match (major, info) {
+        (UNSIGNED | NEGATIVE, 0..=23) => at + 1,
+        (UNSIGNED | NEGATIVE, 24..=27) => at + 1 + (1 << (info - 24)),
+        (BYTES | TEXT, 0..=23) => at + 1 + info,
+        _ => return skip_any(bytes, at, depth),
+    };
+    if end <= bytes.len() { Ok(end) } else { Err(Reason::Truncated.into()) }
+}
+
+fn skip_any(bytes: &[u8], at: usize, depth: usize) -> Result<usize, Malformed> {
     let Head { major, argument, end } = head(bytes, at)?;
     match (major, argument) {
         (BYTES | TEXT, Some(length)) => advance(bytes, end, length),
         (BYTES | TEXT, None) => skip_chunks(bytes, end, major),
         (ARRAY | MAP, _) => skip_items(bytes, end, major, argument, inner(depth)?),
-        (6, _) => skip(bytes, end, inner(depth)?),
+        (6, _) => skip_any(bytes, end, inner(depth)?),
         _ => Ok(end),
     }
 }
 
 fn inner(depth: usize) -> Result<usize, Malformed> {
-    depth.checked_sub(1).ok_or(Malformed::TooDeep)
+    Ok(depth.checked_sub(1).ok_or(Reason::TooDeep)?)
 }
 
 #[inline]
@@ -81,7 +96,7 @@ fn advance(bytes: &[u8], at: usize, length: u64) -> Result<usize, Malformed> {
     let left = bytes.len() - at;
     match usize::try_from(length) {
         Ok(length) if length <= left => Ok(at + length),
-        _ => Err(Malformed::Truncated),
+        _ => Err(Reason::Truncated.into()),
     }
 }
 
@@ -94,14 +109,14 @@ fn skip_items(
 ) -> Result<usize, Malformed> {
     let each = if major == MAP { 2 } else { 1 };
     let Some(count) = count else {
-        while *bytes.get(at).ok_or(Malformed::Truncated)? != BREAK {
+        while *bytes.get(at).ok_or(Reason::Truncated)? != BREAK {
             for _ in 0..each {
                 at = skip(bytes, at, depth)?;
             }
         }
         return Ok(at + 1);
     };
-    let count = count.checked_mul(each).ok_or(Malformed::Truncated)?;
+    let count = count.checked_mul(each).ok_or(Reason::Truncated)?;
     // No item is shorter than a byte.
     advance(bytes, at, count)?;
     for _ in 0..count {
@@ -112,7 +127,7 @@ fn skip_items(
 
 fn skip_chunks(bytes: &[u8], mut at: usize, major: u8) -> Result<usize, Malformed> {
     loop {
-        let first = *bytes.get(at).ok_or(Malformed::Truncated)?;
+        let first = *bytes.get(at).ok_or(Reason::Truncated)?;
         if first == BREAK {
             return Ok(at + 1);
         }
@@ -120,14 +135,14 @@ fn skip_chunks(bytes: &[u8], mut at: usize, major: u8) -> Result<usize, Malforme
             Head { major: chunk, argument: Some(length), end } if chunk == major => {
                 at = advance(bytes, end, length)?;
             }
-            _ => return Err(Malformed::NotCbor(first)),
+            _ => return Err(Reason::NotCbor(first).into()),
         }
     }
 }
 
 /// Checks that `bytes` are exactly one item within the bounds.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), Malformed> {
-    if skip(bytes, 0, MAX_DEPTH)? == bytes.len() { Ok(()) } else { Err(Malformed::Trailing) }
+    if skip(bytes, 0, MAX_DEPTH)? == bytes.len() { Ok(()) } else { Err(Reason::Trailing.into()) }
 }
 
 /// Where bytes go: a buffer, or a count of them.
@@ -177,18 +192,77 @@ pub(crate) fn put_text(out: &mut (impl Out + ?Sized), text: &str) {
 /// Decodes a value from bytes of which it must use every one.
 #[inline]
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
-    let mut deserializer = Deserializer::new(SliceReader::new(bytes));
-    let value = T::deserialize(&mut deserializer).map_err(Malformed::from_decode)?;
-    match deserializer.into_inner().fill(1) {
-        Ok(rest) if rest.as_ref().is_empty() => Ok(value),
-        _ => Err(Malformed::Trailing),
+    exactly(bytes, decode_next::<T>)
+}
+
+/// Runs a decoder on bytes of which it must use every one.
+#[inline]
+pub(crate) fn exactly<T>(
+    bytes: &[u8],
+    decode: impl FnOnce(&mut Cursor<'_>) -> Result<T, Malformed>,
+) -> Result<T, Malformed> {
+    let mut cursor = Cursor::new(bytes);
+    let value = decode(&mut cursor)?;
+    if cursor.rest.is_empty() { Ok(value) } else { Err(Reason::Trailing.into()) }
+}
+
+/// Decodes the value at the cursor.
+#[inline]
+pub(crate) fn decode_next<T: DeserializeOwned>(cursor: &mut Cursor<'_>) -> Result<T, Malformed> {
+    let mut deserializer = Deserializer::new(Cursor::new(cursor.rest));
+    let value = T::deserialize(&mut deserializer)?;
+    cursor.rest = deserializer.into_inner().rest;
+    Ok(value)
+}
+
+/// A place in a record.
+#[derive(Debug)]
+pub struct Cursor<'de> {
+    pub(crate) rest: &'de [u8],
+    depth: u16,
+}
+
+impl<'de> Cursor<'de> {
+    #[inline]
+    pub(crate) fn new(rest: &'de [u8]) -> Self {
+        Self { rest, depth: 4 * MAX_DEPTH as u16 }
+    }
+}
+
+impl<'de> Read<'de> for Cursor<'de> {
+    type Error = Infallible;
+
+    #[inline]
+    fn fill<'short>(&'short mut self, want: usize) -> Result<Reference<'de, 'short>, Infallible> {
+        Ok(Reference::Long(&self.rest[..want.min(self.rest.len())]))
+    }
+
+    #[inline]
+    fn advance(&mut self, by: usize) {
+        self.rest = &self.rest[by.min(self.rest.len())..];
+    }
+
+    #[inline]
+    fn step_in(&mut self) -> bool {
+        match self.depth.checked_sub(1) {
+            Some(depth) => {
+                self.depth = depth;
+                true
+            }
+            None => false,
+        }
+    }
+
+    #[inline]
+    fn step_out(&mut self) {
+        self.depth += 1;
     }
 }
 
 /// Appends a value's bytes.
 #[inline]
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), Malformed> {
-    value.serialize(&mut Serializer::new(Buffer(out))).map_err(Malformed::from_encode)
+    Ok(value.serialize(&mut Serializer::new(Buffer(out)))?)
 }
 
 struct Buffer<'a>(&'a mut Vec<u8>);
@@ -200,81 +274,6 @@ impl Write for Buffer<'_> {
     fn push(&mut self, input: &[u8]) -> Result<(), Infallible> {
         self.0.extend_from_slice(input);
         Ok(())
-    }
-}
-
-/// Why bytes are not the value they should be.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Malformed {
-    Truncated,
-    TooDeep,
-    Trailing,
-    NotCbor(u8),
-    /// Another type than expected: the expected one, and the first byte of what is there.
-    Type(&'static str, u8),
-    /// What the type's own serde code says.
-    Value(Box<str>),
-}
-
-impl Malformed {
-    #[cold]
-    fn from_decode(error: DecodeError<Infallible>) -> Self {
-        match error {
-            DecodeError::Custom(text) => Self::Value(text),
-            DecodeError::Core(
-                DecError::Mismatch { name, found } | DecError::Unsupported { name, found },
-            ) => Self::Type(name, found),
-            DecodeError::Core(DecError::DepthOverflow { .. }) => Self::TooDeep,
-            DecodeError::Core(DecError::Eof { .. }) => Self::Truncated,
-            DecodeError::Core(DecError::CastOverflow { name }) => {
-                Self::Value(format!("the number does not fit {name}").into())
-            }
-            DecodeError::Core(other) => Self::Value(other.to_string().into()),
-        }
-    }
-
-    #[cold]
-    fn from_encode(error: EncodeError<Infallible>) -> Self {
-        match error {
-            EncodeError::Custom(text) => Self::Value(text),
-            EncodeError::Core(other) => Self::Value(other.to_string().into()),
-        }
-    }
-}
-
-impl fmt::Display for Malformed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Truncated => f.write_str("the bytes end early"),
-            Self::TooDeep => write!(f, "nested deeper than {MAX_DEPTH} levels"),
-            Self::Trailing => f.write_str("bytes are left over"),
-            Self::NotCbor(byte) => write!(f, "byte 0x{byte:02x} does not begin a CBOR item here"),
-            Self::Type(expected, found) => {
-                write!(f, "expected {expected}, found {}", kind(*found))
-            }
-            Self::Value(text) => f.write_str(text),
-        }
-    }
-}
-
-impl std::error::Error for Malformed {}
-
-/// What the item that begins with this byte is.
-fn kind(first: u8) -> &'static str {
-    match first {
-        0xf4 | 0xf5 => "a boolean",
-        NULL | 0xf7 => "nothing",
-        0xf9..=0xfb => "a floating point number",
-        _ => match first >> 5 {
-            UNSIGNED => "a number",
-            1 => "a negative number",
-            BYTES => "bytes",
-            TEXT => "a string",
-            ARRAY => "an array",
-            MAP => "a map",
-            6 => "a tagged value",
-            _ => "a simple value",
-        },
     }
 }
 
@@ -313,12 +312,12 @@ mod tests {
             b"\x7f\x61a",
             b"\x5b\xff\xff\xff\xff\xff\xff\xff\xff",
         ] {
-            assert_eq!(check(bytes), Err(Malformed::Truncated), "{bytes:x?}");
+            assert_eq!(check(bytes), Err(Reason::Truncated.into()), "{bytes:x?}");
         }
-        assert_eq!(check(b"\x00\x00"), Err(Malformed::Trailing));
-        assert_eq!(check(b"\xff"), Err(Malformed::NotCbor(0xff)));
-        assert_eq!(check(b"\x1c"), Err(Malformed::NotCbor(0x1c)));
-        assert_eq!(check(b"\x7f\x41a\xff"), Err(Malformed::NotCbor(0x41)));
+        assert_eq!(check(b"\x00\x00"), Err(Reason::Trailing.into()));
+        assert_eq!(check(b"\xff"), Err(Reason::NotCbor(0xff).into()));
+        assert_eq!(check(b"\x1c"), Err(Reason::NotCbor(0x1c).into()));
+        assert_eq!(check(b"\x7f\x41a\xff"), Err(Reason::NotCbor(0x41).into()));
     }
 
     #[test]
@@ -348,15 +347,15 @@ mod tests {
             bytes
         };
         assert_eq!(check(&nested(MAX_DEPTH)), Ok(()));
-        assert_eq!(check(&nested(MAX_DEPTH + 1)), Err(Malformed::TooDeep));
-        assert_eq!(check(&nested(10_000)), Err(Malformed::TooDeep));
-        assert_eq!(check(&[0xc1; 10_000]), Err(Malformed::TooDeep));
+        assert_eq!(check(&nested(MAX_DEPTH + 1)), Err(Reason::TooDeep.into()));
+        assert_eq!(check(&nested(10_000)), Err(Reason::TooDeep.into()));
+        assert_eq!(check(&[0xc1; 10_000]), Err(Reason::TooDeep.into()));
     }
 
     #[test]
     fn a_value_that_is_another_type_says_which() {
         let error = decode::<u64>(b"\x61a").unwrap_err();
         assert_eq!(error.to_string(), "expected u64, found a string");
-        assert_eq!(decode::<u8>(b"\x00\x00"), Err(Malformed::Trailing));
+        assert_eq!(decode::<u8>(b"\x00\x00"), Err(Reason::Trailing.into()));
     }
 }

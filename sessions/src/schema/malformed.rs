@@ -1,0 +1,113 @@
+//! Why bytes are not the value they should be.
+
+use std::convert::Infallible;
+use std::fmt;
+
+use cbor4ii::core::dec::Error as DecError;
+use cbor4ii::serde::{DecodeError, EncodeError};
+
+use super::wire::{self, MAX_DEPTH};
+
+/// Why bytes are not the value they should be: a pointer, as errors are rare and the results they
+/// stand in are returned everywhere.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Malformed(Box<Reason>);
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Truncated,
+    TooDeep,
+    Trailing,
+    NotCbor(u8),
+    /// Another type than expected: the expected one, and the first byte of what is there.
+    Type(&'static str, u8),
+    /// What the type's own serde code says.
+    Value(Box<str>),
+}
+
+impl From<Reason> for Malformed {
+    #[cold]
+    fn from(reason: Reason) -> Self {
+        Self(Box::new(reason))
+    }
+}
+
+impl From<&str> for Malformed {
+    #[cold]
+    fn from(text: &str) -> Self {
+        Reason::Value(text.into()).into()
+    }
+}
+
+impl From<String> for Malformed {
+    #[cold]
+    fn from(text: String) -> Self {
+        Reason::Value(text.into()).into()
+    }
+}
+
+impl From<DecodeError<Infallible>> for Malformed {
+    #[cold]
+    fn from(error: DecodeError<Infallible>) -> Self {
+        let reason = match error {
+            DecodeError::Custom(text) => Reason::Value(text),
+            DecodeError::Core(
+                DecError::Mismatch { name, found } | DecError::Unsupported { name, found },
+            ) => Reason::Type(name, found),
+            DecodeError::Core(DecError::DepthOverflow { .. }) => Reason::TooDeep,
+            DecodeError::Core(DecError::Eof { .. }) => Reason::Truncated,
+            DecodeError::Core(DecError::CastOverflow { name }) => {
+                Reason::Value(format!("the number does not fit {name}").into())
+            }
+            DecodeError::Core(other) => Reason::Value(other.to_string().into()),
+        };
+        reason.into()
+    }
+}
+
+impl From<EncodeError<Infallible>> for Malformed {
+    #[cold]
+    fn from(error: EncodeError<Infallible>) -> Self {
+        let reason = match error {
+            EncodeError::Custom(text) => Reason::Value(text),
+            EncodeError::Core(other) => Reason::Value(other.to_string().into()),
+        };
+        reason.into()
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Reason::Truncated => f.write_str("the bytes end early"),
+            Reason::TooDeep => write!(f, "nested deeper than {MAX_DEPTH} levels"),
+            Reason::Trailing => f.write_str("bytes are left over"),
+            Reason::NotCbor(byte) => write!(f, "byte 0x{byte:02x} does not begin a CBOR item here"),
+            Reason::Type(expected, found) => {
+                write!(f, "expected {expected}, found {}", kind(*found))
+            }
+            Reason::Value(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// What the item that begins with this byte is.
+fn kind(first: u8) -> &'static str {
+    match first {
+        0xf4 | 0xf5 => "a boolean",
+        wire::NULL | 0xf7 => "nothing",
+        0xf9..=0xfb => "a floating point number",
+        _ => match first >> 5 {
+            wire::UNSIGNED => "a number",
+            1 => "a negative number",
+            wire::BYTES => "bytes",
+            wire::TEXT => "a string",
+            wire::ARRAY => "an array",
+            wire::MAP => "a map",
+            6 => "a tagged value",
+            _ => "a simple value",
+        },
+    }
+}

@@ -1,0 +1,220 @@
+//! Reading single values out of a record, for generated code.
+
+use std::borrow::Cow;
+
+use super::describe::Schema;
+use super::entries::{self, Entries, Fault, Span};
+use super::malformed::{Malformed, Reason};
+use super::policy::Value;
+use super::table::Table;
+use super::wire::{self, Cursor};
+use crate::Error;
+use crate::error::Source;
+
+/// Reads fields one after another into a value.
+///
+/// A record that this build wrote is read in one pass. One whose fields stand in another order
+/// (an older build wrote it, say, or there are fields that this one does not know) is indexed
+/// first.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    session: &'static str,
+    /// The record's version.
+    version: u16,
+    /// The version as which to read it: this build's if that is lower.
+    shape: u16,
+    data: &'a [u8],
+    /// Where the map of fields begins.
+    body: usize,
+    /// At the next entry of the pass.
+    cursor: Cursor<'a>,
+    /// How many entries the pass has left.
+    left: u64,
+    /// Where the fields are, once the pass has met something unexpected.
+    index: Option<Index<'a>>,
+}
+
+/// An error on its way out of a value that is being read; a pointer, so that results stay small.
+#[derive(Debug)]
+pub struct Failed(Box<Error>);
+
+impl From<Failed> for Error {
+    fn from(Failed(error): Failed) -> Self {
+        *error
+    }
+}
+
+/// Where the fields are.
+#[derive(Debug)]
+enum Index<'a> {
+    Stored {
+        entries: Entries,
+        /// The place behind the last one found.
+        next: usize,
+    },
+    Table(&'static Table, &'a [Span]),
+}
+
+impl<'a> Reader<'a> {
+    /// Reads a record from the map of fields on: `count` entries at `at`, its head at `body`.
+    #[inline]
+    pub(super) fn new(
+        session: &'static str,
+        version: u16,
+        shape: u16,
+        data: &'a [u8],
+        body: usize,
+        (count, at): (u64, usize),
+    ) -> Self {
+        let cursor = Cursor::new(&data[at..]);
+        Self { session, version, shape, data, body, cursor, left: count, index: None }
+    }
+
+    /// Reads fields that stand at the table's own version.
+    pub(super) fn of_fields(table: &'static Table, data: &'a [u8], spans: &'a [Span]) -> Self {
+        let Schema { name: session, version, .. } = *table.schema;
+        Self {
+            session,
+            version,
+            shape: version,
+            data,
+            body: 0,
+            cursor: Cursor::new(&[]),
+            left: 0,
+            index: Some(Index::Table(table, spans)),
+        }
+    }
+
+    /// The version as which to read: the record's, or this build's if that is lower.
+    #[must_use]
+    #[inline]
+    pub fn version(&self) -> u16 {
+        self.shape
+    }
+
+    /// The value that stands under `key`; `name` is for errors.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] where it is missing or is not a `T`.
+    #[inline]
+    pub fn get<T>(&mut self, value: &Value<T>, name: &'static str, key: &str) -> Result<T, Failed> {
+        if !self.is_next(key) {
+            let span = self.find(name, key)?;
+            return value.decode(span.of(self.data)).map_err(|error| self.at_fault(name, error));
+        }
+        match self.next_value(value) {
+            Ok(value) => Ok(value),
+            Err(error) => Err(self.at_fault(name, error)),
+        }
+    }
+
+    /// Turns a converter's failure into an error that names the field.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] where the converter failed.
+    pub fn converted<T, E: Into<Source>>(
+        &self,
+        name: &'static str,
+        result: Result<T, E>,
+    ) -> Result<T, Failed> {
+        result.map_err(|error| self.at_fault(name, error))
+    }
+
+    /// Looks at what the pass has not come to: it must be well-formed, too.
+    #[inline]
+    pub(crate) fn finish(self) -> Result<(), Error> {
+        if self.index.is_some() || self.left == 0 && self.cursor.rest.is_empty() {
+            return Ok(());
+        }
+        entries::parse(self.data, self.body).map(drop).map_err(|fault| *self.unreadable(fault).0)
+    }
+
+    /// Moves the pass over `key`, if that is what comes next.
+    #[inline]
+    fn is_next(&mut self, key: &str) -> bool {
+        let rest = self.cursor.rest;
+        // A head of one byte holds lengths below 24, one of two those of the longest key.
+        let after = match key.len() {
+            length @ 1..24 => rest.strip_prefix(&[wire::TEXT << 5 | length as u8]),
+            length => rest.strip_prefix(&[wire::TEXT << 5 | 24, length as u8]),
+        };
+        match after.and_then(|rest| rest.strip_prefix(key.as_bytes())) {
+            Some(after) if self.left > 0 => {
+                self.left -= 1;
+                self.cursor.rest = after;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    #[inline]
+    fn next_value<T>(&mut self, value: &Value<T>) -> Result<T, Malformed> {
+        let rest = self.cursor.rest;
+        let end = wire::skip(rest, 0, wire::MAX_DEPTH)?;
+        let value = (value.decode)(&mut self.cursor)?;
+        // Neither may it leave something of its own, nor read into the next.
+        if self.cursor.rest.len() == rest.len() - end {
+            Ok(value)
+        } else {
+            Err(Reason::Trailing.into())
+        }
+    }
+
+    /// Where a field stands that does not come next.
+    #[inline(never)]
+    fn find(&mut self, name: &'static str, key: &str) -> Result<Span, Failed> {
+        if self.index.is_none() {
+            let entries = entries::parse(self.data, self.body);
+            let entries = entries.map_err(|fault| self.unreadable(fault))?;
+            self.index = Some(Index::Stored { entries, next: 0 });
+            // The pass is over.
+            (self.left, self.cursor) = (0, Cursor::new(&[]));
+        }
+        let found = match &mut self.index {
+            Some(Index::Stored { entries, next }) => {
+                let is_it = |at: &usize| entries[*at].key.of(self.data) == key.as_bytes();
+                let found = (*next..entries.len()).chain(0..*next).find(is_it);
+                found.map(|found| {
+                    *next = found + 1;
+                    entries[found].value
+                })
+            }
+            Some(Index::Table(table, spans)) => {
+                let found = table.fields.iter().position(|field| field.key == key);
+                found.map(|found| spans[found])
+            }
+            None => None,
+        };
+        found.ok_or_else(|| {
+            let text = format!("the record has no key `{key}`");
+            self.at_fault(name, Malformed::from(text))
+        })
+    }
+
+    #[cold]
+    fn at_fault(&self, field: &'static str, source: impl Into<Source>) -> Failed {
+        Failed(Box::new(Error::Decode {
+            session: Cow::Borrowed(self.session),
+            field: Some(Cow::Borrowed(field)),
+            version: self.version,
+            source: source.into(),
+        }))
+    }
+
+    #[cold]
+    fn unreadable(&self, fault: Fault<'_>) -> Failed {
+        Failed(Box::new(unreadable(self.session, self.version, fault)))
+    }
+}
+
+/// The error of a record whose map of fields is no map of fields.
+#[cold]
+pub(super) fn unreadable(session: &'static str, version: u16, fault: Fault<'_>) -> Error {
+    Error::Decode {
+        session: Cow::Borrowed(session),
+        field: fault.key.map(|key| Cow::Owned(key.to_owned())),
+        version,
+        source: fault.source.into(),
+    }
+}

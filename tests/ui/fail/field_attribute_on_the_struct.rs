@@ -1,0 +1,10 @@
+use sessions::Session;
+
+#[derive(Session)]
+#[session(name = "visitor", version = 1)]
+#[session(owner)]
+struct Visitor {
+    user: u64,
+}
+
+fn main() {}
