@@ -136,17 +136,40 @@ impl KeyRing {
         let now = millis(since_epoch);
         let guard = self.0.snapshot.load();
         let Some(snapshot) = &*guard else { return Err(Missing::Snapshot) };
-        // By the difference either way, so that a clock that was set back does not stop the
-        // refreshes.
-        let age = now.abs_diff(snapshot.checked_at);
+        let checked_at = snapshot.checked_at;
+        let age = now.abs_diff(checked_at);
         if age > snapshot.due_after {
-            let slept = age > 2 * 1000 * self.0.config.settings.refresh;
-            if slept && !waited && !self.failing(now) {
+            if self.is_long(age) && !waited && !self.failing(now) {
                 return Err(Missing::Snapshot);
             }
-            self.start(now);
+            self.start(now, || self.checked_at() == Some(checked_at));
         }
         Ok(View { ring: self, guard, now: since_epoch.as_secs() })
+    }
+
+    fn checked_at(&self) -> Option<u64> {
+        self.0.snapshot.load().as_ref().map(|snapshot| snapshot.checked_at)
+    }
+
+    /// How long ago the record was read, in milliseconds. By the difference either way, so that a
+    /// clock that was set back does not stop the refreshes.
+    fn age(&self, now: u64) -> Option<u64> {
+        self.checked_at().map(|at| now.abs_diff(at))
+    }
+
+    /// Whether a host that has not refreshed for so long must have slept.
+    fn is_long(&self, age: u64) -> bool {
+        age > 2 * 1000 * self.config().settings.refresh
+    }
+
+    fn knows(&self, id: KeyId) -> bool {
+        self.0.snapshot.load().as_ref().is_some_and(|snapshot| snapshot.ring.find(id).is_some())
+    }
+
+    fn can_seal(&self) -> bool {
+        let (snapshot, now) = (self.0.snapshot.load(), self.now() / 1000);
+        let settings = &self.config().settings;
+        snapshot.as_ref().is_some_and(|held| plan::sealing(&held.ring, now, settings).is_some())
     }
 }
 

@@ -39,6 +39,7 @@ struct Failure(Arc<Error>);
 pub(super) enum Start {
     Running(watch::Receiver<()>),
     BackingOff,
+    NotNeeded,
     NoRuntime,
 }
 
@@ -51,15 +52,12 @@ impl KeyRing {
     pub(crate) async fn provide(&self, missing: Missing) -> Result<(), Error> {
         match missing {
             Missing::Snapshot => {
-                self.refreshed().await?;
-                if self.0.snapshot.load().is_some() { Ok(()) } else { Err(self.failure()) }
+                self.refreshed(|| self.age(self.now()).is_none_or(|age| self.is_long(age))).await?;
+                if self.age(self.now()).is_some() { Ok(()) } else { Err(self.failure()) }
             }
             Missing::SealingKey => {
-                self.refreshed().await?;
-                match self.view(self.since_epoch(), true).map(|view| view.sealing().is_some()) {
-                    Ok(true) => Ok(()),
-                    _ => Err(self.failure()),
-                }
+                self.refreshed(|| !self.can_seal()).await?;
+                if self.can_seal() { Ok(()) } else { Err(self.failure()) }
             }
             Missing::Key(id) => self.look_for(id).await,
         }
@@ -67,11 +65,11 @@ impl KeyRing {
 
     /// Reads the record again unless that failed a moment ago, and waits for it at most its
     /// timeout. Succeeds also when the refresh fails: there may be a snapshot to go on with.
-    async fn refreshed(&self) -> Result<(), Error> {
-        match self.start(self.now()) {
+    async fn refreshed(&self, needed: impl Fn() -> bool) -> Result<(), Error> {
+        match self.start(self.now(), needed) {
             // Whether it ended or took too long, the caller looks at what there is.
             Start::Running(running) => _ = wait(running).await,
-            Start::BackingOff => {}
+            Start::BackingOff | Start::NotNeeded => {}
             Start::NoRuntime => return Err(no_runtime()),
         }
         Ok(())
@@ -98,6 +96,8 @@ impl KeyRing {
             if let Some(running) = flight.running() {
                 // Another call's, begun after this call did: as good as one of its own.
                 Start::Running(running)
+            } else if self.knows(id) {
+                return Ok(());
             } else if flight.looked_at.is_some_and(|at| now.abs_diff(at) < LOOK_EVERY) {
                 return Err(Error::unavailable("the token names a key that is not known yet"));
             } else {
@@ -110,7 +110,7 @@ impl KeyRing {
         };
         match started {
             Start::Running(running) => _ = wait(running).await,
-            Start::BackingOff => return Err(self.failure()),
+            Start::BackingOff | Start::NotNeeded => return Err(self.failure()),
             Start::NoRuntime => return Err(no_runtime()),
         }
         if self.knows(id) {
@@ -128,29 +128,28 @@ impl KeyRing {
         Err(Error::InvalidToken)
     }
 
-    fn knows(&self, id: KeyId) -> bool {
-        self.0.snapshot.load().as_ref().is_some_and(|snapshot| snapshot.ring.find(id).is_some())
-    }
-
     /// Whether a refresh failed a short while ago, so that a call need not wait for the next.
     pub(super) fn failing(&self, now: u64) -> bool {
-        let long_ago = 2 * 1000 * self.0.config.settings.refresh;
-        self.flight().failed_at.is_some_and(|at| now.abs_diff(at) <= long_ago)
+        self.flight().failed_at.is_some_and(|at| !self.is_long(now.abs_diff(at)))
     }
 
     pub(super) fn running(&self) -> Option<watch::Receiver<()>> {
         self.flight().running()
     }
 
-    /// Starts a refresh unless one is under way or failed a moment ago.
-    pub(super) fn start(&self, now: u64) -> Start {
-        self.start_locked(&mut self.flight(), now)
+    /// Starts a refresh unless one is under way or failed a moment ago, or the last that ended
+    /// has brought what was `needed`: the caller may have looked before it did.
+    pub(super) fn start(&self, now: u64, needed: impl Fn() -> bool) -> Start {
+        let mut flight = self.flight();
+        match flight.running() {
+            Some(running) => Start::Running(running),
+            None if !needed() => Start::NotNeeded,
+            None => self.start_locked(&mut flight, now),
+        }
     }
 
+    /// Starts a refresh, while none is under way, unless one failed a moment ago.
     fn start_locked(&self, flight: &mut Flight, now: u64) -> Start {
-        if let Some(running) = flight.running() {
-            return Start::Running(running);
-        }
         let wait = flight.not_before.saturating_sub(now);
         // A longer wait was set by a clock that has been set back since.
         if wait > 0 && wait <= LAST_BACK_OFF {
@@ -160,7 +159,7 @@ impl KeyRing {
         let (done, running) = watch::channel(());
         flight.running = Some(running.clone());
         // Counts as failed until it succeeds, also when it panics or its runtime is shut down.
-        flight.failed(now, &self.0.config.random, None);
+        flight.failed(now, &self.config().random, None);
         let ring = self.clone();
         // A task, so that the call that started it may be cancelled.
         runtime.spawn(async move {
@@ -189,7 +188,7 @@ impl KeyRing {
                 }
                 // Already counted when it started.
                 flight.failures = flight.failures.saturating_sub(1);
-                flight.failed(now, &self.0.config.random, Some(Failure(Arc::new(error))));
+                flight.failed(now, &self.config().random, Some(Failure(Arc::new(error))));
             }
         }
     }

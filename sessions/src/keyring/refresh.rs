@@ -81,12 +81,7 @@ impl KeyRing {
     /// The plan leaves a ring without a key to seal with only while its key service is down: then
     /// it is tried again as after any failure.
     fn check_sealing(&self) -> Result<(), Error> {
-        let snapshot = self.0.snapshot.load();
-        let now = self.now() / 1000;
-        let seals = |snapshot: &Arc<Snapshot>| {
-            plan::sealing(&snapshot.ring, now, &self.config().settings).is_some()
-        };
-        if snapshot.as_ref().is_some_and(seals) {
+        if self.can_seal() {
             Ok(())
         } else {
             Err(Error::unavailable("no key to seal with can be unwrapped"))
