@@ -51,10 +51,6 @@ use crate::provider::Provider;
 /// ```
 #[derive(Clone)]
 pub struct Codec {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
     ring: KeyRing,
 }
 
@@ -280,7 +276,7 @@ impl Codec {
         buffer: &mut [u8],
         waited: bool,
     ) -> Result<(), Missing> {
-        let ring = &self.inner.ring;
+        let ring = &self.ring;
         let now = ring.since_epoch();
         let view = ring.view(now, waited)?;
         let (key, root) = view.sealing().ok_or(Missing::SealingKey)?;
@@ -298,7 +294,7 @@ impl Codec {
         seal: impl Fn() -> Result<R, Missing>,
     ) -> Result<R, Error> {
         for _ in 0..TRIES {
-            self.inner.ring.provide(missing).await?;
+            self.ring.provide(missing).await?;
             match seal() {
                 Ok(sealed) => return Ok(sealed),
                 Err(lacks) => missing = lacks,
@@ -330,7 +326,7 @@ impl Codec {
         waited: bool,
         take: impl FnOnce(&[u8]) -> Option<R>,
     ) -> Result<Result<(R, Seal), Error>, Missing> {
-        let ring = &self.inner.ring;
+        let ring = &self.ring;
         let now = ring.since_epoch();
         let view = ring.view(now, waited)?;
         let (root, window, rank) = match view.find(id) {
@@ -368,7 +364,7 @@ impl Codec {
         open: impl Fn() -> Result<Result<R, Error>, Missing>,
     ) -> Result<R, Error> {
         for _ in 0..TRIES {
-            self.inner.ring.provide(missing).await?;
+            self.ring.provide(missing).await?;
             match open() {
                 Ok(opened) => return opened,
                 Err(lacks) => missing = lacks,
@@ -380,7 +376,7 @@ impl Codec {
 
 impl fmt::Debug for Codec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let app = &self.inner.ring.config().app;
+        let app = &self.ring.config().app;
         f.debug_struct("Codec").field("app", app).finish_non_exhaustive()
     }
 }

@@ -2,6 +2,7 @@
 //! work that keeps the two together.
 
 mod encryption;
+mod flight;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 mod local_key;
@@ -10,25 +11,24 @@ mod record;
 mod refresh;
 mod ring;
 mod settings;
+mod wrapping;
 
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use arc_swap::{ArcSwapOption, Guard};
 use bytes::Bytes;
-use tokio::runtime::Handle;
-use tokio::sync::watch;
 
 pub use self::encryption::{KeyEncryption, KeyEncryptionError, WrappedKey};
 pub use self::local_key::LocalKey;
 pub(crate) use self::ring::{KeyId, RootKey};
 pub(crate) use self::settings::Settings;
 
+use self::flight::Flight;
 use self::ring::{Material, Opened, Ring};
-use crate::provider::{Provider, ProviderError};
+use crate::Clock;
+use crate::provider::Provider;
 use crate::random::Random;
-use crate::{Clock, Error};
 
 /// What a ring is made of.
 pub(crate) struct Config {
@@ -104,43 +104,6 @@ pub(crate) enum Rank {
     Old,
 }
 
-/// The refresh that is under way, and how the last ones ended.
-#[derive(Default)]
-struct Flight {
-    /// Closed when the refresh ends, however it ends.
-    running: Option<watch::Receiver<()>>,
-    /// How many refreshes failed since the last that did not.
-    failures: u32,
-    /// When the next may start, in milliseconds.
-    not_before: u64,
-    /// When and why the last refresh failed, if it did.
-    failed_at: Option<u64>,
-    last_failure: Option<Failure>,
-    /// When an unknown key id last made this host look.
-    looked_at: Option<u64>,
-    /// Ids that a read did not find, although they are ahead of this ring. Short and cleared with
-    /// every new generation, so that it cannot hide a key for long.
-    absent: Vec<KeyId>,
-}
-
-/// Why a refresh failed, for every call that waited for it.
-#[derive(Clone, Debug)]
-pub(super) struct Failure(Arc<Error>);
-
-enum Start {
-    Running(watch::Receiver<()>),
-    BackingOff,
-    NoRuntime,
-}
-
-/// How long a call waits for a refresh, and a refresh for the provider.
-const TIMEOUT: Duration = Duration::from_secs(2);
-const FIRST_BACK_OFF: u64 = 1_000;
-const LAST_BACK_OFF: u64 = 60_000;
-/// How often an unknown key id may make this host look at the record, in milliseconds.
-const LOOK_EVERY: u64 = 10_000;
-const MAX_ABSENT: usize = 64;
-
 impl KeyRing {
     pub(crate) fn new(config: Config) -> Self {
         let record_id = format!("{}:keys", config.app).into();
@@ -173,198 +136,40 @@ impl KeyRing {
         let now = millis(since_epoch);
         let guard = self.0.snapshot.load();
         let Some(snapshot) = &*guard else { return Err(Missing::Snapshot) };
-        // By the difference either way, so that a clock that was set back does not stop the
-        // refreshes.
-        let age = now.abs_diff(snapshot.checked_at);
+        let checked_at = snapshot.checked_at;
+        let age = now.abs_diff(checked_at);
         if age > snapshot.due_after {
-            let slept = age > 2 * 1000 * self.0.config.settings.refresh;
-            if slept && !waited && !self.failing(now) {
+            if self.is_long(age) && !waited && !self.failing(now) {
                 return Err(Missing::Snapshot);
             }
-            self.start(now);
+            self.start(now, || self.checked_at() == Some(checked_at));
         }
         Ok(View { ring: self, guard, now: since_epoch.as_secs() })
     }
 
-    /// Waits for what a call lacks.
-    ///
-    /// # Errors
-    /// `Error::InvalidToken` if it turns out not to exist, `Error::Unavailable` if that cannot be
-    /// found out now.
-    pub(crate) async fn provide(&self, missing: Missing) -> Result<(), Error> {
-        match missing {
-            Missing::Snapshot => {
-                self.refreshed().await?;
-                if self.0.snapshot.load().is_some() { Ok(()) } else { Err(self.failure()) }
-            }
-            Missing::SealingKey => {
-                self.refreshed().await?;
-                match self.view(self.since_epoch(), true).map(|view| view.sealing().is_some()) {
-                    Ok(true) => Ok(()),
-                    _ => Err(self.failure()),
-                }
-            }
-            Missing::Key(id) => self.look_for(id).await,
-        }
+    fn checked_at(&self) -> Option<u64> {
+        self.0.snapshot.load().as_ref().map(|snapshot| snapshot.checked_at)
     }
 
-    /// Reads the record again unless that failed a moment ago, and waits for it at most its
-    /// timeout. Succeeds also when the refresh fails: there may be a snapshot to go on with.
-    async fn refreshed(&self) -> Result<(), Error> {
-        match self.start(self.now()) {
-            // Whether it ended or took too long, the caller looks at what there is.
-            Start::Running(running) => _ = wait(running).await,
-            Start::BackingOff => {}
-            Start::NoRuntime => return Err(no_runtime()),
-        }
-        Ok(())
+    /// How long ago the record was read, in milliseconds. By the difference either way, so that a
+    /// clock that was set back does not stop the refreshes.
+    fn age(&self, now: u64) -> Option<u64> {
+        self.checked_at().map(|at| now.abs_diff(at))
     }
 
-    /// Looks for a key that may be newer than the snapshot: joins the refresh that is under way,
-    /// then starts one of its own if none was for such an id in the last ten seconds.
-    async fn look_for(&self, id: KeyId) -> Result<(), Error> {
-        if let Some(running) = self.running() {
-            let ended = wait(running).await;
-            if self.knows(id) {
-                return Ok(());
-            }
-            if !ended {
-                return Err(self.failure());
-            }
-        }
-        let now = self.now();
-        let started = {
-            let mut flight = self.flight();
-            if flight.absent.contains(&id) {
-                return Err(Error::InvalidToken);
-            }
-            if let Some(running) = flight.running() {
-                // Another call's, begun after this call did: as good as one of its own.
-                Start::Running(running)
-            } else if flight.looked_at.is_some_and(|at| now.abs_diff(at) < LOOK_EVERY) {
-                return Err(Error::unavailable("the token names a key that is not known yet"));
-            } else {
-                let started = self.start_locked(&mut flight, now);
-                if matches!(started, Start::Running(_)) {
-                    flight.looked_at = Some(now);
-                }
-                started
-            }
-        };
-        match started {
-            Start::Running(running) => _ = wait(running).await,
-            Start::BackingOff => return Err(self.failure()),
-            Start::NoRuntime => return Err(no_runtime()),
-        }
-        if self.knows(id) {
-            return Ok(());
-        }
-        let mut flight = self.flight();
-        if flight.running().is_some() || flight.failures > 0 {
-            drop(flight);
-            return Err(self.failure());
-        }
-        if flight.absent.len() >= MAX_ABSENT {
-            flight.absent.clear();
-        }
-        flight.absent.push(id);
-        Err(Error::InvalidToken)
+    /// Whether a host that has not refreshed for so long must have slept.
+    fn is_long(&self, age: u64) -> bool {
+        age > 2 * 1000 * self.config().settings.refresh
     }
 
     fn knows(&self, id: KeyId) -> bool {
         self.0.snapshot.load().as_ref().is_some_and(|snapshot| snapshot.ring.find(id).is_some())
     }
 
-    /// Whether a refresh failed a short while ago, so that a call need not wait for the next.
-    fn failing(&self, now: u64) -> bool {
-        let long_ago = 2 * 1000 * self.0.config.settings.refresh;
-        self.flight().failed_at.is_some_and(|at| now.abs_diff(at) <= long_ago)
-    }
-
-    fn running(&self) -> Option<watch::Receiver<()>> {
-        self.flight().running()
-    }
-
-    /// Starts a refresh unless one is under way or failed a moment ago.
-    fn start(&self, now: u64) -> Start {
-        self.start_locked(&mut self.flight(), now)
-    }
-
-    fn start_locked(&self, flight: &mut Flight, now: u64) -> Start {
-        if let Some(running) = flight.running() {
-            return Start::Running(running);
-        }
-        let wait = flight.not_before.saturating_sub(now);
-        // A longer wait was set by a clock that has been set back since.
-        if wait > 0 && wait <= LAST_BACK_OFF {
-            return Start::BackingOff;
-        }
-        let Ok(runtime) = Handle::try_current() else { return Start::NoRuntime };
-        let (done, running) = watch::channel(());
-        flight.running = Some(running.clone());
-        // Counts as failed until it succeeds, also when it panics or its runtime is shut down.
-        flight.failed(now, &self.0.config.random, None);
-        let ring = self.clone();
-        // A task, so that the call that started it may be cancelled.
-        runtime.spawn(async move {
-            let result = ring.refresh_once().await;
-            ring.settle(result);
-            drop(done);
-        });
-        Start::Running(running)
-    }
-
-    fn settle(&self, result: Result<(), Error>) {
-        let now = self.now();
-        let mut flight = self.flight();
-        match result {
-            Ok(()) => {
-                flight.failures = 0;
-                flight.not_before = 0;
-                flight.failed_at = None;
-                flight.last_failure = None;
-            }
-            Err(error) => {
-                if error.is_unavailable() {
-                    tracing::warn!(target: "sessions", error = %Chain(&error), "the key ring could not be refreshed");
-                } else {
-                    tracing::error!(target: "sessions", error = %Chain(&error), "the key ring cannot be used");
-                }
-                // Already counted when it started.
-                flight.failures = flight.failures.saturating_sub(1);
-                flight.failed(now, &self.0.config.random, Some(Failure(Arc::new(error))));
-            }
-        }
-    }
-
-    /// The error of a call that cannot go on because of the last failure.
-    fn failure(&self) -> Error {
-        match &self.flight().last_failure {
-            Some(failure) => failure.to_error(),
-            None => Error::unavailable("the key ring is not read yet"),
-        }
-    }
-
-    fn flight(&self) -> MutexGuard<'_, Flight> {
-        // Every critical section leaves it whole, so a panic elsewhere does not spoil it.
-        self.0.flight.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Flight {
-    fn running(&self) -> Option<watch::Receiver<()>> {
-        // An error says that the sender is gone.
-        self.running.clone().filter(|running| running.has_changed().is_ok())
-    }
-
-    fn failed(&mut self, now: u64, random: &Random, failure: Option<Failure>) {
-        self.failures = self.failures.saturating_add(1);
-        let back_off = (FIRST_BACK_OFF << (self.failures - 1).min(16)).min(LAST_BACK_OFF);
-        self.not_before = now.saturating_add(back_off - random.below(back_off / 5));
-        if failure.is_some() {
-            self.failed_at = Some(now);
-            self.last_failure = failure;
-        }
+    fn can_seal(&self) -> bool {
+        let (snapshot, now) = (self.0.snapshot.load(), self.now() / 1000);
+        let settings = &self.config().settings;
+        snapshot.as_ref().is_some_and(|held| plan::sealing(&held.ring, now, settings).is_some())
     }
 }
 
@@ -417,50 +222,6 @@ impl View<'_> {
     }
 }
 
-impl Failure {
-    fn to_error(&self) -> Error {
-        match &*self.0 {
-            Error::Config(text) => Error::Config(text.clone()),
-            error if error.is_unavailable() => Error::unavailable(self.clone()),
-            _ => Error::Provider(
-                ProviderError::permanent("the key ring cannot be used").with_source(self.clone()),
-            ),
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for Failure {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
-    }
-}
-
-/// An error with its sources, on one line.
-struct Chain<'e>(&'e Error);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut error: &dyn std::error::Error = self.0;
-        write!(f, "{error}")?;
-        while let Some(source) = error.source() {
-            write!(f, ": {source}")?;
-            error = source;
-        }
-        Ok(())
-    }
-}
-
-/// Whether the refresh ended in time.
-async fn wait(mut running: watch::Receiver<()>) -> bool {
-    tokio::time::timeout(TIMEOUT, running.changed()).await.is_ok()
-}
-
 /// What tests look at.
 #[cfg(test)]
 impl KeyRing {
@@ -494,8 +255,4 @@ pub(crate) fn stored_keys(data: &[u8]) -> Vec<(KeyId, u64, u64)> {
 
 fn millis(time: Duration) -> u64 {
     time.as_secs().saturating_mul(1000).saturating_add(u64::from(time.subsec_millis()))
-}
-
-fn no_runtime() -> Error {
-    Error::config("a codec reads its keys in a task, call it inside a tokio runtime")
 }

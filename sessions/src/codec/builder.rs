@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Codec, Inner};
+use super::Codec;
 use crate::keyring::{Config, KeyRing, Settings};
 use crate::provider::Provider;
 use crate::random::Random;
@@ -186,7 +186,7 @@ impl CodecBuilder {
             key_encryption: self.key_encryption,
             plain_keys: self.plain_keys,
         });
-        Codec { inner: Arc::new(Inner { ring }) }
+        Codec { ring }
     }
 }
 

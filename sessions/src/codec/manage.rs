@@ -20,7 +20,7 @@ impl Codec {
     /// # Ok(()) }
     /// ```
     pub async fn refresh(&self) -> Result<(), Error> {
-        self.inner.ring.refresh().await
+        self.ring.refresh().await
     }
 
     /// Erases every key and creates a new one: for the day that a key may be in wrong hands, and
@@ -45,7 +45,7 @@ impl Codec {
     /// # Ok(()) }
     /// ```
     pub async fn rotate_now(&self) -> Result<(), Error> {
-        self.inner.ring.rotate_now().await
+        self.ring.rotate_now().await
     }
 
     /// Wraps every key anew under the key-encryption key that is current now. No token becomes
@@ -68,6 +68,6 @@ impl Codec {
     /// # Ok(()) }
     /// ```
     pub async fn rewrap_keys(&self) -> Result<(), Error> {
-        self.inner.ring.rewrap().await
+        self.ring.rewrap().await
     }
 }

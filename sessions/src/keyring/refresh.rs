@@ -5,16 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hmac::{Hmac, Mac};
-use sha2::Sha256;
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
-use zeroize::Zeroizing;
 
+use super::flight::{LOOK_EVERY, TIMEOUT, no_runtime};
 use super::plan::{self, Times};
-use super::record::{self, FORMAT, Stored, Unreadable};
-use super::ring::{Key, KeyId, MacKey, Material, Opened, Ring, RingId, RootKey, Secret, Wrapped};
-use super::{KeyEncryption, KeyRing, Snapshot, TIMEOUT, no_runtime};
+use super::record::{self, FORMAT, Unreadable};
+use super::ring::{Key, KeyId, Material, Ring, RootKey, Secret};
+use super::{KeyRing, Snapshot};
 use crate::Error;
 use crate::provider::{Expect, ProviderError, Record, Saved};
 
@@ -70,7 +67,7 @@ impl KeyRing {
         for attempt in 0..ATTEMPTS {
             let base = self.reconcile(found).await?;
             match self.apply(change, base).await? {
-                Applied::Done => return Ok(()),
+                Applied::Done => return self.check_sealing(),
                 // The loser drops its own key; the winner's record comes with the conflict.
                 Applied::Conflict(Some(record)) => found = Some(record),
                 Applied::Conflict(None) => found = self.fetch().await?,
@@ -79,6 +76,16 @@ impl KeyRing {
             tokio::time::sleep(Duration::from_millis(pause)).await;
         }
         Err(Error::unavailable("too many hosts write the key ring at once"))
+    }
+
+    /// The plan leaves a ring without a key to seal with only while its key service is down: then
+    /// it is tried again as after any failure.
+    fn check_sealing(&self) -> Result<(), Error> {
+        if self.can_seal() {
+            Ok(())
+        } else {
+            Err(Error::unavailable("no key to seal with can be unwrapped"))
+        }
     }
 
     async fn fetch(&self) -> Result<Option<Record>, Error> {
@@ -202,22 +209,7 @@ impl KeyRing {
     }
 
     async fn publish(&self, mut ring: Ring, version: Option<u64>) -> Result<Applied, Error> {
-        if let Some(kek) = &self.config().key_encryption {
-            wrap_plain(kek, &mut ring).await?;
-        }
-        if let Some(kek) = &self.config().key_encryption
-            && ring.mac.is_none()
-        {
-            let secret = Arc::new(Secret::new(self.config().random.secret()?));
-            let wrapped = wrap(kek, &secret, &mac_context(&ring.id)).await?;
-            ring.mac = Some(MacKey { wrapped, secret });
-        }
-        let mut data = record::encode(&ring);
-        if let Some(mac) = &ring.mac {
-            let tag = authenticator(&mac.secret, &data).finalize().into_bytes();
-            data.extend_from_slice(&tag);
-        }
-        let data = Bytes::from(data);
+        let data = Bytes::from(self.protect(&mut ring).await?);
         let next = version.unwrap_or(0).saturating_add(1).max(ring.generation);
         let mut record = Record::new(self.0.record_id.clone(), next, data.clone());
         record.format = FORMAT.into();
@@ -246,7 +238,8 @@ impl KeyRing {
             self.flight().absent.clear();
         }
         let open = ring.keys.iter().all(|key| key.root().is_some() || key.is_erased());
-        let refresh = settings.refresh * 1000;
+        // Keys that did not unwrap are tried again soon.
+        let refresh = if open { settings.refresh * 1000 } else { LOOK_EVERY };
         self.0.snapshot.store(Some(Arc::new(Snapshot {
             ring,
             checked_at: self.now(),
@@ -255,95 +248,6 @@ impl KeyRing {
             data,
             settled: open && !unpublished,
         })));
-    }
-
-    /// Checks who wrote a record. `None` if it was changed since.
-    async fn authenticate(
-        &self,
-        read: Stored,
-        data: &[u8],
-        held: Option<&Snapshot>,
-    ) -> Result<Option<Ring>, Error> {
-        let Stored { id, generation, mac, keys } = read;
-        let plain = Ring { id, generation, mac: None, keys };
-        let (kek, mac) = match (&self.config().key_encryption, mac) {
-            (None, None) => return Ok(Some(plain)),
-            (None, Some(_)) => {
-                return Err(Error::config(
-                    "the key ring is encrypted, give this host the key_encryption too",
-                ));
-            }
-            (Some(_), None) if self.config().plain_keys => return Ok(Some(plain)),
-            (Some(_), None) => {
-                return Err(Error::config(
-                    "the key ring is not encrypted; call rewrap_keys() once on a codec with \
-                     key_encryption and danger_plain_keys()",
-                ));
-            }
-            (Some(kek), Some(mac)) => (kek, mac),
-        };
-        let known = held.and_then(|held| held.ring.mac.as_ref());
-        let secret = match known.filter(|known| known.wrapped == mac.key) {
-            Some(known) => known.secret.clone(),
-            None => Arc::new(unwrap(kek.clone(), mac.key.clone(), mac_context(&id)).await?),
-        };
-        if authenticator(&secret, &data[..mac.covered]).verify_slice(&mac.tag).is_err() {
-            return Ok(None);
-        }
-        let mac = Some(MacKey { wrapped: mac.key, secret });
-        Ok(Some(Ring { mac, ..plain }))
-    }
-
-    /// Unwraps the keys that are not open yet, all at once. Those that fail stay closed.
-    async fn unwrap_all(&self, ring: &mut Ring) {
-        let Some(kek) = &self.config().key_encryption else { return };
-        let mut tasks = JoinSet::new();
-        for key in &ring.keys {
-            if let Material::Wrapped(wrapped, Opened::Unavailable | Opened::Broken) = &key.material
-            {
-                let (kek, wrapped, id) = (kek.clone(), wrapped.clone(), key.id);
-                let context = key_context(&ring.id, id, key.created);
-                tasks.spawn(async move { (id, unwrap(kek, wrapped, context).await) });
-            }
-        }
-        while let Some(joined) = tasks.join_next().await {
-            // A panic of the key service leaves its key as it was.
-            let Ok((id, result)) = joined else { continue };
-            let opened = match result {
-                Ok(secret) => Opened::Ready(Arc::new(RootKey::new(ring.id, secret))),
-                Err(error) if error.is_unavailable() => {
-                    tracing::warn!(target: "sessions", key = %id, error = %super::Chain(&error), "a key could not be unwrapped");
-                    Opened::Unavailable
-                }
-                Err(error) => {
-                    tracing::error!(target: "sessions", key = %id, error = %super::Chain(&error), "a key cannot be unwrapped, its tokens are invalid");
-                    Opened::Broken
-                }
-            };
-            for key in ring.keys.iter_mut().filter(|key| key.id == id) {
-                if let Material::Wrapped(_, closed) = &mut key.material {
-                    *closed = opened.clone();
-                }
-            }
-        }
-    }
-
-    /// Makes a ring whose every key is to be wrapped anew.
-    fn unwrapped(&self, ring: &mut Ring) -> Result<(), Error> {
-        if self.config().key_encryption.is_none() {
-            return Err(Error::config("there is nothing to wrap keys with, set key_encryption"));
-        }
-        for key in &mut ring.keys {
-            if key.is_unavailable() {
-                return Err(Error::unavailable("a key could not be unwrapped, try again later"));
-            }
-            if let Some(root) = key.root().cloned() {
-                key.material = Material::Plain(root);
-            }
-        }
-        // A new one is made, and what is plain is wrapped, when the ring is published.
-        ring.mac = None;
-        Ok(())
     }
 }
 
@@ -367,77 +271,6 @@ async fn timed<T>(call: impl Future<Output = Result<T, ProviderError>>) -> Resul
     }
 }
 
-/// Wraps the keys that are stored in the clear, or are new.
-async fn wrap_plain(kek: &Arc<dyn KeyEncryption>, ring: &mut Ring) -> Result<(), Error> {
-    for key in &mut ring.keys {
-        if let Material::Plain(root) = &key.material {
-            let context = key_context(&ring.id, key.id, key.created);
-            let wrapped = wrap(kek, root.secret(), &context).await?;
-            key.material = Material::Wrapped(wrapped, Opened::Ready(root.clone()));
-        }
-    }
-    Ok(())
-}
-
-async fn wrap(
-    kek: &Arc<dyn KeyEncryption>,
-    secret: &Secret,
-    context: &[u8],
-) -> Result<Wrapped, Error> {
-    let wrapped = match tokio::time::timeout(TIMEOUT, kek.wrap(secret.bytes(), context)).await {
-        Ok(Ok(wrapped)) => wrapped,
-        Ok(Err(error)) => return Err(of_service(error)),
-        Err(_) => return Err(Error::unavailable("the key service did not answer in time")),
-    };
-    if wrapped.kek_id.len() > MAX_KEK_ID || wrapped.blob.len() > MAX_BLOB {
-        return Err(permanent("the key service made a wrapped key that is too long"));
-    }
-    Ok(Wrapped { kek: wrapped.kek_id.into(), blob: wrapped.blob.into() })
-}
-
-async fn unwrap(
-    kek: Arc<dyn KeyEncryption>,
-    wrapped: Wrapped,
-    context: Vec<u8>,
-) -> Result<Secret, Error> {
-    let call = kek.unwrap(&wrapped.kek, &wrapped.blob, &context);
-    let material = match tokio::time::timeout(TIMEOUT, call).await {
-        Ok(Ok(material)) => Zeroizing::new(material),
-        Ok(Err(error)) => return Err(of_service(error)),
-        Err(_) => return Err(Error::unavailable("the key service did not answer in time")),
-    };
-    let bytes = <[u8; 32]>::try_from(&**material);
-    bytes
-        .map(Secret::new)
-        .map_err(|_| permanent("the key service returned a key of another length"))
-}
-
-const MAX_KEK_ID: usize = 1024;
-const MAX_BLOB: usize = 8 * 1024;
-
-/// What a wrapped key is bound to, so that it cannot stand in for another.
-fn key_context(ring: &RingId, id: KeyId, created: u64) -> Vec<u8> {
-    [&b"sessions/v1 key"[..], ring, &id.to_bytes(), &created.to_be_bytes()].concat()
-}
-
-fn mac_context(ring: &RingId) -> Vec<u8> {
-    [&b"sessions/v1 mac"[..], ring].concat()
-}
-
-fn authenticator(secret: &Secret, data: &[u8]) -> Hmac<Sha256> {
-    Hmac::<Sha256>::new_from_slice(secret.bytes())
-        .expect("HMAC takes a key of any length")
-        .chain_update(data)
-}
-
-fn permanent(text: &'static str) -> Error {
+pub(super) fn permanent(text: &'static str) -> Error {
     Error::Provider(ProviderError::permanent(text))
-}
-
-fn of_service(error: super::KeyEncryptionError) -> Error {
-    if error.is_unavailable() {
-        Error::unavailable(error)
-    } else {
-        Error::Provider(ProviderError::permanent("the key service refused").with_source(error))
-    }
 }

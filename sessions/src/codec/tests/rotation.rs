@@ -141,7 +141,7 @@ async fn a_token_from_the_future_or_from_outside_its_keys_time_is_invalid() {
     // A day later, what claims to be older than its key is backdated.
     world.pass(DAY);
     open(&host, &sealed_by(-24 * 3600 - 600).await).await.unwrap();
-    let ring = &host.inner.ring;
+    let ring = &host.ring;
     let forge = |issued_at: u64| {
         let view = ring.view(ring.since_epoch(), true).unwrap();
         let (key, root) = view.sealing().unwrap();
@@ -166,7 +166,7 @@ async fn a_token_from_the_future_or_from_outside_its_keys_time_is_invalid() {
 
 /// A token of the oldest key.
 fn forge_with_first(host: &super::super::Codec, issued_at: u64) -> String {
-    let secrets = host.inner.ring.oldest();
+    let secrets = host.ring.oldest();
     let mut buffer = [0; 66];
     secrets.1.with_cipher("app", &purpose(), |xaes| {
         super::super::token::seal(&mut buffer, xaes, secrets.0, &[0; 24], issued_at, &[7; 16]);

@@ -350,7 +350,7 @@ impl World {
             Err(error) if error.is_unavailable() && excused() => self.report.unavailable += 1,
             Err(error) => wrong.push(format!("{now}: host {index}: sealing: {error:?}")),
         }
-        host.codec.inner.ring.idle().await;
+        host.codec.ring.idle().await;
         if self.recent.len() > 200 {
             self.recent.pop_front();
         }

@@ -210,5 +210,5 @@ pub(super) fn renamed(token: &str, key: [u8; 4]) -> String {
 
 /// Refreshes that were started beside a call end before the test goes on.
 pub(super) async fn idle(codec: &Codec) {
-    codec.inner.ring.idle().await;
+    codec.ring.idle().await;
 }

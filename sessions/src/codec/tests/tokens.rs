@@ -84,7 +84,7 @@ async fn typed_values_round_trip_and_other_types_are_invalid() {
 async fn debug_output_and_errors_show_no_secret() {
     let host = World::new().host();
     let token = seal(&host).await;
-    let secret = format!("{:?}", host.inner.ring.secrets()[0]);
+    let secret = format!("{:?}", host.ring.secrets()[0]);
     let shown = format!("{host:?} {:?}", open(&host, &token[1..]).await);
     assert!(shown.contains("Codec") && !shown.contains(&secret) && !shown.contains(&token[40..]));
 }
@@ -120,7 +120,7 @@ fn opens(codec: &Codec, runtime: &Runtime, purpose: &Purpose, token: &str) -> Op
         Ok(payload) => Some(payload),
         Err(Error::InvalidToken) => None,
         // A changed key id may name a key that is to come.
-        Err(Error::Unavailable(_)) if key_of(token) != codec.inner.ring.oldest().0 => None,
+        Err(Error::Unavailable(_)) if key_of(token) != codec.ring.oldest().0 => None,
         Err(error) => panic!("{error:?}"),
     }
 }
@@ -189,7 +189,7 @@ proptest! {
             prop_assert!(opens(host, runtime, &Purpose::session(&name), &token).is_none());
             for codec in [other_app, other_ring] {
                 // Also when it names a key that they have.
-                let key = codec.inner.ring.oldest().0.to_bytes();
+                let key = codec.ring.oldest().0.to_bytes();
                 prop_assert!(opens(codec, runtime, &purpose, &token).is_none());
                 prop_assert!(opens(codec, runtime, &purpose, &renamed(&token, key)).is_none());
             }
