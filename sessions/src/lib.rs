@@ -107,6 +107,9 @@ mod flash;
 #[doc(hidden)]
 #[allow(missing_docs)]
 pub mod fuzzing;
+// Its examples need both features; nothing in it can be called, so that no build contains it.
+#[cfg(all(any(doc, doctest), feature = "axum", feature = "derive"))]
+pub mod guide;
 mod keyring;
 mod memory;
 pub mod provider;
