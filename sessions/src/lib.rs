@@ -1,5 +1,4 @@
-//! Typed web sessions: who is logged in, a cart, messages for the next page, as the fields of a
-//! struct.
+//! Typed web sessions: who is logged in, a cart, flash messages, as the fields of a struct.
 //!
 //! ```no_run
 //! # #[cfg(feature = "axum")] mod example {
@@ -44,6 +43,7 @@
 //! - [`Store`] loads sessions and commits them, [lists](Store::list) an owner's,
 //!   [ends](Store::revoke_all) them, and [changes](Store::update) one in the background.
 //!   [`StoreBuilder`] has its settings.
+//! - [`Flash`] is a field's type: messages that are shown once.
 //! - A [`Provider`](provider::Provider) keeps the records: [`MemoryProvider`], a provider crate, or
 //!   your own.
 //! - [`Codec`] seals any value into a cookie or a link, under keys that are made, stored and rotated
