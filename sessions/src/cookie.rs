@@ -126,7 +126,8 @@ impl CookieConfig {
     }
 
     /// Drops the `Secure` attribute and the name's prefix, for plain HTTP on another address than
-    /// localhost, or a browser that wants HTTPS there too. Whoever listens on the network can take the session over: development only.
+    /// localhost, or a browser that wants HTTPS there too. Whoever listens on the network can take
+    /// the session over: development only.
     ///
     /// ```
     /// use sessions::CookieConfig;
