@@ -29,8 +29,9 @@ pub enum SameSite {
 /// How session cookies are written.
 ///
 /// The default is the safest that browsers offer: `__Host-<name>`, `Secure`, `HttpOnly`,
-/// `SameSite=Lax`, `Path=/`, kept when the browser closes. Browsers accept it on
-/// `http://localhost` and `http://127.0.0.1` too.
+/// `SameSite=Lax`, `Path=/`, kept when the browser closes. Chromium accepts it on
+/// `http://localhost` and `http://127.0.0.1` too; where a browser does not,
+/// [`danger_plain_http`](Self::danger_plain_http) helps while you develop.
 ///
 /// ```
 /// use sessions::{CookieConfig, MemoryProvider, Store};
@@ -125,7 +126,8 @@ impl CookieConfig {
     }
 
     /// Drops the `Secure` attribute and the name's prefix, for plain HTTP on another address than
-    /// localhost. Whoever listens on the network can take the session over: development only.
+    /// localhost, or a browser that wants HTTPS there too. Whoever listens on the network can take
+    /// the session over: development only.
     ///
     /// ```
     /// use sessions::CookieConfig;

@@ -29,14 +29,21 @@
 //! # }
 //! ```
 //!
+//! [The guide](crate::guide) shows the rest in small steps: [getting
+//! started](crate::guide::getting_started), [logging in and
+//! out](crate::guide::logging_in_and_out), [concurrent
+//! requests](crate::guide::concurrent_requests).
+//!
 //! # What there is
 //!
 //! - [`derive@Session`] makes a struct a session type: its name, its schema version, how it
 //!   changed from version to version, and how concurrent changes of a field merge.
 //! - [`Session<T>`](struct@Session) is the handle that a handler holds. It derefs to the struct; a
 //!   change is saved once the handler has answered.
-//! - [`Store`] loads sessions and commits them, [lists](Store::list) an owner's and
-//!   [ends](Store::revoke_all) them. [`StoreBuilder`] has its settings.
+//! - [`Store`] loads sessions and commits them, [lists](Store::list) an owner's,
+//!   [ends](Store::revoke_all) them, and [changes](Store::update) one in the background.
+//!   [`StoreBuilder`] has its settings.
+//! - [`Flash`] is a field's type: messages that are shown once.
 //! - A [`Provider`](provider::Provider) keeps the records: [`MemoryProvider`], a provider crate, or
 //!   your own.
 //! - [`Codec`] seals any value into a cookie or a link, under keys that are made, stored and rotated
@@ -51,6 +58,9 @@
 //! - Nothing changed, nothing saved. A visitor who stores nothing has no record and no cookie.
 //!
 //! # Without a framework
+//!
+//! Load the session with the request's headers, commit it, and send the cookie that the commit
+//! gives, if any:
 //!
 //! ```
 //! use http::{HeaderMap, header::SET_COOKIE};
@@ -107,6 +117,9 @@ mod flash;
 #[doc(hidden)]
 #[allow(missing_docs)]
 pub mod fuzzing;
+// Its examples need both features; nothing in it can be called, so that no build contains it.
+#[cfg(all(any(doc, doctest), feature = "axum", feature = "derive"))]
+pub mod guide;
 mod keyring;
 mod memory;
 pub mod provider;
@@ -134,3 +147,8 @@ pub use crate::store::{
 };
 #[cfg(feature = "derive")]
 pub use sessions_derive::Session;
+
+/// The examples of the README, run with the others.
+#[cfg(all(doctest, feature = "axum", feature = "derive"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

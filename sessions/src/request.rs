@@ -143,7 +143,8 @@ impl RequestSessions {
     /// Ends this request's session of type `T` at once, without reading it: logging out works
     /// although the record holds what this build cannot read. The response clears the cookie.
     ///
-    /// A handler that has a [`Session`] calls its [`destroy`](Session::destroy) instead.
+    /// A handler that has a [`Session`](struct@Session) calls its [`destroy`](Session::destroy)
+    /// instead.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the provider is down: the session may still be alive.

@@ -342,8 +342,9 @@ impl<T: SessionData> Session<T> {
         }
     }
 
-    /// Gives the session a new id when it is committed: the old cookie is dead from then on. Done by
-    /// itself when the owner, or a field of the group "owner", changes.
+    /// Gives the session a new id when it is committed: the old cookie is dead from then on. Done
+    /// by itself when the owner, or a field of the group "owner", changes. A
+    /// [client-side](crate::StoreBuilder::client_side) session has no id to renew.
     ///
     /// ```
     /// # use sessions::{MemoryProvider, Session, Store};

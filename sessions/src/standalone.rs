@@ -106,7 +106,8 @@ impl Store {
     /// although the record holds what this build cannot read. The response must carry the cookie
     /// that the commit sets.
     ///
-    /// A handler that has a [`Session`] calls its [`destroy`](Session::destroy) instead.
+    /// A handler that has a [`Session`](struct@Session) calls its [`destroy`](Session::destroy)
+    /// instead.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the provider is down: the session may still be alive.

@@ -1,0 +1,19 @@
+//! The guide: one page for each thing that people want to do.
+//!
+//! - [Getting started](getting_started): from an empty folder to a login that is tested.
+//! - [Logging in and out](logging_in_and_out): owners, roles, "remember me", the list of devices,
+//!   logging out everywhere, changing a password.
+//! - [Concurrent requests](concurrent_requests): what happens when two requests change one
+//!   session, and how to choose it field by field.
+//!
+//! The pages hold no items, and are there in the documentation only.
+
+// Each page is a file of `guide/` and one entry here and above.
+#[doc = include_str!("guide/getting_started.md")]
+pub mod getting_started {}
+
+#[doc = include_str!("guide/logging_in_and_out.md")]
+pub mod logging_in_and_out {}
+
+#[doc = include_str!("guide/concurrent_requests.md")]
+pub mod concurrent_requests {}
