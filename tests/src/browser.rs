@@ -113,10 +113,16 @@ impl Browser {
             headers: parts.headers,
             body: String::from_utf8(body.to_vec()).expect("a body of text"),
         };
+        self.keep_all(&answer);
+        answer
+    }
+
+    /// Keeps the cookies of an answer, which may be another's: of a request of the same browser
+    /// that went out at the same time.
+    pub fn keep_all(&mut self, answer: &Answer) {
         for cookie in answer.set_cookies() {
             self.keep(&cookie);
         }
-        answer
     }
 
     /// Keeps a cookie by the rules of RFC 6265bis, section 5.7: a loopback address counts as

@@ -20,12 +20,17 @@ impl Store {
         let (bearer, cookie) = self.open_cookies(kind, cookies).await?;
         let Some(bearer) = bearer else { return Ok(Origin::New { cookie }) };
         let key = kind.key(&bearer.id);
-        let Some(record) = self.inner.provider.fetch(key.as_str(), self.now()).await? else {
+        let now = self.now();
+        let Some(record) = self.inner.provider.fetch(key.as_str(), now).await? else {
             event::refused_cookie(kind.name());
             return Ok(Origin::New { cookie });
         };
         Ok(match Content::parse(kind.name(), &record.data)? {
-            Content::Tombstone => Origin::Ended { key },
+            Content::Tombstone { until } if now < until => Origin::Ended { key },
+            Content::Tombstone { .. } => {
+                event::refused_cookie(kind.name());
+                Origin::New { cookie }
+            }
             Content::Session(stored) => {
                 Origin::Record(Loaded::new(key, Some(bearer), &record, stored))
             }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::Kind;
 use super::id::{SessionId, StoreKey};
 use crate::Error;
+use crate::clock::{from_unix_millis, to_unix_millis};
 use crate::codec::Seal;
 use crate::provider::Record;
 use crate::schema::{Fields, Stored};
@@ -116,40 +117,46 @@ impl Bearer {
 #[allow(clippy::large_enum_variant)] // It lives for one match.
 pub(crate) enum Content {
     Session(Stored),
-    Tombstone,
+    Tombstone {
+        /// When it ends, whatever its record's expiry: a request that read the session before it
+        /// took its new id may have moved that.
+        until: SystemTime,
+    },
 }
 
 impl Content {
     pub(crate) fn parse(session: &'static str, data: &Bytes) -> Result<Self, Error> {
-        match data.split_first() {
-            Some((&TOMBSTONE, _)) if next_of(data).is_some() => Ok(Self::Tombstone),
-            Some((&TOMBSTONE, _)) => Err(Error::Decode {
+        if data.first() != Some(&TOMBSTONE) {
+            return Stored::parse(session, data).map(Self::Session);
+        }
+        match read_tombstone(data) {
+            Some((_, until)) => Ok(Self::Tombstone { until }),
+            None => Err(Error::Decode {
                 session: session.into(),
                 field: None,
                 version: 0,
-                source: "a tombstone without a store key".into(),
+                source: "a tombstone without a store key or time".into(),
             }),
-            _ => Stored::parse(session, data).map(Self::Session),
         }
     }
 }
 
 /// The session that a tombstone names, if the record is one.
 pub(crate) fn successor(record: &Record) -> Option<StoreKey> {
-    next_of(&record.data)
+    Some(read_tombstone(&record.data)?.0)
 }
 
-fn next_of(data: &[u8]) -> Option<StoreKey> {
-    let (&TOMBSTONE, key) = data.split_first()? else { return None };
-    std::str::from_utf8(key).ok()?.parse().ok()
+fn read_tombstone(data: &[u8]) -> Option<(StoreKey, SystemTime)> {
+    let (&TOMBSTONE, rest) = data.split_first()? else { return None };
+    let (key, until) = rest.split_last_chunk()?;
+    let key = std::str::from_utf8(key).ok()?.parse().ok()?;
+    Some((key, from_unix_millis(u64::from_be_bytes(*until))))
 }
 
 /// A record's content after its id was replaced by `next`'s.
-pub(crate) fn tombstone(next: &StoreKey) -> Bytes {
-    let mut data = Vec::with_capacity(1 + next.as_str().len());
-    data.push(TOMBSTONE);
-    data.extend_from_slice(next.as_str().as_bytes());
-    data.into()
+pub(crate) fn tombstone(next: &StoreKey, until: SystemTime) -> Bytes {
+    let until = to_unix_millis(until).to_be_bytes();
+    [&[TOMBSTONE], next.as_str().as_bytes(), &until].concat().into()
 }
 
 /// The format of a tombstone's record: no session's, for theirs have a slash.
@@ -164,18 +171,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tombstone_names_its_successor() {
+    fn a_tombstone_names_its_successor_and_its_end() {
         let next = KeyHasher::new("session", "app", "visitor").key(b"b");
-        let record = Record::new("a", 2, tombstone(&next));
+        let end = from_unix_millis(1_234);
+        let record = Record::new("a", 2, tombstone(&next, end));
         assert_eq!(successor(&record), Some(next));
         let content = Content::parse("visitor", &record.data);
-        assert!(matches!(content, Ok(Content::Tombstone)));
+        assert!(matches!(content, Ok(Content::Tombstone { until }) if until == end));
     }
 
     #[test]
     fn a_damaged_tombstone_is_an_error_and_names_nobody() {
-        for data in [&b"\0"[..], b"\0short", b"\0\xff\xfe"] {
-            let record = Record::new("a", 2, data);
+        let next = KeyHasher::new("session", "app", "visitor").key(b"b");
+        let whole = tombstone(&next, from_unix_millis(1_234));
+        for data in [&b"\0"[..], b"\0short", b"\0\xff\xfe", &whole[..51], &whole[..44]] {
+            let record = Record::new("a", 2, Bytes::copy_from_slice(data));
             assert_eq!(successor(&record), None);
             assert!(Content::parse("visitor", &record.data).is_err());
         }

@@ -89,12 +89,13 @@ impl Store {
         let mut version = from.version;
         let mut turn = None;
         loop {
+            let until = self.now() + TOMBSTONE_LIFE;
             let stone = Record {
                 id: from.key.shared(),
                 version: version + 1,
-                expires_at: Some(self.now() + TOMBSTONE_LIFE),
+                expires_at: Some(until),
                 format: TOMBSTONE_FORMAT.into(),
-                data: tombstone(to),
+                data: tombstone(to, until),
                 owner: None,
             };
             let is_mine = |record: &Record| successor(record).as_ref() == Some(to);

@@ -1,0 +1,241 @@
+//! Logging out and in while other requests of the same browser are under way.
+
+#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+use http::StatusCode;
+use sessions::axum::SessionLayer;
+use sessions::provider::{Page, Provider, ProviderError, async_trait};
+use sessions::{MemoryProvider, Outcome, Session, Store};
+use sessions_sqlite::SqliteProvider;
+use sessions_tests::browser::Browser;
+use sessions_tests::hooked::{Call, Hook, Hooked};
+use sessions_tests::jar::Jar;
+use sessions_tests::server::Server;
+use tokio::sync::Barrier;
+
+#[derive(Session)]
+#[session(name = "visitor", version = 1)]
+struct Visitor {
+    #[session(owner)]
+    user: Option<String>,
+    #[session(merge = add)]
+    visits: u32,
+    marks: Vec<u32>,
+}
+
+const WRITERS: u32 = 100;
+
+/// How the session is ended.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Logout,
+    Revoke,
+    RevokeAll,
+}
+
+/// 100 requests have loaded the session; then it ends, while one half of them commits and before
+/// the other half does.
+async fn the_session_stays_dead(provider: Arc<dyn Provider>) {
+    for end in [End::Logout, End::Revoke, End::RevokeAll] {
+        let store = Store::new(provider.clone());
+        let mut jar = Jar::new();
+        let mut session = store.load::<Visitor>(jar.headers()).await.unwrap();
+        session.user = Some("ada".to_owned());
+        jar.keep(&store.commit(&mut session).await.unwrap());
+        let key = session.key().unwrap().clone();
+
+        let loaded = Arc::new(Barrier::new(WRITERS as usize + 1));
+        let ended = Arc::new(Barrier::new(WRITERS as usize / 2 + 1));
+        let mut writers = Vec::new();
+        for writer in 0..WRITERS {
+            let (store, jar) = (store.clone(), jar.clone());
+            let (loaded, ended) = (loaded.clone(), ended.clone());
+            writers.push(tokio::spawn(async move {
+                let mut session = store.load::<Visitor>(jar.headers()).await.unwrap();
+                assert_eq!(session.user.as_deref(), Some("ada"));
+                session.visits += 1;
+                session.marks.push(writer);
+                // Some would take it to another id.
+                match writer % 10 {
+                    1 => session.renew(),
+                    3 => session.user = Some("bob".to_owned()),
+                    _ => {}
+                }
+                loaded.wait().await;
+                let late = writer % 2 == 0;
+                if late {
+                    ended.wait().await;
+                }
+                let commit = store.commit(&mut session).await.unwrap();
+                let outcome = commit.outcome();
+                if late || outcome == Outcome::Dropped {
+                    assert_eq!((outcome, commit.set_cookie()), (Outcome::Dropped, None));
+                }
+                // What the response of a renewal brings, if it still came before the end.
+                let mut jar = jar;
+                jar.keep(&commit);
+                jar
+            }));
+        }
+        let mut last = store.load::<Visitor>(jar.headers()).await.unwrap();
+        loaded.wait().await;
+        match end {
+            End::Logout => {
+                last.destroy();
+                let outcome = store.commit(&mut last).await.unwrap().outcome();
+                assert_eq!(outcome, Outcome::Destroyed);
+            }
+            End::Revoke => {
+                store.revoke(&key).await.unwrap();
+            }
+            End::RevokeAll => {
+                store.revoke_all::<Visitor>("ada", None).await.unwrap();
+                store.revoke_all::<Visitor>("bob", None).await.unwrap();
+            }
+        }
+        ended.wait().await;
+        for writer in writers {
+            let jar = writer.await.unwrap();
+            let session = store.load::<Visitor>(jar.headers()).await.unwrap();
+            assert!(session.is_new() && session.marks.is_empty(), "{end:?}");
+        }
+        for owner in ["ada", "bob"] {
+            let page = Page::first(9);
+            assert_eq!(store.list::<Visitor>(owner, page).await.unwrap().sessions, [], "{end:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn memory() {
+    the_session_stays_dead(Arc::new(MemoryProvider::new())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let provider = SqliteProvider::open(folder.path().join("sessions.db")).await.unwrap();
+    the_session_stays_dead(Arc::new(provider)).await;
+}
+
+/// Lets others go on before and after each call, as a network does.
+struct Yields;
+
+#[async_trait]
+impl Hook for Yields {
+    async fn before(&self, _: Call, id: &str) -> Result<(), ProviderError> {
+        for _ in 0..id.as_bytes().first().map_or(0, |byte| byte % 4) {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    async fn after(&self, call: Call, _: &str) -> Result<(), ProviderError> {
+        if call != Call::Touch {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+}
+
+async fn visit(mut visitor: Session<Visitor>) -> String {
+    visitor.visits += 1;
+    visitor.visits.to_string()
+}
+
+async fn login(mut visitor: Session<Visitor>, user: String) -> &'static str {
+    visitor.user = Some(user);
+    visitor.visits += 1;
+    "welcome"
+}
+
+async fn logout(mut visitor: Session<Visitor>) -> &'static str {
+    visitor.destroy();
+    "bye"
+}
+
+async fn show(visitor: Session<Visitor>) -> String {
+    format!("{} {}", visitor.user.as_deref().unwrap_or("-"), visitor.visits)
+}
+
+async fn site() -> (Server, Browser) {
+    let store = Store::new(Hooked::new(MemoryProvider::new(), Yields));
+    let app = Router::new()
+        .route("/visit", get(visit))
+        .route("/show", get(show))
+        .route("/login", post(login))
+        .route("/logout", post(logout))
+        .layer(SessionLayer::new(store));
+    let server = Server::start(app).await;
+    let browser = Browser::new(server.address);
+    (server, browser)
+}
+
+const ROUNDS: u32 = 20;
+
+/// A page whose ten requests go out at the same time, one of them a login, and whose answers are
+/// taken in the order in which they come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn requests_beside_a_login_leave_the_browser_logged_in() {
+    let (_server, first) = site().await;
+    let mut dropped = 0;
+    for round in 0..ROUNDS {
+        let mut browser = first.clone();
+        assert_eq!(browser.get("/visit").await.body, "1");
+        let mut requests = tokio::task::JoinSet::new();
+        for request in 0..10 {
+            let mut tab = browser.clone();
+            requests.spawn(async move {
+                if request == round % 10 {
+                    tab.post("/login", "ada").await
+                } else {
+                    tab.get("/visit").await
+                }
+            });
+        }
+        let mut cookies = 0;
+        while let Some(answer) = requests.join_next().await {
+            let answer = answer.unwrap();
+            assert_eq!(answer.status, StatusCode::OK);
+            cookies += answer.set_cookies().len();
+            browser.keep_all(&answer);
+        }
+        assert_eq!(cookies, 1, "only the login sets a cookie");
+        let shown = browser.get("/show").await.body;
+        let visits: u32 = shown.strip_prefix("ada ").unwrap().parse().unwrap();
+        // Its own, the login's, and those that came before the login.
+        assert!((2..=11).contains(&visits), "{shown}");
+        dropped += 11 - visits;
+    }
+    println!("{dropped} of {} visits came too late", ROUNDS * 9);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn requests_beside_a_logout_leave_the_browser_logged_out() {
+    let (_server, first) = site().await;
+    for round in 0..ROUNDS {
+        let mut browser = first.clone();
+        browser.post("/login", "ada").await;
+        let copy = browser.clone();
+        let mut requests = tokio::task::JoinSet::new();
+        for request in 0..10 {
+            let mut tab = browser.clone();
+            requests.spawn(async move {
+                if request == round % 10 {
+                    tab.post("/logout", "").await
+                } else {
+                    tab.get("/show").await
+                }
+            });
+        }
+        while let Some(answer) = requests.join_next().await {
+            browser.keep_all(&answer.unwrap());
+        }
+        assert!(browser.jar.is_empty());
+        assert_eq!(copy.clone().get("/show").await.body, "- 0");
+    }
+}

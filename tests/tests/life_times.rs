@@ -1,0 +1,354 @@
+//! Every time of a session's life at its exact boundary, under a clock that the test moves.
+
+#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
+
+use std::time::Duration;
+
+use sessions::{Clock as _, ManualClock, MemoryProvider, Outcome, Session, Store, StoreBuilder};
+use sessions_tests::hooked::{Call, Fault, Faults, Hooked};
+use sessions_tests::jar::Jar;
+use sessions_tests::watched::{Calls, Watch, Watched};
+
+#[derive(Session)]
+#[session(name = "visitor", version = 1)]
+struct Visitor {
+    #[session(owner)]
+    user: Option<u64>,
+    count: u64,
+}
+
+const MILLI: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+const IDLE: Duration = Duration::from_secs(30 * 60);
+const TOUCH: Duration = Duration::from_secs(60);
+const LIFETIME: Duration = Duration::from_secs(4 * 60 * 60);
+
+struct Life {
+    store: Store,
+    clock: ManualClock,
+    watch: Watch,
+    faults: Faults,
+    jar: Jar,
+}
+
+impl Life {
+    /// A visitor who stored something just now.
+    async fn begin() -> Self {
+        Self::begin_with(|builder| builder).await
+    }
+
+    async fn begin_with(settings: impl FnOnce(StoreBuilder) -> StoreBuilder) -> Self {
+        let clock = ManualClock::default();
+        let faults = Faults::default();
+        let (provider, watch) = Watched::new(Hooked::new(MemoryProvider::new(), faults.clone()));
+        let builder = Store::builder(provider)
+            .clock(clock.clone())
+            .idle_timeout(IDLE)
+            .touch_interval(TOUCH)
+            .lifetime(LIFETIME)
+            .longest_remember(LIFETIME);
+        let store = settings(builder).build().unwrap();
+        let mut life = Self { store, clock, watch, faults, jar: Jar::new() };
+        assert_eq!(life.request(|visitor| visitor.count = 1).await, Outcome::Saved);
+        life
+    }
+
+    /// One request; the cookie is kept, as a browser does.
+    async fn request(&mut self, handler: impl FnOnce(&mut Session<Visitor>)) -> Outcome {
+        let _ = self.watch.take();
+        let mut session = self.load().await;
+        handler(&mut session);
+        let commit = self.store.commit(&mut session).await.unwrap();
+        self.jar.keep(&commit);
+        commit.outcome()
+    }
+
+    async fn load(&self) -> Session<Visitor> {
+        self.store.load(self.jar.headers()).await.unwrap()
+    }
+
+    /// Whether a request that comes now finds the session; it leaves no trace.
+    async fn is_live(&self) -> bool {
+        !self.load().await.is_new()
+    }
+
+    /// Moves the clock to this long after `start`.
+    fn at(&self, start: std::time::SystemTime, after: Duration) {
+        self.clock.set(start + after);
+    }
+}
+
+#[tokio::test]
+async fn idle_timeout() {
+    let mut life = Life::begin().await;
+    let start = life.clock.now();
+    assert_eq!(life.load().await.expires_at(), Some(start + IDLE + TOUCH));
+    // The last request that is not worth a touch ...
+    life.at(start, TOUCH - MILLI);
+    assert_eq!(life.request(|_| ()).await, Outcome::Unchanged);
+    assert_eq!(life.watch.take().touch, 0);
+    // ... does not end the session before the idle timeout has passed since.
+    life.at(start, TOUCH - MILLI + IDLE);
+    assert!(life.is_live().await);
+    life.at(start, IDLE + TOUCH - MILLI);
+    assert!(life.is_live().await);
+    life.at(start, IDLE + TOUCH);
+    assert!(!life.is_live().await);
+}
+
+#[tokio::test]
+async fn touch() {
+    let mut life = Life::begin().await;
+    let start = life.clock.now();
+    life.at(start, TOUCH - MILLI);
+    life.request(|_| ()).await;
+    assert_eq!(life.watch.take(), Calls { fetch: 1, ..Calls::default() });
+    life.at(start, TOUCH);
+    life.request(|_| ()).await;
+    assert_eq!(life.watch.take(), Calls { fetch: 1, touch: 1, ..Calls::default() });
+    assert_eq!(life.load().await.expires_at(), Some(start + TOUCH + IDLE + TOUCH));
+    // The next interval begins with the touch.
+    life.at(start, 2 * TOUCH - MILLI);
+    life.request(|_| ()).await;
+    assert_eq!(life.watch.take().touch, 0);
+    // A save moves the expiry as well, and spares the touch.
+    life.at(start, 2 * TOUCH);
+    life.request(|visitor| visitor.count += 1).await;
+    assert_eq!(life.watch.take(), Calls { fetch: 1, save: 1, ..Calls::default() });
+    assert_eq!(life.load().await.expires_at(), Some(start + 3 * TOUCH + IDLE));
+}
+
+#[tokio::test]
+async fn absolute_lifetime() {
+    for renews in [false, true] {
+        let mut life = Life::begin().await;
+        let start = life.clock.now();
+        let mut after = Duration::ZERO;
+        while after + IDLE < LIFETIME {
+            after += IDLE;
+            life.at(start, after);
+            let renew = |visitor: &mut Session<Visitor>| {
+                visitor.count += 1;
+                if renews {
+                    visitor.renew();
+                }
+            };
+            assert_eq!(life.request(renew).await, Outcome::Saved);
+        }
+        assert_eq!(life.load().await.created_at(), Some(start));
+        assert_eq!(life.load().await.expires_at(), Some(start + LIFETIME));
+        life.at(start, LIFETIME - MILLI);
+        assert!(life.is_live().await);
+        // Nothing is left to gain by a touch.
+        life.request(|_| ()).await;
+        assert_eq!(life.watch.take().touch, 0);
+        life.at(start, LIFETIME);
+        assert!(!life.is_live().await, "renewed: {renews}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_owner_restarts_the_lifetime() {
+    let mut life = Life::begin_with(|builder| builder.idle_timeout(LIFETIME)).await;
+    let start = life.clock.now();
+    life.at(start, LIFETIME - MILLI);
+    assert_eq!(life.request(|visitor| visitor.user = Some(1)).await, Outcome::Saved);
+    assert_eq!(life.load().await.created_at(), Some(start + LIFETIME - MILLI));
+    life.at(start, 2 * LIFETIME - 2 * MILLI);
+    assert!(life.is_live().await);
+    life.at(start, 2 * LIFETIME - MILLI);
+    assert!(!life.is_live().await);
+}
+
+#[tokio::test]
+async fn a_save_cannot_revive_what_has_expired_since_it_was_loaded() {
+    for last in [true, false] {
+        let life = Life::begin().await;
+        let mut slow = life.load().await;
+        slow.count += 1;
+        life.clock.advance(if last { IDLE + TOUCH - MILLI } else { IDLE + TOUCH });
+        let outcome = life.store.commit(&mut slow).await.unwrap().outcome();
+        assert_eq!(outcome, if last { Outcome::Saved } else { Outcome::Dropped });
+        assert_eq!(life.is_live().await, last);
+    }
+}
+
+#[tokio::test]
+async fn remember_sets_a_sessions_own_times() {
+    let longest = 10 * DAY;
+    let mut life = Life::begin_with(|builder| builder.longest_remember(longest)).await;
+    let start = life.clock.now();
+    // More than the store grants.
+    life.request(|visitor| visitor.remember(longest + SECOND)).await;
+    life.at(start, longest - MILLI);
+    assert!(life.is_live().await);
+    life.at(start, longest);
+    assert!(!life.is_live().await);
+}
+
+/// The token's age is told in whole seconds, and its `max_age` is the lifetime here.
+#[tokio::test]
+async fn a_token_is_issued_again_past_half_its_age() {
+    let half = LIFETIME / 2;
+    let settings = |builder: StoreBuilder| builder.idle_timeout(LIFETIME);
+    let mut life = Life::begin_with(settings).await;
+    let start = life.clock.now();
+    let before = life.jar.clone();
+    life.at(start, half);
+    life.request(|_| ()).await;
+    life.request(|visitor| visitor.count += 1).await;
+    assert_eq!(life.jar, before, "at half its age it is still good");
+    life.at(start, half + SECOND);
+    life.request(|_| ()).await;
+    assert_ne!(life.jar, before);
+    // The same session, and both tokens open it.
+    let key = life.load().await.key().cloned();
+    let old = life.store.load::<Visitor>(before.headers()).await.unwrap();
+    assert_eq!((old.key().cloned(), old.count), (key, 2));
+    // The new token is as good as new.
+    let fresh = life.jar.clone();
+    life.request(|visitor| visitor.count += 1).await;
+    assert_eq!(life.jar, fresh);
+    // Another save with the old token gets a new one too.
+    life.jar = before.clone();
+    life.request(|visitor| visitor.count += 1).await;
+    assert_ne!(life.jar, before);
+}
+
+#[tokio::test]
+async fn a_token_is_not_issued_again_when_the_touch_failed() {
+    let settings = |builder: StoreBuilder| builder.idle_timeout(LIFETIME).lifetime(2 * LIFETIME);
+    let mut life = Life::begin_with(settings).await;
+    let before = life.jar.clone();
+    life.clock.advance(LIFETIME);
+    life.faults.set(Fault::Lost(Call::Touch, 1));
+    assert_eq!(life.request(|_| ()).await, Outcome::Unchanged, "a failed touch is no error");
+    assert_eq!(life.watch.take().touch, 1);
+    assert_eq!(life.jar, before);
+    life.faults.set(Fault::None);
+    life.clock.advance(TOUCH);
+    life.request(|_| ()).await;
+    assert_ne!(life.jar, before);
+}
+
+#[tokio::test]
+async fn a_token_under_a_retired_key_is_issued_again() {
+    let rotation = 7 * DAY;
+    let settings = |builder: StoreBuilder| {
+        builder.lifetime(60 * DAY).idle_timeout(50 * DAY).key_rotation(rotation)
+    };
+    let mut life = Life::begin_with(settings).await;
+    let start = life.clock.now();
+    let before = life.jar.clone();
+    life.at(start, rotation - DAY);
+    life.request(|_| ()).await;
+    assert_eq!(life.jar, before);
+    // Hosts look at the ring from time to time, and a token is sealed with its newest key.
+    for hour in 0..72 {
+        life.at(start, rotation - DAY + hour * HOUR);
+        life.request(|_| ()).await;
+        if hour < 24 {
+            assert_eq!(life.jar, before, "its key still seals after {hour} hours");
+        }
+    }
+    assert_ne!(life.jar, before);
+    assert_eq!(life.load().await.count, 1);
+}
+
+#[tokio::test]
+async fn a_tombstone_stands_for_a_minute() {
+    let mut life = Life::begin().await;
+    let old = life.jar.clone();
+    life.request(Session::renew).await;
+    let renewed = life.clock.now();
+    assert_ne!(life.jar, old);
+    let load_old = async || life.store.load::<Visitor>(old.headers()).await.unwrap();
+    // Whoever brings the old cookie within the minute has an empty session that cannot be saved.
+    life.at(renewed, MINUTE - MILLI);
+    let mut late = load_old().await;
+    assert!(late.is_new() && late.count == 0);
+    late.count = 9;
+    let commit = life.store.commit(&mut late).await.unwrap();
+    assert_eq!((commit.outcome(), commit.set_cookie()), (Outcome::Dropped, None));
+    // After it, a new session under an id of its own.
+    life.at(renewed, MINUTE);
+    let mut anew = load_old().await;
+    anew.count = 9;
+    let commit = life.store.commit(&mut anew).await.unwrap();
+    assert_eq!(commit.outcome(), Outcome::Saved);
+    assert!(commit.set_cookie().is_some());
+    assert_ne!(anew.key(), life.load().await.key());
+    assert_eq!(life.load().await.count, 1);
+}
+
+/// A request that was loaded before the renewal and only reads moves the expiry of what stands
+/// under the old id by then.
+#[tokio::test]
+async fn a_touch_that_meets_a_tombstone_does_not_lengthen_its_minute() {
+    let mut life = Life::begin().await;
+    let old = life.jar.clone();
+    life.clock.advance(TOUCH);
+    let mut slow = life.load().await;
+    life.request(Session::renew).await;
+    let _ = life.store.commit(&mut slow).await.unwrap();
+    assert_eq!(life.watch.take().touch, 1);
+    life.clock.advance(MINUTE);
+    let mut anew = life.store.load::<Visitor>(old.headers()).await.unwrap();
+    anew.count = 9;
+    assert_eq!(life.store.commit(&mut anew).await.unwrap().outcome(), Outcome::Saved);
+}
+
+#[tokio::test]
+async fn a_fence_undoes_logins_that_were_loaded_before_it() {
+    for (loaded_after, outcome) in [(Duration::ZERO, Outcome::Dropped), (MILLI, Outcome::Saved)] {
+        let mut life = Life::begin().await;
+        life.store.revoke_all::<Visitor>(1, None).await.unwrap();
+        life.clock.advance(loaded_after);
+        assert_eq!(life.request(|visitor| visitor.user = Some(1)).await, outcome);
+        let page = sessions::provider::Page::first(9);
+        let live = life.store.list::<Visitor>(1, page).await.unwrap().sessions.len();
+        assert_eq!(live, usize::from(outcome == Outcome::Saved));
+        // The visitor's own session is as it was, but for the login.
+        assert!(life.is_live().await);
+        // Another owner's login is not concerned.
+        life.store.revoke_all::<Visitor>(1, None).await.unwrap();
+        if outcome == Outcome::Dropped {
+            assert_eq!(life.request(|visitor| visitor.user = Some(2)).await, Outcome::Saved);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_fence_stands_for_an_hour() {
+    for (after, outcome) in [(HOUR - MILLI, Outcome::Dropped), (HOUR, Outcome::Saved)] {
+        let life = Life::begin_with(|builder| builder.idle_timeout(LIFETIME)).await;
+        // A visitor with a session, and one without.
+        let mut known = life.load().await;
+        let mut new = life.store.load::<Visitor>(Jar::new().headers()).await.unwrap();
+        life.store.revoke_all::<Visitor>(1, None).await.unwrap();
+        life.clock.advance(after);
+        for session in [&mut known, &mut new] {
+            session.user = Some(1);
+            assert_eq!(life.store.commit(session).await.unwrap().outcome(), outcome);
+        }
+        let page = sessions::provider::Page::first(9);
+        let live = life.store.list::<Visitor>(1, page).await.unwrap().sessions.len();
+        assert_eq!(live, if outcome == Outcome::Saved { 2 } else { 0 });
+    }
+}
+
+#[tokio::test]
+async fn last_seen_is_told_to_within_the_touch_interval() {
+    let mut life = Life::begin().await;
+    let start = life.clock.now();
+    life.at(start, TOUCH - MILLI);
+    life.request(|_| ()).await;
+    assert_eq!(life.load().await.last_seen(), Some(start));
+    life.at(start, TOUCH);
+    life.request(|_| ()).await;
+    assert_eq!(life.load().await.last_seen(), Some(start + TOUCH));
+}
