@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, header::USER_AGENT};
-use axum::response::Redirect;
+use axum::http::header::{CACHE_CONTROL, USER_AGENT};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::middleware::map_response;
+use axum::response::{Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Form, Router};
 use maud::Markup;
@@ -29,8 +31,15 @@ pub(crate) fn router(store: Store) -> Router {
         .route("/account", get(account))
         .route("/account/end", post(end_session))
         .route("/account/end-others", post(end_others))
+        .layer(map_response(private))
         .layer(SessionLayer::new(store.clone()))
         .with_state(store)
+}
+
+/// Every page shows whose it is: the back button must not, once they have logged out.
+async fn private(mut response: Response) -> Response {
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    response
 }
 
 async fn browse(mut visitor: Session<Visitor>) -> Markup {

@@ -256,6 +256,17 @@ async fn a_store_that_is_down_is_503_and_keeps_the_cookie() {
 }
 
 #[tokio::test]
+async fn a_session_that_is_not_extracted_costs_no_call() {
+    let Site { mut browser, _server, watch, .. } = site().await;
+    browser.get("/visit").await;
+    let _ = watch.take();
+    let answer = browser.get("/plain").await;
+    assert_eq!((answer.status, answer.set_cookies().len()), (StatusCode::OK, 0));
+    assert!(!answer.headers.contains_key("vary"), "it is the same for everybody");
+    assert_eq!(watch.take(), Calls::default());
+}
+
+#[tokio::test]
 async fn a_commit_that_fails_replaces_the_response() {
     let Site { _server, mut browser, watch, .. } = site().await;
     // A new visitor's handler succeeds; only its commit meets the store.

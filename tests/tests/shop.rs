@@ -67,7 +67,9 @@ async fn a_visitor_is_still_logged_in_after_a_restart() {
 
     let shop = Shop::open(&program, &db);
     let mut browser = Browser::new(shop.address);
-    assert!(browser.get("/").await.body.contains("Add to cart"));
+    let front = browser.get("/").await;
+    assert!(front.body.contains("Add to cart"));
+    assert_eq!(front.headers["cache-control"], "private, no-store");
     assert!(browser.jar.is_empty(), "looking around stores nothing");
     assert_eq!(browser.post("/cart/add", "id=sencha").await.status, StatusCode::SEE_OTHER);
     assert!(browser.get("/").await.body.contains("Sencha is in your cart"));
