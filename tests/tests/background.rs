@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use http::header::{COOKIE, HeaderMap, HeaderValue};
@@ -162,6 +164,30 @@ async fn logins_at_the_same_time_agree_on_who_stays() {
         let left = store.list::<Visitor>(7, Page::first(10)).await.unwrap().sessions;
         assert_eq!(left.len(), 1);
     }
+}
+
+/// A clock as fine as a host's own.
+struct Micros(AtomicU64);
+
+impl sessions::Clock for Micros {
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_micros(self.0.load(Ordering::SeqCst))
+    }
+}
+
+#[tokio::test]
+async fn a_login_is_undone_by_a_revoke_all_within_its_millisecond() {
+    const START: u64 = 1_767_225_600_000_000;
+    let clock = Arc::new(Micros(AtomicU64::new(START)));
+    let store = Store::builder(MemoryProvider::new()).clock(clock.clone()).build().unwrap();
+    let (_, cookies) = saved(&store, None).await;
+    clock.0.store(START + 700, Ordering::SeqCst);
+    let mut visitor = store.load::<Visitor>(&cookies).await.unwrap();
+    clock.0.store(START + 900, Ordering::SeqCst);
+    store.revoke_all::<Visitor>(7, None).await.unwrap();
+    clock.0.store(START + 1_100, Ordering::SeqCst);
+    visitor.user = Some(7);
+    assert_eq!(store.commit(&mut visitor).await.unwrap().outcome(), Outcome::Dropped);
 }
 
 #[tokio::test]

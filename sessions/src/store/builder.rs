@@ -412,7 +412,13 @@ impl StoreBuilder {
         if let Some(encryption) = self.key_encryption {
             codec = codec.key_encryption(encryption);
         }
-        let codec = codec.build()?;
+        let codec = codec.build().map_err(|error| match error {
+            Error::Config(text) => Error::config(format!(
+                "{text} (in a store `rotation_period` is key_rotation(), and `max_age` follows \
+                 from lifetime() and longest_remember())"
+            )),
+            error => error,
+        })?;
         let mut provider = self.provider;
         if self.encrypt_records {
             provider = Arc::new(AtRest::new(provider, codec.clone(), self.accept_plain_records));

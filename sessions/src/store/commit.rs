@@ -141,7 +141,7 @@ impl Store {
         let mut patience = Patience::new();
         let written = self.put_copy(&key, 0, &edit, draft, &mut patience).await?;
         let Some(written) = written else {
-            return Ok(Done::dropped(&edit.kind, key, "the session ended"));
+            return Ok(Done::dropped(&edit.kind, key, "the session ended or took a new id"));
         };
         match self.admits(&edit, &key, change.loaded_at).await {
             Ok(true) => {}
@@ -179,7 +179,13 @@ impl Store {
         let written = match over {
             Over::Written(written) => written,
             Over::Moved => return Ok(Done::moved(loaded.key)),
-            Over::Gone => return Ok(Done::dropped(&edit.kind, loaded.key, "the session ended")),
+            Over::Gone => {
+                return Ok(Done::dropped(
+                    &edit.kind,
+                    loaded.key,
+                    "the session ended or took a new id",
+                ));
+            }
         };
         let header = &written.stored.header;
         let set_cookie = match &loaded.bearer {

@@ -159,6 +159,8 @@ impl Store {
         let Some(owner) = &edit.owner_name else { return Ok(false) };
         let key = edit.kind.fence(owner);
         let fence = self.inner.provider.fetch(key.as_str(), self.now()).await?;
+        // A fence knows whole milliseconds: within one, the load counts as the earlier.
+        let loaded_at = from_unix_millis(to_unix_millis(loaded_at));
         Ok(fence.and_then(|fence| fence_time(&fence)).is_some_and(|time| time >= loaded_at))
     }
 

@@ -40,7 +40,7 @@ impl Store {
             }
             Ok(None) => {
                 self.inner.provider.delete(key.as_str()).await?;
-                Ok(Done::dropped(&edit.kind, from.key, "the session ended"))
+                Ok(Done::dropped(&edit.kind, from.key, "the session ended or took a new id"))
             }
             Err(error) => {
                 self.discard(&key).await;

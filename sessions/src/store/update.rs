@@ -13,7 +13,8 @@ impl Store {
     /// an operator's page. `None` if there is no live session; else what `change` returned.
     ///
     /// `change` runs again, on the newer value, when somebody else saved the session meanwhile.
-    /// It does not count as activity: the session ends when it would have ended. It follows a
+    /// The session keeps its id, also where a field of the group "owner" changes: only its
+    /// visitor's own request can take a new one. It does not count as activity: the session ends when it would have ended. It follows a
     /// session that has taken a new id within the last minute.
     ///
     /// # Errors
