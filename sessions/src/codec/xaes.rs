@@ -131,6 +131,16 @@ mod tests {
         );
     }
 
+    #[test]
+    fn what_holds_a_key_is_wiped_when_it_is_dropped() {
+        // Compiles only while the cipher's crates are built to do so.
+        fn wiped<T: zeroize::ZeroizeOnDrop>(_: &T) {}
+        let xaes = Xaes::new(&[1; KEY]);
+        wiped(&xaes.cipher);
+        wiped(&xaes.k1);
+        wiped(&xaes.derive(N));
+    }
+
     /// The accumulated test of the specification: random keys, nonces, plaintexts and additional
     /// data of 0 to 255 bytes, every output hashed.
     fn accumulated(rounds: u32) -> String {

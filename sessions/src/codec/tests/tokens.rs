@@ -1,5 +1,7 @@
 //! What opens, and what does not.
 
+use std::sync::{Arc, Mutex};
+
 use proptest::prelude::*;
 use tokio::runtime::{Builder, Runtime};
 
@@ -87,6 +89,69 @@ async fn debug_output_and_errors_show_no_secret() {
     let secret = format!("{:?}", host.ring.secrets()[0]);
     let shown = format!("{host:?} {:?}", open(&host, &token[1..]).await);
     assert!(shown.contains("Codec") && !shown.contains(&secret) && !shown.contains(&token[40..]));
+}
+
+/// Collects what is said in events.
+#[derive(Clone, Default)]
+struct Events(Arc<Mutex<String>>);
+
+impl tracing::field::Visit for Events {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        *self.0.lock().unwrap() += &format!("{field}={value:?} ");
+    }
+}
+
+impl tracing::Subscriber for Events {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut self.clone());
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_say_what_happened_and_hold_no_secret() {
+    let events = Events::default();
+    let _guard = tracing::subscriber::set_default(events.clone());
+    let world = World::new();
+    let host = world.host();
+    let token = seal(&host).await;
+    let secrets = host.ring.secrets();
+    let forged = format!("{}AAAA", &token[..84]);
+    assert!(is_invalid(&open(&host, &forged).await));
+    world.provider.set(Mode::Down);
+    assert!(host.refresh().await.is_err());
+    world.pass(10 * MINUTE);
+    open(&host, &token).await.unwrap();
+    idle(&host).await;
+    world.provider.set(Mode::Up);
+    world.delete().await;
+    host.rotate_now().await.unwrap();
+    let said = events.0.lock().unwrap().clone();
+    for expected in [
+        "a key was created",
+        "a token was refused",
+        "it was changed, or sealed for something else",
+        "could not be refreshed",
+        "connection refused",
+        "record is missing",
+    ] {
+        assert!(said.contains(expected), "no {expected:?} in {said}");
+    }
+    assert!(!said.contains(&token[40..]) && !said.contains(&forged[40..]));
+    for secret in secrets.iter().chain(&host.ring.secrets()) {
+        let hex: String = secret[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        let list = format!("{}, {}, {}", secret[0], secret[1], secret[2]);
+        assert!(!said.contains(&hex) && !said.contains(&list));
+    }
 }
 
 /// A host, one of another app, and one of another ring.
