@@ -2,7 +2,7 @@
 
 mod older;
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{ConstParam, GenericParam, Generics, Type, TypeParam};
@@ -80,16 +80,25 @@ pub(crate) fn stub(ident: &Ident, generics: &Generics, root: &TokenStream) -> To
     }
 }
 
+/// What a reader of the user's docs wants to know of the impl.
 fn impl_doc(model: &Model) -> String {
     let Model { name, version, oldest, write, .. } = model;
-    let mut text = format!("Session `{name}`, schema version {version}");
+    let mut text = format!(" Session `{name}`, schema version {version}");
     if oldest < version {
         text += &format!(", reads records of version {oldest} and later");
     }
     if write < version {
         text += &format!(", still writes version {write}");
     }
-    text + "."
+    text += ".";
+    for version in oldest + 1..=*version {
+        let changes = model.changes(version);
+        if !changes.is_empty() {
+            let blank = if version == oldest + 1 { "\n\n" } else { "\n" };
+            text += &format!("{blank} - Version {version}: {}.", changes.join(", "));
+        }
+    }
+    text
 }
 
 /// One constant for each type of each stored field: the only place where serde's traits are asked
@@ -263,11 +272,11 @@ fn policy(field: &Field, stored: &Stored) -> TokenStream {
 
 /// The same tokens with another span.
 fn at(tokens: &impl ToTokens, span: Span) -> TokenStream {
-    let respan = |token: proc_macro2::TokenTree| match token {
-        proc_macro2::TokenTree::Group(group) => {
-            let mut inner = proc_macro2::Group::new(group.delimiter(), at(&group.stream(), span));
+    let respan = |token: TokenTree| match token {
+        TokenTree::Group(group) => {
+            let mut inner = Group::new(group.delimiter(), at(&group.stream(), span));
             inner.set_span(span);
-            proc_macro2::TokenTree::Group(inner)
+            TokenTree::Group(inner)
         }
         mut other => {
             other.set_span(other.span().located_at(span));
@@ -326,15 +335,32 @@ fn read(model: &Model) -> TokenStream {
         quote!(#ident: #value,)
     });
     let fields: TokenStream = fields.collect();
+    let version = version_of("__reader", &fields);
     quote! {
         fn read(
             __reader: &mut __s::Reader<'_>,
         ) -> ::core::result::Result<Self, __s::Failed> {
-            let __version = __reader.version();
-            let _ = __version;
+            #version
             ::core::result::Result::Ok(Self { #fields })
         }
     }
+}
+
+/// Asks for the version, where the code needs it.
+fn version_of(side: &str, code: &TokenStream) -> TokenStream {
+    let side = format_ident!("{side}");
+    match mentions(code, "__version") {
+        true => quote!(let __version = #side.version();),
+        false => TokenStream::new(),
+    }
+}
+
+fn mentions(code: &TokenStream, name: &str) -> bool {
+    code.clone().into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == name,
+        TokenTree::Group(group) => mentions(&group.stream(), name),
+        _ => false,
+    })
 }
 
 fn read_field(model: &Model, stored: &Stored) -> TokenStream {

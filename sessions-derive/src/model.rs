@@ -140,6 +140,17 @@ impl Timeline {
         self.since <= version && self.before.is_none_or(|before| version < before)
     }
 
+    /// What `version` changed about the field, but for its being added, in words.
+    fn changes(&self, version: u16) -> impl Iterator<Item = String> {
+        let steps = self.epochs.windows(2).filter(move |pair| pair[1].first == version);
+        let steps = steps.map(|pair| match &pair[0].up {
+            Some(_) => format!("`{}` changes its type", self.name),
+            None => format!("`{}` changes its key", self.name),
+        });
+        let removed = self.before.filter(|before| *before == version);
+        steps.chain(removed.map(|_| format!("`{}` is removed", self.name)))
+    }
+
     /// How the field stands at a version that has it.
     pub(crate) fn at(&self, version: u16) -> &Epoch {
         // A version before `since` has no epoch: the first one stands in.
@@ -191,23 +202,24 @@ impl Model {
 
     /// What about `version` keeps older builds from reading it, in words.
     pub(crate) fn breaking(&self, version: u16) -> Vec<String> {
-        let mut reasons = Vec::new();
-        for line in self.lines() {
-            for pair in line.epochs.windows(2).filter(|pair| pair[1].first == version) {
-                let what = if pair[0].up.is_some() { "changes type" } else { "changes key" };
-                reasons.push(format!("`{}` {what}", line.name));
-            }
-            if line.before == Some(version) {
-                reasons.push(format!("`{}` is removed", line.name));
-            }
-        }
-        for (_, stored) in self.stored().filter(|(_, stored)| stored.line.since == version) {
-            if let Some(group) = stored.group.filter(|_| self.joins().any(|join| join == version)) {
-                let group = &self.groups[group].name;
-                reasons.push(format!("`{}` joins the group `{group}`", stored.line.name));
+        let renamed_and_removed = self.lines().flat_map(|line| line.changes(version));
+        let mut reasons: Vec<String> = renamed_and_removed.collect();
+        if self.joins().any(|join| join == version) {
+            for (_, stored) in self.stored().filter(|(_, stored)| stored.line.since == version) {
+                if let Some(group) = stored.group {
+                    let group = &self.groups[group].name;
+                    reasons.push(format!("`{}` joins the group `{group}`", stored.line.name));
+                }
             }
         }
         reasons
+    }
+
+    /// What `version` changed, in words.
+    pub(crate) fn changes(&self, version: u16) -> Vec<String> {
+        let added = self.lines().filter(|line| line.since == version && version > 1);
+        let added = added.map(|line| format!("`{}` is added", line.name));
+        added.chain(self.lines().flat_map(|line| line.changes(version))).collect()
     }
 
     /// The versions in which a field joined a group that already existed: builds from before would

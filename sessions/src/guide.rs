@@ -5,6 +5,8 @@
 //!   logging out everywhere, changing a password.
 //! - [Concurrent requests](concurrent_requests): what happens when two requests change one
 //!   session, and how to choose it field by field.
+//! - [Changing your session](changing_your_session): how the struct changes from deploy to deploy,
+//!   while older records are stored and older builds run.
 //!
 //! The pages hold no items, and are there in the documentation only.
 
@@ -17,3 +19,6 @@ pub mod logging_in_and_out {}
 
 #[doc = include_str!("guide/concurrent_requests.md")]
 pub mod concurrent_requests {}
+
+#[doc = include_str!("guide/changing_your_session.md")]
+pub mod changing_your_session {}

@@ -32,7 +32,8 @@
 //! [The guide](crate::guide) shows the rest in small steps: [getting
 //! started](crate::guide::getting_started), [logging in and
 //! out](crate::guide::logging_in_and_out), [concurrent
-//! requests](crate::guide::concurrent_requests).
+//! requests](crate::guide::concurrent_requests), [changing your
+//! session](crate::guide::changing_your_session).
 //!
 //! # What there is
 //!

@@ -4,7 +4,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 use syn::Type;
 
-use super::{call, default_value, source_of, value_name};
+use super::{call, default_value, source_of, value_name, version_of};
 use crate::model::{From, Model, Source, Stored, Timeline};
 
 /// The function that writes an older version, if there is one to write.
@@ -22,12 +22,12 @@ pub(super) fn downgrade(model: &Model) -> TokenStream {
         write_past(model, &removed.line, &default)
     });
     let past: TokenStream = past.collect();
+    let code = quote!(#living #past);
+    let version = version_of("__older", &code);
     quote! {
         ::core::option::Option::Some(|__older| {
-            let __version = __older.version();
-            let _ = __version;
-            #living
-            #past
+            #version
+            #code
             ::core::result::Result::Ok(())
         })
     }
