@@ -247,7 +247,13 @@ async fn spawn(
         if after != "read" {
             visitor.visits += 1;
         }
-        if after == "save" {
+        if after == "login" {
+            visitor.user = Some("ada".to_owned());
+        }
+        if after == "renew" {
+            visitor.renew();
+        }
+        if ["save", "login", "renew"].contains(&&*after) {
             report = visitor.save().await.map_or_else(|error| error.to_string(), |()| "ok".into());
         }
         drop(visitor);
@@ -263,7 +269,7 @@ async fn a_handle_moved_into_a_task_is_never_dropped_in_silence() {
     let Site { mut browser, _server, .. } = site(app).await;
     browser.get("/visit").await;
     let errors = Errors::capture();
-    let mut visits = 1;
+    let mut visits = 0;
     // What is done, the errors when the layer commits, those after, and how many visits are saved.
     for (path, first, second, saved) in [
         ("/read/read", 0, 0, 0),
@@ -280,18 +286,26 @@ async fn a_handle_moved_into_a_task_is_never_dropped_in_silence() {
         assert_eq!(report, if path.ends_with("save") { "ok" } else { "" }, "{path}");
         errors.assert_outlived(second);
         visits += saved;
-        assert_eq!(browser.get("/show").await.body, format!("- {visits} "), "{path}");
+        assert_eq!(browser.get("/show").await.body, format!("- {} ", 1 + visits), "{path}");
     }
 
-    // A new session has no cookie to be found by, once the headers have gone.
-    later.go.send_replace(false);
-    let mut new = Browser::new(_server.address);
-    new.get("/read/save").await;
-    later.go.send_replace(true);
-    let report = done.recv().await.unwrap();
-    assert!(report.contains("before the handler answers"), "{report}");
-    errors.assert_outlived(1);
-    assert!(new.jar.is_empty());
+    // Once the headers have gone, no cookie can name a new session, nor a new id of an old one.
+    let new = Browser::new(_server.address);
+    for (mut browser, path, shown) in [
+        (new, "/read/save", "- 0 "),
+        (browser.clone(), "/read/login", "- 13 "),
+        (browser.clone(), "/read/renew", "- 13 "),
+        (browser, "/change/renew", "- 13 "),
+    ] {
+        later.go.send_replace(false);
+        browser.get(path).await;
+        let _ = errors.take();
+        later.go.send_replace(true);
+        let report = done.recv().await.unwrap();
+        assert!(report.contains("before the handler answers"), "{path}: {report}");
+        errors.assert_outlived(1);
+        assert_eq!(browser.get("/show").await.body, shown, "{path}");
+    }
 }
 
 /// A body that counts each of its frames in the session.
