@@ -31,7 +31,8 @@ const CLIENTS: usize = 3;
 const USERS: u64 = 2;
 const IDLE: Duration = Duration::from_secs(30 * 60);
 const TOUCH: Duration = Duration::from_secs(60);
-const LIFETIME: Duration = Duration::from_secs(4 * 60 * 60);
+/// So short that many sessions come to it.
+const LIFETIME: Duration = Duration::from_secs(50 * 60);
 const TOMBSTONE: Duration = Duration::from_secs(60);
 const FENCE: Duration = Duration::from_secs(60 * 60);
 
