@@ -347,12 +347,26 @@ impl Home {
 
     /// Whether the session can still be saved: a new id needs a response to carry its cookie.
     pub(crate) fn check_save(&self, change: &Change) -> Result<(), Error> {
-        let closed = self.request.slots().closed;
-        let new_cookie = matches!(change.origin, Origin::New { .. } | Origin::Client(_));
-        if closed && new_cookie && change.fields.is_some() {
+        if !self.request.slots().closed || change.asks.destroy {
+            return Ok(());
+        }
+        let diff = match &change.fields {
+            Some(mine) => {
+                let base = change.origin.fields(&change.kind)?;
+                schema::diff(change.kind.table, &base, &mut mine.clone())
+            }
+            None => schema::Diff::default(),
+        };
+        let needs_cookie = match &change.origin {
+            Origin::New { .. } => diff.changed,
+            Origin::Record(_) => change.asks.renew || diff.renew || diff.owner,
+            Origin::Client(_) => diff.changed || !change.asks.is_empty(),
+            Origin::Ended { .. } => false,
+        };
+        if needs_cookie {
             return Err(Error::config(
-                "a session that needs a new cookie cannot be saved once its response was sent; \
-                 change or save it before the handler answers",
+                "once its response was sent, a session can neither begin nor take a new id, for \
+                 no cookie can name it; change or save it before the handler answers",
             ));
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -140,6 +140,47 @@ impl Hook for Yields {
         }
         Ok(())
     }
+}
+
+/// Renews sessions once the first page of a list was read.
+#[derive(Clone, Default)]
+struct RenewsMeanwhile {
+    late: Arc<Mutex<Vec<(Store, Session<Visitor>)>>>,
+}
+
+#[async_trait]
+impl Hook for RenewsMeanwhile {
+    async fn after(&self, call: Call, _: &str) -> Result<(), ProviderError> {
+        if call == Call::List {
+            let late = std::mem::take(&mut *self.late.lock().unwrap());
+            for (store, mut session) in late {
+                let _ = store.commit(&mut session).await.unwrap();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A session that takes a new id moves within the owner's list, and may move to a page that was
+/// read before.
+#[tokio::test]
+async fn a_renewal_does_not_slip_through_the_pages_of_revoke_all() {
+    let hook = RenewsMeanwhile::default();
+    let store = Store::new(Hooked::new(MemoryProvider::new(), hook.clone()));
+    let mut loaded = Vec::new();
+    for _ in 0..150 {
+        let mut session = store.load::<Visitor>(Jar::new().headers()).await.unwrap();
+        session.user = Some("ada".to_owned());
+        let _ = store.commit(&mut session).await.unwrap();
+        session.renew();
+        loaded.push((session.key().unwrap().clone(), session));
+    }
+    // Those of the second page.
+    loaded.sort_by(|one, other| one.0.cmp(&other.0));
+    let late = loaded.into_iter().skip(120).map(|(_, session)| (store.clone(), session));
+    hook.late.lock().unwrap().extend(late);
+    store.revoke_all::<Visitor>("ada", None).await.unwrap();
+    assert_eq!(store.list::<Visitor>("ada", Page::first(9)).await.unwrap().sessions, []);
 }
 
 async fn visit(mut visitor: Session<Visitor>) -> String {

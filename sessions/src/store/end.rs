@@ -87,10 +87,28 @@ impl Store {
         self.raise_fence(&kind, &name).await?;
         let owner = kind.owner(&name);
         let mut ended = 0;
+        // A session that takes a new id meanwhile may move to where this has been already. So it
+        // goes through the list again until nothing is left to end.
+        loop {
+            let found = self.revoke_listed(&kind, &owner, except).await?;
+            ended += found;
+            if found == 0 {
+                return Ok(ended);
+            }
+        }
+    }
+
+    async fn revoke_listed(
+        &self,
+        kind: &Kind,
+        owner: &str,
+        except: Option<&StoreKey>,
+    ) -> Result<u64, Error> {
+        let mut ended = 0;
         let mut after = None;
         loop {
             let page = Page { after, limit: PAGE };
-            let listed = self.inner.provider.list(&owner, page, self.now()).await?;
+            let listed = self.inner.provider.list(owner, page, self.now()).await?;
             for record in listed.records {
                 let Ok(key) = record.id.parse::<StoreKey>() else { continue };
                 if Some(&key) != except && self.revoke(&key).await? {
