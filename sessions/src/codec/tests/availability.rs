@@ -174,6 +174,14 @@ async fn a_clock_that_is_set_back_or_forth_stops_nothing() {
     open(&host, &seal(&host).await).await.unwrap();
     idle(&host).await;
     assert_eq!(world.provider.take_fetches(), 1, "it looks at the record again");
+    // Also when the keys at hand would do.
+    world.pass(3 * DAY);
+    seal(&host).await;
+    world.clock.set(now + HOUR);
+    world.provider.take_fetches();
+    seal(&host).await;
+    idle(&host).await;
+    assert_eq!(world.provider.take_fetches(), 1, "it does not wait for three days");
 }
 
 #[tokio::test(start_paused = true)]
