@@ -19,7 +19,7 @@ fn main() {
     for number in 0..LEDGERS {
         Ledger::random(&mut random).print(number, &mut out, &mut checks);
     }
-    let _ = write!(out, "pub(crate) fn check_all(check: &mut Check) {{\n{checks}}}\n");
+    let _ = write!(out, "fn check_all(check: &mut Check) {{\n{checks}}}\n");
     let dir = env::var_os("OUT_DIR").expect("cargo sets it");
     fs::write(Path::new(&dir).join("ledgers.rs"), out).expect("the directory is cargo's own");
 }
@@ -343,7 +343,7 @@ impl Ledger {
             let _ = writeln!(to_map, "            map.put(\"{name}\", &self.{name});");
             let _ = writeln!(from_map, "            {name}: map.take(\"{name}\"),");
         }
-        let _ = writeln!(out, "    pub(crate) struct S {{\n{body}    }}");
+        let _ = writeln!(out, "    pub(super) struct S {{\n{body}    }}");
         let _ = writeln!(out, "    impl Values for S {{");
         let _ = writeln!(
             out,

@@ -70,7 +70,7 @@ const _: () = {
             ],
         );
         const TABLE: &'static __s::Table = &__s::Table {
-            schema: Self::SCHEMA,
+            schema: <Self as __s::SessionData>::SCHEMA,
             format: "user/3",
             oldest: 1u16,
             fields: &[
@@ -139,7 +139,11 @@ const _: () = {
             ],
             owner: ::core::option::Option::None,
             retired: &["font_size", "theme"],
-            migrate: |__stored| Self::fields(&Self::load(__stored)?),
+            migrate: |__stored| {
+                <Self as __s::SessionData>::fields(
+                    &<Self as __s::SessionData>::load(__stored)?,
+                )
+            },
             downgrade: ::core::option::Option::Some(|__older| {
                 let __version = __older.version();
                 __older.copy(0usize, "plan");
@@ -226,7 +230,7 @@ const _: () = {
             })
         }
         fn fields(&self) -> ::core::result::Result<__s::Fields, __s::Error> {
-            let mut __writer = __s::Writer::new(Self::TABLE);
+            let mut __writer = __s::Writer::new(<Self as __s::SessionData>::TABLE);
             __writer.put(&__value_plan, &self.plan)?;
             __writer.put(&__value_limit, &self.limit)?;
             __writer.put(&__value_cart_total, &self.cart_total)?;

@@ -33,7 +33,7 @@ const _: () = {
             ],
         );
         const TABLE: &'static __s::Table = &__s::Table {
-            schema: Self::SCHEMA,
+            schema: <Self as __s::SessionData>::SCHEMA,
             format: "visitor/1",
             oldest: 1u16,
             fields: &[
@@ -76,7 +76,11 @@ const _: () = {
                 display: |__bytes| __s::owner_option::<u64>(&__value_user, __bytes),
             }),
             retired: &[],
-            migrate: |__stored| Self::fields(&Self::load(__stored)?),
+            migrate: |__stored| {
+                <Self as __s::SessionData>::fields(
+                    &<Self as __s::SessionData>::load(__stored)?,
+                )
+            },
             downgrade: ::core::option::Option::None,
         };
         fn fresh() -> Self {
@@ -98,7 +102,7 @@ const _: () = {
             })
         }
         fn fields(&self) -> ::core::result::Result<__s::Fields, __s::Error> {
-            let mut __writer = __s::Writer::new(Self::TABLE);
+            let mut __writer = __s::Writer::new(<Self as __s::SessionData>::TABLE);
             __writer.put(&__value_user, &self.user)?;
             __writer.put(&__value_visits, &self.visits)?;
             __writer.put(&__value_cart, &self.cart)?;

@@ -77,7 +77,7 @@ const _: () = {
             ],
         );
         const TABLE: &'static __s::Table = &__s::Table {
-            schema: Self::SCHEMA,
+            schema: <Self as __s::SessionData>::SCHEMA,
             format: "user/3",
             oldest: 1u16,
             fields: &[
@@ -160,7 +160,11 @@ const _: () = {
                 display: |__bytes| __s::owner_option::<u64>(&__value_user_id, __bytes),
             }),
             retired: &["font_size", "hits", "theme", "utm_source"],
-            migrate: |__stored| Self::fields(&Self::load(__stored)?),
+            migrate: |__stored| {
+                <Self as __s::SessionData>::fields(
+                    &<Self as __s::SessionData>::load(__stored)?,
+                )
+            },
             downgrade: ::core::option::Option::None,
         };
         fn fresh() -> Self {
@@ -220,7 +224,7 @@ const _: () = {
             })
         }
         fn fields(&self) -> ::core::result::Result<__s::Fields, __s::Error> {
-            let mut __writer = __s::Writer::new(Self::TABLE);
+            let mut __writer = __s::Writer::new(<Self as __s::SessionData>::TABLE);
             __writer.put(&__value_user_id, &self.user_id)?;
             __writer.put(&__value_roles, &self.roles)?;
             __writer.put(&__value_username, &self.username)?;

@@ -369,6 +369,7 @@ fn read_field(model: &Model, stored: &Stored) -> TokenStream {
 }
 
 /// What a field is in a record that does not have it.
+#[derive(Clone, Copy)]
 struct Absent<'a> {
     from: Option<&'a From>,
     /// A default is given.

@@ -48,7 +48,7 @@ pub(crate) struct Stored {
 pub(crate) enum OwnerKind {
     Always,
     /// An `Option` of this.
-    Optional(Type),
+    Optional(Box<Type>),
 }
 
 /// A field of the past, which `from` may use.

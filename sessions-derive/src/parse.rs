@@ -224,9 +224,10 @@ fn container(attrs: &[Attribute], diag: &Diag) -> Container {
             "compat" => once(&mut c.compat, key, value(key, input)?, diag),
             "write" => once(&mut c.write, key, value(key, input)?, diag),
             "unchanged" => {
-                c.unchanged.extend(parenthesized(key, input, "unchanged(2)", |content| {
+                let versions = parenthesized(key, input, "unchanged(2)", |content| {
                     content.parse_terminated(Version::parse, Token![,])
-                })?)
+                })?;
+                c.unchanged.extend(versions);
             }
             "removed" => c.removed.push(removed(key, input, diag)?),
             "group" => c.groups.push(group_policy(key, input, diag)?),

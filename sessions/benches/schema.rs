@@ -5,6 +5,9 @@
 //! `current/session` at most 1.3 times `current/serde`, `migrated/from_1` at most 1.5 times
 //! `migrated/from_3`.
 
+#![allow(clippy::unwrap_used)] // A bench that fails has nothing to say.
+#![allow(clippy::needless_pass_by_value)] // Converters take what they convert.
+
 use std::hint::black_box;
 use std::time::SystemTime;
 

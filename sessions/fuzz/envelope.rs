@@ -1,6 +1,8 @@
 //! What the fuzz target `envelope` does with its input, and the test that replays its corpus: reads
 //! it as a record of a session with every kind of field, and takes it through a request.
 
+#![allow(clippy::needless_pass_by_value)] // Converters take what they convert.
+
 use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};

@@ -147,6 +147,7 @@ pub use crate::store::{
     KeepChanges, Outcome, SessionInfo, Sessions, Store, StoreBuilder, StoreKey,
 };
 #[cfg(feature = "derive")]
+#[doc = include_str!("derive.md")]
 pub use sessions_derive::Session;
 
 /// The examples of the README, run with the others.

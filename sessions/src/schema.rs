@@ -29,4 +29,4 @@ pub use self::policy::{
 };
 pub use self::reader::{Failed, Reader};
 pub use self::stored::Stored;
-pub use self::table::{Field, Group, OWNER_GROUP, Owner, Table};
+pub use self::table::{DowngradeFn, Field, Group, OWNER_GROUP, Owner, Table};

@@ -3,6 +3,8 @@
 //!
 //! A new version needs new files; `GOLDEN=write` writes those that are missing, never over one.
 
+#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
+
 use std::path::PathBuf;
 use std::time::Duration;
 use std::{env, fs};

@@ -2,6 +2,9 @@
 //! others. What is written at one version and read at another is what the steps between, composed
 //! by hand, make of it; and the way back likewise. `build.rs` writes the structs.
 
+#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
+#![allow(clippy::needless_pass_by_value)] // Converters take what they convert.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -14,7 +17,7 @@ include!(concat!(env!("OUT_DIR"), "/ledgers.rs"));
 
 /// What changed with a version.
 #[derive(Debug)]
-pub enum Step {
+enum Step {
     /// A new field, with what older records have for it.
     Add(&'static str, Default),
     /// A number becomes a text, a text a number; with what records have from then on that are from
@@ -31,7 +34,7 @@ pub enum Step {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub enum Default {
+enum Default {
     Number(u64),
     Text(&'static str),
 }
@@ -46,7 +49,7 @@ impl Default {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+enum Value {
     Number(u64),
     Text(String),
 }
@@ -61,7 +64,7 @@ impl Display for Value {
 }
 
 /// A type that the ledgers' fields have.
-pub trait Kind: Display + Clone {
+trait Kind: Display + Clone {
     fn wrap(self) -> Value;
     fn unwrap(value: &Value) -> Self;
     fn of_length(length: u64) -> Self;
@@ -103,7 +106,7 @@ impl Kind for String {
 
 /// The values of a struct, by the fields' names.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Map(BTreeMap<&'static str, Value>);
+struct Map(BTreeMap<&'static str, Value>);
 
 #[expect(clippy::derivable_impls, reason = "`Default` is another name here")]
 impl std::default::Default for Map {
@@ -122,7 +125,7 @@ impl Map {
     }
 }
 
-pub trait Values: SessionData {
+trait Values: SessionData {
     fn to_map(&self) -> Map;
     fn from_map(map: &Map) -> Self;
 }
@@ -236,7 +239,7 @@ fn step_down(map: &mut Map, steps: &[Step]) {
 }
 
 /// Compares what the derive does with what is composed by hand.
-pub struct Check {
+struct Check {
     pairs: u32,
     random: u64,
 }

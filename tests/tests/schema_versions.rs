@@ -1,6 +1,8 @@
 //! One session type through its versions: the worked example of the guide, reading what older
 //! builds wrote, rolling deploys and the way back.
 
+#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
+
 use std::time::SystemTime;
 
 use sessions::__private::{Fields, Header, Stored, diff, merge};

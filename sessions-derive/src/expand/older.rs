@@ -75,7 +75,7 @@ fn write_past(model: &Model, line: &Timeline, value: &TokenStream) -> TokenStrea
     if since <= model.write {
         quote!(if __version < #before { #write })
     } else {
-        quote!(if __version < #before && __version >= #since { #write })
+        quote!(if (#since..#before).contains(&__version) { #write })
     }
 }
 

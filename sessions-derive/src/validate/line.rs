@@ -306,7 +306,7 @@ fn own_key(ident: &Ident, diag: &Diag) -> String {
 /// How an owner's type is written.
 pub(super) fn owner_kind(ty: &Type) -> OwnerKind {
     match option_of(ty) {
-        Some(inner) => OwnerKind::Optional(inner.clone()),
+        Some(inner) => OwnerKind::Optional(Box::new(inner.clone())),
         None => OwnerKind::Always,
     }
 }

@@ -161,7 +161,6 @@ fn put(kind: Kind, items: &[Item<'_>], out: &mut Vec<u8>) {
 
 /// Pairs each item of `one` with one of `other` that has the same key: the pairs, then what is left
 /// over on either side, in order. All are indices.
-#[expect(clippy::type_complexity, reason = "taken apart where it is returned to")]
 fn pair(
     one: &[Item<'_>],
     other: &[Item<'_>],

@@ -20,9 +20,9 @@ use crate::error::Source;
 pub struct Reader<'a> {
     session: &'static str,
     /// The record's version.
-    version: u16,
+    found: u16,
     /// The version as which to read it: this build's if that is lower.
-    shape: u16,
+    version: u16,
     data: &'a [u8],
     /// Where the map of fields begins.
     body: usize,
@@ -60,14 +60,14 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(super) fn new(
         session: &'static str,
+        found: u16,
         version: u16,
-        shape: u16,
         data: &'a [u8],
         body: usize,
         (count, at): (u64, usize),
     ) -> Self {
         let cursor = Cursor::new(&data[at..]);
-        Self { session, version, shape, data, body, cursor, left: count, index: None }
+        Self { session, found, version, data, body, cursor, left: count, index: None }
     }
 
     /// Reads fields that stand at the table's own version.
@@ -75,8 +75,8 @@ impl<'a> Reader<'a> {
         let Schema { name: session, version, .. } = *table.schema;
         Self {
             session,
+            found: version,
             version,
-            shape: version,
             data,
             body: 0,
             cursor: Cursor::new(&[]),
@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
     #[must_use]
     #[inline]
     pub fn version(&self) -> u16 {
-        self.shape
+        self.version
     }
 
     /// The value that stands under `key`; `name` is for errors.
@@ -197,14 +197,14 @@ impl<'a> Reader<'a> {
         Failed(Box::new(Error::Decode {
             session: Cow::Borrowed(self.session),
             field: Some(Cow::Borrowed(field)),
-            version: self.version,
+            version: self.found,
             source: source.into(),
         }))
     }
 
     #[cold]
     fn unreadable(&self, fault: Fault<'_>) -> Failed {
-        Failed(Box::new(unreadable(self.session, self.version, fault)))
+        Failed(Box::new(unreadable(self.session, self.found, fault)))
     }
 }
 

@@ -81,9 +81,9 @@ impl Stored {
         self.check(table)?;
         let body = entries::count(&self.data, self.body);
         let body_count = body.map_err(|source| self.unreadable(source.into()))?;
-        let version = self.header.schema_version;
-        let shape = version.min(table.schema.version);
-        Ok(Reader::new(self.session, version, shape, &self.data, self.body, body_count))
+        let found = self.header.schema_version;
+        let version = found.min(table.schema.version);
+        Ok(Reader::new(self.session, found, version, &self.data, self.body, body_count))
     }
 
     fn slices(&self, table: &'static Table, spans: &[Option<Span>]) -> Result<Fields, Error> {

@@ -25,8 +25,11 @@ pub struct Table {
     /// Decodes a record of an older version and encodes it at this one.
     pub migrate: fn(&Stored) -> Result<Fields, Error>,
     /// Writes the fields as an older version had them: present where `write` is given.
-    pub downgrade: Option<fn(&mut Downgrade<'_>) -> Result<(), Error>>,
+    pub downgrade: Option<DowngradeFn>,
 }
+
+/// Writes fields as an older version had them.
+pub type DowngradeFn = fn(&mut Downgrade<'_>) -> Result<(), Error>;
 
 /// A stored field of the newest version.
 #[derive(Debug)]

@@ -217,7 +217,7 @@ pub(crate) fn decode_next<T: DeserializeOwned>(cursor: &mut Cursor<'_>) -> Resul
 
 /// A place in a record.
 #[derive(Debug)]
-pub struct Cursor<'de> {
+pub(crate) struct Cursor<'de> {
     pub(crate) rest: &'de [u8],
     depth: u16,
 }

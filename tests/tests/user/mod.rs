@@ -1,6 +1,7 @@
 //! One session type as the builds of its versions have it; version 3 is the worked example of the
 //! guide.
 
+#![allow(clippy::needless_pass_by_value, reason = "converters take what they convert")]
 #![allow(dead_code, reason = "not every test uses every build")]
 
 use serde::{Deserialize, Serialize};
