@@ -345,9 +345,10 @@ impl Home {
         }
     }
 
-    /// Whether the session can still be saved: a new id needs a response to carry its cookie.
+    /// Whether the session can still be saved: a new id needs a response to carry its cookie, and
+    /// so does whatever a client-side session becomes.
     pub(crate) fn check_save(&self, change: &Change) -> Result<(), Error> {
-        if !self.request.slots().closed || change.asks.destroy {
+        if !self.request.slots().closed {
             return Ok(());
         }
         let diff = match &change.fields {
@@ -358,15 +359,16 @@ impl Home {
             None => schema::Diff::default(),
         };
         let needs_cookie = match &change.origin {
+            Origin::Client(_) => diff.changed || !change.asks.is_empty(),
+            _ if change.asks.destroy => false,
             Origin::New { .. } => diff.changed,
             Origin::Record(_) => change.asks.renew || diff.renew || diff.owner,
-            Origin::Client(_) => diff.changed || !change.asks.is_empty(),
             Origin::Ended { .. } => false,
         };
         if needs_cookie {
             return Err(Error::config(
-                "once its response was sent, a session can neither begin nor take a new id, for \
-                 no cookie can name it; change or save it before the handler answers",
+                "once its response was sent, a session can take no new cookie: neither begin, nor \
+                 get a new id; change or save it before the handler answers",
             ));
         }
         Ok(())

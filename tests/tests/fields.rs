@@ -25,7 +25,7 @@ struct Address {
 }
 
 /// Bytes as one CBOR byte string, by a serde crate of the user's choice.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Bytes(#[serde(with = "serde_bytes")] Vec<u8>);
 
 #[derive(Clone, Debug, PartialEq, Session)]
@@ -67,12 +67,6 @@ struct All {
     #[session(default = Step::Start)]
     step: Step,
     boxed: Box<u32>,
-}
-
-impl Default for Bytes {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
 }
 
 fn filled() -> All {

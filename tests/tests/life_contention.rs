@@ -141,7 +141,7 @@ async fn disjoint_fields_need_no_policy(provider: impl Provider) {
     let counts = counted.clone();
     let again = crowd::<Desk>(&store, &jar, move |desk, task, _, made| {
         let task = task as usize;
-        let mut fields = desk.counts();
+        let fields = desk.counts();
         let count = &mut *fields[task];
         // What this task saved last is there, or what it does again.
         assert!(*count == made || *count == made + 1 || made == 0, "{count} after {made}");

@@ -145,8 +145,11 @@ impl Hook for Yields {
 /// Renews sessions once the first page of a list was read.
 #[derive(Clone, Default)]
 struct RenewsMeanwhile {
-    late: Arc<Mutex<Vec<(Store, Session<Visitor>)>>>,
+    late: Arc<Mutex<Vec<Late>>>,
 }
+
+/// A session that is to be committed, and its store.
+type Late = (Store, Session<Visitor>);
 
 #[async_trait]
 impl Hook for RenewsMeanwhile {
