@@ -138,6 +138,21 @@ impl Store {
         self.inner.commits.wait().await;
     }
 
+    /// The codec that seals this store's cookies: to rotate its keys in an emergency, or to seal
+    /// links under the same key ring.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// let store = sessions::Store::new(sessions::MemoryProvider::new());
+    /// // The keys have leaked: every cookie is refused from now on.
+    /// store.codec().rotate_now().await?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn codec(&self) -> &Codec {
+        &self.inner.codec
+    }
+
     fn from_inner(inner: Inner) -> Self {
         Self { inner: Arc::new(inner) }
     }
