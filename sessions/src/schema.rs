@@ -5,6 +5,7 @@
 //! as one byte string, a map of extras, and the map from storage key to value.
 
 mod collect;
+mod decode;
 mod describe;
 mod entries;
 mod fields;

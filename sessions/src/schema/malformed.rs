@@ -3,8 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 
-use cbor4ii::core::dec::Error as DecError;
-use cbor4ii::serde::{DecodeError, EncodeError};
+use cbor4ii::serde::EncodeError;
 
 use super::wire::{self, MAX_DEPTH};
 
@@ -43,25 +42,6 @@ impl From<String> for Malformed {
     #[cold]
     fn from(text: String) -> Self {
         Reason::Value(text.into()).into()
-    }
-}
-
-impl From<DecodeError<Infallible>> for Malformed {
-    #[cold]
-    fn from(error: DecodeError<Infallible>) -> Self {
-        let reason = match error {
-            DecodeError::Custom(text) => Reason::Value(text),
-            DecodeError::Core(
-                DecError::Mismatch { name, found } | DecError::Unsupported { name, found },
-            ) => Reason::Type(name, found),
-            DecodeError::Core(DecError::DepthOverflow { .. }) => Reason::TooDeep,
-            DecodeError::Core(DecError::Eof { .. }) => Reason::Truncated,
-            DecodeError::Core(DecError::CastOverflow { name }) => {
-                Reason::Value(format!("the number does not fit {name}").into())
-            }
-            DecodeError::Core(other) => Reason::Value(other.to_string().into()),
-        };
-        reason.into()
     }
 }
 

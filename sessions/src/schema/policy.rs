@@ -11,8 +11,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::collect;
+use super::decode::Cursor;
 use super::malformed::Malformed;
-use super::wire::{self, Cursor};
+use super::wire;
 use crate::error::Source;
 use crate::flash::Flash;
 

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 
+use super::decode::Cursor;
 use super::describe::Schema;
 use super::entries::{self, Entries, Fault, Span};
 use super::malformed::{Malformed, Reason};
 use super::policy::Value;
 use super::table::Table;
-use super::wire::{self, Cursor};
+use super::wire;
 use crate::Error;
 use crate::error::Source;
 

@@ -3,26 +3,27 @@
 
 use std::convert::Infallible;
 
-use cbor4ii::core::dec::{Read, Reference};
 use cbor4ii::core::enc::Write;
-use cbor4ii::serde::{Deserializer, Serializer};
+use cbor4ii::serde::Serializer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::decode::Cursor;
 use super::malformed::{Malformed, Reason};
 
 /// How deep a field's value may nest.
 ///
-/// `cbor4ii` counts up to four steps for one level, and is given room for them: what passes the
-/// walk can therefore be decoded, whatever the type.
+/// The decoder counts up to four steps for one level, and has room for them: what passes the walk
+/// can be decoded, whatever the type.
 pub(crate) const MAX_DEPTH: usize = 64;
 
 pub(crate) const UNSIGNED: u8 = 0;
-const NEGATIVE: u8 = 1;
+pub(crate) const NEGATIVE: u8 = 1;
 pub(crate) const BYTES: u8 = 2;
 pub(crate) const TEXT: u8 = 3;
 pub(crate) const ARRAY: u8 = 4;
 pub(crate) const MAP: u8 = 5;
+pub(crate) const TAG: u8 = 6;
 
 /// `None`, as every serde `Option` is encoded.
 pub(crate) const NULL: u8 = 0xf6;
@@ -48,14 +49,23 @@ pub(crate) fn head(bytes: &[u8], at: usize) -> Result<Head, Malformed> {
     match info {
         0..=23 => Ok(Head { major, argument: Some(u64::from(info)), end: start }),
         24..=27 => {
-            let end = start + (1 << (info - 24));
-            let digits = bytes.get(start..end).ok_or(Reason::Truncated)?;
-            let number = digits.iter().fold(0, |number, digit| number << 8 | u64::from(*digit));
-            Ok(Head { major, argument: Some(number), end })
+            let (argument, length) = number(&bytes[start..], info).ok_or(Reason::Truncated)?;
+            Ok(Head { major, argument: Some(argument), end: start + length })
         }
         31 if (BYTES..=MAP).contains(&major) => Ok(Head { major, argument: None, end: start }),
         _ => Err(Reason::NotCbor(first).into()),
     }
+}
+
+/// The number that the digits behind a head of this kind are, and how many there are.
+#[inline]
+fn number(digits: &[u8], info: u8) -> Option<(u64, usize)> {
+    Some(match info {
+        24 => ((*digits.first()?).into(), 1),
+        25 => (u16::from_be_bytes(*digits.first_chunk()?).into(), 2),
+        26 => (u32::from_be_bytes(*digits.first_chunk()?).into(), 4),
+        _ => (u64::from_be_bytes(*digits.first_chunk()?), 8),
+    })
 }
 
 /// Walks over the item at `at` and returns where it ends.
@@ -82,7 +92,7 @@ fn skip_any(bytes: &[u8], at: usize, depth: usize) -> Result<usize, Malformed> {
         (BYTES | TEXT, Some(length)) => advance(bytes, end, length),
         (BYTES | TEXT, None) => skip_chunks(bytes, end, major),
         (ARRAY | MAP, _) => skip_items(bytes, end, major, argument, inner(depth)?),
-        (6, _) => skip_any(bytes, end, inner(depth)?),
+        (TAG, _) => skip_any(bytes, end, inner(depth)?),
         _ => Ok(end),
     }
 }
@@ -209,54 +219,7 @@ pub(crate) fn exactly<T>(
 /// Decodes the value at the cursor.
 #[inline]
 pub(crate) fn decode_next<T: DeserializeOwned>(cursor: &mut Cursor<'_>) -> Result<T, Malformed> {
-    let mut deserializer = Deserializer::new(Cursor::new(cursor.rest));
-    let value = T::deserialize(&mut deserializer)?;
-    cursor.rest = deserializer.into_inner().rest;
-    Ok(value)
-}
-
-/// A place in a record.
-#[derive(Debug)]
-pub(crate) struct Cursor<'de> {
-    pub(crate) rest: &'de [u8],
-    depth: u16,
-}
-
-impl<'de> Cursor<'de> {
-    #[inline]
-    pub(crate) fn new(rest: &'de [u8]) -> Self {
-        Self { rest, depth: 4 * MAX_DEPTH as u16 }
-    }
-}
-
-impl<'de> Read<'de> for Cursor<'de> {
-    type Error = Infallible;
-
-    #[inline]
-    fn fill<'short>(&'short mut self, want: usize) -> Result<Reference<'de, 'short>, Infallible> {
-        Ok(Reference::Long(&self.rest[..want.min(self.rest.len())]))
-    }
-
-    #[inline]
-    fn advance(&mut self, by: usize) {
-        self.rest = &self.rest[by.min(self.rest.len())..];
-    }
-
-    #[inline]
-    fn step_in(&mut self) -> bool {
-        match self.depth.checked_sub(1) {
-            Some(depth) => {
-                self.depth = depth;
-                true
-            }
-            None => false,
-        }
-    }
-
-    #[inline]
-    fn step_out(&mut self) {
-        self.depth += 1;
-    }
+    T::deserialize(cursor)
 }
 
 /// Appends a value's bytes.
