@@ -51,7 +51,8 @@ pub(crate) fn merged(session: &'static str, key: &StoreKey, overwritten: &[&'sta
     if overwritten.is_empty() {
         tracing::debug!(target: "sessions", session, id, "merged");
     } else {
-        tracing::warn!(target: "sessions", session, id, ?overwritten, "merged, overwriting fields");
+        let count = overwritten.len();
+        tracing::warn!(target: "sessions", session, id, count, ?overwritten, "merged, overwriting fields");
     }
 }
 

@@ -2,6 +2,7 @@
 //! providers that are watched, fail or wait.
 
 pub mod browser;
+pub mod events;
 pub mod hooked;
 pub mod jar;
 pub mod server;

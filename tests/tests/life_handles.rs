@@ -4,9 +4,7 @@
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
 use std::convert::Infallible;
-use std::fmt::Write as _;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use axum::Router;
@@ -21,6 +19,7 @@ use hyper::body::{Bytes, Frame};
 use sessions::axum::SessionLayer;
 use sessions::{Error, MemoryProvider, Session, Store};
 use sessions_tests::browser::Browser;
+use sessions_tests::events::Events;
 use sessions_tests::hooked::{Call, Gate, Hooked};
 use sessions_tests::server::Server;
 use sessions_tests::watched::{Calls, Watch, Watched};
@@ -28,9 +27,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tower::ServiceExt as _;
-use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::layer::{Context as LayerContext, Layer, SubscriberExt as _};
+use tracing::Level;
 
 #[derive(Session)]
 #[session(name = "visitor", version = 1)]
@@ -52,55 +49,14 @@ async fn visit(mut visitor: Session<Visitor>) -> String {
     visitor.visits.to_string()
 }
 
-/// The errors of target "sessions" on this thread, while it is alive.
-struct Errors {
-    lines: Arc<Mutex<Vec<String>>>,
-    _guard: tracing::subscriber::DefaultGuard,
-}
-
-struct Capture(Arc<Mutex<Vec<String>>>);
-
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        write!(self.0, "{}={value:?} ", field.name()).unwrap();
-    }
-}
-
-impl<S: Subscriber> Layer<S> for Capture {
-    fn on_event(&self, event: &Event<'_>, _: LayerContext<'_, S>) {
-        let metadata = event.metadata();
-        if metadata.target() == "sessions" && *metadata.level() == Level::ERROR {
-            let mut line = Line(String::new());
-            event.record(&mut line);
-            self.0.lock().unwrap().push(line.0);
-        }
-    }
-}
-
-impl Errors {
-    fn capture() -> Self {
-        let lines = Arc::<Mutex<Vec<String>>>::default();
-        let subscriber = tracing_subscriber::registry().with(Capture(lines.clone()));
-        Self { lines, _guard: tracing::subscriber::set_default(subscriber) }
-    }
-
-    /// Those since the last time this was asked.
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.lines.lock().unwrap())
-    }
-
-    #[track_caller]
-    fn assert_outlived(&self, times: usize) {
-        let lines = self.take();
-        let outlived = |line: &&String| {
-            line.contains("outlived its request, call save()")
-                && line.contains("session=\"visitor\"")
-        };
-        assert_eq!(lines.iter().filter(outlived).count(), times, "{lines:?}");
-        assert_eq!(lines.len(), times);
-    }
+#[track_caller]
+fn assert_outlived(errors: &Events, times: usize) {
+    let lines = errors.take();
+    let outlived = |line: &&String| {
+        line.contains("outlived its request, call save()") && line.contains("session=\"visitor\"")
+    };
+    assert_eq!(lines.iter().filter(outlived).count(), times, "{lines:?}");
+    assert_eq!(lines.len(), times);
 }
 
 struct Site {
@@ -268,7 +224,7 @@ async fn a_handle_moved_into_a_task_is_never_dropped_in_silence() {
     let app = Router::new().route("/{before}/{after}", get(spawn)).with_state(later.clone());
     let Site { mut browser, _server, .. } = site(app).await;
     browser.get("/visit").await;
-    let errors = Errors::capture();
+    let errors = Events::capture(Level::ERROR);
     let mut visits = 0;
     // What is done, the errors when the layer commits, those after, and how many visits are saved.
     for (path, first, second, saved) in [
@@ -280,11 +236,11 @@ async fn a_handle_moved_into_a_task_is_never_dropped_in_silence() {
     ] {
         later.go.send_replace(false);
         assert_eq!(browser.get(path).await.status, StatusCode::OK);
-        errors.assert_outlived(first);
+        assert_outlived(&errors, first);
         later.go.send_replace(true);
         let report = done.recv().await.unwrap();
         assert_eq!(report, if path.ends_with("save") { "ok" } else { "" }, "{path}");
-        errors.assert_outlived(second);
+        assert_outlived(&errors, second);
         visits += saved;
         assert_eq!(browser.get("/show").await.body, format!("- {} ", 1 + visits), "{path}");
     }
@@ -303,7 +259,7 @@ async fn a_handle_moved_into_a_task_is_never_dropped_in_silence() {
         later.go.send_replace(true);
         let report = done.recv().await.unwrap();
         assert!(report.contains("before the handler answers"), "{path}: {report}");
-        errors.assert_outlived(1);
+        assert_outlived(&errors, 1);
         assert_eq!(browser.get("/show").await.body, shown, "{path}");
     }
 }
@@ -349,12 +305,12 @@ async fn a_handle_moved_into_a_stream_is_never_dropped_in_silence() {
     let app = Router::new().route("/stream/{frames}", get(stream)).with_state(ended);
     let Site { mut browser, _server, .. } = site(app).await;
     browser.get("/visit").await;
-    let errors = Errors::capture();
+    let errors = Events::capture(Level::ERROR);
     for (frames, outlived) in [(3, 1), (0, 0)] {
         let answer = browser.get(&format!("/stream/{frames}")).await;
         assert_eq!(answer.body, "frame".repeat(frames));
         let _ = streams.recv().await.unwrap().await;
-        errors.assert_outlived(outlived);
+        assert_outlived(&errors, outlived);
     }
     assert_eq!(browser.get("/show").await.body, "- 1 ");
 }
