@@ -20,8 +20,8 @@ use crate::error::Source;
 /// use sessions::provider::async_trait;
 /// # struct Client;
 /// # impl Client {
-/// #     async fn encrypt(&self, _: &str, _: &[u8], _: &[u8]) -> Result<Vec<u8>, std::io::Error> { unimplemented!() }
-/// #     async fn decrypt(&self, _: &str, _: &[u8], _: &[u8]) -> Result<Vec<u8>, std::io::Error> { unimplemented!() }
+/// #     async fn encrypt(&self, _: &str, data: &[u8], _: &[u8]) -> Result<Vec<u8>, std::io::Error> { Ok(data.to_vec()) }
+/// #     async fn decrypt(&self, _: &str, data: &[u8], _: &[u8]) -> Result<Vec<u8>, std::io::Error> { Ok(data.to_vec()) }
 /// # }
 ///
 /// struct Kms {
