@@ -1,18 +1,21 @@
 //! The sessions of one request: loaded when first asked for, put back when their handles are
 //! dropped, committed once the handler has answered. Shared by every web framework.
 
-use std::cell::RefCell;
+#[cfg(feature = "axum")]
+mod layer;
+
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use http::header::{CACHE_CONTROL, COOKIE, HeaderMap, HeaderValue, SET_COOKIE, VARY};
-use http::{HeaderName, StatusCode};
+use http::header::{HeaderMap, HeaderValue};
 use smallvec::SmallVec;
 
+#[cfg(feature = "axum")]
+pub(crate) use self::layer::{Report, status, vary};
 use crate::session::{Live, Pending, State};
-use crate::store::{Asks, Change, Done, Finish, Kind, Origin, Outcome, Store};
+use crate::store::{Asks, Change, Done, Kind, Origin, Outcome, Store};
 use crate::{Error, Session, SessionData, event, schema};
 
 /// The sessions of one request. A layer puts it into the request's extensions; the extractors of
@@ -77,31 +80,6 @@ struct Slot {
 }
 
 impl RequestSessions {
-    pub(crate) fn new(store: Store) -> Self {
-        let spare = SPARES.try_with(|spares| spares.borrow_mut().pop()).ok().flatten();
-        let mut inner = spare.unwrap_or_default();
-        match Arc::get_mut(&mut inner) {
-            Some(fresh) => fresh.store = Some(store),
-            // No spare one has another owner; if one had, it would not be touched.
-            None => inner = Arc::new(Inner { store: Some(store), ..Inner::default() }),
-        }
-        Self { inner }
-    }
-
-    /// Keeps the memory of an ended request for the next on this thread: most requests touch no
-    /// session, and then this is most of what they cost.
-    pub(crate) fn recycle(mut self) {
-        let Some(inner) = Arc::get_mut(&mut self.inner) else { return };
-        *inner = Inner::default();
-        // A thread that is ending has no use for it.
-        let _ = SPARES.try_with(|spares| {
-            let mut spares = spares.borrow_mut();
-            if spares.len() < MOST_SPARES {
-                spares.push(self.inner);
-            }
-        });
-    }
-
     /// The session of type `T` of this request, whose headers are `cookies`.
     ///
     /// A second handle of the same type sees what the first has put back when it was dropped.
@@ -225,83 +203,6 @@ impl RequestSessions {
         slot.out += 1;
         let home = Home { request: self.inner.clone(), slot: index };
         Ok(Some(Session::new(live, Some(home))))
-    }
-
-    /// Ends the request: what its response's status allows is committed. `None` where there is
-    /// nothing to do, which costs nothing.
-    pub(crate) fn finish(&self, status: StatusCode) -> Finished {
-        let mut slots = self.inner.slots();
-        slots.closed = true;
-        let slots = std::mem::take(&mut slots.slots);
-        if slots.is_empty() {
-            return Finished { read: false, commit: None };
-        }
-        let store = self.inner.store();
-        let now = store.now();
-        let borrowed = self.inner.borrowed.load(Ordering::Relaxed);
-        let mut jobs: SmallVec<[Job; 1]> = SmallVec::new();
-        for (index, slot) in slots.into_iter().enumerate() {
-            if slot.out > 0 && borrowed & bit(index) != 0 {
-                event::outlived(slot.kind.name());
-            }
-            jobs.extend(slot.job(store, status, now));
-        }
-        if jobs.is_empty() {
-            return Finished { read: true, commit: None };
-        }
-        let worker = store.clone();
-        Finished { read: true, commit: Some(store.commits().track(run(worker, jobs))) }
-    }
-}
-
-/// What the end of a request leaves to do.
-pub(crate) struct Finished {
-    /// A session was read: caches must tell visitors apart.
-    pub(crate) read: bool,
-    pub(crate) commit: Option<Finish<Report>>,
-}
-
-/// What the commits of a request came to.
-#[derive(Default)]
-pub(crate) struct Report {
-    cookies: SmallVec<[(&'static str, HeaderValue); 1]>,
-    pub(crate) error: Option<Error>,
-}
-
-impl Report {
-    /// Writes the cookies and what caches must know.
-    pub(crate) fn write(self, headers: &mut HeaderMap) {
-        for (session, cookie) in self.cookies {
-            headers.append(SET_COOKIE, cookie);
-            match headers.get(CACHE_CONTROL) {
-                None => {
-                    let private = HeaderValue::from_static("private, no-store");
-                    headers.insert(CACHE_CONTROL, private);
-                }
-                Some(value) if names(value, "public") => event::public_response(session),
-                Some(_) => {}
-            }
-        }
-    }
-}
-
-/// Says that the response depends on the cookie.
-pub(crate) fn vary(headers: &mut HeaderMap) {
-    let known = |value: &HeaderValue| names(value, "cookie") || names(value, "*");
-    if !headers.get_all(VARY).iter().any(known) {
-        headers.append(VARY, HeaderValue::from_name(COOKIE));
-    }
-}
-
-/// The status that stands for an error, and when to try again.
-pub(crate) fn status(error: &Error) -> (StatusCode, Option<(HeaderName, HeaderValue)>) {
-    if error.is_unavailable() {
-        let retry = (http::header::RETRY_AFTER, HeaderValue::from_static("1"));
-        (StatusCode::SERVICE_UNAVAILABLE, Some(retry))
-    } else if error.is_conflict() {
-        (StatusCode::CONFLICT, None)
-    } else {
-        (StatusCode::INTERNAL_SERVER_ERROR, None)
     }
 }
 
@@ -427,88 +328,6 @@ impl Slot {
         state.epoch = self.epoch;
         state
     }
-
-    /// What is left to do for this session.
-    fn job(self, store: &Store, status: StatusCode, now: SystemTime) -> Option<Job> {
-        let touched = self.returned.iter().any(|one| one.state().is_touched());
-        let keep = store.keep().keeps(status) && !self.spoiled;
-        let destroy = self.returned.iter().any(|one| one.state().asks.destroy);
-        if touched && !keep && !destroy {
-            event::discarded(self.kind.name(), status.as_u16());
-        }
-        let due = store.is_due(&self.origin, now);
-        let todo = match (touched, keep || destroy) {
-            (true, true) if destroy && !keep => Todo::Destroy,
-            (true, true) => Todo::Commit,
-            _ if due => Todo::KeepAlive,
-            _ if self.set_cookie.is_some() => Todo::Nothing,
-            _ => return None,
-        };
-        Some(Job { slot: self, todo })
-    }
-}
-
-/// What is left to do for a session once its handler has answered.
-struct Job {
-    slot: Slot,
-    todo: Todo,
-}
-
-enum Todo {
-    Commit,
-    Destroy,
-    KeepAlive,
-    /// But for the cookie of an earlier save.
-    Nothing,
-}
-
-impl Job {
-    /// What the store is to do. Encodes the values.
-    fn change(&self) -> Result<Option<Change>, Error> {
-        let slot = &self.slot;
-        Ok(Some(match self.todo {
-            Todo::Commit => fold(&slot.kind, &slot.origin, &slot.returned)?,
-            Todo::Destroy => slot.change(Asks { destroy: true, ..Asks::default() }),
-            Todo::KeepAlive => slot.change(Asks::default()),
-            Todo::Nothing => return Ok(None),
-        }))
-    }
-}
-
-impl Slot {
-    fn change(&self, asks: Asks) -> Change {
-        Change {
-            kind: self.kind.clone(),
-            origin: self.origin.clone(),
-            fields: None,
-            asks,
-            loaded_at: self.loaded_at,
-        }
-    }
-}
-
-async fn run(store: Store, jobs: SmallVec<[Job; 1]>) -> Report {
-    let mut report = Report::default();
-    for job in jobs {
-        let name = job.slot.kind.name();
-        let change = job.change();
-        let earlier = job.slot.set_cookie;
-        let done = match change {
-            Ok(Some(change)) => store.carry_out(change).await.map(|done| done.set_cookie),
-            Ok(None) => Ok(None),
-            Err(error) => Err(error),
-        };
-        let set_cookie = match done {
-            Ok(set_cookie) => set_cookie.or(earlier),
-            Err(error) => {
-                event::commit_failed(name, &error);
-                report.error = report.error.or(Some(error));
-                earlier
-            }
-        };
-        report.cookies.extend(set_cookie.map(|cookie| (name, cookie)));
-    }
-    report
 }
 
 /// The changes of all handles that came back, as one: each against what it was loaded from, on
@@ -532,7 +351,9 @@ fn fold(kind: &Arc<Kind>, origin: &Origin, returned: &[Box<dyn Pending>]) -> Res
             };
             let base = change.origin.fields(kind)?;
             schema::diff(kind.table, &base, &mut mine);
-            schema::merge(kind.table, &base, &mine, &theirs)?.fields
+            let merged = schema::merge(kind.table, &base, &mine, &theirs)?;
+            event::merged_in_request(kind.name(), &merged.overwritten);
+            merged.fields
         });
     }
     Ok(Change {
@@ -544,21 +365,8 @@ fn fold(kind: &Arc<Kind>, origin: &Origin, returned: &[Box<dyn Pending>]) -> Res
     })
 }
 
-thread_local! {
-    static SPARES: RefCell<Vec<Arc<Inner>>> = const { RefCell::new(Vec::new()) };
-}
-
-/// About as many requests as end on a thread before as many begin.
-const MOST_SPARES: usize = 64;
-
 fn bit(slot: usize) -> u32 {
     1 << slot.min(31)
-}
-
-/// Whether a comma-separated header has this word.
-fn names(value: &HeaderValue, word: &str) -> bool {
-    let mut words = value.as_bytes().split(|byte| *byte == b',');
-    words.any(|it| it.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
 }
 
 impl fmt::Debug for RequestSessions {

@@ -32,7 +32,9 @@ pub use self::builder::{KeepChanges, StoreBuilder};
 pub use self::commit::Outcome;
 pub(crate) use self::commit::{Change, Done};
 pub(crate) use self::edit::Asks;
-pub(crate) use self::finish::{Commits, Finish};
+pub(crate) use self::finish::Commits;
+#[cfg(feature = "axum")]
+pub(crate) use self::finish::Finish;
 pub use self::id::StoreKey;
 pub(crate) use self::kind::Kind;
 pub use self::list::{SessionInfo, Sessions};
@@ -82,6 +84,8 @@ struct Inner {
     times: Times,
     longest_remember: Duration,
     cookie: CookieConfig,
+    // Only a layer sees a response.
+    #[cfg_attr(not(feature = "axum"), allow(dead_code))]
     keep: KeepChanges,
     // A std lock, never held across an await; written once for each session type.
     kinds: RwLock<HashMap<TypeId, Arc<Kind>>>,
@@ -174,6 +178,7 @@ impl Store {
         self.inner.clock.now()
     }
 
+    #[cfg(feature = "axum")]
     pub(crate) fn keep(&self) -> KeepChanges {
         self.inner.keep
     }

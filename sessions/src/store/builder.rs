@@ -72,6 +72,7 @@ pub enum KeepChanges {
 }
 
 impl KeepChanges {
+    #[cfg(any(test, feature = "axum"))]
     pub(crate) fn keeps(self, status: http::StatusCode) -> bool {
         match self {
             Self::UnlessFailed => {
