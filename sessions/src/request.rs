@@ -86,7 +86,7 @@ impl RequestSessions {
     /// Where both are out at the same time, their changes merge as two requests' would.
     ///
     /// # Errors
-    /// As [`Store::load`]; [`Error::Config`] when two types of one request share a name, or its
+    /// As [`Store::load`]; [`Error::Config`] when the request's
     /// response has been sent.
     ///
     /// ```
@@ -103,7 +103,7 @@ impl RequestSessions {
     /// # let _ = count;
     /// ```
     pub async fn load<T: SessionData>(&self, cookies: &HeaderMap) -> Result<Session<T>, Error> {
-        let kind = self.inner.store().kind::<T>();
+        let kind = self.inner.store().kind::<T>()?;
         if let Some(session) = self.again::<T>(&kind)? {
             return Ok(session);
         }
@@ -143,7 +143,7 @@ impl RequestSessions {
     /// # let _ = logout::<()>;
     /// ```
     pub async fn destroy<T: SessionData>(&self, cookies: &HeaderMap) -> Result<(), Error> {
-        let kind = self.inner.store().kind::<T>();
+        let kind = self.inner.store().kind::<T>()?;
         let done = self.inner.store().destroy_unread(&kind, cookies).await?;
         let mut slots = self.inner.slots();
         let index = slots.slots.iter().position(|slot| slot.kind.type_id == kind.type_id);
@@ -168,17 +168,11 @@ impl RequestSessions {
         if slots.closed {
             return Err(Error::config("the response has been sent, its sessions are closed"));
         }
-        let Some(index) = slots.slots.iter().position(|slot| slot.kind.name() == kind.name())
+        let Some(index) = slots.slots.iter().position(|slot| slot.kind.type_id == kind.type_id)
         else {
             return Ok(None);
         };
         let slot = &mut slots.slots[index];
-        if slot.kind.type_id != kind.type_id {
-            return Err(Error::config(format!(
-                "two session types are named \"{}\"; give one of them another name",
-                kind.name()
-            )));
-        }
         let live = match slot.returned.len() {
             0 => Live::<T>::new(slot.state(self.inner.store()))?,
             1 => match slot.returned.pop().map(|one| one.into_any().downcast()) {

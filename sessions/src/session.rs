@@ -99,7 +99,7 @@ pub(crate) trait Pending: Send {
 impl<T: SessionData> Live<T> {
     /// Loads what a request's cookies stand for.
     pub(crate) async fn find(store: &Store, cookies: &HeaderMap) -> Result<Box<Self>, Error> {
-        let kind = store.kind::<T>();
+        let kind = store.kind::<T>()?;
         let loaded_at = store.now();
         let state = |origin| State::new(store.clone(), kind.clone(), origin, loaded_at);
         let found = store.find(&kind, cookies).await.and_then(|origin| Self::new(state(origin)));

@@ -85,7 +85,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] when the provider is down: never an empty session in place of a
     /// real one. [`Error::NewerSchema`] or [`Error::Decode`] for a record that this build cannot
-    /// read; it stays as it was.
+    /// read; it stays as it was. [`Error::Config`] when the store has another type of the same name.
     ///
     /// ```
     /// # use sessions::{MemoryProvider, Session, Store};
@@ -125,7 +125,8 @@ impl Store {
     /// # Ok(()) }
     /// ```
     pub async fn destroy<T: SessionData>(&self, cookies: &HeaderMap) -> Result<Commit, Error> {
-        let done = self.destroy_unread(&self.kind::<T>(), cookies).await?;
+        let kind = self.kind::<T>()?;
+        let done = self.destroy_unread(&kind, cookies).await?;
         Ok(Commit::of(&done))
     }
 

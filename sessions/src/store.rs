@@ -41,12 +41,12 @@ pub use self::list::{SessionInfo, Sessions};
 pub(crate) use self::origin::{Loaded, Origin};
 use self::queue::Queues;
 use self::times::{Span, Times};
-use crate::SessionData;
 use crate::clock::Clock;
 use crate::codec::Codec;
 use crate::cookie::CookieConfig;
 use crate::provider::Provider;
 use crate::schema::Header;
+use crate::{Error, SessionData};
 
 /// Where sessions live: a provider, the keys that seal their cookies, and the rules of their life.
 ///
@@ -162,16 +162,23 @@ impl Store {
     }
 
     /// What the store knows of a session type.
-    pub(crate) fn kind<T: SessionData>(&self) -> Arc<Kind> {
+    pub(crate) fn kind<T: SessionData>(&self) -> Result<Arc<Kind>, Error> {
         let id = TypeId::of::<T>();
         let kinds = self.inner.kinds.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(kind) = kinds.get(&id) {
-            return kind.clone();
+            return Ok(kind.clone());
         }
         drop(kinds);
         let kind = Arc::new(Kind::of::<T>(&self.inner.app, &self.inner.cookie));
         let mut kinds = self.inner.kinds.write().unwrap_or_else(PoisonError::into_inner);
-        kinds.entry(id).or_insert(kind).clone()
+        // They would read each other's records.
+        if kinds.iter().any(|(other, it)| *other != id && it.name() == kind.name()) {
+            return Err(Error::config(format!(
+                "two session types are named \"{}\"; give one of them another name",
+                kind.name()
+            )));
+        }
+        Ok(kinds.entry(id).or_insert(kind).clone())
     }
 
     pub(crate) fn now(&self) -> SystemTime {

@@ -140,3 +140,23 @@ async fn an_unreadable_record_is_a_fresh_session_where_the_app_opts_in() {
     assert_eq!(&record.data[..], b"\x01\xff", "the record stays as it was");
     assert_ne!(visitor.key().unwrap().as_str(), &*record.id);
 }
+
+#[tokio::test]
+async fn two_types_of_one_name_are_told_apart_before_they_read_each_other() {
+    mod other {
+        #[derive(sessions::Session)]
+        #[session(name = "visitor", version = 1)]
+        pub(super) struct Visitor {
+            pub(super) name: u64,
+        }
+    }
+
+    let saved = saved().await;
+    let error = match saved.store.load::<other::Visitor>(&saved.cookies).await {
+        Ok(visitor) => panic!("read {}", visitor.name),
+        Err(error) => error,
+    };
+    assert!(matches!(error, Error::Config(_)), "{error:?}");
+    assert!(error.to_string().contains("two session types are named \"visitor\""), "{error}");
+    assert_eq!(saved.store.load::<Visitor>(&saved.cookies).await.unwrap().visits, 300);
+}

@@ -81,7 +81,7 @@ impl Store {
         except: Option<&StoreKey>,
     ) -> Result<u64, Error> {
         self.needs_records("revoke_all()")?;
-        let kind = self.kind::<T>();
+        let kind = self.kind::<T>()?;
         let name = owner.to_string();
         drop(owner);
         self.raise_fence(&kind, &name).await?;

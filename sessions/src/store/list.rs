@@ -78,7 +78,7 @@ impl Store {
         page: Page,
     ) -> Result<Sessions, Error> {
         self.needs_records("list()")?;
-        let kind = self.kind::<T>();
+        let kind = self.kind::<T>()?;
         let owner = kind.owner(&owner.to_string());
         let listed = self.inner.provider.list(&owner, page, self.now()).await?;
         let sessions = listed

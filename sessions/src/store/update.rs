@@ -46,7 +46,7 @@ impl Store {
         mut change: impl FnMut(&mut T) -> R + Send,
     ) -> Result<Option<R>, Error> {
         self.needs_records("update()")?;
-        let kind = self.kind::<T>();
+        let kind = self.kind::<T>()?;
         let save = SaveId::random();
         let mut patience = Patience::new();
         let Some(mut found) = self.follow(key).await? else { return Ok(None) };
