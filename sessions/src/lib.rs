@@ -86,6 +86,9 @@
 //! # Ok(()) }
 //! ```
 //!
+//! It runs on tokio, with time enabled: `#[tokio::main]` does that, a runtime built by hand needs
+//! `enable_time()` (or `enable_all()`), without which tokio panics where a wait begins.
+//!
 //! # Non-goals
 //!
 //! Checking passwords, deciding who may do what, and protecting forms against forgery from

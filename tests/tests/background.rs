@@ -188,6 +188,9 @@ async fn a_login_is_undone_by_a_revoke_all_within_its_millisecond() {
     clock.0.store(START + 1_100, Ordering::SeqCst);
     visitor.user = Some(7);
     assert_eq!(store.commit(&mut visitor).await.unwrap().outcome(), Outcome::Dropped);
+    // One that begins after it is none that was under way, however soon.
+    clock.0.store(START + 901, Ordering::SeqCst);
+    assert_eq!(saved(&store, Some(7)).await.1.len(), 1);
 }
 
 #[tokio::test]

@@ -12,7 +12,6 @@ use super::id::StoreKey;
 use super::origin::successor;
 use super::save::{Patience, Put};
 use super::{Kind, Origin, Outcome, Store};
-use crate::clock::{from_unix_millis, to_unix_millis};
 use crate::provider::{Expect, Page, Record};
 use crate::{Error, SessionData, cookie, event};
 
@@ -177,8 +176,6 @@ impl Store {
         let Some(owner) = &edit.owner_name else { return Ok(false) };
         let key = edit.kind.fence(owner);
         let fence = self.inner.provider.fetch(key.as_str(), self.now()).await?;
-        // A fence knows whole milliseconds: within one, the load counts as the earlier.
-        let loaded_at = from_unix_millis(to_unix_millis(loaded_at));
         Ok(fence.and_then(|fence| fence_time(&fence)).is_some_and(|time| time >= loaded_at))
     }
 
@@ -196,7 +193,7 @@ impl Store {
                 },
                 expires_at: Some(now + FENCE_LIFE),
                 format: "fence".into(),
-                data: Bytes::copy_from_slice(&to_unix_millis(now).to_be_bytes()),
+                data: Bytes::copy_from_slice(&nanos(now).to_be_bytes()),
                 owner: None,
             };
             let is_mine = |it: &Record| fence_time(it).is_some_and(|time| time >= now);
@@ -211,9 +208,15 @@ impl Store {
     }
 }
 
+/// To the nanosecond: a login right after a `revoke_all` is none that was under way.
+fn nanos(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
 fn fence_time(fence: &Record) -> Option<SystemTime> {
-    let millis = fence.data.as_ref().try_into().ok()?;
-    Some(from_unix_millis(u64::from_be_bytes(millis)))
+    let nanos = fence.data.as_ref().try_into().ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(u64::from_be_bytes(nanos)))
 }
 
 /// A chain of tombstones is as long as the renewals of its last minute.
