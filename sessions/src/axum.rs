@@ -251,10 +251,12 @@ impl<T: SessionData, S: Sync> FromRequestParts<S> for Session<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
         let Some(sessions) = parts.extensions.get::<RequestSessions>() else {
-            return Err(SessionRejection(Error::config(
+            let error = Error::config(
                 "this router has no sessions; add `.layer(SessionLayer::new(store))` below its \
                  routes",
-            )));
+            );
+            event::load_failed(T::SCHEMA.name, &error);
+            return Err(SessionRejection(error));
         };
         sessions.load(&parts.headers).await.map_err(|error| {
             event::load_failed(T::SCHEMA.name, &error);

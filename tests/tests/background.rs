@@ -121,6 +121,22 @@ async fn an_update_cannot_change_the_owner() {
     assert_eq!(store.load::<Visitor>(&cookies).await.unwrap().user, Some(7));
 }
 
+#[derive(Session)]
+#[session(name = "admin", version = 1)]
+struct Admin {
+    #[session(merge = add)]
+    count: u64,
+}
+
+#[tokio::test]
+async fn an_update_refuses_a_key_of_another_type() {
+    let store = Store::new(MemoryProvider::new());
+    let (key, cookies) = saved(&store, None).await;
+    let error = store.update::<Admin, _>(&key, |it| it.count = 99).await.unwrap_err();
+    assert!(error.to_string().contains("of type \"visitor\", not of type \"admin\""), "{error}");
+    assert_eq!(store.load::<Visitor>(&cookies).await.unwrap().count, 1);
+}
+
 #[tokio::test]
 async fn a_login_above_the_cap_ends_the_oldest() {
     let clock = ManualClock::default();

@@ -18,7 +18,7 @@ impl Store {
     /// session that has taken a new id within the last minute.
     ///
     /// # Errors
-    /// As [`Store::commit`]. [`Error::Config`] when `change` assigns the owner: a session whose
+    /// As [`Store::commit`]. [`Error::Config`] when the key names a session of another type, or when `change` assigns the owner: a session whose
     /// owner changes needs a new id, and only its visitor's next request can take one.
     ///
     /// ```
@@ -52,6 +52,14 @@ impl Store {
         let Some(mut found) = self.follow(key).await? else { return Ok(None) };
         loop {
             let (key, record) = &found;
+            // The key of another type's session must not be read as this one's.
+            let name = record.format.split('/').next().unwrap_or_default();
+            if name != kind.name() {
+                return Err(Error::config(format!(
+                    "the key names a session of type \"{name}\", not of type \"{}\"",
+                    kind.name()
+                )));
+            }
             let Content::Session(stored) = Content::parse(kind.name(), &record.data)? else {
                 return Ok(None);
             };
