@@ -1,0 +1,1 @@
+//! DynamoDB provider of the sessions crate.

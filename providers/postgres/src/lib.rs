@@ -1,0 +1,1 @@
+//! PostgreSQL provider of the sessions crate: one statement a call.

@@ -1,0 +1,1 @@
+//! Benchmarks of the sessions crates beside their peers.
