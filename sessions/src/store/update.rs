@@ -14,12 +14,14 @@ impl Store {
     ///
     /// `change` runs again, on the newer value, when somebody else saved the session meanwhile.
     /// The session keeps its id, also where a field of the group "owner" changes: only its
-    /// visitor's own request can take a new one. It does not count as activity: the session ends when it would have ended. It follows a
-    /// session that has taken a new id within the last minute.
+    /// visitor's own request can take a new one. It does not count as activity: the session ends
+    /// when it would have ended. It follows a session that has taken a new id within the last
+    /// minute.
     ///
     /// # Errors
-    /// As [`Store::commit`]. [`Error::Config`] when the key names a session of another type, or when `change` assigns the owner: a session whose
-    /// owner changes needs a new id, and only its visitor's next request can take one.
+    /// As [`Store::commit`]. [`Error::Config`] when the key names a session of another type, or when
+    /// `change` assigns the owner: a session whose owner changes needs a new id, and only its
+    /// visitor's next request can take one.
     ///
     /// ```
     /// # use sessions::{MemoryProvider, Session, Store};
