@@ -27,10 +27,17 @@ packages() {
     printf -- '--package\n%s\n' "${PUBLISHED[@]}"
 }
 
-# Advisories, licences, bans, sources: deny.toml.
+# Licences, bans, sources: deny.toml.
 deny() {
     tool cargo-deny
-    cargo deny --locked check
+    cargo deny --locked check licenses bans sources
+}
+
+# Known vulnerabilities, and crates that are unmaintained or yanked. Fetches the RustSec database
+# from GitHub.
+advisories() {
+    tool cargo-deny
+    cargo deny --locked check advisories
 }
 
 # Every feature builds alone and beside every other, without a warning.
@@ -47,8 +54,9 @@ minimal() {
     mkdir -p "$copy"
     git ls-files -z --cached --others --exclude-standard -- \
         . ':!tests' ':!examples' ':!sessions/fuzz/corpus' | xargs -0 cp -P --parents -t "$copy"
-    # Only what is published: a test may need more.
+    # Only what is published, and what its users build: a test may need more.
     sed -i -E '/^ +"(tests|tests\/bench|examples)",$/d' "$copy/Cargo.toml"
+    find "$copy" -name Cargo.toml -exec sed -i -E '/^\[dev-dependencies\]$/,/^$/d' {} +
     (
         cd "$copy"
         # The flag is a nightly one, and changes no more than the lock file.
@@ -129,7 +137,7 @@ quick() {
     contents --no-verify --offline
 }
 
-for step in "${@:-deny features minimal msrv semver package doc}"; do
+for step in "${@:-deny features minimal msrv semver package doc advisories}"; do
     # Without an argument that is one word of many.
     for name in $step; do
         echo "== $name"

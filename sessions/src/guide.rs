@@ -22,3 +22,6 @@ pub mod concurrent_requests {}
 
 #[doc = include_str!("guide/changing_your_session.md")]
 pub mod changing_your_session {}
+
+#[doc = include_str!("guide/writing_a_provider.md")]
+pub mod writing_a_provider {}
