@@ -7,6 +7,11 @@
 //!   session, and how to choose it field by field.
 //! - [Changing your session](changing_your_session): how the struct changes from deploy to deploy,
 //!   while older records are stored and older builds run.
+//! - [Keys and rotation](keys_and_rotation): how the keys that seal cookies come and go, and what to
+//!   do when one has leaked.
+//! - [Security model](security_model): what is protected against what, and what is not.
+//! - [Writing a provider](writing_a_provider): sessions in a database of your own choice, and the
+//!   suite that shows it right.
 //!
 //! The pages hold no items, and are there in the documentation only.
 
@@ -22,3 +27,12 @@ pub mod concurrent_requests {}
 
 #[doc = include_str!("guide/changing_your_session.md")]
 pub mod changing_your_session {}
+
+#[doc = include_str!("guide/keys_and_rotation.md")]
+pub mod keys_and_rotation {}
+
+#[doc = include_str!("guide/security_model.md")]
+pub mod security_model {}
+
+#[doc = include_str!("guide/writing_a_provider.md")]
+pub mod writing_a_provider {}

@@ -155,5 +155,5 @@ pub use sessions_derive::Session;
 
 /// The examples of the README, run with the others.
 #[cfg(all(doctest, feature = "axum", feature = "derive"))]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,0 +1,146 @@
+#!/usr/bin/env bash
+# Checks what surrounds the code: dependencies, features, versions, packages, documentation.
+#
+#   tests/hygiene.sh                    everything; about half an hour on two cores
+#   tests/hygiene.sh features semver    some of it, by the names of the functions below
+#   tests/hygiene.sh quick              what .ci/run does: no tools to install, no network
+#
+# Installs the cargo tools that are missing. Ends with a status other than zero if anything fails.
+
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+PUBLISHED=(sessions-derive sessions sessions-sqlite sessions-postgres sessions-redis sessions-dynamodb)
+
+# Of its own, as other flags would make the everyday one build everything anew.
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}/hygiene"
+export CARGO_TERM_COLOR=always
+
+# tool NAME: installs a cargo tool unless there is one. Low priority, for it takes minutes.
+tool() {
+    if ! command -v "$1" >/dev/null; then
+        CARGO_TARGET_DIR="$CARGO_TARGET_DIR/tools" nice -n 15 cargo install --locked "$1"
+    fi
+}
+
+packages() {
+    printf -- '--package\n%s\n' "${PUBLISHED[@]}"
+}
+
+# Licences, bans, sources: deny.toml.
+deny() {
+    tool cargo-deny
+    cargo deny --locked check licenses bans sources
+}
+
+# Known vulnerabilities, and crates that are unmaintained or yanked. Fetches the RustSec database
+# from GitHub.
+advisories() {
+    tool cargo-deny
+    cargo deny --locked check advisories
+}
+
+# Every feature builds alone and beside every other, without a warning.
+features() {
+    tool cargo-hack
+    # shellcheck disable=SC2046 # Words, on purpose.
+    RUSTFLAGS="-D warnings" cargo hack check --locked $(packages) --feature-powerset --depth 2
+}
+
+# The lowest versions that the manifests allow are enough.
+minimal() {
+    local copy=$CARGO_TARGET_DIR/minimal
+    rm -rf "$copy"
+    mkdir -p "$copy"
+    git ls-files -z --cached --others --exclude-standard -- \
+        . ':!tests' ':!examples' ':!sessions/fuzz/corpus' | xargs -0 cp -P --parents -t "$copy"
+    # Only what is published, and what its users build: a test may need more.
+    sed -i -E '/^ +"(tests|tests\/bench|examples)",$/d' "$copy/Cargo.toml"
+    find "$copy" -name Cargo.toml -exec sed -i -E '/^\[dev-dependencies\]$/,/^$/d' {} +
+    (
+        cd "$copy"
+        # The flag is a nightly one, and changes no more than the lock file.
+        RUSTC_BOOTSTRAP=1 cargo update --quiet -Z direct-minimal-versions
+        for package in "${PUBLISHED[@]}"; do
+            cargo check --locked --all-features --package "$package"
+        done
+    )
+}
+
+# The Rust version that the manifest states is the one that everything here is built with, and the
+# one that the README names.
+msrv() {
+    local stated used
+    stated=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+    used=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
+    if [ "$stated" != "${used%.*}" ]; then
+        echo "Cargo.toml states Rust $stated, rust-toolchain.toml builds with $used" >&2
+        return 1
+    fi
+    if ! rustc --version | grep -qF "rustc $used "; then
+        echo "rustc $used was to build this, not $(rustc --version)" >&2
+        return 1
+    fi
+    if ! grep -qF "Rust $stated or later" README.md; then
+        echo "README.md does not say: Rust $stated or later" >&2
+        return 1
+    fi
+}
+
+# No change that breaks users hides in a version that says it does not: against the last release's
+# tag. Before the first there is nothing to compare with.
+semver() {
+    local tag
+    if ! tag=$(git describe --tags --match 'v[0-9]*' --abbrev=0 2>/dev/null); then
+        echo "no release is tagged yet (v1.2.3): nothing to compare with"
+        return
+    fi
+    tool cargo-semver-checks
+    # Not the registry's `sessions`, which is another project.
+    # shellcheck disable=SC2046
+    cargo semver-checks $(packages) --all-features --baseline-rev "$tag"
+}
+
+# Each crate's package holds what its users need. `package` also builds each from its package.
+contents() {
+    local package file list
+    # shellcheck disable=SC2046
+    cargo package --quiet --locked --allow-dirty $(packages) "$@"
+    for package in "${PUBLISHED[@]}"; do
+        list=$(tar -tvzf "$CARGO_TARGET_DIR/package/$package-$(version).crate")
+        for file in README.md LICENSE-MIT LICENSE-APACHE; do
+            # A file, not a link that leads out of the package.
+            if ! grep -Eq "^-.* $package-$(version)/$file\$" <<<"$list"; then
+                echo "$package: its package lacks $file" >&2
+                return 1
+            fi
+        done
+    done
+}
+
+package() {
+    contents
+}
+
+version() {
+    sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1
+}
+
+# The documentation builds without a warning, as .ci/run has it for the whole workspace.
+doc() {
+    # shellcheck disable=SC2046
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features $(packages)
+}
+
+quick() {
+    msrv
+    contents --no-verify --offline
+}
+
+for step in "${@:-deny features minimal msrv semver package doc advisories}"; do
+    # Without an argument that is one word of many.
+    for name in $step; do
+        echo "== $name"
+        "$name"
+    done
+done
