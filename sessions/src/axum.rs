@@ -37,34 +37,34 @@
 //!   status.
 //! - Where the commit fails, an empty response takes the place of the handler's: 503 with
 //!   `Retry-After` when trying again can help, 409 for a conflict, else 500.
+//!   [`on_error`](SessionLayer::on_error) answers otherwise.
 //! - A response that sets a session cookie carries `Cache-Control: private, no-store`, unless the
 //!   handler has set `Cache-Control`. One whose handler took a session carries `Vary: Cookie`.
-//! - A handle that is still alive when the handler has answered (in a streamed body, in a task)
-//!   cannot be committed any more: call [`save`](crate::Session::save) on it.
+//! - A handle that is still alive when the handler has answered (in a streamed body, a WebSocket,
+//!   a task) cannot be committed any more: call [`save`](crate::Session::save) on it.
+
+mod extract;
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use axum_core::body::Body;
-use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
-use axum_core::response::{IntoResponse, Response};
-use http::header::CACHE_CONTROL;
-use http::request::Parts;
-use http::{HeaderValue, Request, StatusCode};
+use http::{Request, StatusCode};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::request::{self, Report, RequestSessions};
-use crate::store::{Finish, Store};
-use crate::{Error, Session, SessionData, event};
+pub use self::extract::SessionRejection;
+use crate::Error;
+use crate::request::{self, Answer, Ending, Report, RequestSessions};
+use crate::store::Store;
 
 /// Gives a router's handlers their sessions, and commits them once a handler has answered.
 ///
 /// One layer serves any number of session types. A request that touches no session costs no store
-/// call.
+/// call. `E` answers where a session fails: see [`on_error`](Self::on_error).
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -84,9 +84,10 @@ use crate::{Error, Session, SessionData, event};
 /// let store = Store::new(MemoryProvider::new());
 /// let app: Router = Router::new().route("/", get(home)).layer(SessionLayer::new(store));
 /// ```
-#[derive(Clone, Debug)]
-pub struct SessionLayer {
+#[derive(Clone)]
+pub struct SessionLayer<E = EmptyResponse> {
     store: Store,
+    on_error: E,
 }
 
 impl SessionLayer {
@@ -98,15 +99,117 @@ impl SessionLayer {
     /// ```
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store }
+        Self { store, on_error: EmptyResponse(()) }
     }
 }
 
-impl<S> Layer<S> for SessionLayer {
-    type Service = SessionService<S>;
+impl<E> SessionLayer<E> {
+    /// Makes the responses that tell of an error, in place of the layer's own: where a commit
+    /// failed, and where a handler was rejected or answered with an [`Error`] of this crate. A
+    /// handler that answers a [`SessionRejection`] in its own way is left alone.
+    ///
+    /// `respond` gets the error and decides on status, headers and body. The layer adds
+    /// `Retry-After` where trying again can help and `Cache-Control: no-store`, unless they are
+    /// set, and the cookies of the request's commits that succeeded. The error's text is for the
+    /// log, not for visitors.
+    ///
+    /// ```
+    /// use axum::Router;
+    /// use axum::http::StatusCode;
+    /// use axum::response::{Html, IntoResponse};
+    /// use sessions::{MemoryProvider, Store, axum::SessionLayer};
+    ///
+    /// let store = Store::new(MemoryProvider::new());
+    /// let layer = SessionLayer::new(store).on_error(|error| {
+    ///     if error.is_unavailable() {
+    ///         (StatusCode::SERVICE_UNAVAILABLE, Html("<h1>Back in a minute</h1>")).into_response()
+    ///     } else if error.is_conflict() {
+    ///         (StatusCode::CONFLICT, Html("<h1>Somebody was faster</h1>")).into_response()
+    ///     } else {
+    ///         (StatusCode::INTERNAL_SERVER_ERROR, Html("<h1>This is our fault</h1>")).into_response()
+    ///     }
+    /// });
+    /// let app: Router = Router::new().layer(layer);
+    /// ```
+    #[must_use]
+    pub fn on_error<F, R>(self, respond: F) -> SessionLayer<F>
+    where
+        F: Fn(&Error) -> http::Response<R> + Clone,
+    {
+        SessionLayer { store: self.store, on_error: respond }
+    }
+}
 
-    fn layer(&self, inner: S) -> SessionService<S> {
-        SessionService { store: self.store.clone(), inner }
+impl<S, E: Clone> Layer<S> for SessionLayer<E> {
+    type Service = SessionService<S, E>;
+
+    fn layer(&self, inner: S) -> SessionService<S, E> {
+        SessionService { store: self.store.clone(), on_error: self.on_error.clone(), inner }
+    }
+}
+
+impl<E> fmt::Debug for SessionLayer<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionLayer").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+/// Answers where a session fails: a function from the error to a response, or [`EmptyResponse`].
+///
+/// ```
+/// use axum::body::Body;
+/// use axum::response::{IntoResponse, Response};
+/// use sessions::axum::{ErrorResponse, SessionLayer};
+/// use sessions::{Error, MemoryProvider, Store};
+///
+/// fn layer(store: Store) -> SessionLayer<impl ErrorResponse<Body>> {
+///     SessionLayer::new(store).on_error(|error: &Error| error.to_string().into_response())
+/// }
+/// # let _ = layer(Store::new(MemoryProvider::new()));
+/// ```
+pub trait ErrorResponse<R>: sealed::ErrorResponse<R> + Clone {}
+
+impl<R, E: sealed::ErrorResponse<R> + Clone> ErrorResponse<R> for E {}
+
+/// What answers until [`on_error`](SessionLayer::on_error) says otherwise: no body where a commit
+/// failed, and a line of plain text where a handler was rejected.
+///
+/// ```
+/// use sessions::axum::{EmptyResponse, SessionLayer};
+/// use sessions::{MemoryProvider, Store};
+///
+/// let layer: SessionLayer<EmptyResponse> = SessionLayer::new(Store::new(MemoryProvider::new()));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct EmptyResponse(());
+
+mod sealed {
+    use crate::Error;
+
+    #[allow(unreachable_pub)] // It seals what is public.
+    pub trait ErrorResponse<R> {
+        /// Whether it shapes what handlers answer too.
+        const ALL: bool;
+
+        fn respond(&self, error: &Error) -> http::Response<R>;
+    }
+}
+
+impl<R: Default> sealed::ErrorResponse<R> for EmptyResponse {
+    const ALL: bool = false;
+
+    fn respond(&self, error: &Error) -> http::Response<R> {
+        let mut response = http::Response::new(R::default());
+        *response.status_mut() = request::status(error);
+        response
+    }
+}
+
+impl<R, F: Fn(&Error) -> http::Response<R>> sealed::ErrorResponse<R> for F {
+    const ALL: bool = true;
+
+    fn respond(&self, error: &Error) -> http::Response<R> {
+        self(error)
     }
 }
 
@@ -119,20 +222,21 @@ impl<S> Layer<S> for SessionLayer {
 /// let layer = SessionLayer::new(Store::new(MemoryProvider::new()));
 /// let service: SessionService<()> = layer.layer(());
 /// ```
-#[derive(Clone, Debug)]
-pub struct SessionService<S> {
+#[derive(Clone)]
+pub struct SessionService<S, E = EmptyResponse> {
     store: Store,
+    on_error: E,
     inner: S,
 }
 
-impl<S, B, R> Service<Request<B>> for SessionService<S>
+impl<S, B, R, E> Service<Request<B>> for SessionService<S, E>
 where
     S: Service<Request<B>, Response = http::Response<R>>,
-    R: Default,
+    E: ErrorResponse<R>,
 {
     type Response = http::Response<R>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future, R, S::Error>;
+    type Future = ResponseFuture<S::Future, E>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -141,7 +245,19 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let sessions = RequestSessions::new(self.store.clone());
         request.extensions_mut().insert(sessions.clone());
-        ResponseFuture { handler: self.inner.call(request), sessions: Some(sessions), finish: None }
+        ResponseFuture {
+            ending: Ending::new(self.inner.call(request), sessions),
+            on_error: self.on_error.clone(),
+        }
+    }
+}
+
+impl<S: fmt::Debug, E> fmt::Debug for SessionService<S, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionService")
+            .field("store", &self.store)
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
     }
 }
 
@@ -155,7 +271,7 @@ pin_project! {
     /// fn call<S, B, R: Default>(
     ///     service: &mut SessionService<S>,
     ///     request: http::Request<B>,
-    /// ) -> ResponseFuture<S::Future, R, S::Error>
+    /// ) -> ResponseFuture<S::Future>
     /// where
     ///     S: Service<http::Request<B>, Response = http::Response<R>>,
     /// {
@@ -163,240 +279,61 @@ pin_project! {
     /// }
     /// # let _ = call::<axum::Router, axum::body::Body, axum::body::Body>;
     /// ```
-    pub struct ResponseFuture<F, R, E> {
+    pub struct ResponseFuture<F: Future, E = EmptyResponse> {
         #[pin]
-        handler: F,
-        // `None` once the handler has answered and nothing is left to do.
-        sessions: Option<RequestSessions>,
-        // The handler's answer, and the commit that it waits for.
-        finish: Option<(Result<http::Response<R>, E>, Finish<Report>)>,
+        ending: Ending<F>,
+        on_error: E,
     }
 }
 
-impl<F, R, E> Future for ResponseFuture<F, R, E>
+impl<F, R, S, E> Future for ResponseFuture<F, E>
 where
-    F: Future<Output = Result<http::Response<R>, E>>,
-    R: Default,
+    F: Future<Output = Result<http::Response<R>, S>>,
+    E: ErrorResponse<R>,
 {
-    type Output = Result<http::Response<R>, E>;
+    type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if this.finish.is_none() {
-            let mut answer = ready!(this.handler.poll(context));
-            // A service that failed answers as badly as one that says so.
-            let status =
-                answer.as_ref().map_or(StatusCode::INTERNAL_SERVER_ERROR, http::Response::status);
-            let Some(sessions) = this.sessions.take() else { return Poll::Pending };
-            let finished = sessions.finish(status);
-            sessions.recycle();
-            if let (true, Ok(response)) = (finished.read, &mut answer) {
-                request::vary(response.headers_mut());
-            }
-            match finished.commit {
-                None => return Poll::Ready(answer),
-                Some(commit) => *this.finish = Some((answer, commit)),
-            }
+        let (answer, report) = ready!(this.ending.poll(context));
+        let Ok(mut response) = answer else { return Poll::Ready(answer) };
+        let Report { cookies, error } = report.unwrap_or_default();
+        if let Some(error) = error.map(Arc::new).or_else(|| told::<R, E>(&mut response)) {
+            response = this.on_error.respond(&error);
+            request::complete(&error, response.headers_mut());
         }
-        let Some((_, commit)) = this.finish else { return Poll::Pending };
-        let report = ready!(Pin::new(commit).poll(context));
-        let Some((answer, _)) = this.finish.take() else { return Poll::Pending };
-        Poll::Ready(answer.map(|response| settle(response, report)))
+        cookies.write(response.headers_mut());
+        Poll::Ready(Ok(response))
     }
 }
 
-impl<F, R, E> fmt::Debug for ResponseFuture<F, R, E> {
+impl<F: Future, E> fmt::Debug for ResponseFuture<F, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").field("sessions", &self.sessions).finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").field("ending", &self.ending).finish_non_exhaustive()
     }
 }
 
-/// The handler's response with its cookies, or what takes its place where a commit failed.
-fn settle<R: Default>(mut response: http::Response<R>, mut report: Report) -> http::Response<R> {
-    if let Some(error) = report.error.take() {
-        response = failed(&error, R::default());
+impl<R, S> Answer for Result<http::Response<R>, S> {
+    fn status(&self) -> StatusCode {
+        // A service that failed answers as badly as one that says so.
+        self.as_ref().map_or(StatusCode::INTERNAL_SERVER_ERROR, http::Response::status)
     }
-    report.write(response.headers_mut());
-    response
-}
 
-fn failed<R>(error: &Error, body: R) -> http::Response<R> {
-    let (status, retry) = request::status(error);
-    let mut response = http::Response::new(body);
-    *response.status_mut() = status;
-    response.headers_mut().extend(retry);
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-/// Loads the request's session, or a new one.
-///
-/// Rejects with 503 when the store is down or the record needs a newer build, and with 500 for a
-/// record that cannot be read; see [`SessionRejection`].
-///
-/// ```
-/// use sessions::Session;
-/// # #[derive(Session)]
-/// # #[session(name = "visitor", version = 1)]
-/// # struct Visitor { visits: u32 }
-///
-/// async fn home(mut visitor: Session<Visitor>) -> String {
-///     visitor.visits += 1;
-///     format!("visit number {}", visitor.visits)
-/// }
-/// # let _: axum::routing::MethodRouter = axum::routing::get(home);
-/// ```
-impl<T: SessionData, S: Sync> FromRequestParts<S> for Session<T> {
-    type Rejection = SessionRejection;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
-        let Some(sessions) = parts.extensions.get::<RequestSessions>() else {
-            let error = Error::config(
-                "this router has no sessions; add `.layer(SessionLayer::new(store))` below its \
-                 routes",
-            );
-            event::load_failed(T::SCHEMA.name, &error);
-            return Err(SessionRejection(error));
-        };
-        sessions.load(&parts.headers).await.map_err(|error| {
-            event::load_failed(T::SCHEMA.name, &error);
-            SessionRejection(error)
-        })
+    fn vary(&mut self) {
+        if let Ok(response) = self {
+            request::vary(response.headers_mut());
+        }
     }
 }
 
-/// `None` when there is no live session. A store that is down is still a rejection.
-///
-/// ```
-/// use sessions::Session;
-/// # #[derive(Session)]
-/// # #[session(name = "visitor", version = 1)]
-/// # struct Visitor { visits: u32 }
-///
-/// async fn greeting(visitor: Option<Session<Visitor>>) -> String {
-///     visitor.map_or("hello".to_owned(), |visitor| format!("welcome back, {}", visitor.visits))
-/// }
-/// # let _: axum::routing::MethodRouter = axum::routing::get(greeting);
-/// ```
-impl<T: SessionData, S: Sync> OptionalFromRequestParts<S> for Session<T> {
-    type Rejection = SessionRejection;
+/// In a response's extensions: the error that it tells of.
+#[derive(Clone)]
+struct Told(Arc<Error>);
 
-    async fn from_request_parts(
-        parts: &mut Parts,
-        state: &S,
-    ) -> Result<Option<Self>, SessionRejection> {
-        let session = <Self as FromRequestParts<S>>::from_request_parts(parts, state).await?;
-        Ok(Some(session).filter(|session| !session.is_new()))
+/// The error that a handler's response tells of, if it is to be told otherwise.
+fn told<R, E: ErrorResponse<R>>(response: &mut http::Response<R>) -> Option<Arc<Error>> {
+    if !E::ALL {
+        return None;
     }
-}
-
-/// Why a handler did not get its session. As a response: 503 with `Retry-After` when trying again
-/// can help, else 500; the text says no more than that, the event has the reason.
-///
-/// Take `Result<Session<T>, SessionRejection>` in a handler to answer otherwise.
-///
-/// ```
-/// use sessions::{Session, axum::SessionRejection};
-/// # #[derive(Session)]
-/// # #[session(name = "visitor", version = 1)]
-/// # struct Visitor { visits: u32 }
-///
-/// async fn home(visitor: Result<Session<Visitor>, SessionRejection>) -> String {
-///     match visitor {
-///         Ok(visitor) => format!("visit number {}", visitor.visits),
-///         Err(rejection) if rejection.error().is_unavailable() => "back in a minute".to_owned(),
-///         Err(rejection) => format!("{}", rejection.error()),
-///     }
-/// }
-/// # let _ = home;
-/// ```
-#[derive(Debug)]
-pub struct SessionRejection(Error);
-
-impl SessionRejection {
-    /// The reason.
-    ///
-    /// ```
-    /// use axum::http::StatusCode;
-    /// use sessions::axum::SessionRejection;
-    ///
-    /// fn status(rejection: &SessionRejection) -> StatusCode {
-    ///     match rejection.error().is_unavailable() {
-    ///         true => StatusCode::SERVICE_UNAVAILABLE,
-    ///         false => StatusCode::INTERNAL_SERVER_ERROR,
-    ///     }
-    /// }
-    /// # let _ = status;
-    /// ```
-    #[must_use]
-    pub fn error(&self) -> &Error {
-        &self.0
-    }
-
-    /// The reason, to be passed on.
-    ///
-    /// ```
-    /// use sessions::{Error, axum::SessionRejection};
-    ///
-    /// enum MyError {
-    ///     Session(Error),
-    /// }
-    ///
-    /// impl From<SessionRejection> for MyError {
-    ///     fn from(rejection: SessionRejection) -> Self {
-    ///         Self::Session(rejection.into_error())
-    ///     }
-    /// }
-    /// # let _ = |error: MyError| match error { MyError::Session(error) => error };
-    /// ```
-    #[must_use]
-    pub fn into_error(self) -> Error {
-        self.0
-    }
-}
-
-impl IntoResponse for SessionRejection {
-    fn into_response(self) -> Response {
-        self.0.into_response()
-    }
-}
-
-/// So that a handler may use `?` on the store's calls: 503 with `Retry-After`, 409 for a conflict,
-/// else 500.
-///
-/// ```
-/// use axum::extract::State;
-/// use sessions::{Error, Session, Store};
-/// # #[derive(Session)]
-/// # #[session(name = "visitor", version = 1)]
-/// # struct Visitor { #[session(owner)] user: Option<u64> }
-///
-/// async fn end_all(State(store): State<Store>) -> Result<String, Error> {
-///     let ended = store.revoke_all::<Visitor>(7, None).await?;
-///     Ok(format!("{ended} sessions ended"))
-/// }
-/// # let _: axum::routing::MethodRouter<Store> = axum::routing::post(end_all);
-/// ```
-impl IntoResponse for Error {
-    fn into_response(self) -> Response {
-        // No more than the status says: a reason is for the log.
-        let text = match request::status(&self).0 {
-            StatusCode::SERVICE_UNAVAILABLE => "sessions are unavailable, try again",
-            StatusCode::CONFLICT => "another request changed the same thing, try again",
-            _ => "the session failed",
-        };
-        failed(&self, Body::from(text))
-    }
-}
-
-impl fmt::Display for SessionRejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for SessionRejection {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
-    }
+    response.extensions_mut().remove::<Told>().map(|told| told.0)
 }

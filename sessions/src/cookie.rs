@@ -235,14 +235,44 @@ pub(crate) fn check_length(name: &str, value: usize) -> Result<(), Error> {
     Ok(())
 }
 
+/// A request's headers, as its framework has them: `http`'s `HeaderMap`, and actix-web's.
+///
+/// ```
+/// use sessions::CookieHeaders;
+///
+/// fn may_hold_cookies(headers: &impl CookieHeaders) {
+///     let _ = headers;
+/// }
+/// may_hold_cookies(&http::HeaderMap::new());
+/// ```
+pub trait CookieHeaders: sealed::Cookies {}
+
+impl<H: sealed::Cookies> CookieHeaders for H {}
+
+pub(crate) mod sealed {
+    #[allow(unreachable_pub)] // It seals what is public.
+    pub trait Cookies {
+        /// What each `Cookie` header holds. HTTP/2 splits cookies into several headers (RFC 9113,
+        /// section 8.2.3).
+        fn cookies(&self) -> impl Iterator<Item = &[u8]>;
+    }
+}
+
+impl sealed::Cookies for HeaderMap {
+    fn cookies(&self) -> impl Iterator<Item = &[u8]> {
+        self.get_all(COOKIE).into_iter().map(HeaderValue::as_bytes)
+    }
+}
+
 /// The values of the cookies called `name`, in the order in which the browser sent them. Pairs
 /// that are no cookies, whatever bytes they are made of, are passed over.
-pub(crate) fn values<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator<Item = &'h str> {
-    // HTTP/2 splits cookies into several headers (RFC 9113, section 8.2.3).
+pub(crate) fn values<'h>(
+    headers: &'h impl CookieHeaders,
+    name: &'h str,
+) -> impl Iterator<Item = &'h str> {
     headers
-        .get_all(COOKIE)
-        .into_iter()
-        .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
+        .cookies()
+        .flat_map(|header| header.split(|byte| *byte == b';'))
         .filter_map(|pair| std::str::from_utf8(pair.trim_ascii()).ok())
         .filter(move |pair| pair.starts_with(name))
         .filter_map(move |pair| {

@@ -33,7 +33,7 @@ pub(crate) fn dropped_in_request(session: &'static str) {
 }
 
 /// Changes that were discarded because of the response's status.
-#[cfg(feature = "axum")]
+#[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) fn discarded(session: &'static str, status: u16) {
     tracing::info!(target: "sessions", session, status, "changes discarded");
 }
@@ -111,13 +111,13 @@ pub(crate) fn touch_failed(session: &'static str, key: &StoreKey, error: &Error)
 }
 
 /// A response could not be given its session.
-#[cfg(feature = "axum")]
+#[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) fn commit_failed(session: &'static str, error: &Error) {
     tracing::error!(target: "sessions", session, error = %chain(error), "commit failed");
 }
 
 /// A request could not load its session.
-#[cfg(feature = "axum")]
+#[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) fn load_failed(session: &'static str, error: &Error) {
     tracing::error!(target: "sessions", session, error = %chain(error), "load failed");
 }
@@ -133,7 +133,7 @@ pub(crate) fn remember_capped(session: &'static str, seconds: u64, granted: u64)
 }
 
 /// A handler marked a response that sets a session cookie as public.
-#[cfg(feature = "axum")]
+#[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) fn public_response(session: &'static str) {
     tracing::warn!(
         target: "sessions", session,

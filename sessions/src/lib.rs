@@ -107,6 +107,9 @@
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+#[cfg(feature = "actix")]
+#[cfg_attr(docsrs, doc(cfg(feature = "actix")))]
+pub mod actix;
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub mod axum;
@@ -136,7 +139,7 @@ mod store;
 
 pub use crate::clock::{Clock, ManualClock, SystemClock};
 pub use crate::codec::{Codec, CodecBuilder, Purpose};
-pub use crate::cookie::{CookieConfig, SameSite};
+pub use crate::cookie::{CookieConfig, CookieHeaders, SameSite};
 pub use crate::data::SessionData;
 pub use crate::error::Error;
 pub use crate::flash::Flash;

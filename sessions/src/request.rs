@@ -1,7 +1,9 @@
 //! The sessions of one request: loaded when first asked for, put back when their handles are
 //! dropped, committed once the handler has answered. Shared by every web framework.
 
-#[cfg(feature = "axum")]
+#[cfg(any(feature = "actix", feature = "axum"))]
+mod ending;
+#[cfg(any(feature = "actix", feature = "axum"))]
 mod layer;
 
 use std::fmt;
@@ -9,11 +11,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use http::header::{HeaderMap, HeaderValue};
+use http::header::HeaderValue;
 use smallvec::SmallVec;
 
-#[cfg(feature = "axum")]
-pub(crate) use self::layer::{Report, status, vary};
+#[cfg(any(feature = "actix", feature = "axum"))]
+pub(crate) use self::ending::{Answer, Ending};
+#[cfg(feature = "actix")]
+pub(crate) use self::layer::ResponseHeaders;
+#[cfg(any(feature = "actix", feature = "axum"))]
+pub(crate) use self::layer::{Report, complete, status, text, vary};
+use crate::cookie::CookieHeaders;
 use crate::session::{Live, Pending, State};
 use crate::store::{Asks, Change, Done, Kind, Origin, Outcome, Store};
 use crate::{Error, Session, SessionData, event, schema};
@@ -59,6 +66,9 @@ struct Slots {
     /// The response has been sent; nothing that comes back now can be saved.
     closed: bool,
     slots: SmallVec<[Slot; 1]>,
+    /// A load that failed, and the handler was not told.
+    #[cfg(feature = "actix")]
+    hidden: Option<Error>,
 }
 
 /// One session type's place in a request.
@@ -102,7 +112,10 @@ impl RequestSessions {
     /// }
     /// # let _ = count;
     /// ```
-    pub async fn load<T: SessionData>(&self, cookies: &HeaderMap) -> Result<Session<T>, Error> {
+    pub async fn load<T: SessionData>(
+        &self,
+        cookies: &impl CookieHeaders,
+    ) -> Result<Session<T>, Error> {
         let kind = self.inner.store().kind::<T>()?;
         if let Some(session) = self.again::<T>(&kind)? {
             return Ok(session);
@@ -142,7 +155,7 @@ impl RequestSessions {
     /// }
     /// # let _ = logout::<()>;
     /// ```
-    pub async fn destroy<T: SessionData>(&self, cookies: &HeaderMap) -> Result<(), Error> {
+    pub async fn destroy<T: SessionData>(&self, cookies: &impl CookieHeaders) -> Result<(), Error> {
         let kind = self.inner.store().kind::<T>()?;
         let done = self.inner.store().destroy_unread(&kind, cookies).await?;
         let mut slots = self.inner.slots();

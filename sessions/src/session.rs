@@ -6,8 +6,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
-
+use crate::cookie::CookieHeaders;
 use crate::request::Home;
 use crate::schema::{Fields, Header};
 use crate::store::{Asks, Change, Done, Kind, Origin, Outcome, Store, StoreKey};
@@ -98,7 +97,10 @@ pub(crate) trait Pending: Send {
 
 impl<T: SessionData> Live<T> {
     /// Loads what a request's cookies stand for.
-    pub(crate) async fn find(store: &Store, cookies: &HeaderMap) -> Result<Box<Self>, Error> {
+    pub(crate) async fn find(
+        store: &Store,
+        cookies: &impl CookieHeaders,
+    ) -> Result<Box<Self>, Error> {
         let kind = store.kind::<T>()?;
         let loaded_at = store.now();
         let state = |origin| State::new(store.clone(), kind.clone(), origin, loaded_at);

@@ -33,7 +33,7 @@ pub use self::commit::Outcome;
 pub(crate) use self::commit::{Change, Done};
 pub(crate) use self::edit::Asks;
 pub(crate) use self::finish::Commits;
-#[cfg(feature = "axum")]
+#[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) use self::finish::Finish;
 pub use self::id::StoreKey;
 pub(crate) use self::kind::Kind;
@@ -85,7 +85,7 @@ struct Inner {
     longest_remember: Duration,
     cookie: CookieConfig,
     // Only a layer sees a response.
-    #[cfg_attr(not(feature = "axum"), allow(dead_code))]
+    #[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))]
     keep: KeepChanges,
     // A std lock, never held across an await; written once for each session type.
     kinds: RwLock<HashMap<TypeId, Arc<Kind>>>,
@@ -185,7 +185,7 @@ impl Store {
         self.inner.clock.now()
     }
 
-    #[cfg(feature = "axum")]
+    #[cfg(any(feature = "actix", feature = "axum"))]
     pub(crate) fn keep(&self) -> KeepChanges {
         self.inner.keep
     }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
-use http::header::{CACHE_CONTROL, COOKIE, HeaderMap, HeaderValue, SET_COOKIE, VARY};
-use http::{HeaderName, StatusCode};
+use http::StatusCode;
+use http::header::{
+    CACHE_CONTROL, COOKIE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE, VARY,
+};
 use smallvec::SmallVec;
 
 use super::{Inner, RequestSessions, Slot, bit, fold};
@@ -40,17 +42,29 @@ impl RequestSessions {
         });
     }
 
+    /// Remembers a load that failed without its handler being told: its answer is not to be sent.
+    #[cfg(feature = "actix")]
+    pub(crate) fn hide(&self, error: Error) {
+        self.inner.slots().hidden.get_or_insert(error);
+    }
+
     /// Ends the request: what its response's status allows is committed. `None` where there is
     /// nothing to do, which costs nothing.
     pub(crate) fn finish(&self, status: StatusCode) -> Finished {
-        let slots = {
+        let (slots, hidden) = {
             let mut slots = self.inner.slots();
             slots.closed = true;
-            std::mem::take(&mut slots.slots)
+            #[cfg(feature = "actix")]
+            let hidden = slots.hidden.take();
+            #[cfg(not(feature = "actix"))]
+            let hidden: Option<Error> = None;
+            (std::mem::take(&mut slots.slots), hidden)
         };
-        if slots.is_empty() {
+        if slots.is_empty() && hidden.is_none() {
             return Finished { read: false, commit: None };
         }
+        // The handler's answer will not be sent.
+        let status = hidden.as_ref().map_or(status, self::status);
         let store = self.inner.store();
         let now = store.now();
         let borrowed = self.inner.borrowed.load(Ordering::Relaxed);
@@ -61,11 +75,11 @@ impl RequestSessions {
             }
             jobs.extend(slot.job(store, status, now));
         }
-        if jobs.is_empty() {
+        if jobs.is_empty() && hidden.is_none() {
             return Finished { read: true, commit: None };
         }
         let worker = store.clone();
-        Finished { read: true, commit: Some(store.commits().track(run(worker, jobs))) }
+        Finished { read: true, commit: Some(store.commits().track(run(worker, jobs, hidden))) }
     }
 }
 
@@ -79,44 +93,89 @@ pub(crate) struct Finished {
 /// What the commits of a request came to.
 #[derive(Default)]
 pub(crate) struct Report {
-    cookies: SmallVec<[(&'static str, HeaderValue); 1]>,
+    pub(crate) cookies: Cookies,
     pub(crate) error: Option<Error>,
 }
 
-impl Report {
-    /// Writes the cookies and what caches must know.
-    pub(crate) fn write(self, headers: &mut HeaderMap) {
-        for (session, cookie) in self.cookies {
+/// The cookies of a response, each with its session type's name.
+#[derive(Clone, Default)]
+pub(crate) struct Cookies(SmallVec<[(&'static str, HeaderValue); 1]>);
+
+impl Cookies {
+    #[cfg(feature = "actix")]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Writes them and what caches must know.
+    pub(crate) fn write(self, headers: &mut impl ResponseHeaders) {
+        for (session, cookie) in self.0 {
             headers.append(SET_COOKIE, cookie);
-            match headers.get(CACHE_CONTROL) {
-                None => {
-                    let private = HeaderValue::from_static("private, no-store");
-                    headers.insert(CACHE_CONTROL, private);
-                }
-                Some(value) if names(value, "public") => event::public_response(session),
-                Some(_) => {}
+            if headers.none(&CACHE_CONTROL) {
+                headers.append(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+            } else if headers.any(&CACHE_CONTROL, |value| names(value, "public")) {
+                event::public_response(session);
             }
         }
     }
 }
 
+/// A response's headers, as its framework has them.
+pub(crate) trait ResponseHeaders {
+    /// Whether a value of this header is as `is` says.
+    fn any(&self, name: &HeaderName, is: impl Fn(&[u8]) -> bool) -> bool;
+
+    fn none(&self, name: &HeaderName) -> bool {
+        !self.any(name, |_| true)
+    }
+
+    fn append(&mut self, name: HeaderName, value: HeaderValue);
+}
+
+impl ResponseHeaders for HeaderMap {
+    fn any(&self, name: &HeaderName, is: impl Fn(&[u8]) -> bool) -> bool {
+        self.get_all(name).iter().any(|value| is(value.as_bytes()))
+    }
+
+    fn append(&mut self, name: HeaderName, value: HeaderValue) {
+        self.append(name, value);
+    }
+}
+
 /// Says that the response depends on the cookie.
-pub(crate) fn vary(headers: &mut HeaderMap) {
-    let known = |value: &HeaderValue| names(value, "cookie") || names(value, "*");
-    if !headers.get_all(VARY).iter().any(known) {
+pub(crate) fn vary(headers: &mut impl ResponseHeaders) {
+    if !headers.any(&VARY, |value| names(value, "cookie") || names(value, "*")) {
         headers.append(VARY, HeaderValue::from_name(COOKIE));
     }
 }
 
-/// The status that stands for an error, and when to try again.
-pub(crate) fn status(error: &Error) -> (StatusCode, Option<(HeaderName, HeaderValue)>) {
+/// The status that stands for an error.
+pub(crate) fn status(error: &Error) -> StatusCode {
     if error.is_unavailable() {
-        let retry = (http::header::RETRY_AFTER, HeaderValue::from_static("1"));
-        (StatusCode::SERVICE_UNAVAILABLE, Some(retry))
+        StatusCode::SERVICE_UNAVAILABLE
     } else if error.is_conflict() {
-        (StatusCode::CONFLICT, None)
+        StatusCode::CONFLICT
     } else {
-        (StatusCode::INTERNAL_SERVER_ERROR, None)
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+}
+
+/// Adds what the response to an error lacks: when to try again, and that no cache may keep it.
+pub(crate) fn complete(error: &Error, headers: &mut impl ResponseHeaders) {
+    if error.is_unavailable() && headers.none(&RETRY_AFTER) {
+        headers.append(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if headers.none(&CACHE_CONTROL) {
+        headers.append(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
+/// What a visitor is told of an error: no more than the status says, a reason is for the log.
+pub(crate) fn text(error: &Error) -> &'static str {
+    match status(error) {
+        StatusCode::SERVICE_UNAVAILABLE => "sessions are unavailable, try again",
+        StatusCode::CONFLICT => "another request changed the same thing, try again",
+        _ => "the session failed",
     }
 }
 
@@ -177,8 +236,8 @@ impl Slot {
     }
 }
 
-async fn run(store: Store, jobs: SmallVec<[Job; 1]>) -> Report {
-    let mut report = Report::default();
+async fn run(store: Store, jobs: SmallVec<[Job; 1]>, hidden: Option<Error>) -> Report {
+    let mut report = Report { error: hidden, ..Report::default() };
     for job in jobs {
         let name = job.slot.kind.name();
         let change = job.change();
@@ -196,14 +255,14 @@ async fn run(store: Store, jobs: SmallVec<[Job; 1]>) -> Report {
                 earlier
             }
         };
-        report.cookies.extend(set_cookie.map(|cookie| (name, cookie)));
+        report.cookies.0.extend(set_cookie.map(|cookie| (name, cookie)));
     }
     report
 }
 
 /// Whether a comma-separated header has this word.
-fn names(value: &HeaderValue, word: &str) -> bool {
-    let mut words = value.as_bytes().split(|byte| *byte == b',');
+fn names(value: &[u8], word: &str) -> bool {
+    let mut words = value.split(|byte| *byte == b',');
     words.any(|it| it.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
 }
 

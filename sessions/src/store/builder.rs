@@ -72,7 +72,7 @@ pub enum KeepChanges {
 }
 
 impl KeepChanges {
-    #[cfg(any(test, feature = "axum"))]
+    #[cfg(any(test, feature = "actix", feature = "axum"))]
     pub(crate) fn keeps(self, status: http::StatusCode) -> bool {
         match self {
             Self::UnlessFailed => {

@@ -4,14 +4,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 
 use super::commit::{Change, Done};
 use super::edit::{Draft, Edit};
 use super::origin::Sealed;
 use super::{Kind, Origin, Outcome, Store};
+use crate::cookie::{self, CookieHeaders};
 use crate::schema::{Header, Stored};
-use crate::{Error, cookie, event};
+use crate::{Error, event};
 
 impl Store {
     /// Whether sessions live in their cookies.
@@ -34,7 +35,7 @@ impl Store {
     pub(super) async fn find_sealed(
         &self,
         kind: &Kind,
-        cookies: &HeaderMap,
+        cookies: &impl CookieHeaders,
     ) -> Result<Origin, Error> {
         let mut unavailable = None;
         let mut sent = false;

@@ -4,7 +4,6 @@ use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::HeaderMap;
 
 use super::commit::Done;
 use super::edit::Edit;
@@ -12,8 +11,9 @@ use super::id::StoreKey;
 use super::origin::successor;
 use super::save::{Patience, Put};
 use super::{Kind, Origin, Outcome, Store};
+use crate::cookie::{self, CookieHeaders};
 use crate::provider::{Expect, Page, Record};
-use crate::{Error, SessionData, cookie, event};
+use crate::{Error, SessionData, event};
 
 impl Store {
     /// Ends the session of this key, as [`list`](Self::list) names it. Returns whether there was
@@ -126,7 +126,7 @@ impl Store {
     pub(crate) async fn destroy_unread(
         &self,
         kind: &Kind,
-        cookies: &HeaderMap,
+        cookies: &impl CookieHeaders,
     ) -> Result<Done, Error> {
         let (bearer, cookie) = if self.is_client_side() {
             (None, cookie::values(cookies, &kind.cookie).next().is_some())

@@ -1,11 +1,10 @@
 //! From a request's cookies to a session's record.
 
-use http::HeaderMap;
-
 use super::id::SessionId;
 use super::origin::{Bearer, Content};
 use super::{Kind, Loaded, Origin, Store};
-use crate::{Error, cookie, event};
+use crate::cookie::{self, CookieHeaders};
+use crate::{Error, event};
 
 impl Store {
     /// Finds what a request's cookies stand for.
@@ -13,7 +12,11 @@ impl Store {
     /// A cookie that does not open, or whose record is gone, is a new anonymous session. A store
     /// that is down or a record that this build cannot read is an error: never an empty session
     /// in place of a real one.
-    pub(crate) async fn find(&self, kind: &Kind, cookies: &HeaderMap) -> Result<Origin, Error> {
+    pub(crate) async fn find(
+        &self,
+        kind: &Kind,
+        cookies: &impl CookieHeaders,
+    ) -> Result<Origin, Error> {
         if self.is_client_side() {
             return self.find_sealed(kind, cookies).await;
         }
@@ -41,7 +44,7 @@ impl Store {
     pub(super) async fn open_cookies(
         &self,
         kind: &Kind,
-        cookies: &HeaderMap,
+        cookies: &impl CookieHeaders,
     ) -> Result<(Option<Bearer>, bool), Error> {
         let mut first: Option<Bearer> = None;
         let mut unavailable = None;

@@ -1,0 +1,368 @@
+//! The middleware and the extractor for actix-web 4.
+//!
+//! Wrap the app in a [`SessionMiddleware`] once, and take [`Session<T>`](struct@Session) in any
+//! handler:
+//!
+//! ```
+//! use actix_web::{App, HttpServer, web};
+//! use sessions::actix::{Existing, SessionMiddleware};
+//! use sessions::{MemoryProvider, Session, Store};
+//!
+//! #[derive(Session)]
+//! #[session(name = "visitor", version = 1)]
+//! struct Visitor {
+//!     cart: Vec<String>,
+//! }
+//!
+//! async fn add(mut visitor: Session<Visitor>, item: String) -> String {
+//!     visitor.cart.push(item);
+//!     format!("{} items", visitor.cart.len())
+//! }
+//!
+//! /// `None` for whoever has stored nothing yet.
+//! async fn empty(Existing(visitor): Existing<Visitor>) -> &'static str {
+//!     if let Some(mut visitor) = visitor {
+//!         visitor.cart.clear();
+//!     }
+//!     "empty"
+//! }
+//!
+//! let store = Store::new(MemoryProvider::new());
+//! let server = HttpServer::new(move || {
+//!     App::new()
+//!         .wrap(SessionMiddleware::new(store.clone()))
+//!         .route("/add", web::post().to(add))
+//!         .route("/empty", web::post().to(empty))
+//! });
+//! # let _ = server;
+//! ```
+//!
+//! # What the middleware does to a response
+//!
+//! - It commits what the handlers changed, before the headers leave: unless the status is 5xx or
+//!   408 ([`KeepChanges`](crate::KeepChanges)). A session that was destroyed ends whatever the
+//!   status.
+//! - Where the commit fails, an empty response takes the place of the handler's: 503 with
+//!   `Retry-After` when trying again can help, 409 for a conflict, else 500.
+//!   [`on_error`](SessionMiddleware::on_error) answers otherwise.
+//! - A response that sets a session cookie carries `Cache-Control: private, no-store`, unless the
+//!   handler has set `Cache-Control`. One whose handler took a session carries `Vary: Cookie`.
+//! - A handle that is still alive when the handler has answered (in a streamed body, a WebSocket,
+//!   a task) cannot be committed any more: call [`save`](crate::Session::save) on it.
+//!
+//! # `Option<Session<T>>`
+//!
+//! actix-web makes an `Option` of every extractor itself, `None` where it fails. It cannot be told
+//! otherwise, so [`Existing<T>`] stands for the session that is `None` when there is no live one.
+//! An `Option<Session<T>>` is `Some` for a new visitor too; and where it is `None` because the
+//! session could not be loaded, the middleware sends the error (503 when the store is down) in place
+//! of the handler's answer: nobody is taken for a stranger because a database is down.
+
+mod extract;
+mod headers;
+
+use std::fmt;
+use std::future::{Future, Ready, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
+use actix_web::{HttpMessage as _, HttpResponse};
+use http::StatusCode;
+use pin_project_lite::pin_project;
+
+pub use self::extract::{Existing, SessionRejection};
+use crate::Error;
+use crate::request::{self, Answer, Ending, Report, RequestSessions};
+use crate::store::Store;
+
+/// Gives an app's handlers their sessions, and commits them once a handler has answered.
+///
+/// One middleware serves any number of session types. A request that touches no session costs no
+/// store call. Make the [`Store`] outside the server's factory and clone it in: all workers share
+/// one.
+///
+/// ```
+/// use actix_web::{App, HttpServer, web};
+/// use sessions::{MemoryProvider, Session, Store, actix::SessionMiddleware};
+///
+/// #[derive(Session)]
+/// #[session(name = "visitor", version = 1)]
+/// struct Visitor {
+///     visits: u32,
+/// }
+///
+/// async fn home(mut visitor: Session<Visitor>) -> String {
+///     visitor.visits += 1;
+///     format!("visit number {}", visitor.visits)
+/// }
+///
+/// let store = Store::new(MemoryProvider::new());
+/// let server = HttpServer::new(move || {
+///     App::new().wrap(SessionMiddleware::new(store.clone())).route("/", web::get().to(home))
+/// });
+/// # let _ = server;
+/// ```
+#[derive(Clone)]
+pub struct SessionMiddleware {
+    store: Store,
+    on_error: Option<OnError>,
+}
+
+type OnError = Arc<dyn Fn(&Error) -> HttpResponse + Send + Sync>;
+
+impl SessionMiddleware {
+    /// A middleware over this store.
+    ///
+    /// ```
+    /// use sessions::{MemoryProvider, Store, actix::SessionMiddleware};
+    /// let middleware = SessionMiddleware::new(Store::new(MemoryProvider::new()));
+    /// ```
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self { store, on_error: None }
+    }
+
+    /// Makes the responses that tell of an error, in place of the middleware's own: where a commit
+    /// failed, and where a handler was rejected or answered with an [`Error`] of this crate. A
+    /// handler that answers a [`SessionRejection`] in its own way is left alone.
+    ///
+    /// `respond` gets the error and decides on status, headers and body. The middleware adds
+    /// `Retry-After` where trying again can help and `Cache-Control: no-store`, unless they are
+    /// set, and the cookies of the request's commits that succeeded. The error's text is for the
+    /// log, not for visitors.
+    ///
+    /// ```
+    /// use actix_web::HttpResponse;
+    /// use sessions::{MemoryProvider, Store, actix::SessionMiddleware};
+    ///
+    /// let store = Store::new(MemoryProvider::new());
+    /// let middleware = SessionMiddleware::new(store).on_error(|error| {
+    ///     if error.is_unavailable() {
+    ///         HttpResponse::ServiceUnavailable().body("back in a minute")
+    ///     } else if error.is_conflict() {
+    ///         HttpResponse::Conflict().body("somebody was faster")
+    ///     } else {
+    ///         HttpResponse::InternalServerError().body("this is our fault")
+    ///     }
+    /// });
+    /// # let _ = middleware;
+    /// ```
+    #[must_use]
+    pub fn on_error(
+        self,
+        respond: impl Fn(&Error) -> HttpResponse + Send + Sync + 'static,
+    ) -> Self {
+        Self { on_error: Some(Arc::new(respond)), ..self }
+    }
+}
+
+impl<S, B> Transform<S, ServiceRequest> for SessionMiddleware
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = actix_web::Error>,
+    B: MessageBody,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = actix_web::Error;
+    type Transform = SessionService<S>;
+    type InitError = ();
+    type Future = Ready<Result<SessionService<S>, ()>>;
+
+    fn new_transform(&self, inner: S) -> Self::Future {
+        ready(Ok(SessionService {
+            store: self.store.clone(),
+            on_error: self.on_error.clone(),
+            inner,
+        }))
+    }
+}
+
+impl fmt::Debug for SessionMiddleware {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionMiddleware").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+/// The service that [`SessionMiddleware`] makes.
+///
+/// ```
+/// use actix_web::dev::Transform;
+/// use actix_web::test::{TestRequest, ok_service};
+/// use actix_web::dev::Service;
+/// use sessions::actix::{SessionMiddleware, SessionService};
+/// use sessions::{MemoryProvider, Store};
+///
+/// # #[actix_web::main] async fn main() -> Result<(), actix_web::Error> {
+/// let middleware = SessionMiddleware::new(Store::new(MemoryProvider::new()));
+/// let service: SessionService<_> = middleware.new_transform(ok_service()).await.expect("no error");
+/// let response = service.call(TestRequest::default().to_srv_request()).await?;
+/// assert!(response.status().is_success());
+/// # Ok(()) }
+/// ```
+pub struct SessionService<S> {
+    store: Store,
+    on_error: Option<OnError>,
+    inner: S,
+}
+
+impl<S, B> Service<ServiceRequest> for SessionService<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = actix_web::Error>,
+    B: MessageBody,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = actix_web::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), actix_web::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        let sessions = RequestSessions::new(self.store.clone());
+        request.extensions_mut().insert(sessions.clone());
+        ResponseFuture {
+            ending: Ending::new(self.inner.call(request), sessions),
+            on_error: self.on_error.clone(),
+        }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for SessionService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionService")
+            .field("store", &self.store)
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// The response of a [`SessionService`]: the handler's, once its sessions are committed.
+    ///
+    /// ```
+    /// use actix_web::Error;
+    /// use actix_web::body::MessageBody;
+    /// use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
+    /// use sessions::actix::{ResponseFuture, SessionService};
+    ///
+    /// fn call<S, B: MessageBody>(
+    ///     service: &SessionService<S>,
+    ///     request: ServiceRequest,
+    /// ) -> ResponseFuture<S::Future>
+    /// where
+    ///     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    /// {
+    ///     service.call(request)
+    /// }
+    /// # fn of<S, B: MessageBody>(_: &S)
+    /// # where S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> {
+    /// #     let _ = call::<S, B>;
+    /// # }
+    /// # of(&actix_web::test::ok_service());
+    /// ```
+    pub struct ResponseFuture<F: Future> {
+        #[pin]
+        ending: Ending<F>,
+        on_error: Option<OnError>,
+    }
+}
+
+type Handled<B> = Result<ServiceResponse<B>, actix_web::Error>;
+
+impl<F, B> Future for ResponseFuture<F>
+where
+    F: Future<Output = Handled<B>>,
+    B: MessageBody,
+{
+    type Output = Handled<EitherBody<B>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let (answer, report) = ready!(this.ending.poll(context));
+        Poll::Ready(settle(answer, report, this.on_error.as_ref()))
+    }
+}
+
+impl<F: Future> fmt::Debug for ResponseFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").field("ending", &self.ending).finish_non_exhaustive()
+    }
+}
+
+impl<B> Answer for Handled<B> {
+    fn status(&self) -> StatusCode {
+        let status = match self {
+            Ok(response) => {
+                // So that its memory serves the next request.
+                response.request().extensions_mut().remove::<RequestSessions>();
+                response.status()
+            }
+            Err(error) => error.error_response().status(),
+        };
+        StatusCode::from_u16(status.as_u16()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn vary(&mut self) {
+        match self {
+            Ok(response) => request::vary(response.headers_mut()),
+            Err(error) => error.add_response_mapper(|mut response| {
+                request::vary(response.headers_mut());
+                response
+            }),
+        }
+    }
+}
+
+/// The handler's response with its cookies, or what takes its place.
+fn settle<B: MessageBody>(
+    answer: Handled<B>,
+    report: Option<Report>,
+    on_error: Option<&OnError>,
+) -> Handled<EitherBody<B>> {
+    let Report { cookies, error } = report.unwrap_or_default();
+    let replaced = match &error {
+        Some(error) => Some(respond(error, on_error)),
+        None => told(&answer).zip(on_error).map(|(error, on_error)| respond(error, Some(on_error))),
+    };
+    let mut answer = match (answer, replaced) {
+        (Ok(response), None) => Ok(response.map_into_left_body()),
+        (Ok(response), Some(instead)) => Ok(response.into_response(instead).map_into_right_body()),
+        (Err(error), None) => Err(error),
+        (Err(error), Some(instead)) => {
+            Err(actix_web::error::InternalError::from_response(error, instead).into())
+        }
+    };
+    match &mut answer {
+        Ok(response) => cookies.write(response.headers_mut()),
+        Err(_) if cookies.is_empty() => {}
+        Err(error) => error.add_response_mapper(move |mut response| {
+            cookies.clone().write(response.headers_mut());
+            response
+        }),
+    }
+    answer
+}
+
+fn respond(error: &Error, on_error: Option<&OnError>) -> HttpResponse {
+    let mut response = match on_error {
+        Some(on_error) => on_error(error),
+        None => HttpResponse::new(headers::status(request::status(error))),
+    };
+    request::complete(error, response.headers_mut());
+    response
+}
+
+/// The error of ours that a handler's answer tells of.
+fn told<B>(answer: &Handled<B>) -> Option<&Error> {
+    let error = match answer {
+        Ok(response) => response.response().error()?,
+        Err(error) => error,
+    };
+    match error.as_error::<SessionRejection>() {
+        Some(rejection) => Some(rejection.error()),
+        None => error.as_error::<Error>(),
+    }
+}

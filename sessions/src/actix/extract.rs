@@ -1,0 +1,298 @@
+//! The extractors.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, ResponseError};
+
+use super::headers;
+use crate::request::{self, RequestSessions};
+use crate::{Error, Session, SessionData, event};
+
+/// Loads the request's session, or a new one.
+///
+/// Rejects with 503 when the store is down or the record needs a newer build, and with 500 for a
+/// record that cannot be read; see [`SessionRejection`].
+///
+/// ```
+/// use sessions::Session;
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { visits: u32 }
+///
+/// async fn home(mut visitor: Session<Visitor>) -> String {
+///     visitor.visits += 1;
+///     format!("visit number {}", visitor.visits)
+/// }
+/// # let _ = actix_web::web::get().to(home);
+/// ```
+impl<T: SessionData> FromRequest for Session<T> {
+    type Error = SessionRejection;
+    type Future = Loading<T>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Loading<T> {
+        let sessions = request.extensions().get::<RequestSessions>().cloned();
+        let (request, own) = (request.clone(), sessions.clone());
+        let load = Box::pin(async move {
+            let Some(sessions) = own else {
+                return Err(Error::config(
+                    "this request has no sessions; wrap the app in \
+                     `SessionMiddleware::new(store)`, and load sessions before its response is sent",
+                ));
+            };
+            sessions.load(request.headers()).await
+        });
+        Loading { load, sessions, unseen: None }
+    }
+}
+
+/// The future of the extractor.
+///
+/// ```
+/// use actix_web::{FromRequest, HttpRequest};
+/// use sessions::actix::Loading;
+/// use sessions::{Session, SessionData};
+///
+/// fn load<T: SessionData>(request: &HttpRequest) -> Loading<T> {
+///     Session::<T>::extract(request)
+/// }
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { visits: u32 }
+/// # let _ = load::<Visitor>;
+/// ```
+pub struct Loading<T: SessionData> {
+    load: Pin<Box<dyn Future<Output = Result<Session<T>, Error>>>>,
+    sessions: Option<RequestSessions>,
+    /// Where the rejection that this ended with leaves its error if it is dropped unseen.
+    unseen: Option<Unseen>,
+}
+
+type Unseen = Arc<Mutex<Option<Error>>>;
+
+impl<T: SessionData> Future for Loading<T> {
+    type Output = Result<Session<T>, SessionRejection>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(ready!(self.load.as_mut().poll(context)).map_err(|error| {
+            event::load_failed(T::SCHEMA.name, &error);
+            let unseen = Unseen::default();
+            self.unseen = Some(unseen.clone());
+            SessionRejection { error: Some(error), unseen }
+        }))
+    }
+}
+
+impl<T: SessionData> Drop for Loading<T> {
+    /// A rejection that did not outlive the very future that it came from was dropped by
+    /// actix-web's extractor of an `Option`: the handler will take its visitor for a stranger.
+    fn drop(&mut self) {
+        let (Some(unseen), Some(sessions)) = (&self.unseen, &self.sessions) else { return };
+        if let Some(error) = unseen.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            sessions.hide(error);
+        }
+    }
+}
+
+impl<T: SessionData> fmt::Debug for Loading<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loading").finish_non_exhaustive()
+    }
+}
+
+/// The request's session: `None` when there is no live one. A store that is down is still a
+/// rejection.
+///
+/// It stands for the `Option<Session<T>>` of other frameworks, which actix-web defines itself:
+/// see [the module](crate::actix).
+///
+/// ```
+/// use sessions::{Session, actix::Existing};
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { visits: u32 }
+///
+/// async fn greeting(Existing(visitor): Existing<Visitor>) -> String {
+///     visitor.map_or("hello".to_owned(), |visitor| format!("welcome back, {}", visitor.visits))
+/// }
+/// # let _ = actix_web::web::get().to(greeting);
+/// ```
+#[derive(Debug)]
+pub struct Existing<T: SessionData>(pub Option<Session<T>>);
+
+/// See [`Existing`].
+impl<T: SessionData> FromRequest for Existing<T> {
+    type Error = SessionRejection;
+    type Future = LoadingExisting<T>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> LoadingExisting<T> {
+        LoadingExisting(Session::from_request(request, payload))
+    }
+}
+
+/// The future of the extractor of an [`Existing`] session.
+///
+/// ```
+/// use actix_web::{FromRequest, HttpRequest};
+/// use sessions::SessionData;
+/// use sessions::actix::{Existing, LoadingExisting};
+///
+/// fn load<T: SessionData>(request: &HttpRequest) -> LoadingExisting<T> {
+///     Existing::<T>::extract(request)
+/// }
+/// # use sessions::Session;
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { visits: u32 }
+/// # let _ = load::<Visitor>;
+/// ```
+#[derive(Debug)]
+pub struct LoadingExisting<T: SessionData>(Loading<T>);
+
+impl<T: SessionData> Future for LoadingExisting<T> {
+    type Output = Result<Existing<T>, SessionRejection>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let session = ready!(Pin::new(&mut self.0).poll(context))?;
+        Poll::Ready(Ok(Existing(Some(session).filter(|session| !session.is_new()))))
+    }
+}
+
+/// Why a handler did not get its session. As a response: 503 with `Retry-After` when trying again
+/// can help, else 500; the text says no more than that, the event has the reason.
+///
+/// Take `Result<Session<T>, SessionRejection>` in a handler to answer otherwise.
+///
+/// ```
+/// use sessions::{Session, actix::SessionRejection};
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { visits: u32 }
+///
+/// async fn home(visitor: Result<Session<Visitor>, SessionRejection>) -> String {
+///     match visitor {
+///         Ok(visitor) => format!("visit number {}", visitor.visits),
+///         Err(rejection) if rejection.error().is_unavailable() => "back in a minute".to_owned(),
+///         Err(rejection) => format!("{}", rejection.error()),
+///     }
+/// }
+/// # let _ = actix_web::web::get().to(home);
+/// ```
+pub struct SessionRejection {
+    /// `None` only while it is being dropped.
+    error: Option<Error>,
+    unseen: Unseen,
+}
+
+impl SessionRejection {
+    /// The reason.
+    ///
+    /// ```
+    /// use actix_web::http::StatusCode;
+    /// use sessions::actix::SessionRejection;
+    ///
+    /// fn status(rejection: &SessionRejection) -> StatusCode {
+    ///     match rejection.error().is_unavailable() {
+    ///         true => StatusCode::SERVICE_UNAVAILABLE,
+    ///         false => StatusCode::INTERNAL_SERVER_ERROR,
+    ///     }
+    /// }
+    /// # let _ = status;
+    /// ```
+    #[must_use]
+    pub fn error(&self) -> &Error {
+        self.error.as_ref().expect("only drop and into_error take the error out")
+    }
+
+    /// The reason, to be passed on.
+    ///
+    /// ```
+    /// use sessions::{Error, actix::SessionRejection};
+    ///
+    /// enum MyError {
+    ///     Session(Error),
+    /// }
+    ///
+    /// impl From<SessionRejection> for MyError {
+    ///     fn from(rejection: SessionRejection) -> Self {
+    ///         Self::Session(rejection.into_error())
+    ///     }
+    /// }
+    /// # let _ = |error: MyError| match error { MyError::Session(error) => error };
+    /// ```
+    #[must_use]
+    pub fn into_error(mut self) -> Error {
+        self.error.take().expect("only drop and into_error take the error out")
+    }
+}
+
+impl Drop for SessionRejection {
+    fn drop(&mut self) {
+        if let Some(error) = self.error.take() {
+            *self.unseen.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        }
+    }
+}
+
+impl ResponseError for SessionRejection {
+    fn status_code(&self) -> actix_web::http::StatusCode {
+        self.error().status_code()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        self.error().error_response()
+    }
+}
+
+/// So that a handler may use `?` on the store's calls: 503 with `Retry-After`, 409 for a conflict,
+/// else 500.
+///
+/// ```
+/// use actix_web::web::{Data, post};
+/// use sessions::{Error, Session, Store};
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { #[session(owner)] user: Option<u64> }
+///
+/// async fn end_all(store: Data<Store>) -> Result<String, Error> {
+///     let ended = store.revoke_all::<Visitor>(7, None).await?;
+///     Ok(format!("{ended} sessions ended"))
+/// }
+/// # let _ = post().to(end_all);
+/// ```
+impl ResponseError for Error {
+    fn status_code(&self) -> actix_web::http::StatusCode {
+        headers::status(request::status(self))
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let text = request::text(self);
+        let mut response = HttpResponse::build(self.status_code())
+            .content_type("text/plain; charset=utf-8")
+            .body(text);
+        request::complete(self, response.headers_mut());
+        response
+    }
+}
+
+impl fmt::Debug for SessionRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SessionRejection").field(self.error()).finish()
+    }
+}
+
+impl fmt::Display for SessionRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error().fmt(f)
+    }
+}
+
+impl std::error::Error for SessionRejection {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.error())
+    }
+}

@@ -1,0 +1,32 @@
+//! actix-web's headers, which are those of `http` 0.2.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
+
+use crate::cookie::sealed::Cookies;
+use crate::request::ResponseHeaders;
+
+impl Cookies for HeaderMap {
+    fn cookies(&self) -> impl Iterator<Item = &[u8]> {
+        self.get_all(COOKIE).map(HeaderValue::as_bytes)
+    }
+}
+
+impl ResponseHeaders for HeaderMap {
+    fn any(&self, name: &http::HeaderName, is: impl Fn(&[u8]) -> bool) -> bool {
+        self.get_all(name.as_str()).any(|value| is(value.as_bytes()))
+    }
+
+    fn append(&mut self, name: http::HeaderName, value: http::HeaderValue) {
+        let name = HeaderName::from_bytes(name.as_str().as_bytes());
+        let value = HeaderValue::from_bytes(value.as_bytes());
+        self.append(
+            name.expect("both versions of http take the same names"),
+            value.expect("both versions of http take the same values"),
+        );
+    }
+}
+
+pub(super) fn status(status: http::StatusCode) -> StatusCode {
+    StatusCode::from_u16(status.as_u16()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}

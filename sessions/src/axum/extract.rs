@@ -1,0 +1,181 @@
+//! The extractors.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum_core::response::{IntoResponse, Response};
+use http::request::Parts;
+
+use super::Told;
+use crate::request::{self, RequestSessions};
+use crate::{Error, Session, SessionData, event};
+
+/// Loads the request's session, or a new one.
+///
+/// Rejects with 503 when the store is down or the record needs a newer build, and with 500 for a
+/// record that cannot be read; see [`SessionRejection`].
+///
+/// ```
+/// use sessions::Session;
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { visits: u32 }
+///
+/// async fn home(mut visitor: Session<Visitor>) -> String {
+///     visitor.visits += 1;
+///     format!("visit number {}", visitor.visits)
+/// }
+/// # let _: axum::routing::MethodRouter = axum::routing::get(home);
+/// ```
+impl<T: SessionData, S: Sync> FromRequestParts<S> for Session<T> {
+    type Rejection = SessionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
+        let Some(sessions) = parts.extensions.get::<RequestSessions>() else {
+            let error = Error::config(
+                "this router has no sessions; add `.layer(SessionLayer::new(store))` below its \
+                 routes",
+            );
+            event::load_failed(T::SCHEMA.name, &error);
+            return Err(SessionRejection(error));
+        };
+        sessions.load(&parts.headers).await.map_err(|error| {
+            event::load_failed(T::SCHEMA.name, &error);
+            SessionRejection(error)
+        })
+    }
+}
+
+/// `None` when there is no live session. A store that is down is still a rejection.
+///
+/// ```
+/// use sessions::Session;
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { visits: u32 }
+///
+/// async fn greeting(visitor: Option<Session<Visitor>>) -> String {
+///     visitor.map_or("hello".to_owned(), |visitor| format!("welcome back, {}", visitor.visits))
+/// }
+/// # let _: axum::routing::MethodRouter = axum::routing::get(greeting);
+/// ```
+impl<T: SessionData, S: Sync> OptionalFromRequestParts<S> for Session<T> {
+    type Rejection = SessionRejection;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &S,
+    ) -> Result<Option<Self>, SessionRejection> {
+        let session = <Self as FromRequestParts<S>>::from_request_parts(parts, state).await?;
+        Ok(Some(session).filter(|session| !session.is_new()))
+    }
+}
+
+/// Why a handler did not get its session. As a response: 503 with `Retry-After` when trying again
+/// can help, else 500; the text says no more than that, the event has the reason.
+///
+/// Take `Result<Session<T>, SessionRejection>` in a handler to answer otherwise.
+///
+/// ```
+/// use sessions::{Session, axum::SessionRejection};
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { visits: u32 }
+///
+/// async fn home(visitor: Result<Session<Visitor>, SessionRejection>) -> String {
+///     match visitor {
+///         Ok(visitor) => format!("visit number {}", visitor.visits),
+///         Err(rejection) if rejection.error().is_unavailable() => "back in a minute".to_owned(),
+///         Err(rejection) => format!("{}", rejection.error()),
+///     }
+/// }
+/// # let _ = home;
+/// ```
+#[derive(Debug)]
+pub struct SessionRejection(Error);
+
+impl SessionRejection {
+    /// The reason.
+    ///
+    /// ```
+    /// use axum::http::StatusCode;
+    /// use sessions::axum::SessionRejection;
+    ///
+    /// fn status(rejection: &SessionRejection) -> StatusCode {
+    ///     match rejection.error().is_unavailable() {
+    ///         true => StatusCode::SERVICE_UNAVAILABLE,
+    ///         false => StatusCode::INTERNAL_SERVER_ERROR,
+    ///     }
+    /// }
+    /// # let _ = status;
+    /// ```
+    #[must_use]
+    pub fn error(&self) -> &Error {
+        &self.0
+    }
+
+    /// The reason, to be passed on.
+    ///
+    /// ```
+    /// use sessions::{Error, axum::SessionRejection};
+    ///
+    /// enum MyError {
+    ///     Session(Error),
+    /// }
+    ///
+    /// impl From<SessionRejection> for MyError {
+    ///     fn from(rejection: SessionRejection) -> Self {
+    ///         Self::Session(rejection.into_error())
+    ///     }
+    /// }
+    /// # let _ = |error: MyError| match error { MyError::Session(error) => error };
+    /// ```
+    #[must_use]
+    pub fn into_error(self) -> Error {
+        self.0
+    }
+}
+
+impl IntoResponse for SessionRejection {
+    fn into_response(self) -> Response {
+        self.0.into_response()
+    }
+}
+
+/// So that a handler may use `?` on the store's calls: 503 with `Retry-After`, 409 for a conflict,
+/// else 500.
+///
+/// ```
+/// use axum::extract::State;
+/// use sessions::{Error, Session, Store};
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { #[session(owner)] user: Option<u64> }
+///
+/// async fn end_all(State(store): State<Store>) -> Result<String, Error> {
+///     let ended = store.revoke_all::<Visitor>(7, None).await?;
+///     Ok(format!("{ended} sessions ended"))
+/// }
+/// # let _: axum::routing::MethodRouter<Store> = axum::routing::post(end_all);
+/// ```
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let mut response = (request::status(&self), request::text(&self)).into_response();
+        request::complete(&self, response.headers_mut());
+        response.extensions_mut().insert(Told(Arc::new(self)));
+        response
+    }
+}
+
+impl fmt::Display for SessionRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for SessionRejection {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
