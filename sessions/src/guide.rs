@@ -7,8 +7,12 @@
 //!   session, and how to choose it field by field.
 //! - [Changing your session](changing_your_session): how the struct changes from deploy to deploy,
 //!   while older records are stored and older builds run.
+//! - [Choosing a provider](choosing_a_provider): memory, SQLite, PostgreSQL, DynamoDB, Redis: what
+//!   each keeps, costs and needs.
 //! - [Keys and rotation](keys_and_rotation): how the keys that seal cookies come and go, and what to
 //!   do when one has leaked.
+//! - [Going to production](going_to_production): a checklist for the first deploy, and for the first
+//!   night on call.
 //! - [Security model](security_model): what is protected against what, and what is not.
 //! - [Writing a provider](writing_a_provider): sessions in a database of your own choice, and the
 //!   suite that shows it right.
@@ -28,8 +32,14 @@ pub mod concurrent_requests {}
 #[doc = include_str!("guide/changing_your_session.md")]
 pub mod changing_your_session {}
 
+#[doc = include_str!("guide/choosing_a_provider.md")]
+pub mod choosing_a_provider {}
+
 #[doc = include_str!("guide/keys_and_rotation.md")]
 pub mod keys_and_rotation {}
+
+#[doc = include_str!("guide/going_to_production.md")]
+pub mod going_to_production {}
 
 #[doc = include_str!("guide/security_model.md")]
 pub mod security_model {}

@@ -33,7 +33,8 @@
 //! started](crate::guide::getting_started), [logging in and
 //! out](crate::guide::logging_in_and_out), [concurrent
 //! requests](crate::guide::concurrent_requests), [changing your
-//! session](crate::guide::changing_your_session).
+//! session](crate::guide::changing_your_session), [going to
+//! production](crate::guide::going_to_production), and more.
 //!
 //! # What there is
 //!
@@ -92,7 +93,8 @@
 //! # Non-goals
 //!
 //! Checking passwords, deciding who may do what, and protecting forms against forgery from
-//! subdomains are the app's: a session says who came back, not whether to believe them.
+//! subdomains are the app's: a session says who came back, not whether to believe them. The
+//! [security model](crate::guide::security_model) says what is protected against what.
 //!
 //! # Features
 //!
