@@ -102,9 +102,17 @@
 //! |---|---|
 //! | `derive` (default) | `#[derive(Session)]` |
 //! | `axum` | [`axum::SessionLayer`](crate::axum) and the extractor, for axum and any `tower` stack |
+//! | `actix` | [the middleware](crate::actix) and the extractor, for actix-web |
+//! | `metrics` | counters and histograms, through the `metrics` facade |
+//! | `tower-sessions` | the store of tower-sessions over any provider; `tower-sessions-0-14` for that version |
 //! | `conformance` | the suite that shows a provider right |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// The documentation above is that of all features.
+#![cfg_attr(
+    not(all(feature = "actix", feature = "axum", feature = "conformance", feature = "derive")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
 #[doc(hidden)]
 #[path = "private.rs"]
