@@ -31,7 +31,7 @@ impl Pgbouncer {
         let text = format!(
             "[databases]\n* = host=127.0.0.1 port={port}\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {own}\nunix_socket_dir =\n\
-             auth_type = scram-sha-256\nauth_file = {}\npool_mode = transaction\n\
+             auth_type = trust\nauth_file = {}\npool_mode = transaction\n\
              default_pool_size = {connections}\nmax_client_conn = 500\n",
             users.display()
         );

@@ -24,13 +24,16 @@ fn options(url: &str) -> PgConnectOptions {
 }
 
 fn own(url: &str, connections: u32) -> PostgresProvider {
-    PostgresProvider::connect_lazy_with(options(url), connections)
+    PostgresProvider::connect_lazy_with(options(url), connections).timeout(PATIENCE)
 }
 
 fn pooled(url: &str, connections: u32) -> PostgresProvider {
     let pool = PgPoolOptions::new().max_connections(connections);
-    PostgresProvider::new(pool.connect_lazy_with(options(url)))
+    PostgresProvider::new(pool.connect_lazy_with(options(url))).timeout(PATIENCE)
 }
+
+/// For a machine with much else to do.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn with_table(provider: PostgresProvider) -> PostgresProvider {
     provider.create_table().await.unwrap();
@@ -150,7 +153,7 @@ async fn sixteen_hosts_create_the_table_at_once() {
         }
         assert_eq!(database.sql("SELECT count(*) FROM sessions"), "16", "round {round}");
         let indexes = "SELECT indexname FROM pg_indexes WHERE tablename = 'sessions' ORDER BY 1";
-        assert_eq!(database.sql(indexes), "sessions_expires_at\nsessions_owner\nsessions_pkey");
+        assert_eq!(database.sql(indexes), "sessions_expires_slot\nsessions_owner\nsessions_pkey");
     }
 }
 
@@ -191,7 +194,7 @@ async fn the_indexes_serve_list_and_purge() {
     with_table(own(database.url(), 1)).await;
     database.sql(
         "INSERT INTO sessions (id, version, expires_at, format, owner, data)
-         SELECT i, 1, i, '', 'o' || i % 1000, '' FROM generate_series(1, 20000) i;
+         SELECT i, 1, i::bigint << 16, '', 'o' || i % 1000, '' FROM generate_series(1, 20000) i;
          ANALYZE sessions",
     );
     let list = database.sql(
@@ -202,11 +205,12 @@ async fn the_indexes_serve_list_and_purge() {
     assert!(!list.contains("Sort"), "{list}");
     let statement = database.sql(
         "EXPLAIN (COSTS OFF) DELETE FROM sessions WHERE expires_at <= 900 AND ctid = ANY(ARRAY(\
-         SELECT ctid FROM sessions WHERE expires_at <= 900 ORDER BY expires_at LIMIT 500 \
+         SELECT ctid FROM sessions WHERE expires_slot <= 900 >> 20 AND expires_at <= 900 \
+         ORDER BY expires_slot LIMIT 500 \
          FOR UPDATE SKIP LOCKED))",
     );
     assert!(statement.contains("Tid Scan"), "{statement}");
-    assert!(statement.contains("Index Scan using sessions_expires_at"), "{statement}");
+    assert!(statement.contains("Index Scan using sessions_expires_slot"), "{statement}");
     assert!(!statement.contains("Sort"), "{statement}");
 }
 

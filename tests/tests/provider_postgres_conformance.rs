@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use sessions::provider::conformance::{Subject, suite};
 use sessions_postgres::PostgresProvider;
@@ -17,6 +18,8 @@ fn options(url: &str) -> PgConnectOptions {
 }
 
 async fn subject(one: PostgresProvider, two: PostgresProvider) -> Subject {
+    // For a machine with much else to do.
+    let [one, two] = [one, two].map(|provider| provider.timeout(Duration::from_secs(60)));
     one.create_table().await.unwrap();
     Subject::new(one).with_twin(two)
 }

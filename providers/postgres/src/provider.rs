@@ -560,10 +560,11 @@ fn to_record(row: &PgRow) -> Result<Record, sqlx::Error> {
 }
 
 /// The columns and their types, as PostgreSQL names them.
-const COLUMNS: [(&str, &str); 6] = [
+const COLUMNS: [(&str, &str); 7] = [
     ("id", "text"),
     ("version", "bigint"),
     ("expires_at", "bigint"),
+    ("expires_slot", "bigint generated"),
     ("format", "text"),
     ("owner", "text"),
     ("data", "bytea"),

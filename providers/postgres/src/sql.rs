@@ -89,8 +89,8 @@ impl Statements {
             // Rows that somebody else is writing are passed over, not waited for. The rows found
             // are locked, so none of them is saved before it is deleted.
             purge: sql("DELETE FROM $table WHERE expires_at <= $1 AND ctid = ANY(ARRAY(\
-                 SELECT ctid FROM $table WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 \
-                 FOR UPDATE SKIP LOCKED))"),
+                 SELECT ctid FROM $table WHERE expires_slot <= $1 >> 20 AND expires_at <= $1 \
+                 ORDER BY expires_slot LIMIT $2 FOR UPDATE SKIP LOCKED))"),
             quoted,
         }
     }
@@ -110,14 +110,14 @@ const LOCK: i64 = 0x7365_7373_696f_6e73;
 
 /// The columns of the table `$1`, none if it is missing: name, type, whether a row may be inserted
 /// without it.
-const COLUMNS: &str = "SELECT attname::text, format_type(atttypid, NULL)::text, \
-     NOT attnotnull OR atthasdef FROM pg_attribute \
+const COLUMNS: &str = "SELECT attname::text, \
+     format_type(atttypid, NULL) || CASE attgenerated WHEN '' THEN '' ELSE ' generated' END, NOT attnotnull OR atthasdef FROM pg_attribute \
      WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped";
 
-/// How many of the table's indexes are there: the unique one on the id, and those that begin with
-/// the expiry or with the owner.
+/// How many of the table's indexes are there: the unique one on the id, and those that serve
+/// purging and listing.
 const INDEXES: &str = "SELECT count(*) FILTER (WHERE indisunique AND indpred IS NULL AND columns = '{id}'), \
-     count(*) FILTER (WHERE columns[1] = 'expires_at'), \
+     count(*) FILTER (WHERE columns[1] = 'expires_slot'), \
      count(*) FILTER (WHERE columns = '{owner,id}') \
      FROM (SELECT indisunique, indpred, ARRAY(SELECT attname::text FROM unnest(indkey) WITH ORDINALITY \
      AS k (number, place) JOIN pg_attribute ON attrelid = indrelid AND attnum = number \
@@ -149,7 +149,7 @@ mod tests {
     fn the_name_is_put_into_every_statement() {
         let statements = Statements::new("app.visitors").unwrap();
         let create = statements.create.as_str();
-        assert!(create.contains("\"visitors_expires_at\" ON \"app\".\"visitors\""), "{create}");
+        assert!(create.contains("\"visitors_expires_slot\" ON \"app\".\"visitors\""), "{create}");
         assert_eq!(statements.drop.as_str(), "DROP TABLE IF EXISTS \"app\".\"visitors\"");
         let all = format!("{statements:?}");
         assert!(!all.contains("$table") && !all.contains("$expiry") && !all.contains("sessions"));
