@@ -5,6 +5,8 @@ pub mod browser;
 pub mod events;
 pub mod hooked;
 pub mod jar;
+pub mod pgbouncer;
+pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod racing;

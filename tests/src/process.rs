@@ -53,14 +53,31 @@ impl Process {
     ///
     /// # Panics
     /// When it cannot be killed.
-    pub fn kill(mut self) {
-        self.signal("KILL");
+    pub fn kill(self) {
+        self.stop("KILL");
+    }
+
+    /// Stops the server with a signal, by name, and waits until it is gone. Its folder stays.
+    ///
+    /// # Panics
+    /// When the signal cannot be sent.
+    pub fn stop(mut self, signal: &str) {
+        self.signal(signal);
         // The keeper would remove the folder; it goes first.
         self.keeper.kill().expect("the keeper can be killed");
         self.keeper.wait().expect("the keeper ends");
         while Path::new(&format!("/proc/{}/exe", self.pid)).exists() {
             std::thread::yield_now();
         }
+    }
+
+    /// Lets go of a server that has ended by itself. Its folder stays.
+    ///
+    /// # Panics
+    /// When the shell that watches it cannot be stopped.
+    pub fn abandon(mut self) {
+        self.keeper.kill().expect("the keeper can be killed");
+        self.keeper.wait().expect("the keeper ends");
     }
 
     /// Sends the server a signal, by name.

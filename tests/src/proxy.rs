@@ -27,10 +27,13 @@ struct Shared {
     stalled: watch::Sender<bool>,
     connections: AtomicU64,
     upstream: Mutex<SocketAddr>,
+    /// What clients have sent.
+    sent: Mutex<Vec<u8>>,
 }
 
 #[derive(Debug, Default)]
 struct Plan {
+    record: bool,
     refuse: bool,
     /// The next time a client sends these bytes, its connection is cut.
     cut: Option<(Vec<u8>, When)>,
@@ -56,6 +59,7 @@ impl Proxy {
             stalled: watch::Sender::new(false),
             connections: AtomicU64::new(0),
             upstream: Mutex::new(upstream),
+            sent: Mutex::default(),
         });
         let accepted = shared.clone();
         let task = tokio::spawn(async move {
@@ -107,6 +111,18 @@ impl Proxy {
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// Keeps what clients send from now on.
+    pub fn record(&self) {
+        self.shared.plan().record = true;
+    }
+
+    /// What clients have sent since the last call of this, in one piece: as a rule there is only
+    /// one.
+    #[must_use]
+    pub fn recorded(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.shared.sent.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Sends new connections to another server.
@@ -171,6 +187,9 @@ async fn forth(
     // What a needle may have begun in.
     let mut tail: Vec<u8> = Vec::new();
     while let Some(read) = read(&mut client, &mut bytes).await {
+        if shared.plan().record {
+            shared.sent.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(read);
+        }
         tail.extend_from_slice(read);
         match shared.due(&tail) {
             Some(When::BeforeForwarding) => return,

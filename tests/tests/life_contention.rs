@@ -211,3 +211,41 @@ async fn sqlite_keeps_disjoint_fields_although_answers_are_lost() {
     let folder = tempfile::tempdir().unwrap();
     disjoint_fields_need_no_policy(lossy(sqlite(folder.path()).await)).await;
 }
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use sessions_postgres::PostgresProvider;
+    use sessions_tests::postgres::Database;
+
+    use super::*;
+
+    async fn provider(database: &Database) -> PostgresProvider {
+        let provider = PostgresProvider::connect(database.url()).await.unwrap();
+        provider.create_table().await.unwrap();
+        provider
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn keeps_every_mark_once() {
+        let database = Database::create();
+        every_mark_is_there_once(provider(&database).await).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn keeps_every_mark_once_although_answers_are_lost() {
+        let database = Database::create();
+        every_mark_is_there_once(lossy(provider(&database).await)).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn keeps_disjoint_fields() {
+        let database = Database::create();
+        disjoint_fields_need_no_policy(provider(&database).await).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn keeps_disjoint_fields_although_answers_are_lost() {
+        let database = Database::create();
+        disjoint_fields_need_no_policy(lossy(provider(&database).await)).await;
+    }
+}

@@ -122,6 +122,15 @@ async fn sqlite() {
     the_session_stays_dead(Arc::new(provider)).await;
 }
 
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn postgres() {
+    let database = sessions_tests::postgres::Database::create();
+    let provider = sessions_postgres::PostgresProvider::connect(database.url()).await.unwrap();
+    provider.create_table().await.unwrap();
+    the_session_stays_dead(Arc::new(provider)).await;
+}
+
 /// Lets others go on before and after each call, as a network does.
 struct Yields;
 

@@ -249,3 +249,23 @@ fn sqlite_does_as_the_model() {
         });
     });
 }
+
+#[cfg(feature = "postgres")]
+#[test]
+fn postgres_does_as_the_model() {
+    use sessions_postgres::PostgresProvider;
+    use sessions_tests::postgres::Database;
+
+    let runtime = Runtime::new().unwrap();
+    let database = Database::create();
+    let prepared = runtime.block_on(PostgresProvider::connect(database.url())).unwrap();
+    let unprepared = prepared.clone().unprepared();
+    proptest!(config(200), |(calls in vec(call(), 1..80), prepare in any::<bool>())| {
+        let provider = if prepare { &prepared } else { &unprepared };
+        runtime.block_on(async {
+            provider.drop_table().await.unwrap();
+            provider.create_table().await.unwrap();
+            compare(provider, true, calls).await;
+        });
+    });
+}

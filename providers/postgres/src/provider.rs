@@ -1,0 +1,580 @@
+//! The provider: each call is one statement.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use sessions::provider::{
+    Expect, Listed, Page, Provider, ProviderError, Record, Saved, from_unix_millis, to_unix_millis,
+};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgRow};
+use sqlx::{Row as _, SqlStr};
+use tokio::time::{Instant, timeout_at};
+
+use crate::connections::{Connections, Held, Own};
+use crate::error::{self, Verdict, verdict};
+use crate::sql::{DEFAULT_TABLE, Statements};
+use crate::statement::{Answer, Arg, Form, run};
+
+/// Keeps records in a table of a PostgreSQL database. Clones share their connections.
+///
+/// See the [crate's docs](crate) for the table, the permissions, the cost of each call and
+/// durability.
+///
+/// ```no_run
+/// use sessions_postgres::PostgresProvider;
+///
+/// # async fn example() -> Result<(), sessions::provider::ProviderError> {
+/// let provider = PostgresProvider::connect("postgres://app:secret@localhost/shop").await?;
+/// provider.create_table().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct PostgresProvider {
+    connections: Connections,
+    statements: Arc<Statements>,
+    form: Form,
+    timeout: Duration,
+}
+
+impl PostgresProvider {
+    /// Connects with up to 10 connections of its own to a server by its URL, as
+    /// `postgres://user:password@host:port/database?sslmode=require`. What the URL leaves out is
+    /// taken from libpq's environment variables, such as `PGPASSWORD`.
+    ///
+    /// Opens one connection, so that wrong settings show at once, and the others as they are
+    /// needed.
+    ///
+    /// # Errors
+    /// When the URL is none, or the server cannot be reached, does not let the user in, or has no
+    /// such database.
+    ///
+    /// ```
+    /// use sessions_postgres::PostgresProvider;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let error = PostgresProvider::connect("postgres://localhost:1/shop").await.unwrap_err();
+    /// assert!(error.is_unavailable());
+    /// assert!(error.to_string().contains("start the server"));
+    /// # }
+    /// ```
+    pub async fn connect(url: &str) -> Result<Self, ProviderError> {
+        let options = url.parse().map_err(error::of_url)?;
+        Self::connect_with(options, DEFAULT_CONNECTIONS).await
+    }
+
+    /// Connects with up to `connections` connections of its own, 0 counting as 1. Opens one, and
+    /// the others as they are needed.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, does not let the user in, or has no such database.
+    ///
+    /// ```no_run
+    /// use sessions_postgres::PostgresProvider;
+    /// use sessions_postgres::sqlx::postgres::PgConnectOptions;
+    ///
+    /// # async fn example() -> Result<(), sessions::provider::ProviderError> {
+    /// let options = PgConnectOptions::new().host("db.internal").database("shop");
+    /// let provider = PostgresProvider::connect_with(options, 32).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn connect_with(
+        options: PgConnectOptions,
+        connections: u32,
+    ) -> Result<Self, ProviderError> {
+        let provider = Self::connect_lazy_with(options, connections);
+        let deadline = Instant::now() + provider.timeout;
+        provider.connections.hold(deadline, false, DEFAULT_TABLE).await?.give_back();
+        Ok(provider)
+    }
+
+    /// Like [`connect_with`](Self::connect_with), but opens the first connection too only when it
+    /// is needed: for a service that is to start while its database is down.
+    ///
+    /// ```
+    /// use sessions::provider::Provider;
+    /// use sessions_postgres::PostgresProvider;
+    /// use sessions_postgres::sqlx::postgres::PgConnectOptions;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let options = PgConnectOptions::new().host("localhost").port(1);
+    /// let provider = PostgresProvider::connect_lazy_with(options, 8);
+    /// let error = provider.fetch("a", std::time::SystemTime::now()).await.unwrap_err();
+    /// assert!(error.is_unavailable());
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn connect_lazy_with(options: PgConnectOptions, connections: u32) -> Self {
+        Self::over(Connections::Own(Arc::new(Own::new(options, connections))))
+    }
+
+    /// Uses a pool of your own, one connection a call. Its size may be 1.
+    ///
+    /// sqlx's pool asks the server after each use of a connection, and by default before each,
+    /// whether the connection is alive: connections of the provider's [own](Self::connect_with)
+    /// make about twice as many calls.
+    ///
+    /// ```no_run
+    /// use sessions_postgres::{PostgresProvider, sqlx::PgPool};
+    ///
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pool = PgPool::connect("postgres://app:secret@localhost/shop").await?;
+    /// let provider = PostgresProvider::new(pool.clone());
+    /// provider.create_table().await?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn new(pool: PgPool) -> Self {
+        Self::over(Connections::Pool(pool))
+    }
+
+    fn over(connections: Connections) -> Self {
+        let statements =
+            Statements::new(DEFAULT_TABLE).expect("the default name is a plain identifier");
+        Self {
+            connections,
+            statements: Arc::new(statements),
+            form: Form::Prepared,
+            timeout: DEFAULT_TIMEOUT,
+        }
+    }
+
+    /// Uses another table than `sessions`, as `table` or `schema.table`. A table's name has 1 to
+    /// 50 ASCII letters, digits and underscores, no digit first; a schema's as many as 63. Capital
+    /// letters stay capital. A name without a schema is looked for along the search path.
+    ///
+    /// # Errors
+    /// When the name is none of that kind.
+    ///
+    /// ```
+    /// use sessions_postgres::PostgresProvider;
+    /// use sessions_postgres::sqlx::postgres::PgConnectOptions;
+    ///
+    /// let provider = PostgresProvider::connect_lazy_with(PgConnectOptions::new(), 8);
+    /// assert!(provider.clone().table("app.visitors").is_ok());
+    /// assert!(provider.table("visitors; --").is_err());
+    /// ```
+    pub fn table(self, name: &str) -> Result<Self, ProviderError> {
+        let statements = Statements::new(name).ok_or_else(|| {
+            ProviderError::permanent(format!(
+                "table name {name:?} is refused: use 1 to 50 ASCII letters, digits and \
+                 underscores, no digit first, and before it a schema's name and a dot if needed"
+            ))
+        })?;
+        Ok(Self { statements: Arc::new(statements), ..self })
+    }
+
+    /// How long a call may take, waiting for a connection and opening one included, before it ends
+    /// with an error that [is unavailable](ProviderError::is_unavailable). 5 seconds unless set.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessions_postgres::PostgresProvider;
+    /// use sessions_postgres::sqlx::postgres::PgConnectOptions;
+    ///
+    /// let provider = PostgresProvider::connect_lazy_with(PgConnectOptions::new(), 8)
+    ///     .timeout(Duration::from_secs(2));
+    /// ```
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// Sends each statement as one text, without preparing it: for a pooler in transaction mode,
+    /// such as PgBouncer's, which moves a client from one server connection to another, and does
+    /// not take its prepared statements along. Still one round trip a call; the server parses
+    /// each statement anew, and data takes twice its size on the way.
+    ///
+    /// Setting the capacity of sqlx's statement cache to 0 does not help there: it prepares all the
+    /// same.
+    ///
+    /// ```
+    /// use sessions_postgres::PostgresProvider;
+    /// use sessions_postgres::sqlx::postgres::PgConnectOptions;
+    ///
+    /// let options = PgConnectOptions::new().host("pgbouncer.internal").port(6432);
+    /// let provider = PostgresProvider::connect_lazy_with(options, 8).unprepared();
+    /// ```
+    #[must_use]
+    pub fn unprepared(self) -> Self {
+        Self { form: Form::Text, ..self }
+    }
+
+    /// Creates the table and its indexes where they are missing, and checks the columns of one that
+    /// is there. Any number of processes may do so at once; the schema must exist. Where nothing is
+    /// missing it locks nothing and needs no right to create.
+    ///
+    /// # Errors
+    /// When the database cannot answer, does not let the role create tables, or has a table of this
+    /// name with other columns.
+    ///
+    /// ```no_run
+    /// use sessions_postgres::PostgresProvider;
+    ///
+    /// # async fn example() -> Result<(), sessions::provider::ProviderError> {
+    /// let provider = PostgresProvider::connect("postgres://localhost/shop").await?;
+    /// provider.create_table().await?;
+    /// provider.create_table().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn create_table(&self) -> Result<(), ProviderError> {
+        if self.is_complete().await? {
+            return Ok(());
+        }
+        let mut held = None;
+        let sql = &self.statements.create;
+        self.call(&mut held, self.deadline(), Form::Text, Repeat::Always, sql, &[]).await?;
+        give_back(held);
+        if self.is_complete().await? {
+            return Ok(());
+        }
+        Err(ProviderError::permanent(format!(
+            "table `{}` lacks an index, and the name of the index is taken: drop or rename what has \
+             it",
+            self.statements.table
+        )))
+    }
+
+    /// Drops the table with all its records: for tests.
+    ///
+    /// # Errors
+    /// When the database cannot answer, or the table is another role's.
+    ///
+    /// ```no_run
+    /// use sessions_postgres::PostgresProvider;
+    ///
+    /// # async fn example() -> Result<(), sessions::provider::ProviderError> {
+    /// let provider = PostgresProvider::connect("postgres://localhost/test").await?;
+    /// provider.drop_table().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn drop_table(&self) -> Result<(), ProviderError> {
+        let mut held = None;
+        let sql = &self.statements.drop;
+        self.call(&mut held, self.deadline(), Form::Text, Repeat::Always, sql, &[]).await?;
+        give_back(held);
+        Ok(())
+    }
+
+    /// Waits for the calls under way and closes the connections, the ones of [`new`](Self::new)'s
+    /// pool included. Not needed for durability.
+    ///
+    /// ```
+    /// use sessions::provider::Provider;
+    /// use sessions_postgres::PostgresProvider;
+    /// use sessions_postgres::sqlx::postgres::PgConnectOptions;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let provider = PostgresProvider::connect_lazy_with(PgConnectOptions::new(), 8);
+    /// provider.close().await;
+    /// let error = provider.fetch("a", std::time::SystemTime::now()).await.unwrap_err();
+    /// assert!(error.to_string().contains("closed"));
+    /// # }
+    /// ```
+    pub async fn close(&self) {
+        self.connections.close().await;
+    }
+
+    /// Whether the table is there with its columns and indexes.
+    async fn is_complete(&self) -> Result<bool, ProviderError> {
+        let statements = &self.statements;
+        let deadline = self.deadline();
+        let name = [Arg::Text(Some(&statements.quoted))];
+        let mut held = None;
+        let again = Repeat::Always;
+        let columns =
+            self.call(&mut held, deadline, self.form, again, &statements.columns, &name).await?;
+        let columns = columns.rows.iter().map(to_column).collect::<Result<Vec<_>, _>>();
+        let columns = columns.map_err(|error| self.error(error))?;
+        if columns.is_empty() {
+            give_back(held);
+            return Ok(false);
+        }
+        let ours = |(name, of_type): &(&str, &str)| {
+            columns.iter().any(|column| column.name == *name && column.of_type == *of_type)
+        };
+        let strange = |column: &Column<'_>| {
+            !column.optional && !COLUMNS.iter().any(|(name, _)| *name == column.name)
+        };
+        if !COLUMNS.iter().all(ours) || columns.iter().any(strange) {
+            give_back(held);
+            return Err(error::other_columns(&statements.table));
+        }
+        let indexes =
+            self.call(&mut held, deadline, self.form, again, &statements.indexes, &name).await?;
+        give_back(held);
+        let counts = indexes.rows.first().map(to_counts).transpose();
+        let [unique, expiry, owner] = counts.map_err(|error| self.error(error))?.unwrap_or([0; 3]);
+        if unique == 0 {
+            return Err(error::other_columns(&statements.table));
+        }
+        Ok(expiry > 0 && owner > 0)
+    }
+
+    /// Runs a statement on the connection that is held, or on one that is held from then on. One
+    /// that fails with its connection is run once more where it may be.
+    async fn call<'a>(
+        &'a self,
+        held: &mut Option<Held<'a>>,
+        deadline: Instant,
+        form: Form,
+        repeat: Repeat,
+        sql: &SqlStr,
+        args: &[Arg<'_>],
+    ) -> Result<Answer, ProviderError> {
+        let mut first = true;
+        loop {
+            let mut connection = match held.take() {
+                Some(held) => held,
+                None => {
+                    let sure = repeat == Repeat::IfNotRun;
+                    self.connections.hold(deadline, sure, &self.statements.table).await?
+                }
+            };
+            let answer = timeout_at(deadline, run(connection.connection(), form, sql, args)).await;
+            let failed = match answer {
+                Ok(Ok(answer)) => {
+                    *held = Some(connection);
+                    return Ok(answer);
+                }
+                Ok(Err(failed)) => failed,
+                Err(_) => return Err(error::statement_took_long()),
+            };
+            let verdict = verdict(&failed);
+            if verdict == Verdict::Refused {
+                connection.give_back();
+                return Err(self.error(failed.error));
+            }
+            drop(connection);
+            self.connections.forget_idle();
+            let repeats = repeat == Repeat::Always || verdict == Verdict::LostBefore;
+            if !(first && repeats) {
+                return Err(self.error(failed.error));
+            }
+            first = false;
+        }
+    }
+
+    /// Runs one statement that is a call of its own.
+    async fn single(
+        &self,
+        repeat: Repeat,
+        sql: &SqlStr,
+        args: &[Arg<'_>],
+    ) -> Result<Answer, ProviderError> {
+        let mut held = None;
+        let answer = self.call(&mut held, self.deadline(), self.form, repeat, sql, args).await?;
+        give_back(held);
+        Ok(answer)
+    }
+
+    async fn fetch_by<'a>(
+        &'a self,
+        held: &mut Option<Held<'a>>,
+        deadline: Instant,
+        id: &str,
+        now: SystemTime,
+    ) -> Result<Option<Record>, ProviderError> {
+        let args = [Arg::Text(Some(id)), Arg::Int(Some(millis(now)))];
+        let sql = &self.statements.fetch;
+        let answer = self.call(held, deadline, self.form, Repeat::Always, sql, &args).await?;
+        self.first_record(&answer)
+    }
+
+    fn first_record(&self, answer: &Answer) -> Result<Option<Record>, ProviderError> {
+        answer.rows.first().map(to_record).transpose().map_err(|error| self.error(error))
+    }
+
+    fn deadline(&self) -> Instant {
+        let now = Instant::now();
+        // A timeout beyond all clocks is none.
+        now.checked_add(self.timeout).unwrap_or(now + Duration::from_secs(86_400 * 365))
+    }
+
+    fn error(&self, error: sqlx::Error) -> ProviderError {
+        error::of_statement(&self.statements.table, error)
+    }
+}
+
+impl fmt::Debug for PostgresProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The options hold the password.
+        f.debug_struct("PostgresProvider")
+            .field("table", &self.statements.table)
+            .field("form", &self.form)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Provider for PostgresProvider {
+    async fn fetch(&self, id: &str, now: SystemTime) -> Result<Option<Record>, ProviderError> {
+        let mut held = None;
+        let record = self.fetch_by(&mut held, self.deadline(), id, now).await;
+        give_back(held);
+        record
+    }
+
+    async fn save(
+        &self,
+        record: &Record,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Saved, ProviderError> {
+        let statements = &self.statements;
+        let (sql, count, version) = match expect {
+            Expect::Any => (&statements.save_any, 6, 0),
+            Expect::Absent => (&statements.save_absent, 7, 0),
+            Expect::Version(version) => (&statements.save_version, 8, version),
+        };
+        let args = [
+            Arg::Text(Some(&record.id)),
+            Arg::Int(Some(record.version.cast_signed())),
+            Arg::Int(record.expires_at.map(millis)),
+            Arg::Text(Some(&record.format)),
+            Arg::Text(record.owner.as_deref()),
+            Arg::Bytes(&record.data),
+            Arg::Int(Some(millis(now))),
+            Arg::Int(Some(version.cast_signed())),
+        ];
+        let (mut held, deadline) = (None, self.deadline());
+        let repeat = Repeat::IfNotRun;
+        let saved = self.call(&mut held, deadline, self.form, repeat, sql, &args[..count]).await?;
+        if saved.affected > 0 {
+            give_back(held);
+            return Ok(Saved::Saved);
+        }
+        // A read that begins now sees every commit that made the statement above miss.
+        let current = self.fetch_by(&mut held, deadline, &record.id, now).await;
+        give_back(held);
+        Ok(Saved::Conflict(current?))
+    }
+
+    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
+        let sql = &self.statements.delete;
+        let answer = self.single(Repeat::IfNotRun, sql, &[Arg::Text(Some(id))]).await?;
+        self.first_record(&answer)
+    }
+
+    async fn touch(
+        &self,
+        id: &str,
+        expires_at: SystemTime,
+        now: SystemTime,
+    ) -> Result<bool, ProviderError> {
+        let args =
+            [Arg::Text(Some(id)), Arg::Int(Some(millis(expires_at))), Arg::Int(Some(millis(now)))];
+        // Done twice it is as done once.
+        let answer = self.single(Repeat::Always, &self.statements.touch, &args).await?;
+        Ok(answer.affected > 0)
+    }
+
+    async fn list(
+        &self,
+        owner: &str,
+        page: Page,
+        now: SystemTime,
+    ) -> Result<Listed, ProviderError> {
+        let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+        // One more than asked for tells whether another page follows. Every id is behind "".
+        let args = [
+            Arg::Text(Some(owner)),
+            Arg::Text(Some(page.after.as_deref().unwrap_or_default())),
+            Arg::Int(Some(millis(now))),
+            Arg::Int(Some(i64::from(page.limit) + 1)),
+        ];
+        let answer = self.single(Repeat::Always, &self.statements.list, &args).await?;
+        let records = answer.rows.iter().map(to_record).collect::<Result<Vec<_>, _>>();
+        let mut records = records.map_err(|error| self.error(error))?;
+        let more = records.len() > limit;
+        records.truncate(limit);
+        let next = records.last().filter(|_| more).map(|record| record.id.to_string());
+        Ok(Listed { records, next })
+    }
+
+    async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
+        let mut purged = 0;
+        // Each batch is a transaction of its own, so that no lock is held for long.
+        while purged < u64::from(limit) {
+            let batch = (u64::from(limit) - purged).min(PURGE_BATCH);
+            let args =
+                [Arg::Int(Some(millis(expired_before))), Arg::Int(Some(batch.cast_signed()))];
+            let sql = &self.statements.purge;
+            let removed = self.single(Repeat::IfNotRun, sql, &args).await?.affected;
+            purged += removed;
+            if removed < batch {
+                break;
+            }
+        }
+        Ok(purged)
+    }
+}
+
+/// When a statement may be sent once more after its connection was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Repeat {
+    Always,
+    /// Only where it certainly was not committed.
+    IfNotRun,
+}
+
+struct Column<'a> {
+    name: &'a str,
+    of_type: &'a str,
+    optional: bool,
+}
+
+fn to_column(row: &PgRow) -> Result<Column<'_>, sqlx::Error> {
+    Ok(Column { name: row.try_get(0)?, of_type: row.try_get(1)?, optional: row.try_get(2)? })
+}
+
+fn to_counts(row: &PgRow) -> Result<[i64; 3], sqlx::Error> {
+    Ok([row.try_get(0)?, row.try_get(1)?, row.try_get(2)?])
+}
+
+fn give_back(held: Option<Held<'_>>) {
+    if let Some(held) = held {
+        held.give_back();
+    }
+}
+
+/// Times end with the year 9999, so they fit.
+fn millis(time: SystemTime) -> i64 {
+    to_unix_millis(time).cast_signed()
+}
+
+fn to_record(row: &PgRow) -> Result<Record, sqlx::Error> {
+    Ok(Record {
+        id: row.try_get::<&str, _>(0)?.into(),
+        version: row.try_get::<i64, _>(1)?.cast_unsigned(),
+        expires_at: row
+            .try_get::<Option<i64>, _>(2)?
+            .map(|at| from_unix_millis(u64::try_from(at).unwrap_or_default())),
+        format: Cow::Owned(row.try_get(3)?),
+        owner: row.try_get::<Option<&str>, _>(4)?.map(Into::into),
+        data: row.try_get::<Vec<u8>, _>(5)?.into(),
+    })
+}
+
+/// The columns and their types, as PostgreSQL names them.
+const COLUMNS: [(&str, &str); 7] = [
+    ("id", "text"),
+    ("version", "bigint"),
+    ("expires_at", "bigint"),
+    ("expires_slot", "bigint generated"),
+    ("format", "text"),
+    ("owner", "text"),
+    ("data", "bytea"),
+];
+
+/// How many connections of its own a provider opens where nothing else is said.
+const DEFAULT_CONNECTIONS: u32 = 10;
+
+/// How long a request may wait for its session.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many records a purge removes in one statement.
+const PURGE_BATCH: u64 = 500;

@@ -1,0 +1,93 @@
+//! The conformance suite on PostgreSQL: two instances on one table, with connections of the
+//! provider's own, over pools of a user's, and through a pooler.
+
+#![cfg(feature = "postgres")]
+#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use sessions::provider::conformance::{Subject, suite};
+use sessions_postgres::PostgresProvider;
+use sessions_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sessions_tests::pgbouncer::Pgbouncer;
+use sessions_tests::postgres::{Database, Postgres};
+
+fn options(url: &str) -> PgConnectOptions {
+    url.parse().unwrap()
+}
+
+async fn subject(one: PostgresProvider, two: PostgresProvider) -> Subject {
+    // For a machine with much else to do.
+    let [one, two] = [one, two].map(|provider| provider.timeout(Duration::from_secs(60)));
+    one.create_table().await.unwrap();
+    Subject::new(one).with_twin(two)
+}
+
+async fn over_pools(sizes: [u32; 2]) -> Subject {
+    let database = Database::create();
+    let pool = |size| {
+        let pool = PgPoolOptions::new().max_connections(size);
+        PostgresProvider::new(pool.connect_lazy_with(options(database.url())))
+    };
+    let [one, two] = sizes.map(pool);
+    subject(one, two).await.keep(database)
+}
+
+/// A pooler before a server, and a database on it.
+struct Pooled {
+    database: Database,
+    pooler: &'static Pgbouncer,
+}
+
+impl Pooled {
+    fn new() -> Self {
+        static SERVERS: OnceLock<(Postgres, Pgbouncer)> = OnceLock::new();
+        let (server, pooler) = SERVERS.get_or_init(|| {
+            let server = Postgres::start(&[]);
+            let pooler = Pgbouncer::start(server.port(), 3);
+            (server, pooler)
+        });
+        Self { database: Database::create_on(&server.url()), pooler }
+    }
+
+    fn url(&self) -> String {
+        self.pooler.url(self.database.name())
+    }
+}
+
+mod own_connections {
+    use super::*;
+
+    suite!(async || {
+        let database = Database::create();
+        let one = PostgresProvider::connect(database.url()).await.unwrap();
+        let two = PostgresProvider::connect_with(options(database.url()), 3).await.unwrap();
+        subject(one, two).await.keep(database)
+    });
+}
+
+mod a_users_pool {
+    use super::*;
+
+    suite!(async || over_pools([10, 3]).await);
+}
+
+mod a_pool_of_one_connection {
+    use super::*;
+
+    suite!(async || over_pools([1, 1]).await);
+}
+
+mod through_a_pooler_in_transaction_mode {
+    use super::*;
+
+    suite!(async || {
+        let pooled = Pooled::new();
+        let one = PostgresProvider::connect(&pooled.url()).await.unwrap().unprepared();
+        let pool = PgPoolOptions::new()
+            .max_connections(8)
+            .connect_lazy_with(options(&pooled.url()).extra_float_digits(None));
+        subject(one, PostgresProvider::new(pool).unprepared()).await.keep(pooled)
+    });
+}
