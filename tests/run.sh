@@ -56,7 +56,7 @@ if [ ! -f "$dynamodb/DynamoDBLocal.jar" ]; then
     mkdir -p "$dynamodb.new"
     (
         cd "$dynamodb.new"
-        npm pack amplify-dynamodb-simulator@2.9.30 >/dev/null
+        npm pack --silent amplify-dynamodb-simulator@2.9.30 >/dev/null
         if ! echo "$sha512  $package" | sha512sum --check --status; then
             echo "tests/run.sh: $package is not what it was: do not use it" >&2
             exit 1

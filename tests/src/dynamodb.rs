@@ -56,8 +56,7 @@ impl Local {
         let place = log.parent().expect("the log is in a folder").to_string_lossy();
         let (java, jar, port_text) =
             (java.to_string_lossy(), jar.to_string_lossy(), port.to_string());
-        let mut command =
-            vec!["env", "-C", &*place, &*java, "-Xmx512m", &*library, "-jar", &*jar];
+        let mut command = vec!["env", "-C", &*place, &*java, "-Xmx512m", &*library, "-jar", &*jar];
         command.extend_from_slice(storage);
         command.extend_from_slice(&["-disableTelemetry", "-port", &port_text]);
         let process = Process::start(&command, log, "TERM", folder);
@@ -187,7 +186,6 @@ pub struct Sent(Arc<Mutex<BTreeMap<String, u32>>>);
 
 impl Sent {
     /// What was sent since this was called last, such as `"GetItem 1, PutItem 2"`.
-    #[must_use]
     pub fn take(&self) -> String {
         let sent = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let sent: Vec<_> = sent.iter().map(|(name, count)| format!("{name} {count}")).collect();

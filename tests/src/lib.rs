@@ -10,5 +10,6 @@ pub mod jar;
 pub mod process;
 pub mod proxy;
 pub mod racing;
+pub mod scripted;
 pub mod server;
 pub mod watched;
