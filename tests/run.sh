@@ -40,5 +40,33 @@ if ! command -v cc >/dev/null; then
     install "a C compiler is missing" gcc libc6-dev
 fi
 
+# Amazon's DynamoDB Local, a Java program, comes in an npm package.
+if ! command -v java >/dev/null; then
+    install "Java, for DynamoDB Local, is missing" default-jre-headless
+fi
+dynamodb=target/dynamodb-local
+if [ ! -f "$dynamodb/DynamoDBLocal.jar" ]; then
+    if ! command -v npm >/dev/null; then
+        install "npm, to fetch DynamoDB Local, is missing" npm
+    fi
+    package=amplify-dynamodb-simulator-2.9.30.tgz
+    sha512=c5379e44bbf311fab2779961ddb1f8734907bd21c79a6843e590ec1c52804398
+    sha512+=36665e89aa515dbad6908422c7cf1129e91cb5a3b4c1ea7888a17b9002749ec1
+    rm -rf "$dynamodb.new"
+    mkdir -p "$dynamodb.new"
+    (
+        cd "$dynamodb.new"
+        npm pack --silent amplify-dynamodb-simulator@2.9.30 >/dev/null
+        if ! echo "$sha512  $package" | sha512sum --check --status; then
+            echo "tests/run.sh: $package is not what it was: do not use it" >&2
+            exit 1
+        fi
+        tar -xzf "$package" --strip-components=2 package/emulator
+        rm "$package"
+    )
+    rm -rf "$dynamodb"
+    mv "$dynamodb.new" "$dynamodb"
+fi
+
 # All failures are shown, not only those of the first test program.
 exec cargo test --locked --workspace --all-features --no-fail-fast "$@"

@@ -2,6 +2,8 @@
 //! servers, and providers that are watched, fail or wait.
 
 pub mod browser;
+#[cfg(feature = "dynamodb")]
+pub mod dynamodb;
 pub mod events;
 pub mod hooked;
 pub mod jar;
@@ -10,5 +12,6 @@ pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod racing;
+pub mod scripted;
 pub mod server;
 pub mod watched;

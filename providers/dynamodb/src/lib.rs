@@ -1,1 +1,186 @@
-//! DynamoDB provider of the sessions crate.
+//! Sessions in Amazon DynamoDB: nothing to run, and room for any number of them.
+//!
+//! ```no_run
+//! use sessions::provider::{Expect, Provider, Record, Saved};
+//! use sessions_dynamodb::DynamoDbProvider;
+//! use sessions_dynamodb::aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+//! use sessions_dynamodb::aws_sdk_dynamodb::{Client, Config};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), sessions::provider::ProviderError> {
+//! // Here for DynamoDB Local; see below for the real one.
+//! let config = Config::builder()
+//!     .behavior_version(BehaviorVersion::latest())
+//!     .region(Region::new("eu-central-1"))
+//!     .endpoint_url("http://127.0.0.1:8000")
+//!     .credentials_provider(Credentials::new("local", "local", None, None, "static"))
+//!     .build();
+//! let provider = DynamoDbProvider::new(Client::from_conf(config));
+//! provider.create_table().await?;
+//!
+//! let now = std::time::SystemTime::now();
+//! let record = Record::new("a", 1, &b"data"[..]);
+//! assert_eq!(provider.save(&record, Expect::Absent, now).await?, Saved::Saved);
+//! assert_eq!(provider.fetch("a", now).await?, Some(record));
+//! # Ok(()) }
+//! ```
+//!
+//! # The client
+//!
+//! The client is yours: it decides on the region, the credentials and the HTTP connection. On AWS,
+//! where the environment tells all of that, the crate `aws-config` makes it:
+//!
+//! ```toml
+//! aws-config = "1"
+//! aws-sdk-dynamodb = "1"
+//! sessions-dynamodb = "0.1"
+//! ```
+//!
+//! ```text
+//! let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+//! let provider = DynamoDbProvider::new(aws_sdk_dynamodb::Client::new(&config));
+//! ```
+//!
+//! This crate brings no TLS along unless its feature `default-https-client` is on, which is the
+//! SDK's feature of that name; the two crates above bring it too.
+//!
+//! A call ends after 5 seconds at the latest ([`timeout`](DynamoDbProvider::timeout)). The
+//! client's retries are used for reading and for `touch`. `save` and `delete` are sent once: only
+//! where DynamoDB says that it has done nothing, because another transaction had the item, they
+//! are sent again.
+//!
+//! # The table
+//!
+//! [`create_table`](DynamoDbProvider::create_table) makes it, on demand or with [provisioned
+//! capacity](DynamoDbProvider::provisioned). By hand it is
+//!
+//! ```sh
+//! aws dynamodb create-table --table-name sessions --billing-mode PAY_PER_REQUEST \
+//!     --attribute-definitions AttributeName=pk,AttributeType=S AttributeName=sk,AttributeType=S \
+//!     --key-schema AttributeName=pk,KeyType=HASH AttributeName=sk,KeyType=RANGE
+//! aws dynamodb wait table-exists --table-name sessions
+//! aws dynamodb update-time-to-live --table-name sessions \
+//!     --time-to-live-specification Enabled=true,AttributeName=expires_at
+//! ```
+//!
+//! or in CloudFormation
+//!
+//! ```yaml
+//! Sessions:
+//!   Type: AWS::DynamoDB::Table
+//!   Properties:
+//!     TableName: sessions
+//!     BillingMode: PAY_PER_REQUEST
+//!     AttributeDefinitions:
+//!       - { AttributeName: pk, AttributeType: S }
+//!       - { AttributeName: sk, AttributeType: S }
+//!     KeySchema:
+//!       - { AttributeName: pk, KeyType: HASH }
+//!       - { AttributeName: sk, KeyType: RANGE }
+//!     TimeToLiveSpecification: { AttributeName: expires_at, Enabled: true }
+//! ```
+//!
+//! It holds two kinds of items. A record:
+//!
+//! | attribute | type | what it holds |
+//! |---|---|---|
+//! | `pk` | S | `record#` and the id |
+//! | `sk` | S | `record` |
+//! | `version` | N | the optimistic lock |
+//! | `data` | B | opaque bytes |
+//! | `format` | S | for a session, its name and schema version |
+//! | `owner` | S | whose session it is, if anybody's |
+//! | `expires_ms` | N | when it expires, in milliseconds since 1970; missing: never |
+//! | `expires_at` | N | the same in seconds, rounded up: the time to live |
+//! | `listed_until` | N | the `expires_at` of its entry |
+//!
+//! and for each record with an owner an entry in the owner's list:
+//!
+//! | attribute | type | what it holds |
+//! |---|---|---|
+//! | `pk` | S | `owner#` and the owner |
+//! | `sk` | S | the record's id |
+//! | `expires_at` | N | the time to live: at least a day later than the record's |
+//!
+//! An entry is written in the transaction that gives a record its owner, so a list, which reads
+//! consistently, never misses a session; a global secondary index would lag. A list reads the
+//! records themselves, and removes the entries whose record is gone. The number of an owner's
+//! sessions has no limit.
+//!
+//! A record's item has at most 400 KB, names of attributes included: above 409 500 bytes less the
+//! id, format and owner, data is refused before it is sent.
+//!
+//! # Permissions
+//!
+//! Transactions need no permission of their own.
+//!
+//! ```json
+//! {
+//!   "Version": "2012-10-17",
+//!   "Statement": [{
+//!     "Effect": "Allow",
+//!     "Action": [
+//!       "dynamodb:GetItem",
+//!       "dynamodb:BatchGetItem",
+//!       "dynamodb:Query",
+//!       "dynamodb:PutItem",
+//!       "dynamodb:UpdateItem",
+//!       "dynamodb:DeleteItem",
+//!       "dynamodb:ConditionCheckItem"
+//!     ],
+//!     "Resource": "arn:aws:dynamodb:*:*:table/sessions"
+//!   }]
+//! }
+//! ```
+//!
+//! `create_table` needs `dynamodb:DescribeTable`, `dynamodb:CreateTable`,
+//! `dynamodb:DescribeTimeToLive` and `dynamodb:UpdateTimeToLive` too, `drop_table` needs
+//! `dynamodb:DescribeTable` and `dynamodb:DeleteTable`.
+//!
+//! # What a call costs
+//!
+//! For items of up to 1 KB. Above that, writing costs for each begun KB and reading for each begun
+//! 4 KB. A conflict costs the same as a save, and brings the current record without another
+//! request.
+//!
+//! | call | requests | write units | read units |
+//! |---|---|---|---|
+//! | `fetch` | 1 `GetItem` | | 1 |
+//! | `save` without an owner | 1 `PutItem` | 1 | |
+//! | `save` of a new record with an owner | 1 `TransactWriteItems` | 4 | |
+//! | `save` over a record with the same owner | 1 `UpdateItem` | 1 | |
+//! | `save` that changes the owner | 1 `UpdateItem`, 1 `TransactWriteItems` | 5 | |
+//! | `touch` | 1 `UpdateItem` | 1 | |
+//! | `delete` | 1 `DeleteItem` | 1 | |
+//! | `list` | 1 `Query`, and 1 `BatchGetItem` for at most 100 records | | 1, and 1 a record |
+//! | `purge` | not offered, and not needed | | |
+//!
+//! A record's entry expires later than the record by as long as the record had to live, a day at
+//! least. A save or a touch that moves the record's expiry beyond the entry's moves both, which
+//! costs as a change of owner does: about once in a session's idle timeout. A list that finds
+//! entries without a record removes them in 1 `TransactWriteItems` for each 50, 4 write units an
+//! entry.
+//!
+//! # Expiry
+//!
+//! An expired record is never returned: the milliseconds decide. DynamoDB deletes the item by
+//! itself within a few days, free of charge, so [`purge`](sessions::provider::Provider::purge) is
+//! unsupported, and the store's purge task ends by itself. Until `create_table`, or you, have
+//! declared the time to live, expired items stay.
+//!
+//! # Durability
+//!
+//! A save that was answered is on several disks in several zones. In a global table each region is
+//! on its own until it has been replicated: versions are compared within a region, and sessions
+//! that two regions change at the same time lose changes. Keep a visitor in one region, or use
+//! global tables with strong consistency.
+
+mod error;
+mod item;
+mod list;
+mod provider;
+mod record;
+mod table;
+
+pub use crate::provider::DynamoDbProvider;
+pub use aws_sdk_dynamodb;

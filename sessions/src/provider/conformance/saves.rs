@@ -214,7 +214,8 @@ pub(super) async fn data_of_any_bytes_is_kept(subject: Subject) {
         must_be(subject.one.delete(name).await.as_ref(), &stored, &what);
     }
     if max < 1 << 20 {
-        let mut large = record(&subject, "large", 1);
+        // An id as long as the one above, for a limit of the whole record.
+        let mut large = record(&subject, "too much", 1);
         large.data = vec![b'x'; max + 1].into();
         let Err(error) = subject.one.0.save(&large, Expect::Absent, now).await else {
             panic!("a record with more than {max} bytes of data must be refused, but was saved");

@@ -1,0 +1,16 @@
+//! `DynamoDbProvider` keeps the contract of a provider: two instances with a client each.
+
+use sessions::provider::conformance::Subject;
+use sessions_tests::dynamodb::Table;
+
+async fn subject() -> Subject {
+    let table = Table::create().await;
+    let (provider, twin) = (table.provider().await, table.provider().await);
+    // `purge` is not needed: DynamoDB deletes expired items by itself.
+    Subject::new(provider).with_twin(twin).keep(table).max_data(MAX_DATA).without_purge()
+}
+
+/// An item of 400 KB less all but the data of the suite's record.
+const MAX_DATA: usize = 400 * 1024 - 139;
+
+sessions::provider::conformance::suite!(subject);
