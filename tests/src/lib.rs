@@ -8,5 +8,6 @@ pub mod jar;
 pub mod process;
 pub mod proxy;
 pub mod racing;
+pub mod redis;
 pub mod server;
 pub mod watched;

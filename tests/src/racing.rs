@@ -45,8 +45,7 @@ pub struct Report {
 /// winner did not write.
 pub async fn race(one: Arc<dyn Provider>, two: Arc<dyn Provider>, bytes: Bytes) -> Report {
     let now = SystemTime::now();
-    let answered: Arc<Vec<AtomicU64>> =
-        Arc::new((0..RECORDS).map(|_| AtomicU64::new(1)).collect());
+    let answered: Arc<Vec<AtomicU64>> = Arc::new((0..RECORDS).map(|_| AtomicU64::new(1)).collect());
     for index in 0..RECORDS {
         let saved = one.save(&record(index, 1, TASKS, bytes, now), Expect::Absent, now).await;
         assert_eq!(saved.expect("the first save"), Saved::Saved);
