@@ -1,5 +1,7 @@
 //! Redis servers of the tests' own.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -231,6 +233,19 @@ impl Space {
         cli(&self.url, command)
     }
 
+    /// A provider with a connection of its own.
+    ///
+    /// # Panics
+    /// When the server cannot be reached.
+    #[cfg(feature = "redis")]
+    pub async fn provider(&self) -> sessions_redis::RedisProvider {
+        let connection = sessions_redis::Connection::open(&self.url).expect("a URL");
+        let provider = sessions_redis::RedisProvider::new(connection);
+        let provider = provider.prefix(&self.prefix).expect("a plain prefix");
+        provider.create().await.expect("a server that will do");
+        provider
+    }
+
     /// All its keys, in order.
     ///
     /// # Panics
@@ -250,6 +265,62 @@ impl Drop for Space {
         if std::env::var_os(URL).is_some() {
             let _ = self.cli(&["EVAL", CLEAR, "0", &format!("{}:*", self.prefix)]);
         }
+    }
+}
+
+/// Sees every command that a server is sent.
+#[derive(Debug)]
+pub struct Monitor {
+    lines: std::io::Lines<BufReader<TcpStream>>,
+    port: u16,
+    marks: u32,
+}
+
+impl Monitor {
+    /// From now on.
+    ///
+    /// # Panics
+    /// When the server cannot be reached.
+    #[must_use]
+    pub fn start(server: &RedisServer) -> Self {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port)).expect("a connection");
+        stream.write_all(b"MONITOR\r\n").expect("a command is sent");
+        let mut lines = BufReader::new(stream).lines();
+        assert_eq!(lines.next().and_then(Result::ok).as_deref(), Some("+OK"));
+        Self { lines, port: server.port, marks: 0 }
+    }
+
+    /// The commands since the last time this was asked, in order, with their arguments as Redis
+    /// shows them. What a script does is not among them.
+    ///
+    /// # Panics
+    /// When the server has gone.
+    pub fn commands(&mut self) -> Vec<String> {
+        self.marks += 1;
+        let mark = format!("mark-{}-end", self.marks);
+        let url = format!("redis://127.0.0.1:{}", self.port);
+        assert_eq!(cli(&url, &["ECHO", &mark]), mark);
+        let mut commands = Vec::new();
+        loop {
+            let line = self.lines.next().expect("more lines").expect("a line");
+            if line.contains(&mark) {
+                return commands;
+            }
+            let Some((from, command)) = line.split_once("] ") else { continue };
+            if !from.ends_with("lua") {
+                commands.push(command.to_owned());
+            }
+        }
+    }
+
+    /// Only their names.
+    ///
+    /// # Panics
+    /// As of [`commands`](Self::commands).
+    pub fn names(&mut self) -> Vec<String> {
+        let commands = self.commands();
+        let name = |command: &String| command.split('"').nth(1).unwrap_or_default().to_owned();
+        commands.iter().map(name).collect()
     }
 }
 

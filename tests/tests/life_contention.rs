@@ -211,3 +211,17 @@ async fn sqlite_keeps_disjoint_fields_although_answers_are_lost() {
     let folder = tempfile::tempdir().unwrap();
     disjoint_fields_need_no_policy(lossy(sqlite(folder.path()).await)).await;
 }
+
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn redis_keeps_every_mark_once() {
+    let space = sessions_tests::redis::Space::new();
+    every_mark_is_there_once(space.provider().await).await;
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn redis_keeps_every_mark_once_although_answers_are_lost() {
+    let space = sessions_tests::redis::Space::new();
+    every_mark_is_there_once(lossy(space.provider().await)).await;
+}

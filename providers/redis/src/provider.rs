@@ -365,11 +365,9 @@ fn text(value: Value) -> Result<Option<String>, ProviderError> {
 /// Until when an owner's set is to hold the id of a record that expires then: half as long again,
 /// so that not every touch and save must prolong it.
 fn listed_until(expires_at: Option<SystemTime>, now: SystemTime) -> u64 {
-    let Some(expires_at) = expires_at else { return NEVER };
-    let lives = expires_at.duration_since(now).unwrap_or_default();
-    let more = (lives / 2).max(Duration::from_secs(60));
-    let more = u64::try_from(more.as_millis()).unwrap_or(NEVER);
-    to_unix_millis(expires_at).saturating_add(more).min(NEVER)
+    let Some(expires_at) = expires_at.map(to_unix_millis) else { return NEVER };
+    let lives = expires_at.saturating_sub(to_unix_millis(now));
+    expires_at.saturating_add(lives / 2).min(NEVER)
 }
 
 /// 2^53 - 1: a score, and a number in a script, is exact up to here.
@@ -388,8 +386,8 @@ mod tests {
     fn an_id_is_listed_for_longer_than_its_record_lives() {
         let at = from_unix_millis;
         assert_eq!(listed_until(Some(at(1_000_000)), at(0)), 1_500_000);
-        assert_eq!(listed_until(Some(at(1_000)), at(0)), 61_000);
-        assert_eq!(listed_until(Some(at(0)), at(1_000)), 60_000);
+        assert_eq!(listed_until(Some(at(1_000)), at(900)), 1_050);
+        assert_eq!(listed_until(Some(at(1_000)), at(2_000)), 1_000);
         assert_eq!(listed_until(None, at(0)), NEVER);
         assert!(listed_until(Some(at(u64::MAX)), at(0)) <= NEVER);
     }
