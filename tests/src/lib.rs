@@ -12,6 +12,7 @@ pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod racing;
+pub mod redis;
 pub mod scripted;
 pub mod server;
 pub mod watched;

@@ -249,3 +249,17 @@ mod postgres {
         disjoint_fields_need_no_policy(lossy(provider(&database).await)).await;
     }
 }
+
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn redis_keeps_every_mark_once() {
+    let space = sessions_tests::redis::Space::new();
+    every_mark_is_there_once(space.provider().await).await;
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn redis_keeps_every_mark_once_although_answers_are_lost() {
+    let space = sessions_tests::redis::Space::new();
+    every_mark_is_there_once(lossy(space.provider().await)).await;
+}

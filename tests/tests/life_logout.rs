@@ -131,6 +131,13 @@ async fn postgres() {
     the_session_stays_dead(Arc::new(provider)).await;
 }
 
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn redis() {
+    let space = sessions_tests::redis::Space::new();
+    the_session_stays_dead(Arc::new(space.provider().await)).await;
+}
+
 /// Lets others go on before and after each call, as a network does.
 struct Yields;
 

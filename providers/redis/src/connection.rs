@@ -1,0 +1,295 @@
+//! A connection that opens itself again.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo as _,
+    Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError, RedisFuture, RedisResult,
+    ServerErrorKind, Value,
+};
+use sessions::provider::ProviderError;
+
+use crate::error::provider_error;
+
+/// What the provider can work with: [`Connection`], and of the crate `redis` a
+/// `MultiplexedConnection`, a `ConnectionManager` and a `ClusterConnection`.
+///
+/// ```
+/// fn works<C: sessions_redis::AnyConnection>() {}
+/// works::<sessions_redis::Connection>();
+/// works::<sessions_redis::redis::aio::ConnectionManager>();
+/// ```
+pub trait AnyConnection: ConnectionLike + Clone + Send + Sync + 'static {}
+
+impl<C: ConnectionLike + Clone + Send + Sync + 'static> AnyConnection for C {}
+
+/// One multiplexed connection to a Redis server, for any number of tasks. Clones share it.
+///
+/// It is opened by the first command, and again by the first one after it was lost: by a cut, by a
+/// command without an answer in time, by an answer that the server has become a replica. So it
+/// follows a host name that a failover moves. No command is sent twice.
+///
+/// ```
+/// use sessions_redis::{Connection, RedisProvider};
+///
+/// # fn main() -> Result<(), sessions::provider::ProviderError> {
+/// let connection = Connection::open("redis://127.0.0.1:6379")?;
+/// let provider = RedisProvider::new(connection);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Connection {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    client: Client,
+    connect_timeout: Duration,
+    answer_timeout: Duration,
+    // A std mutex, not tokio's: it is not held across an await.
+    open: Mutex<Option<Open>>,
+    /// Whose turn it is to open it, and how the last one fared.
+    turn: tokio::sync::Mutex<Option<Failure>>,
+    opened: AtomicU64,
+}
+
+#[derive(Clone)]
+struct Open {
+    number: u64,
+    connection: MultiplexedConnection,
+}
+
+struct Failure {
+    began: Instant,
+    error: RedisError,
+}
+
+impl Connection {
+    /// A connection to the server of a URL: `redis://user:password@host:port/database`,
+    /// `rediss://...` for TLS (feature `tls-rustls`), `redis+unix:///path` for a socket. Nothing is
+    /// sent yet. Opening it may take 2 seconds, the answer to a command 3.
+    ///
+    /// # Errors
+    /// When the URL is none of that kind.
+    ///
+    /// ```
+    /// use sessions_redis::Connection;
+    ///
+    /// assert!(Connection::open("redis://:password@10.0.0.1/2").is_ok());
+    /// let error = Connection::open("localhost").unwrap_err();
+    /// assert!(error.to_string().contains("redis://"));
+    /// ```
+    pub fn open(url: &str) -> Result<Self, ProviderError> {
+        Self::open_with_timeouts(url, CONNECT_TIMEOUT, ANSWER_TIMEOUT)
+    }
+
+    /// As [`open`](Self::open), with other limits of the time that opening it and the answer to a
+    /// command may take.
+    ///
+    /// # Errors
+    /// As of `open`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessions_redis::Connection;
+    ///
+    /// # fn main() -> Result<(), sessions::provider::ProviderError> {
+    /// let second = Duration::from_secs(1);
+    /// let connection = Connection::open_with_timeouts("redis://127.0.0.1", second, second)?;
+    /// # Ok(()) }
+    /// ```
+    pub fn open_with_timeouts(
+        url: &str,
+        connect: Duration,
+        answer: Duration,
+    ) -> Result<Self, ProviderError> {
+        let client = client(url).map_err(provider_error)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                client,
+                connect_timeout: connect,
+                answer_timeout: answer,
+                open: Mutex::default(),
+                turn: tokio::sync::Mutex::default(),
+                opened: AtomicU64::new(0),
+            }),
+        })
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the password.
+        f.debug_struct("Connection")
+            .field("address", &self.inner.client.get_connection_info().addr().to_string())
+            .finish_non_exhaustive()
+    }
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            let mut open = self.inner.connected().await?;
+            let answer = open.connection.send_packed_command(cmd).await;
+            match &answer {
+                Err(error) => self.inner.judge(open.number, error),
+                Ok(Value::ServerError(error)) => {
+                    self.inner.judge(open.number, &error.clone().into());
+                }
+                Ok(_) => {}
+            }
+            answer
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        cmd: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move {
+            let mut open = self.inner.connected().await?;
+            let answers = open.connection.send_packed_commands(cmd, offset, count).await;
+            if let Err(error) = &answers {
+                self.inner.judge(open.number, error);
+            }
+            answers
+        })
+    }
+
+    fn get_db(&self) -> i64 {
+        self.inner.client.get_connection_info().redis_settings().db()
+    }
+}
+
+impl Inner {
+    async fn connected(self: &Arc<Self>) -> RedisResult<Open> {
+        if let Some(open) = self.current() {
+            return Ok(open);
+        }
+        let asked = Instant::now();
+        let mut failure = self.turn.lock().await;
+        if let Some(open) = self.current() {
+            return Ok(open);
+        }
+        // All who wait share the failure of an attempt that began while they did.
+        if let Some(failure) = failure.as_ref().filter(|failure| failure.began >= asked) {
+            return Err(failure.error.clone());
+        }
+        let began = Instant::now();
+        match self.connect().await {
+            Ok(open) => {
+                *self.open() = Some(open.clone());
+                *failure = None;
+                Ok(open)
+            }
+            Err(error) => {
+                *failure = Some(Failure { began, error: error.clone() });
+                Err(error)
+            }
+        }
+    }
+
+    async fn connect(self: &Arc<Self>) -> RedisResult<Open> {
+        let number = self.opened.fetch_add(1, Ordering::Relaxed);
+        let lost = Arc::downgrade(self);
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.connect_timeout))
+            .set_response_timeout(Some(self.answer_timeout))
+            // Told at once, the next command need not fail to find out.
+            .set_push_sender(move |push| notice(&lost, number, &push));
+        let connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        Ok(Open { number, connection })
+    }
+
+    fn current(&self) -> Option<Open> {
+        self.open().clone()
+    }
+
+    fn open(&self) -> MutexGuard<'_, Option<Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the connection up for new commands where another may do better.
+    fn judge(&self, number: u64, error: &RedisError) {
+        let replica = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
+        if replica || error.is_io_error() || error.is_unrecoverable_error() {
+            self.forget(number);
+        }
+    }
+
+    fn forget(&self, number: u64) {
+        let mut open = self.open();
+        if open.as_ref().is_some_and(|open| open.number == number) {
+            *open = None;
+        }
+    }
+}
+
+/// The connection of this number has told something.
+fn notice(inner: &Weak<Inner>, number: u64, push: &PushInfo) -> RedisResult<()> {
+    if let Some(inner) = inner.upgrade()
+        && push.kind == PushKind::Disconnection
+    {
+        inner.forget(number);
+    }
+    Ok(())
+}
+
+fn client(url: &str) -> RedisResult<Client> {
+    let info = url.into_connection_info()?;
+    #[cfg(feature = "tls-rustls")]
+    if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+        install_cryptography();
+    }
+    #[cfg(not(feature = "tls-rustls"))]
+    if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+        return Err((
+            ErrorKind::InvalidClientConfig,
+            "TLS needs the feature `tls-rustls` of sessions-redis",
+        )
+            .into());
+    }
+    // The third version of the protocol tells of a lost connection.
+    let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    Client::open(info.set_redis_settings(redis).set_tcp_settings(tcp_settings()))
+}
+
+pub(crate) fn tcp_settings() -> TcpSettings {
+    let settings = TcpSettings::default()
+        .set_nodelay(true)
+        .set_keepalive(TcpKeepalive::new().with_time(Duration::from_secs(30)));
+    // A host that is gone without a word.
+    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+    let settings = settings.set_user_timeout(Duration::from_secs(10));
+    settings
+}
+
+/// Rustls panics where nobody has chosen its cryptography.
+#[cfg(feature = "tls-rustls")]
+pub(crate) fn install_cryptography() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // An error says that another thread was faster.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+}
+
+/// Whether these connections know the nodes of a cluster.
+pub(crate) fn is_cluster<C: 'static>() -> bool {
+    #[cfg(feature = "cluster")]
+    {
+        use std::any::TypeId;
+        TypeId::of::<C>() == TypeId::of::<redis::cluster_async::ClusterConnection>()
+    }
+    #[cfg(not(feature = "cluster"))]
+    false
+}
+
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);

@@ -1,0 +1,23 @@
+#!lua
+-- KEYS  the owner's ids, in their order; the owner's ids, by when each may be forgotten
+-- ARGV  id, until when it must be held
+-- An id is forgotten by the server's clock, which also ends the records.
+local time = redis.call("TIME")
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local dead = redis.call("ZRANGE", KEYS[2], "-inf", now, "BYSCORE", "LIMIT", 0, 100)
+if #dead > 0 then
+    redis.call("ZREM", KEYS[1], unpack(dead))
+    redis.call("ZREM", KEYS[2], unpack(dead))
+end
+redis.call("ZADD", KEYS[1], 0, ARGV[1])
+redis.call("ZADD", KEYS[2], "GT", ARGV[2], ARGV[1])
+-- Both end with the last of them.
+local last = tonumber(redis.call("ZRANGE", KEYS[2], 0, 0, "REV", "WITHSCORES")[2])
+for _, key in ipairs(KEYS) do
+    if last == 9007199254740991 then -- 2^53 - 1: never.
+        redis.call("PERSIST", key)
+    else
+        redis.call("PEXPIREAT", key, string.format("%.0f", last))
+    end
+end
+return 1

@@ -1,0 +1,40 @@
+#!lua
+-- KEYS  the record
+-- ARGV  now, expect ("absent", "any" or a version), version, expires_at or "", format, data,
+--       listed_until or "", and the owner if there is one
+-- Versions are compared as strings: a number here has 53 bits, a version 64.
+-- Returns 1: saved. 0: there is no live record. 2: the owner's set must hold the id first.
+-- The live record: a conflict with it.
+local held = redis.call("HMGET", KEYS[1], "v", "e", "o", "l")
+local live = held[1] and (not held[2] or tonumber(held[2]) > tonumber(ARGV[1]))
+if ARGV[2] == "absent" then
+    if live then
+        return redis.call("HMGET", KEYS[1], "v", "e", "f", "o", "d")
+    end
+elseif ARGV[2] ~= "any" then
+    if not live then
+        return 0
+    elseif held[1] ~= ARGV[2] then
+        return redis.call("HMGET", KEYS[1], "v", "e", "f", "o", "d")
+    end
+end
+local expires_at, listed_until, owner = ARGV[4], ARGV[7], ARGV[8]
+if owner and listed_until == "" then
+    -- 2^53 - 1 is never.
+    local needed = tonumber(expires_at) or 9007199254740991
+    if held[3] ~= owner or tonumber(held[4]) < needed then
+        return 2
+    end
+    listed_until = held[4]
+end
+-- Else an old expiry, owner or time to live would survive.
+redis.call("DEL", KEYS[1])
+redis.call("HSET", KEYS[1], "v", ARGV[3], "f", ARGV[5], "d", ARGV[6])
+if owner then
+    redis.call("HSET", KEYS[1], "o", owner, "l", listed_until)
+end
+if expires_at ~= "" then
+    redis.call("HSET", KEYS[1], "e", expires_at)
+    redis.call("PEXPIREAT", KEYS[1], expires_at)
+end
+return 1

@@ -1,0 +1,417 @@
+//! The provider: each call is one command, or few.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use redis::{RedisError, RedisResult, Value};
+use sessions::provider::{
+    Expect, Listed, Page, Provider, ProviderError, Record, Saved, from_unix_millis, to_unix_millis,
+};
+
+use crate::connection::{AnyConnection, Connection, is_cluster};
+use crate::error::{foreign, provider_error_on};
+use crate::keys::{DEFAULT_PREFIX, Keys};
+use crate::script::{DELETE, OWN, SAVE, TOUCH, send};
+
+/// Keeps records in Redis. Clones share their connection.
+///
+/// See the [crate's docs](crate) for the keys, the cost of each call, expiry, and what can be lost.
+///
+/// ```no_run
+/// use sessions_redis::RedisProvider;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), sessions::provider::ProviderError> {
+/// let provider = RedisProvider::connect("redis://127.0.0.1:6379").await?;
+/// let store = sessions::Store::new(provider);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct RedisProvider<C = Connection> {
+    pub(crate) connection: C,
+    pub(crate) keys: Keys,
+    timeout: Duration,
+}
+
+impl RedisProvider {
+    /// Connects to a Redis server, and checks with [`create`](Self::create) that it will do.
+    ///
+    /// The URL is that of [`Connection::open`]. For another prefix than `sessions`, or to start
+    /// while Redis is down, use [`new`](Self::new) with such a connection.
+    ///
+    /// # Errors
+    /// When the URL is wrong, the server cannot be reached, refuses the user, is too old, takes no
+    /// writes, or forbids a command.
+    ///
+    /// ```
+    /// use sessions_redis::RedisProvider;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let error = RedisProvider::connect("http://localhost").await.unwrap_err();
+    /// assert!(!error.is_unavailable());
+    /// # }
+    /// ```
+    pub async fn connect(url: &str) -> Result<Self, ProviderError> {
+        let provider = Self::new(Connection::open(url)?);
+        provider.create().await?;
+        Ok(provider)
+    }
+}
+
+impl<C: AnyConnection> RedisProvider<C> {
+    /// Uses a connection of your own: a [`Connection`], or a `MultiplexedConnection`, a
+    /// `ConnectionManager` or a `ClusterConnection` of the crate [`redis`].
+    ///
+    /// A driver that sends a save again may report a conflict of the save with itself. Of those
+    /// named, only a `ClusterConnection` does, unless its client is built with `retries(0)`.
+    /// Redirections are followed all the same. The driver's response timeout is half a second,
+    /// unless you set another.
+    ///
+    /// ```no_run
+    /// use sessions_redis::{RedisProvider, redis};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = redis::Client::open("redis://127.0.0.1:6379")?;
+    /// let manager = redis::aio::ConnectionManager::new(client).await?;
+    /// let provider = RedisProvider::new(manager);
+    /// provider.create().await?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn new(connection: C) -> Self {
+        let keys = Keys::new(DEFAULT_PREFIX).expect("the default prefix is a plain one");
+        Self { connection, keys, timeout: TIMEOUT }
+    }
+
+    /// Begins its keys with another word than `sessions`. The prefix has 1 to 64 ASCII letters,
+    /// digits, and `-`, `_`, `.`, `:`, `/`; a colon follows it by itself.
+    ///
+    /// # Errors
+    /// When the prefix is none of that kind.
+    ///
+    /// ```
+    /// use sessions_redis::{Connection, RedisProvider};
+    ///
+    /// # fn main() -> Result<(), sessions::provider::ProviderError> {
+    /// let connection = Connection::open("redis://127.0.0.1:6379")?;
+    /// let provider = RedisProvider::new(connection).prefix("shop:visitors")?;
+    /// assert!(provider.prefix("shop*").is_err());
+    /// # Ok(()) }
+    /// ```
+    pub fn prefix(mut self, prefix: &str) -> Result<Self, ProviderError> {
+        self.keys = Keys::new(prefix).ok_or_else(|| {
+            ProviderError::permanent(format!(
+                "{prefix:?} is no prefix for keys: use 1 to 64 ASCII letters, digits, and - _ . : /"
+            ))
+        })?;
+        Ok(self)
+    }
+
+    /// Limits how long a call may take, with all the commands it sends: 5 seconds, unless set. A
+    /// save that is given up so may have happened.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessions_redis::{Connection, RedisProvider};
+    ///
+    /// # fn main() -> Result<(), sessions::provider::ProviderError> {
+    /// let connection = Connection::open("redis://127.0.0.1:6379")?;
+    /// let provider = RedisProvider::new(connection).timeout(Duration::from_secs(1));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    pub(crate) async fn limited<T>(
+        &self,
+        call: impl Future<Output = Result<T, ProviderError>> + Send,
+    ) -> Result<T, ProviderError> {
+        tokio::time::timeout(self.timeout, call).await.unwrap_or_else(|_| {
+            Err(ProviderError::unavailable(format!(
+                "Redis has not answered within {:?}: it is overloaded, or cannot be reached",
+                self.timeout
+            )))
+        })
+    }
+
+    pub(crate) fn error(&self, error: RedisError) -> ProviderError {
+        provider_error_on(is_cluster::<C>(), error)
+    }
+
+    async fn read(&self, id: &str) -> Result<Option<Record>, ProviderError> {
+        let mut command = redis::cmd("HMGET");
+        command.arg(self.keys.record(id)).arg(&["v", "e", "f", "o", "d"]);
+        let found = send(&self.connection, &command).await.map_err(|error| self.error(error))?;
+        to_record(id, found)
+    }
+
+    /// Puts an id into an owner's set. It stays there until that time by the server's clock, and
+    /// its record may not live longer. So the set shows every live record at any time, and an id
+    /// leaves it only when it cannot have one.
+    async fn own(&self, owner: &str, id: &str, until: &str) -> RedisResult<()> {
+        let keys = self.keys.owner(owner);
+        let keys = [keys.ids.as_bytes(), keys.until.as_bytes()];
+        OWN.run(&self.connection, &keys, &[id.as_bytes(), until.as_bytes()]).await.map(drop)
+    }
+
+    async fn try_save(
+        &self,
+        record: &Record,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Saved, ProviderError> {
+        let key = self.keys.record(&record.id);
+        let until = listed_until(record.expires_at, now).to_string();
+        let expect_text = match expect {
+            Expect::Absent => "absent".to_owned(),
+            Expect::Any => "any".to_owned(),
+            Expect::Version(version) => version.to_string(),
+        };
+        let now = to_unix_millis(now).to_string();
+        let version = record.version.to_string();
+        let expires_at =
+            record.expires_at.map(|at| to_unix_millis(at).to_string()).unwrap_or_default();
+        // An update mostly keeps its owner, whose set holds the id already.
+        let mut owned = matches!(expect, Expect::Version(_));
+        loop {
+            let listed_until = match &record.owner {
+                Some(owner) if !owned => {
+                    self.own(owner, &record.id, &until).await.map_err(|error| self.error(error))?;
+                    &*until
+                }
+                _ => "",
+            };
+            let mut args: Vec<&[u8]> = vec![
+                now.as_bytes(),
+                expect_text.as_bytes(),
+                version.as_bytes(),
+                expires_at.as_bytes(),
+                record.format.as_bytes(),
+                &record.data,
+                listed_until.as_bytes(),
+            ];
+            args.extend(record.owner.as_deref().map(str::as_bytes));
+            let answer = SAVE.run(&self.connection, &[key.as_bytes()], &args).await;
+            match answer.map_err(|error| self.error(error))? {
+                Value::Int(1) => return Ok(Saved::Saved),
+                Value::Int(0) => return Ok(Saved::Conflict(None)),
+                Value::Int(2) if owned => owned = false,
+                found => return to_record(&record.id, found).map(Saved::Conflict),
+            }
+        }
+    }
+
+    async fn try_touch(
+        &self,
+        id: &str,
+        expires_at: SystemTime,
+        now: SystemTime,
+    ) -> Result<bool, ProviderError> {
+        let key = self.keys.record(id);
+        let until = listed_until(Some(expires_at), now).to_string();
+        let expires_at = to_unix_millis(expires_at).to_string();
+        let now = to_unix_millis(now).to_string();
+        let mut owner: Option<String> = None;
+        // Once more for each other owner that the record gets meanwhile.
+        loop {
+            let mut args: Vec<&[u8]> = vec![now.as_bytes(), expires_at.as_bytes()];
+            if let Some(owner) = &owner {
+                self.own(owner, id, &until).await.map_err(|error| self.error(error))?;
+                args.extend([until.as_bytes(), owner.as_bytes()]);
+            }
+            let answer = TOUCH.run(&self.connection, &[key.as_bytes()], &args).await;
+            match answer.map_err(|error| self.error(error))? {
+                Value::Int(touched) => return Ok(touched == 1),
+                found => owner = text(found)?,
+            }
+        }
+    }
+
+    async fn try_list(
+        &self,
+        owner: &str,
+        page: Page,
+        now: SystemTime,
+    ) -> Result<Listed, ProviderError> {
+        let key = self.keys.owner(owner).ids;
+        let limit = page.limit as usize;
+        let mut after = page.after;
+        let mut listed = Listed::default();
+        loop {
+            // One more than is missing tells whether another page follows.
+            let batch = (limit - listed.records.len()).saturating_add(1).min(LIST_BATCH);
+            let start = after.as_ref().map_or_else(|| "-".to_owned(), |after| format!("({after}"));
+            let mut command = redis::cmd("ZRANGE");
+            command.arg(&key).arg(start).arg("+").arg("BYLEX").arg("LIMIT").arg(0).arg(batch);
+            let ids = send(&self.connection, &command).await.map_err(|error| self.error(error))?;
+            let ids: Vec<String> = redis::from_redis_value(ids).map_err(|error| {
+                foreign("ids of another kind").with_source(RedisError::from(error))
+            })?;
+            let records = self.read_all(&ids).await?;
+            // An id stays in the set longer than its record, or its record's owner.
+            let live = records.into_iter().flatten();
+            let live = live.filter(|it| it.is_live(now) && it.owner.as_deref() == Some(owner));
+            for record in live {
+                if listed.records.len() == limit {
+                    listed.next = listed.records.last().map(|record| record.id.to_string());
+                    return Ok(listed);
+                }
+                listed.records.push(record);
+            }
+            if ids.len() < batch {
+                return Ok(listed);
+            }
+            after = ids.into_iter().next_back();
+        }
+    }
+
+    /// All at once, each with a command of its own, as they are in different slots.
+    async fn read_all(&self, ids: &[String]) -> Result<Vec<Option<Record>>, ProviderError> {
+        futures_util::future::try_join_all(ids.iter().map(|id| self.read(id))).await
+    }
+}
+
+impl<C> fmt::Debug for RedisProvider<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisProvider")
+            .field("prefix", &self.keys.prefix())
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl<C: AnyConnection> Provider for RedisProvider<C> {
+    async fn fetch(&self, id: &str, now: SystemTime) -> Result<Option<Record>, ProviderError> {
+        let found = self.limited(self.read(id)).await?;
+        Ok(found.filter(|record| record.is_live(now)))
+    }
+
+    async fn save(
+        &self,
+        record: &Record,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Saved, ProviderError> {
+        self.limited(self.try_save(record, expect, now)).await
+    }
+
+    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
+        self.limited(async {
+            let key = self.keys.record(id);
+            let removed = DELETE.run(&self.connection, &[key.as_bytes()], &[]).await;
+            to_record(id, removed.map_err(|error| self.error(error))?)
+        })
+        .await
+    }
+
+    async fn touch(
+        &self,
+        id: &str,
+        expires_at: SystemTime,
+        now: SystemTime,
+    ) -> Result<bool, ProviderError> {
+        self.limited(self.try_touch(id, expires_at, now)).await
+    }
+
+    async fn list(
+        &self,
+        owner: &str,
+        page: Page,
+        now: SystemTime,
+    ) -> Result<Listed, ProviderError> {
+        self.limited(self.try_list(owner, page, now)).await
+    }
+}
+
+/// From the fields `v`, `e`, `f`, `o`, `d`, all of which are missing where the record is.
+fn to_record(id: &str, fields: Value) -> Result<Option<Record>, ProviderError> {
+    let Value::Array(fields) = fields else { return Err(foreign("something else")) };
+    let Ok([version, expires_at, format, owner, data]) = <[Value; 5]>::try_from(fields) else {
+        return Err(foreign("something else"));
+    };
+    let Some(version) = text(version)? else {
+        return Ok(None);
+    };
+    let Value::BulkString(data) = data else { return Err(foreign("another kind of record")) };
+    let number = |text: String| {
+        text.parse::<u64>().map_err(|error| foreign("another kind of record").with_source(error))
+    };
+    Ok(Some(Record {
+        id: id.into(),
+        version: number(version)?,
+        expires_at: text(expires_at)?.map(number).transpose()?.map(from_unix_millis),
+        format: text(format)?.ok_or_else(|| foreign("another kind of record"))?.into(),
+        owner: text(owner)?.map(Into::into),
+        data: data.into(),
+    }))
+}
+
+fn text(value: Value) -> Result<Option<String>, ProviderError> {
+    match value {
+        Value::Nil => Ok(None),
+        Value::BulkString(bytes) => String::from_utf8(bytes)
+            .map(Some)
+            .map_err(|error| foreign("bytes where text belongs").with_source(error)),
+        _ => Err(foreign("another kind of record")),
+    }
+}
+
+/// Until when an owner's set is to hold the id of a record that expires then: half as long again,
+/// so that not every touch and save must prolong it.
+fn listed_until(expires_at: Option<SystemTime>, now: SystemTime) -> u64 {
+    let Some(expires_at) = expires_at.map(to_unix_millis) else { return NEVER };
+    let lives = expires_at.saturating_sub(to_unix_millis(now));
+    expires_at.saturating_add(lives / 2).min(NEVER)
+}
+
+/// 2^53 - 1: a score, and a number in a script, is exact up to here.
+const NEVER: u64 = (1 << 53) - 1;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many records a listing reads at once.
+const LIST_BATCH: usize = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_listed_for_longer_than_its_record_lives() {
+        let at = from_unix_millis;
+        assert_eq!(listed_until(Some(at(1_000_000)), at(0)), 1_500_000);
+        assert_eq!(listed_until(Some(at(1_000)), at(900)), 1_050);
+        assert_eq!(listed_until(Some(at(1_000)), at(2_000)), 1_000);
+        assert_eq!(listed_until(None, at(0)), NEVER);
+        assert!(listed_until(Some(at(u64::MAX)), at(0)) <= NEVER);
+    }
+
+    #[test]
+    fn what_is_no_record_is_an_error() {
+        let bulk = |text: &str| Value::BulkString(text.into());
+        let fields = |version: &str, format| {
+            Value::Array(vec![bulk(version), Value::Nil, format, Value::Nil, bulk("data")])
+        };
+        assert!(to_record("a", fields("1", bulk("f/1"))).unwrap().is_some());
+        assert!(to_record("a", Value::Array(vec![Value::Nil; 5])).unwrap().is_none());
+        for wrong in [
+            fields("one", bulk("f/1")),
+            fields("-1", bulk("f/1")),
+            fields("1", Value::Nil),
+            fields("1", Value::BulkString(vec![0xff])),
+            fields("1", Value::Int(1)),
+            Value::Array(vec![]),
+            Value::Int(7),
+            Value::Nil,
+        ] {
+            let error = to_record("a", wrong).unwrap_err();
+            assert!(!error.is_unavailable() && error.to_string().contains("prefix()"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! What is Redis' own: the keys, expiry, the commands that each call costs, races.
+
+#![cfg(feature = "redis")]
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use sessions::provider::{Expect, Page, Provider, Record, Saved, from_unix_millis, to_unix_millis};
+use sessions_redis::{Connection, RedisProvider};
+use sessions_tests::racing::{Bytes, race};
+use sessions_tests::redis::{Monitor, RedisCluster, RedisServer, Space};
+
+const ADA: &str = "app/visitor/ada";
+
+/// In whole milliseconds.
+fn now() -> SystemTime {
+    from_unix_millis(to_unix_millis(SystemTime::now()))
+}
+
+fn record(id: &str, version: u64, lives: Duration, owner: Option<&str>) -> Record {
+    let mut record = Record::new(id, version, format!("data {version}").into_bytes());
+    record.format = "visitor/1".into();
+    record.expires_at = Some(now() + lives);
+    record.owner = owner.map(Into::into);
+    record
+}
+
+async fn on(server: &RedisServer) -> RedisProvider {
+    RedisProvider::connect(&server.url()).await.unwrap()
+}
+
+/// Waits for what the server does by itself.
+#[track_caller]
+fn until(what: &str, done: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[tokio::test]
+async fn a_record_is_a_hash_and_an_owner_two_sorted_sets() {
+    let space = Space::new();
+    let provider = space.provider().await;
+    let stored = record("abc", u64::MAX, HOUR, Some(ADA));
+    provider.save(&stored, Expect::Absent, now()).await.unwrap();
+    let prefix = &space.prefix;
+    let ids = format!("{prefix}:{{owner:{ADA}}}:ids");
+    let until = format!("{prefix}:{{owner:{ADA}}}:until");
+    let key = format!("{prefix}:record:abc");
+    let ours = |key: &String| !key.contains("probe");
+    let keys: Vec<_> = space.keys().into_iter().filter(ours).collect();
+    assert_eq!(keys, [key.clone(), ids.clone(), until.clone()]);
+    let expires_at = to_unix_millis(stored.expires_at.unwrap());
+    let fields = space.cli(&["HMGET", &key, "v", "e", "f", "o", "d"]);
+    let expected = format!("{}\n{expires_at}\nvisitor/1\n{ADA}\ndata {}", u64::MAX, u64::MAX);
+    assert_eq!(fields, expected);
+    assert_eq!(space.cli(&["PEXPIRETIME", &key]), expires_at.to_string());
+    assert_eq!(space.cli(&["ZRANGE", &ids, "0", "-1"]), "abc");
+    let listed: u64 = space.cli(&["ZSCORE", &until, "abc"]).parse().unwrap();
+    assert!(listed > expires_at, "{listed}");
+    for set in [&ids, &until] {
+        assert_eq!(space.cli(&["PEXPIRETIME", set]), listed.to_string());
+    }
+    // All of it goes with the prefix, and nothing else.
+    let _ = space.cli(&["SET", &format!("{prefix}x:other"), "kept"]);
+    provider.clear().await.unwrap();
+    assert_eq!(space.keys(), [""; 0]);
+    assert_eq!(space.cli(&["GETDEL", &format!("{prefix}x:other")]), "kept");
+}
+
+#[tokio::test]
+async fn a_save_leaves_nothing_of_what_it_replaces() {
+    let space = Space::new();
+    let provider = space.provider().await;
+    let key = format!("{}:record:a", space.prefix);
+    provider.save(&record("a", 1, HOUR, Some(ADA)), Expect::Absent, now()).await.unwrap();
+    let bare = Record::new("a", 2, &b""[..]);
+    provider.save(&bare, Expect::Version(1), now()).await.unwrap();
+    assert_eq!(space.cli(&["HKEYS", &key]), "v\nf\nd");
+    assert_eq!(space.cli(&["PTTL", &key]), "-1");
+    assert_eq!(provider.fetch("a", now()).await.unwrap(), Some(bare));
+}
+
+#[tokio::test]
+async fn an_expired_record_leaves_redis_by_itself_and_its_owners_sets_too() {
+    let space = Space::new();
+    let provider = space.provider().await;
+    provider.clear().await.unwrap();
+    let lives = Duration::from_millis(400);
+    provider.save(&record("a", 1, lives, Some(ADA)), Expect::Absent, now()).await.unwrap();
+    provider.save(&record("b", 1, HOUR, None), Expect::Absent, now()).await.unwrap();
+    provider.save(&record("c", 1, lives, None), Expect::Absent, now()).await.unwrap();
+    // One that a touch keeps, with its owner's sets.
+    provider.save(&record("d", 1, lives, Some("bob")), Expect::Absent, now()).await.unwrap();
+    assert!(provider.touch("d", now() + HOUR, now()).await.unwrap());
+    let left = ["record:b", "record:d", "{owner:bob}:ids", "{owner:bob}:until"];
+    let mut left = left.map(|key| format!("{}:{key}", space.prefix));
+    left.sort_unstable();
+    until("Redis must remove what has expired", || space.keys() == left);
+    let listed = provider.list("bob", Page::first(9), now()).await.unwrap();
+    assert_eq!(listed.records.len(), 1);
+}
+
+#[tokio::test]
+async fn an_owner_who_comes_and_goes_leaves_no_ids_behind() {
+    let space = Space::new();
+    let provider = space.provider().await;
+    let until_key = format!("{}:{{owner:{ADA}}}:until", space.prefix);
+    let ids_key = format!("{}:{{owner:{ADA}}}:ids", space.prefix);
+    let lives = Duration::from_millis(200);
+    for id in 0..150 {
+        let short = record(&format!("short{id}"), 1, lives, Some(ADA));
+        provider.save(&short, Expect::Absent, now()).await.unwrap();
+    }
+    provider.save(&record("long", 1, HOUR, Some(ADA)), Expect::Absent, now()).await.unwrap();
+    let start = Instant::now();
+    loop {
+        provider.save(&record("long", 1, HOUR, Some(ADA)), Expect::Any, now()).await.unwrap();
+        let left = space.cli(&["ZCARD", &until_key]);
+        assert_eq!(space.cli(&["ZCARD", &ids_key]), left);
+        if left == "1" {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "{left} ids are left");
+    }
+    assert_eq!(provider.list(ADA, Page::first(9), now()).await.unwrap().records.len(), 1);
+}
+
+#[tokio::test]
+async fn a_long_list_of_ids_without_records_is_passed_over() {
+    let space = Space::new();
+    let provider = space.provider().await;
+    for id in 0..1_200 {
+        let id = format!("id{id:04}");
+        let owned = record(&id, 1, HOUR, Some(ADA));
+        provider.save(&owned, Expect::Absent, now()).await.unwrap();
+        if !matches!(&*id, "id0003" | "id0700" | "id1199") {
+            provider.delete(&id).await.unwrap();
+        }
+    }
+    let ids = |records: Vec<Record>| records.into_iter().map(|it| it.id.to_string());
+    let first = provider.list(ADA, Page::first(2), now()).await.unwrap();
+    assert_eq!(first.next.as_deref(), Some("id0700"));
+    assert_eq!(ids(first.records).collect::<Vec<_>>(), ["id0003", "id0700"]);
+    let second = provider.list(ADA, Page::after("id0700", 2), now()).await.unwrap();
+    assert_eq!(second.next, None);
+    assert_eq!(ids(second.records).collect::<Vec<_>>(), ["id1199"]);
+}
+
+#[tokio::test]
+async fn each_call_is_one_command() {
+    let server = RedisServer::start(&[]);
+    let provider = on(&server).await;
+    let mut monitor = Monitor::start(&server);
+    let later = Duration::from_secs(60);
+    let first = record("a", 1, HOUR, None);
+    let second = record("a", 2, HOUR, None);
+
+    provider.save(&first, Expect::Absent, now()).await.unwrap();
+    assert_eq!(monitor.names(), ["EVALSHA"], "create");
+    provider.save(&second, Expect::Version(1), now()).await.unwrap();
+    assert_eq!(monitor.names(), ["EVALSHA"], "update");
+    provider.save(&second, Expect::Any, now()).await.unwrap();
+    assert_eq!(monitor.names(), ["EVALSHA"], "unchecked save");
+    let conflict = provider.save(&first, Expect::Absent, now()).await.unwrap();
+    assert_eq!(conflict, Saved::Conflict(Some(second.clone())));
+    assert_eq!(monitor.names(), ["EVALSHA"], "create in conflict");
+    let conflict = provider.save(&second, Expect::Version(1), now()).await.unwrap();
+    assert_eq!(conflict, Saved::Conflict(Some(second)));
+    assert_eq!(monitor.names(), ["EVALSHA"], "update in conflict");
+    provider.fetch("a", now()).await.unwrap();
+    assert_eq!(monitor.names(), ["HMGET"], "fetch");
+    provider.touch("a", now() + HOUR + later, now()).await.unwrap();
+    assert_eq!(monitor.names(), ["EVALSHA"], "touch");
+    provider.list(ADA, Page::first(10), now()).await.unwrap();
+    assert_eq!(monitor.names(), ["ZRANGE"], "list of nobody's");
+    provider.delete("a").await.unwrap();
+    assert_eq!(monitor.names(), ["EVALSHA"], "delete");
+
+    // With an owner.
+    let first = record("a", 1, HOUR, Some(ADA));
+    provider.save(&first, Expect::Absent, now()).await.unwrap();
+    assert_eq!(monitor.names(), ["EVALSHA", "EVALSHA"], "create with an owner");
+    let second = record("a", 2, HOUR + later, Some(ADA));
+    provider.save(&second, Expect::Version(1), now()).await.unwrap();
+    assert_eq!(monitor.names(), ["EVALSHA"], "update of the same owner");
+    provider.touch("a", now() + HOUR + 2 * later, now()).await.unwrap();
+    assert_eq!(monitor.names(), ["EVALSHA"], "touch");
+    provider.touch("a", now() + 2 * HOUR, now()).await.unwrap();
+    assert_eq!(monitor.names(), ["EVALSHA"; 3], "touch beyond half as long again");
+    provider.save(&record("a", 3, HOUR, Some("bob")), Expect::Version(2), now()).await.unwrap();
+    assert_eq!(monitor.names(), ["EVALSHA"; 3], "change of the owner");
+    provider.save(&record("a", 4, HOUR, None), Expect::Version(3), now()).await.unwrap();
+    assert_eq!(monitor.names(), ["EVALSHA"], "an owner is taken away");
+    provider.save(&record("a", 5, HOUR, Some(ADA)), Expect::Any, now()).await.unwrap();
+    provider.save(&record("b", 1, HOUR, Some(ADA)), Expect::Absent, now()).await.unwrap();
+    monitor.names();
+    assert_eq!(provider.list(ADA, Page::first(10), now()).await.unwrap().records.len(), 2);
+    assert_eq!(monitor.names(), ["ZRANGE", "HMGET", "HMGET"], "list of two");
+    let late = provider.save(&record("b", 9, HOUR, Some("bob")), Expect::Version(8), now()).await;
+    assert!(matches!(late.unwrap(), Saved::Conflict(Some(_))));
+    assert_eq!(monitor.names(), ["EVALSHA"], "conflict of a change of the owner");
+}
+
+#[tokio::test]
+async fn a_server_that_forgets_its_scripts_is_told_them_again() {
+    let server = RedisServer::start(&[]);
+    let provider = on(&server).await;
+    let mut monitor = Monitor::start(&server);
+    assert_eq!(server.cli(&["SCRIPT", "FLUSH"]), "OK");
+    monitor.commands();
+    provider.save(&record("a", 1, HOUR, None), Expect::Absent, now()).await.unwrap();
+    assert_eq!(monitor.names(), ["EVALSHA", "EVAL"]);
+    let saved = provider.save(&record("a", 2, HOUR, None), Expect::Version(1), now()).await;
+    assert_eq!(saved.unwrap(), Saved::Saved);
+    assert_eq!(monitor.names(), ["EVALSHA"]);
+    assert_eq!(server.cli(&["SCRIPT", "FLUSH"]), "OK");
+    assert!(provider.touch("a", now() + 2 * HOUR, now()).await.unwrap());
+    assert_eq!(server.cli(&["SCRIPT", "FLUSH"]), "OK");
+    assert!(provider.delete("a").await.unwrap().is_some());
+    assert_eq!(server.cli(&["SCRIPT", "FLUSH"]), "OK");
+    provider.save(&record("a", 1, HOUR, Some(ADA)), Expect::Absent, now()).await.unwrap();
+    assert_eq!(provider.list(ADA, Page::first(2), now()).await.unwrap().records.len(), 1);
+}
+
+#[tokio::test]
+async fn purging_is_not_needed() {
+    let space = Space::new();
+    let error = space.provider().await.purge(now(), 10).await.unwrap_err();
+    assert!(error.is_unsupported(), "{error}");
+}
+
+#[tokio::test]
+async fn hosts_create_at_once() {
+    let space = Space::new();
+    let hosts: Vec<_> = (0..16)
+        .map(|_| {
+            let connection = Connection::open(&space.url).unwrap();
+            let provider = RedisProvider::new(connection).prefix(&space.prefix).unwrap();
+            tokio::spawn(async move { provider.create().await })
+        })
+        .collect();
+    for host in hosts {
+        host.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn prefixes_do_not_meet() {
+    let space = Space::new();
+    let one = space.provider().await;
+    let two = one.clone().prefix(&format!("{}:two", space.prefix)).unwrap();
+    one.save(&record("a", 1, HOUR, Some(ADA)), Expect::Absent, now()).await.unwrap();
+    assert_eq!(two.fetch("a", now()).await.unwrap(), None);
+    assert_eq!(two.list(ADA, Page::first(9), now()).await.unwrap().records, []);
+    for wrong in ["", "a b", "a{b}", "a*"] {
+        let error = one.clone().prefix(wrong).unwrap_err();
+        assert!(!error.is_unavailable() && error.to_string().contains("prefix"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn instances_race() {
+    for bytes in [Bytes::Different, Bytes::Equal] {
+        let space = Space::new();
+        let (one, two) = (space.provider().await, space.provider().await);
+        let report = race(Arc::new(one), Arc::new(two), bytes).await;
+        assert!(report.won > 0 && report.lost > 0, "{report:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn instances_race_on_a_cluster() {
+    let cluster = RedisCluster::start();
+    for (prefix, bytes) in [("different", Bytes::Different), ("equal", Bytes::Equal)] {
+        let instance = async || {
+            let provider = RedisProvider::connect_cluster(cluster.urls()).await.unwrap();
+            Arc::new(provider.prefix(prefix).unwrap())
+        };
+        let report = race(instance().await, instance().await, bytes).await;
+        assert!(report.won > 0 && report.lost > 0, "{report:?}");
+    }
+}
