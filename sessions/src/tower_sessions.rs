@@ -7,14 +7,15 @@
 //!
 #![cfg_attr(feature = "tower-sessions", doc = "```")]
 #![cfg_attr(not(feature = "tower-sessions"), doc = "```ignore")]
-//! use axum::{Router, routing::get};
+//! use axum::{Router, http::StatusCode, routing::get};
 //! use sessions::MemoryProvider;
 //! use sessions::tower_sessions::ProviderStore;
 //! use tower_sessions::{Session, SessionManagerLayer};
 //!
-//! async fn home(session: Session) -> Result<String, tower_sessions::session::Error> {
-//!     let visits = session.get::<u32>("visits").await?.unwrap_or(0) + 1;
-//!     session.insert("visits", visits).await?;
+//! async fn home(session: Session) -> Result<String, StatusCode> {
+//!     let failed = |_| StatusCode::INTERNAL_SERVER_ERROR;
+//!     let visits = session.get::<u32>("visits").await.map_err(failed)?.unwrap_or(0) + 1;
+//!     session.insert("visits", visits).await.map_err(failed)?;
 //!     Ok(format!("visit number {visits}"))
 //! }
 //!
