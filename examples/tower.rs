@@ -1,9 +1,10 @@
-//! Sessions in a plain `tower` service on hyper, without a web framework: `cargo run --example
-//! tower`, then reload the page. `PORT` chooses another port than 3000.
+//! Sessions in a plain `tower` service on hyper, without a web framework:
+//! `cargo run --example tower`, then reload the page.
 
 use std::convert::Infallible;
+use std::io;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -11,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use sessions::axum::{SessionLayer, error_response};
 use sessions::{Error, MemoryProvider, RequestSessions, Session, Store};
+use tokio::net::TcpListener;
 use tower::ServiceBuilder;
 
 #[derive(Session)]
@@ -33,22 +35,17 @@ async fn home(request: &Request<Incoming>) -> Result<Answer, Error> {
 async fn route(request: Request<Incoming>) -> Result<Answer, Infallible> {
     Ok(match request.uri().path() {
         "/" => home(&request).await.unwrap_or_else(error_response),
-        path => {
-            let mut answer = Response::new(Full::from(format!("there is no {path} here")));
-            *answer.status_mut() = http::StatusCode::NOT_FOUND;
+        _ => {
+            let mut answer = Response::new(Full::from("there is no such page"));
+            *answer.status_mut() = StatusCode::NOT_FOUND;
             answer
         }
     })
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let store = Store::new(MemoryProvider::new());
+pub(crate) async fn serve(listener: TcpListener, store: Store) -> io::Result<()> {
     let service = ServiceBuilder::new().layer(SessionLayer::new(store)).service_fn(route);
     let service = TowerToHyperService::new(service);
-    let port = std::env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
-    println!("http://localhost:{}", listener.local_addr()?.port());
     loop {
         let (stream, _) = listener.accept().await?;
         let connection =
@@ -59,4 +56,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         });
     }
+}
+
+#[tokio::main]
+async fn main() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    println!("http://localhost:3000");
+    serve(listener, Store::new(MemoryProvider::new())).await
 }
