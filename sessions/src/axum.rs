@@ -56,7 +56,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-pub use self::extract::SessionRejection;
+pub use self::extract::{SessionRejection, error_response};
 use crate::Error;
 use crate::request::{self, Answer, Ending, Report, RequestSessions};
 use crate::store::Store;

@@ -142,7 +142,7 @@ pub(crate) fn public_response(session: &'static str) {
 }
 
 /// An error with its sources, for people.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {

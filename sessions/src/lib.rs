@@ -146,6 +146,9 @@ mod schema;
 mod session;
 mod standalone;
 mod store;
+#[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))))]
+pub mod tower_sessions;
 
 pub use crate::clock::{Clock, ManualClock, SystemClock};
 pub use crate::codec::{Codec, CodecBuilder, Purpose};

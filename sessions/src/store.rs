@@ -35,10 +35,14 @@ pub(crate) use self::edit::Asks;
 pub(crate) use self::finish::Commits;
 #[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) use self::finish::Finish;
+#[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
+pub(crate) use self::id::KeyHasher;
 pub use self::id::StoreKey;
 pub(crate) use self::kind::Kind;
 pub use self::list::{SessionInfo, Sessions};
 pub(crate) use self::origin::{Loaded, Origin};
+#[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
+pub(crate) use self::purge::SKEW;
 use self::queue::Queues;
 use self::times::{Span, Times};
 use crate::clock::Clock;

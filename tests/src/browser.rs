@@ -79,6 +79,17 @@ impl Browser {
         self.exchange(request).await
     }
 
+    /// Asks for a page's headers.
+    pub async fn head(&mut self, path: &str) -> Answer {
+        self.send(Method::HEAD, path, None).await
+    }
+
+    /// Follows a link to a page whose server may close the connection without an answer.
+    pub async fn try_get(&mut self, path: &str) -> Option<Answer> {
+        let request = self.request(Method::GET, path, None);
+        self.try_exchange(request).await
+    }
+
     async fn send(&mut self, method: Method, path: &str, form: Option<&str>) -> Answer {
         let request = self.request(method, path, form);
         self.exchange(request).await
@@ -104,17 +115,21 @@ impl Browser {
     }
 
     async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Answer {
+        self.try_exchange(request).await.expect("the server answers")
+    }
+
+    async fn try_exchange(&mut self, request: Request<Full<Bytes>>) -> Option<Answer> {
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let response = client.request(request).await.expect("the server answers");
+        let response = client.request(request).await.ok()?;
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.expect("the body ends").to_bytes();
+        let body = body.collect().await.ok()?.to_bytes();
         let answer = Answer {
             status: parts.status,
             headers: parts.headers,
             body: String::from_utf8(body.to_vec()).expect("a body of text"),
         };
         self.keep_all(&answer);
-        answer
+        Some(answer)
     }
 
     /// Keeps the cookies of an answer, which may be another's: of a request of the same browser

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use axum_core::body::Body;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
 
 use super::Told;
@@ -161,11 +164,41 @@ impl IntoResponse for SessionRejection {
 /// ```
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let mut response = (request::status(&self), request::text(&self)).into_response();
-        request::complete(&self, response.headers_mut());
-        response.extensions_mut().insert(Told(Arc::new(self)));
+        let mut response = error_response::<Body>(self);
+        let text = HeaderValue::from_static("text/plain; charset=utf-8");
+        response.headers_mut().insert(CONTENT_TYPE, text);
         response
     }
+}
+
+/// The response to an error where there is no axum: 503 with `Retry-After` when trying again can
+/// help, 409 for a conflict, else 500, and a line of text. The layer's
+/// [`on_error`](super::SessionLayer::on_error) replaces it.
+///
+/// ```
+/// use http_body_util::Full;
+/// use hyper::body::Bytes;
+/// use sessions::{RequestSessions, Session, axum::error_response};
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { visits: u32 }
+///
+/// /// A handler of a plain `tower` service.
+/// async fn home<B>(request: http::Request<B>) -> http::Response<Full<Bytes>> {
+///     let sessions = request.extensions().get::<RequestSessions>().expect("the layer is there");
+///     match sessions.load::<Visitor>(request.headers()).await {
+///         Ok(visitor) => http::Response::new(format!("{} visits", visitor.visits).into()),
+///         Err(error) => error_response(error),
+///     }
+/// }
+/// # let _ = home::<()>;
+/// ```
+pub fn error_response<R: From<&'static str>>(error: Error) -> http::Response<R> {
+    let mut response = http::Response::new(request::text(&error).into());
+    *response.status_mut() = request::status(&error);
+    request::complete(&error, response.headers_mut());
+    response.extensions_mut().insert(Told(Arc::new(error)));
+    response
 }
 
 impl fmt::Display for SessionRejection {

@@ -83,7 +83,7 @@ impl Store {
 }
 
 /// The largest difference between two hosts' clocks.
-const SKEW: Duration = Duration::from_secs(10 * 60);
+pub(crate) const SKEW: Duration = Duration::from_secs(10 * 60);
 
 /// How many records one call removes.
 const BATCH: u32 = 1_000;

@@ -1,0 +1,282 @@
+//! The session store of tower-sessions over any [`Provider`], for axum-login and for apps that come
+//! from there.
+//!
+//! [`ProviderStore`] keeps tower-sessions' sessions in whatever database a provider speaks to. It is
+//! the store of tower-sessions 0.15 with the feature `tower-sessions`, and of 0.14, which axum-login
+//! 0.18 is built on, with `tower-sessions-0-14`.
+//!
+#![cfg_attr(feature = "tower-sessions", doc = "```")]
+#![cfg_attr(not(feature = "tower-sessions"), doc = "```ignore")]
+//! use axum::{Router, http::StatusCode, routing::get};
+//! use sessions::MemoryProvider;
+//! use sessions::tower_sessions::ProviderStore;
+//! use tower_sessions::{Session, SessionManagerLayer};
+//!
+//! async fn home(session: Session) -> Result<String, StatusCode> {
+//!     let failed = |_| StatusCode::INTERNAL_SERVER_ERROR;
+//!     let visits = session.get::<u32>("visits").await.map_err(failed)?.unwrap_or(0) + 1;
+//!     session.insert("visits", visits).await.map_err(failed)?;
+//!     Ok(format!("visit number {visits}"))
+//! }
+//!
+//! let store = ProviderStore::new(MemoryProvider::new());
+//! let app: Router = Router::new().route("/", get(home)).layer(SessionManagerLayer::new(store));
+//! ```
+//!
+//! # What comes with it, and what does not
+//!
+//! - **The optimistic lock does not.** tower-sessions hands its store a whole record and no version,
+//!   so there is nothing to compare: of two requests that change one session at the same time, the
+//!   later one overwrites all that the earlier one saved. Types, schema versions, merging and a
+//!   renewal that no parallel request can get past do not come either: they are
+//!   [`Session`](struct@crate::Session)'s.
+//! - The database holds the hash of an id, as with this crate's own sessions: whoever reads it cannot
+//!   take a session over. The data is JSON, as readable as the database is.
+//! - A session that was deleted, or has expired, is never revived by a slow request that saves it:
+//!   what it changed is dropped, with an event. So this store is no `Cache` of a
+//!   `CachingSessionStore`, which saves what it has not created; it may be the store behind one.
+//! - A load costs the database one call, a creation one, a save two (it looks for the session
+//!   first), a deletion one.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::clock::{Clock, SystemClock, from_unix_millis, to_unix_millis};
+use crate::event;
+use crate::provider::{Expect, Provider, ProviderError, Record, Saved};
+use crate::store::{KeyHasher, SKEW, StoreKey};
+
+/// A store of tower-sessions over a provider. Clones share it.
+///
+/// ```
+/// use sessions::MemoryProvider;
+/// use sessions::tower_sessions::ProviderStore;
+///
+/// let store = ProviderStore::new(MemoryProvider::new()).app("shop");
+/// ```
+pub struct ProviderStore<P> {
+    provider: Arc<P>,
+    hasher: KeyHasher,
+    clock: Arc<dyn Clock>,
+}
+
+type Data = HashMap<String, Value>;
+
+/// Why a call failed, for either version's error.
+enum Failure {
+    Encode(String),
+    Decode(String),
+    Backend(String),
+}
+
+impl<P: Provider> ProviderStore<P> {
+    /// A store of the app "app".
+    ///
+    /// ```
+    /// # use sessions::MemoryProvider;
+    /// # use sessions::tower_sessions::ProviderStore;
+    /// let store = ProviderStore::new(MemoryProvider::new());
+    /// ```
+    pub fn new(provider: P) -> Self {
+        Self { provider: Arc::new(provider), hasher: hasher("app"), clock: Arc::new(SystemClock) }
+    }
+
+    /// The name of the app: apps of different names share a database without seeing each other's
+    /// sessions.
+    ///
+    /// ```
+    /// # use sessions::MemoryProvider;
+    /// # use sessions::tower_sessions::ProviderStore;
+    /// let store = ProviderStore::new(MemoryProvider::new()).app("shop");
+    /// ```
+    #[must_use]
+    pub fn app(mut self, name: &str) -> Self {
+        self.hasher = hasher(name);
+        self
+    }
+
+    /// Where the time comes from. tower-sessions itself, which sets when a session expires, asks
+    /// the system.
+    ///
+    /// ```
+    /// # use sessions::MemoryProvider;
+    /// # use sessions::tower_sessions::ProviderStore;
+    /// let clock = sessions::ManualClock::default();
+    /// let store = ProviderStore::new(MemoryProvider::new()).clock(clock.clone());
+    /// ```
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    fn key(&self, id: i128) -> StoreKey {
+        self.hasher.key(&id.to_be_bytes())
+    }
+
+    /// Whether there was no session of this id.
+    async fn create(&self, id: i128, data: &Data, expiry: SystemTime) -> Result<bool, Failure> {
+        let record = record(&self.key(id), 1, data, expiry)?;
+        let saved = self.provider.save(&record, Expect::Absent, self.clock.now()).await?;
+        Ok(saved == Saved::Saved)
+    }
+
+    async fn save(&self, id: i128, data: &Data, expiry: SystemTime) -> Result<(), Failure> {
+        let key = self.key(id);
+        let now = self.clock.now();
+        let mut current = self.provider.fetch(key.as_str(), now).await?;
+        // Whoever loses a race has let another win; the last one to save is the last to win.
+        while let Some(Record { version, .. }) = current {
+            let record = record(&key, version.saturating_add(1), data, expiry)?;
+            match self.provider.save(&record, Expect::Version(version), now).await? {
+                Saved::Saved => return Ok(()),
+                Saved::Conflict(winner) => current = winner,
+            }
+        }
+        event::dropped(NAME, &key, "the session ended");
+        Ok(())
+    }
+
+    async fn load(&self, id: i128) -> Result<Option<(Data, SystemTime)>, Failure> {
+        let record = self.provider.fetch(self.key(id).as_str(), self.clock.now()).await?;
+        let Some(Record { data, expires_at: Some(expiry), .. }) = record else { return Ok(None) };
+        let data = serde_json::from_slice(&data);
+        Ok(Some((data.map_err(|error| Failure::Decode(error.to_string()))?, expiry)))
+    }
+
+    async fn delete(&self, id: i128) -> Result<(), Failure> {
+        self.provider.delete(self.key(id).as_str()).await?;
+        Ok(())
+    }
+
+    /// Batch after batch, until nothing is left.
+    async fn delete_expired(&self) -> Result<(), Failure> {
+        let before = self.clock.now().checked_sub(SKEW).unwrap_or(SystemTime::UNIX_EPOCH);
+        loop {
+            match self.provider.purge(before, BATCH).await {
+                Ok(purged) if purged < u64::from(BATCH) => return Ok(()),
+                Ok(_) => tokio::task::yield_now().await,
+                // Its database removes them by itself.
+                Err(error) if error.is_unsupported() => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// An error with its sources: tower-sessions keeps no more than a text.
+impl From<ProviderError> for Failure {
+    fn from(error: ProviderError) -> Self {
+        Self::Backend(event::chain(&error))
+    }
+}
+
+impl<P> Clone for ProviderStore<P> {
+    fn clone(&self) -> Self {
+        Self {
+            provider: self.provider.clone(),
+            hasher: self.hasher.clone(),
+            clock: self.clock.clone(),
+        }
+    }
+}
+
+impl<P> fmt::Debug for ProviderStore<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProviderStore").finish_non_exhaustive()
+    }
+}
+
+fn hasher(app: &str) -> KeyHasher {
+    KeyHasher::new(NAME, app, "")
+}
+
+fn record(
+    key: &StoreKey,
+    version: u64,
+    data: &Data,
+    expiry: SystemTime,
+) -> Result<Record, Failure> {
+    let data = serde_json::to_vec(data).map_err(|error| Failure::Encode(error.to_string()))?;
+    let mut record = Record::new(key.shared(), version, Bytes::from(data));
+    record.expires_at = Some(from_unix_millis(to_unix_millis(expiry)));
+    record.format = FORMAT.into();
+    Ok(record)
+}
+
+const NAME: &str = "tower-sessions";
+
+const FORMAT: &str = "tower-sessions/1";
+
+/// How many records one call removes.
+const BATCH: u32 = 1_000;
+
+/// The traits of one version of tower-sessions.
+macro_rules! implement {
+    ($core:ident, $feature:literal) => {
+        #[cfg(feature = $feature)]
+        const _: () = {
+            use $core::session::{Id, Record};
+            use $core::session_store::{Error, Result};
+            use $core::{ExpiredDeletion, SessionStore};
+
+            use crate::provider::async_trait;
+
+            impl From<Failure> for Error {
+                fn from(failure: Failure) -> Self {
+                    match failure {
+                        Failure::Encode(text) => Self::Encode(text),
+                        Failure::Decode(text) => Self::Decode(text),
+                        Failure::Backend(text) => Self::Backend(text),
+                    }
+                }
+            }
+
+            #[cfg_attr(docsrs, doc(cfg(feature = $feature)))]
+            #[async_trait]
+            impl<P: Provider> SessionStore for ProviderStore<P> {
+                async fn create(&self, record: &mut Record) -> Result<()> {
+                    let expiry = record.expiry_date.into();
+                    while !self.create(record.id.0, &record.data, expiry).await? {
+                        record.id = Id::default();
+                    }
+                    Ok(())
+                }
+
+                async fn save(&self, record: &Record) -> Result<()> {
+                    let expiry = record.expiry_date.into();
+                    Ok(self.save(record.id.0, &record.data, expiry).await?)
+                }
+
+                async fn load(&self, id: &Id) -> Result<Option<Record>> {
+                    let loaded = self.load(id.0).await?;
+                    Ok(loaded.map(|(data, expiry)| Record {
+                        id: *id,
+                        data,
+                        expiry_date: expiry.into(),
+                    }))
+                }
+
+                async fn delete(&self, id: &Id) -> Result<()> {
+                    Ok(self.delete(id.0).await?)
+                }
+            }
+
+            #[cfg_attr(docsrs, doc(cfg(feature = $feature)))]
+            #[async_trait]
+            impl<P: Provider> ExpiredDeletion for ProviderStore<P> {
+                async fn delete_expired(&self) -> Result<()> {
+                    Ok(self.delete_expired().await?)
+                }
+            }
+        };
+    };
+}
+
+implement!(tower_sessions_core, "tower-sessions");
+implement!(tower_sessions_core_0_14, "tower-sessions-0-14");

@@ -1,0 +1,276 @@
+//! The app that every framework serves: its session types, and what its handlers do. Each route is
+//! named after its handler; `axum.rs`, `actix.rs` and `plain.rs` hang them into a framework.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::body::{Bytes, Frame};
+use sessions::{Error, Session, Store};
+use tokio::sync::{Notify, mpsc};
+
+#[derive(Session)]
+#[session(name = "visitor", version = 1)]
+pub(crate) struct Visitor {
+    #[session(owner)]
+    user: Option<String>,
+    #[session(merge = add)]
+    visits: u32,
+    #[session(merge = conflict)]
+    seat: Option<String>,
+    #[session(merge = append)]
+    cart: Vec<String>,
+}
+
+#[derive(Session)]
+#[session(name = "theme", version = 1)]
+pub(crate) struct Theme {
+    dark: bool,
+}
+
+/// What the app needs besides its store.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) store: Store,
+    /// Errors are answered by [`on_error`].
+    pub(crate) hook: bool,
+    pub(crate) signals: Signals,
+}
+
+/// Lets a scenario hold a handler, and a handler tell of itself.
+#[derive(Clone, Default)]
+pub(crate) struct Signals {
+    pub(crate) reached: Arc<Notify>,
+    pub(crate) go: Arc<Notify>,
+}
+
+/// An answer in no framework's terms.
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, &'static str)>,
+    pub(crate) body: ReplyBody,
+}
+
+/// Chunks of text as they come.
+pub(crate) struct ReplyBody(mpsc::Receiver<String>);
+
+impl Reply {
+    fn new(status: u16, text: impl Into<String>) -> Self {
+        let (chunks, body) = mpsc::channel(1);
+        let text = text.into();
+        if !text.is_empty() {
+            chunks.try_send(text).expect("there is room for one chunk");
+        }
+        Self { status, headers: Vec::new(), body: ReplyBody(body) }
+    }
+
+    pub(crate) fn text(text: impl Into<String>) -> Self {
+        Self::new(200, text)
+    }
+
+    fn header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+}
+
+impl Default for ReplyBody {
+    fn default() -> Self {
+        Reply::text("").body
+    }
+}
+
+impl From<&str> for ReplyBody {
+    fn from(text: &str) -> Self {
+        Reply::text(text).body
+    }
+}
+
+impl ReplyBody {
+    pub(crate) fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        self.0.poll_recv(context).map(|chunk| chunk.map(Bytes::from))
+    }
+}
+
+impl hyper::body::Body for ReplyBody {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.poll_chunk(context).map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk))))
+    }
+}
+
+/// What the error hook answers: status and text.
+pub(crate) fn on_error(error: &Error) -> (u16, String) {
+    let status = if error.is_unavailable() {
+        503
+    } else if error.is_conflict() {
+        418
+    } else {
+        500
+    };
+    (status, format!("the hook's {status}"))
+}
+
+pub(crate) async fn plain() -> Reply {
+    Reply::text("plain")
+}
+
+pub(crate) async fn visit(mut visitor: Session<Visitor>) -> Reply {
+    visitor.visits += 1;
+    Reply::text(visitor.visits.to_string())
+}
+
+pub(crate) async fn show(visitor: Session<Visitor>) -> Reply {
+    let Visitor { user, visits, seat, cart } = &*visitor;
+    let [user, seat] = [user, seat].map(|text| text.as_deref().unwrap_or("-"));
+    Reply::text(format!("{user} {visits} {seat} {}", cart.join(",")))
+}
+
+pub(crate) async fn dark(mut theme: Session<Theme>) -> Reply {
+    theme.dark = true;
+    Reply::text("dark")
+}
+
+pub(crate) async fn both(visitor: Session<Visitor>, theme: Session<Theme>) -> Reply {
+    Reply::text(format!("{} {}", visitor.visits, theme.dark))
+}
+
+pub(crate) async fn login(mut visitor: Session<Visitor>, user: String) -> Reply {
+    visitor.user = Some(user);
+    Reply::text("welcome")
+}
+
+pub(crate) async fn logout(mut visitor: Session<Visitor>) -> Reply {
+    visitor.destroy();
+    Reply::text("bye")
+}
+
+pub(crate) async fn fail_logout(mut visitor: Session<Visitor>) -> Reply {
+    visitor.destroy();
+    Reply::new(500, "broken")
+}
+
+pub(crate) async fn add(mut visitor: Session<Visitor>, item: String) -> Reply {
+    visitor.cart.push(item);
+    Reply::new(204, "")
+}
+
+/// Changes the session and answers with this status.
+pub(crate) async fn answer(mut visitor: Session<Visitor>, code: String) -> Reply {
+    visitor.cart.push(format!("status {code}"));
+    Reply::new(code.parse().expect("a status"), "")
+}
+
+pub(crate) async fn remember(mut visitor: Session<Visitor>, days: String) -> Reply {
+    let days: u64 = days.parse().expect("a number of days");
+    visitor.remember(Duration::from_secs(days * 24 * 60 * 60));
+    Reply::text("remembered")
+}
+
+/// `None` where there is no live session.
+pub(crate) async fn known(visitor: Option<Session<Visitor>>) -> Reply {
+    Reply::text(visitor.map_or("nobody".to_owned(), |visitor| visitor.visits.to_string()))
+}
+
+/// Answers a rejection in its own way.
+pub(crate) async fn own_rejection(visitor: Result<Session<Visitor>, Error>) -> Reply {
+    match visitor {
+        Ok(visitor) => Reply::text(visitor.visits.to_string()),
+        Err(error) => Reply::new(418, format!("own: {error}")),
+    }
+}
+
+/// Passes an error of the library on.
+pub(crate) async fn saved(mut visitor: Session<Visitor>, app: &App) -> Result<Reply, Error> {
+    visitor.visits += 1;
+    visitor.save().await?;
+    let page = sessions::provider::Page::first(10);
+    let sessions = app.store.list::<Visitor>("ada", page).await?.sessions;
+    Ok(Reply::text(sessions.len().to_string()))
+}
+
+/// Takes a seat once the scenario lets it.
+pub(crate) async fn seat(mut visitor: Session<Visitor>, seat: String, app: &App) -> Reply {
+    if seat == "slow" {
+        app.signals.reached.notify_one();
+        app.signals.go.notified().await;
+    }
+    visitor.seat = Some(seat);
+    Reply::text("seated")
+}
+
+/// As `seat`, with a change to a second session that meets no conflict.
+pub(crate) async fn seat_and_theme(
+    visitor: Session<Visitor>,
+    mut theme: Session<Theme>,
+    app: &App,
+) -> Reply {
+    theme.dark = true;
+    drop(theme);
+    seat(visitor, "slow".to_owned(), app).await
+}
+
+pub(crate) async fn panic(mut visitor: Session<Visitor>) -> Reply {
+    visitor.cart.push("panic".to_owned());
+    panic!("the handler's bug")
+}
+
+/// A handle that goes on in a streamed body, and saves itself there.
+pub(crate) async fn stream(mut visitor: Session<Visitor>) -> Reply {
+    let (chunks, body) = mpsc::channel(1);
+    tokio::spawn(async move {
+        for item in ["one", "two"] {
+            visitor.cart.push(item.to_owned());
+            let saved = match visitor.save().await {
+                Ok(()) => format!("saved {item};"),
+                Err(error) => format!("{error};"),
+            };
+            if chunks.send(saved).await.is_err() {
+                return;
+            }
+        }
+    });
+    Reply { status: 200, headers: Vec::new(), body: ReplyBody(body) }
+}
+
+/// A handle that was changed and goes on: the layer cannot save it.
+pub(crate) async fn outlive(mut visitor: Session<Visitor>) -> Reply {
+    visitor.cart.push("too late".to_owned());
+    let (chunks, body) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let _ = chunks.send("going on".to_owned()).await;
+        drop(visitor);
+    });
+    Reply { status: 200, headers: Vec::new(), body: ReplyBody(body) }
+}
+
+/// Changes the session under headers of its own.
+pub(crate) async fn with_headers(mut visitor: Session<Visitor>) -> Reply {
+    visitor.user = Some(visitor.visits.to_string());
+    visitor.visits += 1;
+    Reply::text("own headers").header("cache-control", "max-age=5").header("vary", "accept, COOKIE")
+}
+
+/// Before the handler of `beside`, its handle dropped.
+pub(crate) fn before(mut visitor: Session<Visitor>) {
+    visitor.visits += 10;
+    visitor.cart.push("before".to_owned());
+}
+
+/// Around the handler of `beside`, its handle held.
+pub(crate) fn around(visitor: &mut Session<Visitor>) {
+    visitor.visits += 1;
+    visitor.cart.push("around".to_owned());
+}
+
+pub(crate) async fn beside(mut visitor: Session<Visitor>) -> Reply {
+    visitor.visits += 100;
+    visitor.cart.push("handler".to_owned());
+    Reply::text(visitor.visits.to_string())
+}

@@ -1,0 +1,6 @@
+//! The scenarios, by what they are about.
+
+pub(crate) mod commits;
+pub(crate) mod cookies;
+pub(crate) mod errors;
+pub(crate) mod owners;

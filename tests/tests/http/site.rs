@@ -1,0 +1,127 @@
+//! The app, served by a framework on a real socket.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use actix_web::App as ActixApp;
+use actix_web::dev::ServerHandle;
+use actix_web::web::Data;
+use sessions::axum::SessionLayer;
+use sessions::{ManualClock, MemoryProvider, Store, StoreBuilder};
+use sessions_tests::browser::Browser;
+use sessions_tests::hooked::{Call, Gate, Hooked};
+use sessions_tests::watched::{Watch, Watched};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::app::{App, Signals};
+use crate::{actix, axum, plain};
+
+/// What serves the app.
+#[derive(Clone, Copy)]
+pub(crate) enum Framework {
+    Axum,
+    Actix,
+    Plain,
+}
+
+/// A running app, and what a scenario does to it.
+pub(crate) struct Site {
+    pub(crate) address: SocketAddr,
+    pub(crate) browser: Browser,
+    pub(crate) store: Store,
+    /// What the store keeps.
+    pub(crate) records: Arc<MemoryProvider>,
+    pub(crate) watch: Watch,
+    /// Saves wait at it when it is closed.
+    pub(crate) saves: Gate,
+    pub(crate) clock: ManualClock,
+    pub(crate) signals: Signals,
+    pub(crate) _server: Server,
+}
+
+/// Stops when it is dropped.
+pub(crate) enum Server {
+    Task(JoinHandle<()>),
+    Actix(ServerHandle),
+}
+
+impl Site {
+    pub(crate) async fn new(framework: Framework) -> Self {
+        Self::start(framework, false, |builder| builder).await
+    }
+
+    /// With the hook that answers errors.
+    pub(crate) async fn with_hook(framework: Framework) -> Self {
+        Self::start(framework, true, |builder| builder).await
+    }
+
+    pub(crate) async fn built(
+        framework: Framework,
+        build: impl FnOnce(StoreBuilder) -> StoreBuilder,
+    ) -> Self {
+        Self::start(framework, false, build).await
+    }
+
+    async fn start(
+        framework: Framework,
+        hook: bool,
+        build: impl FnOnce(StoreBuilder) -> StoreBuilder,
+    ) -> Self {
+        let clock = ManualClock::default();
+        let records = Arc::new(MemoryProvider::new());
+        let saves = Gate::new(Call::Save);
+        let (provider, watch) = Watched::new(Hooked::new(records.clone(), saves.clone()));
+        let store = build(Store::builder(provider).clock(clock.clone())).build().unwrap();
+        let signals = Signals::default();
+        let app = App { store: store.clone(), hook, signals: signals.clone() };
+        let (address, _server) = serve(framework, app).await;
+        let browser = Browser::new(address);
+        Self { address, browser, store, records, watch, saves, clock, signals, _server }
+    }
+}
+
+async fn serve(framework: Framework, app: App) -> (SocketAddr, Server) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let address = listener.local_addr().expect("a bound address");
+    let server = match framework {
+        Framework::Axum => Server::Task(tokio::spawn(async move {
+            ::axum::serve(listener, axum::router(app)).await.expect("it runs until it is dropped");
+        })),
+        Framework::Actix => {
+            let server = actix_web::HttpServer::new(move || {
+                ActixApp::new()
+                    .wrap(actix::middleware(&app))
+                    .app_data(Data::new(app.clone()))
+                    .configure(actix::routes)
+            });
+            let listener = listener.into_std().expect("a listener");
+            let server = server.workers(1).disable_signals().listen(listener);
+            let server = server.expect("a listening server").run();
+            let handle = server.handle();
+            tokio::spawn(server);
+            Server::Actix(handle)
+        }
+        Framework::Plain => {
+            let layer = SessionLayer::new(app.store.clone());
+            Server::Task(tokio::spawn(async move {
+                if app.hook {
+                    plain::serve(listener, app, layer.on_error(plain::on_error)).await;
+                } else {
+                    plain::serve(listener, app, layer).await;
+                }
+            }))
+        }
+    };
+    (address, server)
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        match self {
+            Self::Task(task) => task.abort(),
+            // It is told at once; nobody waits for it.
+            Self::Actix(handle) => drop(handle.stop(false)),
+        }
+    }
+}
