@@ -9,4 +9,5 @@ pub mod process;
 pub mod proxy;
 pub mod racing;
 pub mod server;
+pub mod shop;
 pub mod watched;
