@@ -6,8 +6,8 @@ pub(crate) struct Product {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
     pub(crate) cents: u32,
-    /// The colours of its picture.
-    pub(crate) colours: (&'static str, &'static str),
+    /// An SVG image.
+    pub(crate) picture: &'static str,
 }
 
 /// All there is to buy.
@@ -15,44 +15,44 @@ pub(crate) const PRODUCTS: [Product; 6] = [
     Product {
         id: "sencha",
         name: "Sencha",
-        about: "Green tea from the first harvest",
+        about: "Green tea of the first harvest, steamed on the day it was picked",
         cents: 1_450,
-        colours: ("#a7c957", "#386641"),
+        picture: include_str!("pictures/sencha.svg"),
     },
     Product {
         id: "assam",
         name: "Assam",
-        about: "Malty black tea for the morning",
+        about: "Malty black tea for mornings that do not want to begin",
         cents: 990,
-        colours: ("#e09f3e", "#9e2a2b"),
+        picture: include_str!("pictures/assam.svg"),
     },
     Product {
         id: "rooibos",
         name: "Rooibos",
-        about: "Red, mild, and good at night",
+        about: "Red and mild, without caffeine, good at night",
         cents: 750,
-        colours: ("#f4a261", "#bc4749"),
+        picture: include_str!("pictures/rooibos.svg"),
     },
     Product {
         id: "kettle",
         name: "Iron kettle",
-        about: "Keeps a litre hot for an hour",
+        about: "Cast iron, enamelled inside, keeps a litre hot for an hour",
         cents: 5_900,
-        colours: ("#8d99ae", "#2b2d42"),
+        picture: include_str!("pictures/kettle.svg"),
     },
     Product {
         id: "cup",
         name: "Stoneware cup",
-        about: "No two have the same glaze",
+        about: "Thrown by hand: no two have the same glaze",
         cents: 1_800,
-        colours: ("#cbc0d3", "#5e548e"),
+        picture: include_str!("pictures/cup.svg"),
     },
     Product {
         id: "whisk",
         name: "Bamboo whisk",
-        about: "Eighty tines, cut by hand",
+        about: "Eighty tines, cut from a single piece of bamboo",
         cents: 2_200,
-        colours: ("#f2e8cf", "#b08968"),
+        picture: include_str!("pictures/whisk.svg"),
     },
 ];
 
@@ -61,10 +61,21 @@ pub(crate) fn product(id: &str) -> Option<&'static Product> {
     PRODUCTS.iter().find(|product| product.id == id)
 }
 
-/// The demo's accounts. A real shop keeps password hashes in its database.
-pub(crate) const ACCOUNTS: [(&str, &str); 2] = [("ada", "lovelace"), ("grace", "hopper")];
+/// Somebody who may log in.
+pub(crate) struct Account {
+    pub(crate) name: &'static str,
+    pub(crate) password: &'static str,
+    /// May see the page for operators.
+    pub(crate) operator: bool,
+}
 
-/// Whether this is an account's password.
-pub(crate) fn may_log_in(user: &str, password: &str) -> bool {
-    ACCOUNTS.contains(&(user, password))
+/// The demo's accounts. A real shop keeps password hashes in its database.
+pub(crate) const ACCOUNTS: [Account; 2] = [
+    Account { name: "ada", password: "lovelace", operator: false },
+    Account { name: "grace", password: "hopper", operator: true },
+];
+
+/// The account of this name, if this is its password.
+pub(crate) fn check(name: &str, password: &str) -> Option<&'static Account> {
+    ACCOUNTS.iter().find(|account| account.name == name && account.password == password)
 }

@@ -1,195 +1,102 @@
 //! What the shop answers.
 
-use std::time::Duration;
+mod account;
+mod later;
+mod operators;
+mod shelf;
 
-use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, USER_AGENT};
-use axum::http::{HeaderMap, HeaderValue};
-use axum::middleware::map_response;
-use axum::response::{Redirect, Response};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::routing::{get, post};
-use axum::{Form, Router};
 use maud::Markup;
-use serde::Deserialize;
 use sessions::axum::SessionLayer;
-use sessions::provider::Page;
-use sessions::{Error, Session, Store, StoreKey};
+use sessions::{Session, Store};
+use tower_http::csrf::CsrfLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
 
-use crate::catalogue::{may_log_in, product};
-use crate::pages;
-use crate::visitor::{Notice, Visitor};
+use crate::pages::{self, Frame};
+use crate::storage::Storage;
+use crate::visitor::{Shopper, v2};
 
-/// The shop.
-pub(crate) fn router(store: Store) -> Router {
-    Router::new()
-        .route("/", get(browse))
-        .route("/cart", get(cart))
-        .route("/cart/add", post(add))
-        .route("/cart/remove", post(remove))
-        .route("/login", get(login_form).post(login))
-        .route("/logout", post(logout))
-        .route("/account", get(account))
-        .route("/account/end", post(end_session))
-        .route("/account/end-others", post(end_others))
-        .layer(map_response(private))
-        .layer(SessionLayer::new(store.clone()))
-        .with_state(store)
+/// What the handlers share.
+#[derive(Clone)]
+pub(crate) struct Shop {
+    store: Store,
+    storage: Arc<Storage>,
 }
 
-/// Every page shows whose it is: the back button must not, once they have logged out.
-async fn private(mut response: Response) -> Response {
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    response
-}
-
-async fn browse(mut visitor: Session<Visitor>) -> Markup {
-    let notices = take_notices(&mut visitor);
-    pages::browse(&visitor, &notices)
-}
-
-async fn cart(mut visitor: Session<Visitor>) -> Markup {
-    let notices = take_notices(&mut visitor);
-    pages::cart(&visitor, &notices)
-}
-
-#[derive(Deserialize)]
-struct Item {
-    id: String,
-}
-
-async fn add(mut visitor: Session<Visitor>, Form(item): Form<Item>) -> Redirect {
-    match product(&item.id) {
-        Some(product) => {
-            visitor.cart.push(product.id.to_owned());
-            visitor.tell(format!("{} is in your cart", product.name));
-        }
-        None => visitor.warn("We have no such thing"),
+impl Shop {
+    pub(crate) fn new(store: Store, storage: Storage) -> Self {
+        Self { store, storage: Arc::new(storage) }
     }
-    Redirect::to("/")
 }
 
-async fn remove(mut visitor: Session<Visitor>, Form(item): Form<Item>) -> Redirect {
-    let data = &mut *visitor;
-    if let Some(at) = data.cart.iter().position(|id| *id == item.id) {
-        data.cart.remove(at);
-    }
-    Redirect::to("/cart")
+/// The shop of version 2: with things put aside for later.
+pub(crate) fn router_of_2(shop: Shop) -> Router {
+    let later = Router::new()
+        .route("/cart/put-aside", post(later::put_aside))
+        .route("/cart/take-back", post(later::take_back));
+    finish::<v2::Visitor>(later, shop)
 }
 
-async fn login_form(mut visitor: Session<Visitor>) -> Markup {
-    let notices = take_notices(&mut visitor);
-    pages::login(&visitor, &notices)
+/// The shop, for visitors of either version.
+pub(crate) fn router<V: Shopper>(shop: Shop) -> Router {
+    finish::<V>(Router::new(), shop)
 }
 
-#[derive(Deserialize)]
-struct Login {
-    user: String,
-    password: String,
-    remember: Option<String>,
+fn finish<V: Shopper>(more: Router<Shop>, shop: Shop) -> Router {
+    let store = shop.store.clone();
+    more.route("/", get(shelf::browse::<V>))
+        .route("/cart", get(shelf::cart::<V>))
+        .route("/cart/add", post(shelf::add::<V>))
+        .route("/cart/remove", post(shelf::remove::<V>))
+        .route("/login", get(account::login_form::<V>).post(account::login::<V>))
+        .route("/logout", post(account::logout::<V>))
+        .route("/logout-everywhere", post(account::logout_everywhere::<V>))
+        .route("/account", get(account::devices::<V>))
+        .route("/account/end", post(account::end_one::<V>))
+        .route("/account/end-others", post(account::end_others::<V>))
+        .route("/operators", get(operators::overview::<V>))
+        .route("/operators/refresh", post(operators::refresh::<V>))
+        .fallback(not_found::<V>)
+        // Every page shows whose it is: the back button must not, once they have logged out.
+        .layer(header(CACHE_CONTROL, "private, no-store"))
+        .layer(SessionLayer::new(store))
+        // Below it are the files that are the same for everybody.
+        .route("/style.css", get(style))
+        .route("/icon.svg", get(icon))
+        // A form of another site can be sent here by whoever is logged in. The cookie is
+        // `SameSite=Lax`, so that it does not come along; but a subdomain is the same site, so
+        // requests that change something are also refused unless they come from this very origin.
+        .layer(CsrfLayer::new())
+        .layer(header(CONTENT_SECURITY_POLICY, POLICY))
+        .layer(header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(header(REFERRER_POLICY, "same-origin"))
+        .with_state(shop)
 }
 
-async fn login(
-    mut visitor: Session<Visitor>,
-    headers: HeaderMap,
-    Form(form): Form<Login>,
-) -> Redirect {
-    if !may_log_in(&form.user, &form.password) {
-        visitor.warn("Wrong name or password");
-        return Redirect::to("/login");
-    }
-    visitor.tell(format!("Welcome, {}", form.user));
-    // That is all: the session gets a new id, and the cart comes along.
-    visitor.user = Some(form.user);
-    visitor.set_label(device(&headers));
-    if form.remember.is_some() {
-        visitor.remember(Duration::from_secs(90 * 24 * 60 * 60));
-    }
-    Redirect::to("/account")
+/// The pages need their style, their pictures, and forms that come back here; nobody may frame them.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
+                      frame-ancestors 'none'; base-uri 'none'";
+
+fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
 }
 
-async fn logout(mut visitor: Session<Visitor>) -> Redirect {
-    visitor.destroy();
-    Redirect::to("/")
+async fn style() -> impl axum::response::IntoResponse {
+    ([(CONTENT_TYPE, "text/css"), (CACHE_CONTROL, "no-cache")], include_str!("style.css"))
 }
 
-async fn account(
-    State(store): State<Store>,
-    mut visitor: Session<Visitor>,
-) -> Result<Result<Markup, Redirect>, Error> {
-    let Some(user) = visitor.user.clone() else {
-        return Ok(Err(Redirect::to("/login")));
-    };
-    let notices = take_notices(&mut visitor);
-    let devices = store.list::<Visitor>(&user, Page::first(50)).await?.sessions;
-    Ok(Ok(pages::account(&visitor, &notices, &devices)))
+async fn icon() -> impl axum::response::IntoResponse {
+    ([(CONTENT_TYPE, "image/svg+xml"), (CACHE_CONTROL, "no-cache")], include_str!("icon.svg"))
 }
 
-#[derive(Deserialize)]
-struct Device {
-    key: String,
-}
-
-async fn end_session(
-    State(store): State<Store>,
-    mut visitor: Session<Visitor>,
-    Form(device): Form<Device>,
-) -> Result<Redirect, Error> {
-    let Some(user) = visitor.user.clone() else { return Ok(Redirect::to("/login")) };
-    // Only one's own: a key that is not in the list is nobody's business.
-    let own = store.list::<Visitor>(&user, Page::first(50)).await?.sessions;
-    let key = device.key.parse::<StoreKey>().ok();
-    match own.iter().find(|session| Some(&session.key) == key.as_ref()) {
-        Some(session) => {
-            store.revoke(&session.key).await?;
-            visitor.tell("That device is logged out");
-        }
-        None => visitor.warn("That device was logged out already"),
-    }
-    Ok(Redirect::to("/account"))
-}
-
-async fn end_others(
-    State(store): State<Store>,
-    mut visitor: Session<Visitor>,
-) -> Result<Redirect, Error> {
-    let Some(user) = visitor.user.clone() else { return Ok(Redirect::to("/login")) };
-    let ended = store.revoke_all::<Visitor>(&user, visitor.key()).await?;
-    visitor.tell(match ended {
-        1 => "One other device is logged out".to_owned(),
-        ended => format!("{ended} other devices are logged out"),
-    });
-    Ok(Redirect::to("/account"))
-}
-
-fn take_notices(visitor: &mut Session<Visitor>) -> Vec<Notice> {
-    visitor.notices.take()
-}
-
-/// A name for the browser, as far as it tells.
-fn device(headers: &HeaderMap) -> String {
-    let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-    let first = |names: &[(&str, &'static str)], other: &'static str| {
-        names.iter().find(|(part, _)| agent.contains(part)).map_or(other, |(_, name)| name)
-    };
-    let browser = first(
-        &[
-            ("Firefox", "Firefox"),
-            ("Edg", "Edge"),
-            ("Chrome", "Chrome"),
-            ("Safari", "Safari"),
-            ("curl", "curl"),
-        ],
-        "A browser",
-    );
-    let system = first(
-        &[
-            ("Android", "Android"),
-            ("iPhone", "iPhone"),
-            ("Windows", "Windows"),
-            ("Mac OS", "macOS"),
-            ("Linux", "Linux"),
-        ],
-        "an unknown system",
-    );
-    format!("{browser} on {system}")
+async fn not_found<V: Shopper>(mut visitor: Session<V>) -> (StatusCode, Markup) {
+    let frame = Frame::new("Not here", &mut visitor);
+    (StatusCode::NOT_FOUND, pages::not_found(&frame))
 }

@@ -1,71 +1,92 @@
-//! A small web shop: browse, fill a cart, log in, see where one is logged in, log out.
+//! A small web shop: browse, fill a cart, log in, see where one is logged in, log out; and a page
+//! for operators.
 //!
 //! `cargo run --example shop` needs no server. It stores its sessions in the file `shop.db`, so
-//! that a visitor is still logged in after a restart.
-//!
-//! Options: `--port N` (3000), `--db FILE` (shop.db), and `--plain-http` for browsers that refuse
-//! secure cookies on localhost.
+//! that a visitor is still logged in after a restart. `README.md` beside this file says what to try.
 
 mod catalogue;
 mod handlers;
+mod options;
 mod pages;
+mod storage;
 mod visitor;
 
 use std::error::Error;
+use std::process::ExitCode;
+use std::time::Duration;
 
 use sessions::{CookieConfig, Store};
-use sessions_sqlite::SqliteProvider;
 use tokio::net::TcpListener;
 
+use crate::handlers::Shop;
+use crate::options::{HELP, Options};
+use crate::storage::Storage;
+use crate::visitor::v1;
+
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let options = Options::parse(std::env::args().skip(1))?;
-    let provider = SqliteProvider::open(&options.db).await?;
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            let mut source = error.source();
+            while let Some(error) = source {
+                eprintln!("  because: {error}");
+                source = error.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
+    let database_url = std::env::var("DATABASE_URL").ok();
+    let Some(options) = Options::parse(std::env::args().skip(1), database_url)? else {
+        print!("{HELP}");
+        return Ok(());
+    };
+    let storage = Storage::open(&options.store).await?;
     let mut cookie = CookieConfig::new();
     if options.plain_http {
         cookie = cookie.danger_plain_http();
     }
-    let store = Store::builder(provider).app("shop").cookie(cookie).build()?;
+    let store = Store::builder(storage.provider.clone()).app("shop").cookie(cookie).build()?;
+    // Now rather than with the first visitor: a key ring that cannot be had is told at once.
+    store.codec().refresh().await?;
+    let purge = tokio::spawn(store.purge_task(Duration::from_secs(10 * 60)));
 
     let listener = TcpListener::bind(("127.0.0.1", options.port)).await.map_err(|error| {
         format!("port {} cannot be used ({error}); choose another with --port", options.port)
     })?;
     println!("the shop is open: http://localhost:{}", listener.local_addr()?.port());
-    println!("sessions are stored in {}, press Ctrl-C to stop", options.db);
-    axum::serve(listener, handlers::router(store.clone()))
-        .with_graceful_shutdown(async {
-            // Without signals the shop stops when its process is ended.
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        })
-        .await?;
+    println!("visitors have schema version {}", options.schema);
+    println!("sessions are stored in {}, press Ctrl-C to stop", storage.name);
+    let shop = Shop::new(store.clone(), storage);
+    let router = match options.schema {
+        1 => handlers::router::<v1::Visitor>(shop),
+        _ => handlers::router_of_2(shop),
+    };
+    axum::serve(listener, router).with_graceful_shutdown(stop()).await?;
     store.shutdown().await;
+    purge.await?;
     Ok(())
 }
 
-struct Options {
-    port: u16,
-    db: String,
-    plain_http: bool,
-}
-
-impl Options {
-    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self { port: 3000, db: "shop.db".to_owned(), plain_http: false };
-        while let Some(word) = words.next() {
-            let mut value = || words.next().ok_or(format!("{word} needs a value"));
-            match word.as_str() {
-                "--port" => {
-                    let value = value()?;
-                    let port = value.parse();
-                    options.port = port.map_err(|_| format!("{value} is not a port"))?;
-                }
-                "--db" => options.db = value()?,
-                "--plain-http" => options.plain_http = true,
-                _ => return Err(format!("{word}? known are --port N, --db FILE, --plain-http")),
+/// Waits for Ctrl-C, or for what a service manager sends.
+async fn stop() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                Ok(()) = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
             }
+            return;
         }
-        Ok(options)
+    }
+    // Without signals the shop stops when its process is ended.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }

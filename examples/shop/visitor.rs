@@ -1,19 +1,53 @@
 //! What the shop remembers of a visitor.
+//!
+//! An app has one struct, and changes it. This one has its struct as it was and as it is, so that
+//! both builds of a deploy can be tried from one program; [`Shopper`] is what the pages need of
+//! either.
+
+pub(crate) mod v1;
+pub(crate) mod v2;
 
 use serde::{Deserialize, Serialize};
-use sessions::{Flash, Session};
+use sessions::{Flash, SessionData};
 
-/// One browser's session.
-#[derive(Session)]
-#[session(name = "visitor", version = 1)]
-pub(crate) struct Visitor {
-    /// Who is logged in. A change gives the session a new id.
-    #[session(owner)]
-    pub(crate) user: Option<String>,
-    /// What is in the cart, an entry for each piece: two tabs that add at the same time merge.
-    pub(crate) cart: Vec<String>,
+use crate::catalogue::Account;
+
+/// A visitor's session, of whichever version.
+pub(crate) trait Shopper: SessionData {
+    /// Who is logged in.
+    fn user(&self) -> Option<&str>;
+    /// Whether they may see the page for operators.
+    fn is_operator(&self) -> bool;
+    /// Logs somebody in. That is all: the session gets a new id, and the cart comes along.
+    fn log_in(&mut self, account: &Account);
+    /// What is in the cart, an entry for each piece.
+    fn cart(&self) -> &Vec<String>;
+    fn cart_mut(&mut self) -> &mut Vec<String>;
     /// Messages for the next page.
-    pub(crate) notices: Flash<Notice>,
+    fn notices(&mut self) -> &mut Flash<Notice>;
+
+    /// What is put aside; `None` before version 2.
+    fn later(&self) -> Option<&[String]> {
+        None
+    }
+
+    /// What was put into the cart lately; nothing before version 2.
+    fn recent(&self) -> &[String] {
+        &[]
+    }
+
+    /// A product was put into the cart.
+    fn added(&mut self, _id: &str) {}
+
+    /// Leaves a message for the next page.
+    fn tell(&mut self, text: impl Into<String>) {
+        self.notices().push(Notice { text: text.into(), good: true });
+    }
+
+    /// Leaves a message of something that did not work.
+    fn warn(&mut self, text: impl Into<String>) {
+        self.notices().push(Notice { text: text.into(), good: false });
+    }
 }
 
 /// A message that is shown once.
@@ -21,16 +55,4 @@ pub(crate) struct Visitor {
 pub(crate) struct Notice {
     pub(crate) text: String,
     pub(crate) good: bool,
-}
-
-impl Visitor {
-    /// Leaves a message for the next page.
-    pub(crate) fn tell(&mut self, text: impl Into<String>) {
-        self.notices.push(Notice { text: text.into(), good: true });
-    }
-
-    /// Leaves a message of something that did not work.
-    pub(crate) fn warn(&mut self, text: impl Into<String>) {
-        self.notices.push(Notice { text: text.into(), good: false });
-    }
 }

@@ -11,6 +11,7 @@ mod record;
 mod refresh;
 mod ring;
 mod settings;
+mod state;
 mod wrapping;
 
 use std::sync::{Arc, Mutex};
@@ -23,6 +24,7 @@ pub use self::encryption::{KeyEncryption, KeyEncryptionError, WrappedKey};
 pub use self::local_key::LocalKey;
 pub(crate) use self::ring::{KeyId, RootKey};
 pub(crate) use self::settings::Settings;
+pub use self::state::{KeyInfo, KeyRingInfo, KeyState};
 
 use self::flight::Flight;
 use self::ring::{Material, Opened, Ring};

@@ -156,7 +156,9 @@ pub use crate::cookie::{CookieConfig, CookieHeaders, SameSite};
 pub use crate::data::SessionData;
 pub use crate::error::Error;
 pub use crate::flash::Flash;
-pub use crate::keyring::{KeyEncryption, KeyEncryptionError, LocalKey, WrappedKey};
+pub use crate::keyring::{
+    KeyEncryption, KeyEncryptionError, KeyInfo, KeyRingInfo, KeyState, LocalKey, WrappedKey,
+};
 pub use crate::memory::MemoryProvider;
 pub use crate::request::RequestSessions;
 pub use crate::schema::{MergeConflict, Schema, SchemaField, SchemaVersion};

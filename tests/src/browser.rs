@@ -65,6 +65,24 @@ impl Browser {
         self.send(Method::POST, path, Some(form)).await
     }
 
+    /// Sends a form with more headers, such as those that a browser adds by itself.
+    ///
+    /// # Panics
+    /// When the server cannot be reached, or a header is none.
+    pub async fn post_with(
+        &mut self,
+        path: &str,
+        form: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Answer {
+        let mut request = self.request(Method::POST, path, Some(form));
+        for (name, value) in headers {
+            let value = HeaderValue::from_str(value).expect("text that a header can hold");
+            request.headers_mut().insert(*name, value);
+        }
+        self.exchange(request).await
+    }
+
     /// Sends these bytes as the only `Cookie` header, whatever the jar holds.
     ///
     /// # Panics

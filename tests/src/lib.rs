@@ -15,4 +15,5 @@ pub mod racing;
 pub mod redis;
 pub mod scripted;
 pub mod server;
+pub mod shop;
 pub mod watched;

@@ -1,7 +1,7 @@
 //! What an operator may ask of a codec's keys. In ordinary running nothing needs to be.
 
 use super::Codec;
-use crate::Error;
+use crate::{Error, KeyRingInfo};
 
 impl Codec {
     /// Reads the key ring now, and creates the first key of an empty one. Codecs do this by
@@ -69,5 +69,25 @@ impl Codec {
     /// ```
     pub async fn rewrap_keys(&self) -> Result<(), Error> {
         self.ring.rewrap().await
+    }
+
+    /// What this host knows of its keys, for operators: times and states, no secrets. `None` before
+    /// the ring was first read. It asks neither the provider nor the key service; call
+    /// [`refresh`](Self::refresh) first to see the ring as it is stored now.
+    ///
+    /// ```
+    /// # use sessions::{Codec, KeyState, MemoryProvider};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// let codec = Codec::builder(MemoryProvider::new()).danger_plain_keys().build()?;
+    /// assert!(codec.key_ring().is_none());
+    ///
+    /// codec.refresh().await?;
+    /// let ring = codec.key_ring().expect("it was read just now");
+    /// assert_eq!(ring.keys[0].state, KeyState::Sealing);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn key_ring(&self) -> Option<KeyRingInfo> {
+        self.ring.info()
     }
 }

@@ -3,6 +3,7 @@
 mod availability;
 mod concurrency;
 mod encryption;
+mod information;
 mod recovery;
 mod rotation;
 mod simulation;

@@ -1,0 +1,166 @@
+//! Logging in and out, here and elsewhere.
+
+use std::time::Duration;
+
+use axum::Form;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::header::USER_AGENT;
+use axum::response::Redirect;
+use maud::Markup;
+use serde::Deserialize;
+use sessions::provider::Page;
+use sessions::{Error, Session, Store, StoreKey};
+
+use super::Shop;
+use crate::catalogue::check;
+use crate::pages::{self, Frame};
+use crate::visitor::Shopper;
+
+pub(super) async fn login_form<V: Shopper>(mut visitor: Session<V>) -> Markup {
+    let frame = Frame::new("Log in", &mut visitor);
+    pages::login(&frame)
+}
+
+#[derive(Deserialize)]
+pub(super) struct Login {
+    user: String,
+    password: String,
+    remember: Option<String>,
+}
+
+pub(super) async fn login<V: Shopper>(
+    mut visitor: Session<V>,
+    headers: HeaderMap,
+    Form(form): Form<Login>,
+) -> Redirect {
+    let Some(account) = check(&form.user, &form.password) else {
+        visitor.warn("Wrong name or password");
+        return Redirect::to("/login");
+    };
+    if visitor.user().is_some_and(|user| user != account.name) {
+        // Nobody finds another's cart.
+        *visitor = V::fresh();
+    }
+    visitor.log_in(account);
+    visitor.tell(format!("Welcome, {}", account.name));
+    visitor.set_label(device(&headers));
+    if form.remember.is_some() {
+        visitor.remember(Duration::from_secs(90 * 24 * 60 * 60));
+    }
+    Redirect::to("/account")
+}
+
+pub(super) async fn logout<V: Shopper>(mut visitor: Session<V>) -> Redirect {
+    visitor.destroy();
+    Redirect::to("/")
+}
+
+pub(super) async fn logout_everywhere<V: Shopper>(
+    State(shop): State<Shop>,
+    mut visitor: Session<V>,
+) -> Result<Redirect, Error> {
+    if let Some(user) = visitor.user().map(str::to_owned) {
+        shop.store.revoke_all::<V>(&user, visitor.key()).await?;
+    }
+    visitor.destroy();
+    Ok(Redirect::to("/"))
+}
+
+/// Where one is logged in.
+pub(super) async fn devices<V: Shopper>(
+    State(shop): State<Shop>,
+    mut visitor: Session<V>,
+) -> Result<Result<Markup, Redirect>, Error> {
+    let Some(user) = visitor.user().map(str::to_owned) else {
+        return Ok(Err(Redirect::to("/login")));
+    };
+    let devices = shop.store.list::<V>(&user, Page::first(50)).await?.sessions;
+    let frame = Frame::new("Your account", &mut visitor);
+    Ok(Ok(pages::devices(&frame, visitor.key(), &devices)))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Device {
+    key: String,
+}
+
+pub(super) async fn end_one<V: Shopper>(
+    State(shop): State<Shop>,
+    mut visitor: Session<V>,
+    Form(device): Form<Device>,
+) -> Result<Redirect, Error> {
+    let Some(user) = visitor.user().map(str::to_owned) else {
+        return Ok(Redirect::to("/login"));
+    };
+    match device.key.parse::<StoreKey>() {
+        // Only one's own: a key that is not in the list is nobody's business.
+        Ok(key) if owns::<V>(&shop.store, &user, &key).await? => {
+            shop.store.revoke(&key).await?;
+            visitor.tell("That device is logged out");
+        }
+        _ => visitor.warn("That device was logged out already"),
+    }
+    Ok(Redirect::to("/account"))
+}
+
+/// Whether this is one of the user's sessions.
+async fn owns<V: Shopper>(store: &Store, user: &str, key: &StoreKey) -> Result<bool, Error> {
+    let mut page = Page::first(50);
+    loop {
+        let listed = store.list::<V>(user, page).await?;
+        if listed.sessions.iter().any(|session| session.key == *key) {
+            return Ok(true);
+        }
+        match listed.next {
+            Some(mark) => page = Page::after(mark, 50),
+            None => return Ok(false),
+        }
+    }
+}
+
+pub(super) async fn end_others<V: Shopper>(
+    State(shop): State<Shop>,
+    mut visitor: Session<V>,
+) -> Result<Redirect, Error> {
+    let Some(user) = visitor.user().map(str::to_owned) else {
+        return Ok(Redirect::to("/login"));
+    };
+    let ended = shop.store.revoke_all::<V>(&user, visitor.key()).await?;
+    visitor.tell(match ended {
+        1 => "One other device is logged out".to_owned(),
+        ended => format!("{ended} other devices are logged out"),
+    });
+    Ok(Redirect::to("/account"))
+}
+
+/// A name for the browser, as far as it tells.
+fn device(headers: &HeaderMap) -> String {
+    let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    let first = |names: &[(&str, &'static str)], other: &'static str| {
+        names.iter().find(|(part, _)| agent.contains(part)).map_or(other, |(_, name)| name)
+    };
+    let browser = first(
+        &[
+            ("Firefox", "Firefox"),
+            ("Edg", "Edge"),
+            ("OPR", "Opera"),
+            ("Chrome", "Chrome"),
+            ("Safari", "Safari"),
+            ("curl", "curl"),
+        ],
+        "A browser",
+    );
+    let system = first(
+        &[
+            ("Android", "Android"),
+            ("iPhone", "iPhone"),
+            ("iPad", "iPad"),
+            ("Windows", "Windows"),
+            ("Mac OS", "macOS"),
+            ("Linux", "Linux"),
+        ],
+        "an unknown system",
+    );
+    format!("{browser} on {system}")
+}

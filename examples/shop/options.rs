@@ -1,0 +1,58 @@
+//! What the command line says.
+
+/// The options, with their defaults.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Options {
+    pub(crate) port: u16,
+    /// Where sessions are stored, as a URL.
+    pub(crate) store: String,
+    /// Which of the two builds this is.
+    pub(crate) schema: u32,
+    pub(crate) plain_http: bool,
+}
+
+/// What `--help` prints.
+pub(crate) const HELP: &str = "\
+A small shop. Options:
+  --port N         where it listens (3000)
+  --store URL      where sessions are stored (sqlite:shop.db, or what DATABASE_URL says)
+                     sqlite:FILE   memory:   postgres://...   redis://...
+                     dynamodb://TABLE?endpoint=http://localhost:8000
+                   the last three each take a feature: --features postgres, redis or dynamodb
+  --schema 1|2     which version of the visitor this build writes (2)
+  --plain-http     for browsers that refuse secure cookies on localhost
+";
+
+impl Options {
+    /// Reads the words of a command line; `database_url` is what to use without `--store`. `None`
+    /// if only help is asked for.
+    pub(crate) fn parse(
+        mut words: impl Iterator<Item = String>,
+        database_url: Option<String>,
+    ) -> Result<Option<Self>, String> {
+        let store = database_url.unwrap_or_else(|| "sqlite:shop.db".to_owned());
+        let mut options = Self { port: 3000, store, schema: 2, plain_http: false };
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or(format!("{word} needs a value"));
+            match word.as_str() {
+                "--port" => {
+                    let value = value()?;
+                    let port = value.parse();
+                    options.port = port.map_err(|_| format!("{value} is not a port"))?;
+                }
+                "--store" => options.store = value()?,
+                "--schema" => {
+                    options.schema = match value()?.as_str() {
+                        "1" => 1,
+                        "2" => 2,
+                        other => return Err(format!("there is no schema {other}, only 1 and 2")),
+                    };
+                }
+                "--plain-http" => options.plain_http = true,
+                "--help" => return Ok(None),
+                _ => return Err(format!("{word} is not known, --help says what is")),
+            }
+        }
+        Ok(Some(options))
+    }
+}

@@ -1,0 +1,176 @@
+//! The page for operators.
+
+use std::time::{Duration, SystemTime};
+
+use maud::{Markup, html};
+use sessions::{KeyInfo, KeyRingInfo, KeyState, Schema};
+
+use super::{Frame, ago};
+
+/// What the page tells. There is no secret in it.
+pub(crate) struct Overview<'a> {
+    pub(crate) storage: &'a str,
+    /// How many records there are of each format, or why that is not known.
+    pub(crate) count: Result<Option<Vec<(String, u64)>>, String>,
+    pub(crate) ring: Option<KeyRingInfo>,
+    pub(crate) schema: &'static Schema,
+}
+
+pub(crate) fn operators(frame: &Frame, overview: &Overview<'_>) -> Markup {
+    frame.around(&html! {
+        h1 { "Operators" }
+        div.tiles {
+            (tile("Stored in", overview.storage, "the provider"))
+            (tile("Schema", &format!("version {}", overview.schema.version), &readers(overview.schema)))
+            @if let Some(ring) = &overview.ring {
+                (tile("Key ring", &format!("generation {}", ring.generation),
+                    &format!("read {}", ago(ring.read_at))))
+            }
+        }
+        (records(&overview.count))
+        @match &overview.ring {
+            Some(ring) => (keys(ring)),
+            None => p.empty { "The key ring was not read yet." },
+        }
+        details {
+            summary { "What each version of a visitor holds" }
+            pre { (overview.schema) }
+        }
+    })
+}
+
+fn tile(name: &str, value: &str, hint: &str) -> Markup {
+    html! { div.panel.tile { span.soft { (name) } strong { (value) } span.soft { (hint) } } }
+}
+
+fn readers(schema: &Schema) -> String {
+    let written = schema.versions.iter().find(|version| version.version == schema.write);
+    written.map_or_else(String::new, |it| format!("read by builds from {} on", it.min_reader))
+}
+
+fn records(count: &Result<Option<Vec<(String, u64)>>, String>) -> Markup {
+    html! {
+        section aria-labelledby="records" {
+            h2 #records { "Live records" }
+            @match count {
+                Ok(Some(formats)) => {
+                    div.panel {
+                        table {
+                            thead { tr { th scope="col" { "Format" } th.number scope="col" { "Records" } } }
+                            tbody {
+                                @for (format, count) in formats {
+                                    tr { td { code { (format) } } td.number { (count) } }
+                                }
+                            }
+                        }
+                    }
+                }
+                Ok(None) => p.empty { "This provider does not count its records." },
+                Err(error) => p.notice.warning { "They could not be counted: " (error) },
+            }
+        }
+    }
+}
+
+fn keys(ring: &KeyRingInfo) -> Markup {
+    let axis = Axis::of(&ring.keys);
+    html! {
+        section aria-labelledby="keys" {
+            div.heading {
+                h2 #keys { "Keys" }
+                form method="post" action="/operators/refresh" {
+                    button.quiet { "Read the ring now" }
+                }
+            }
+            div.panel.scrolls {
+                table.keys {
+                    thead {
+                        tr {
+                            th scope="col" { "Key" }
+                            th scope="col" { "State" }
+                            th scope="col" { "Created" }
+                            th scope="col" { "Seals from" }
+                            th scope="col" { "until" }
+                            th scope="col" { "Opens until" }
+                            th scope="col" { "Encrypted by" }
+                        }
+                    }
+                    tbody {
+                        @for key in &ring.keys {
+                            tr {
+                                th scope="row" { code { (key.id) } }
+                                td { span class=(format!("tag {}", class(key.state))) { (name(key.state)) } }
+                                td { (ago(key.created_at)) }
+                                td { (ago(key.activates_at)) }
+                                td { (ago(key.retires_at)) }
+                                td { (ago(key.expires_at)) }
+                                td { (key.kek_id.as_deref().unwrap_or("nothing")) }
+                            }
+                            tr.line aria-hidden="true" { td colspan="7" { (axis.line(key)) } }
+                        }
+                    }
+                }
+            }
+            p.hint {
+                "Keys are made, handed over and dropped by themselves. If one may be in wrong hands, "
+                code { "store.codec().rotate_now()" } " erases them all."
+            }
+        }
+    }
+}
+
+/// The time from the first key's creation to the last one's expiry.
+struct Axis {
+    from: SystemTime,
+    length: Duration,
+}
+
+impl Axis {
+    fn of(keys: &[KeyInfo]) -> Self {
+        let now = SystemTime::now();
+        let from = keys.iter().map(|key| key.created_at).min().unwrap_or(now);
+        let to = keys.iter().map(|key| key.expires_at).max().unwrap_or(now);
+        Self { from, length: to.duration_since(from).unwrap_or_default() }
+    }
+
+    /// Where a time stands, in thousandths.
+    fn at(&self, time: SystemTime) -> f64 {
+        let after = time.duration_since(self.from).unwrap_or_default();
+        (1000.0 * after.as_secs_f64() / self.length.as_secs_f64().max(1.0)).clamp(0.0, 1000.0)
+    }
+
+    fn line(&self, key: &KeyInfo) -> Markup {
+        let bar = |class: &str, from: SystemTime, to: SystemTime| {
+            let (x, end) = (self.at(from), self.at(to));
+            html! { rect class=(class) x=(x) y="1" width=((end - x).max(2.0)) height="6" rx="3" {} }
+        };
+        html! {
+            svg viewBox="0 0 1000 8" preserveAspectRatio="none" {
+                (bar("opens", key.activates_at, key.expires_at))
+                (bar("seals", key.activates_at, key.retires_at))
+                (bar("now", SystemTime::now(), SystemTime::now()))
+            }
+        }
+    }
+}
+
+fn name(state: KeyState) -> &'static str {
+    match state {
+        KeyState::Waiting => "waits for its turn",
+        KeyState::Sealing => "seals",
+        KeyState::Retired => "opens",
+        KeyState::Expired => "expired",
+        KeyState::Erased => "erased",
+        KeyState::Unavailable => "key service down",
+        KeyState::Refused => "refused by the key service",
+        _ => "in another state",
+    }
+}
+
+fn class(state: KeyState) -> &'static str {
+    match state {
+        KeyState::Sealing => "good",
+        KeyState::Unavailable | KeyState::Refused => "bad",
+        _ => "",
+    }
+}

@@ -1,0 +1,116 @@
+//! Where sessions are stored: a provider by its URL, and how many records it holds.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use sessions::MemoryProvider;
+use sessions::provider::{Provider, to_unix_millis};
+use sessions_sqlite::SqliteProvider;
+use sessions_sqlite::sqlx::sqlite::SqlitePoolOptions;
+use sessions_sqlite::sqlx::{self, SqlitePool};
+
+/// A provider, and what there is to say of it.
+pub(crate) struct Storage {
+    pub(crate) provider: Arc<dyn Provider>,
+    /// Its URL without a password.
+    pub(crate) name: String,
+    counter: Counter,
+}
+
+/// Who can count records. The store needs no such number, so that providers do not count: these ask
+/// the database itself.
+enum Counter {
+    Nobody,
+    Memory(MemoryProvider),
+    Sqlite(SqlitePool),
+}
+
+impl Storage {
+    /// Opens what a URL names, and creates what it lacks.
+    pub(crate) async fn open(url: &str) -> Result<Self, Box<dyn Error>> {
+        let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
+        let (provider, counter): (Arc<dyn Provider>, _) = match scheme {
+            "memory" => {
+                let provider = MemoryProvider::new();
+                (Arc::new(provider.clone()), Counter::Memory(provider))
+            }
+            "sqlite" => {
+                let path = rest.strip_prefix("//").unwrap_or(rest);
+                let provider = SqliteProvider::open(path).await?;
+                let pool = SqlitePoolOptions::new()
+                    .max_connections(1)
+                    .connect_lazy_with(SqliteProvider::options(path));
+                (Arc::new(provider), Counter::Sqlite(pool))
+            }
+            "postgres" | "postgresql" => (servers::postgres(url).await?, Counter::Nobody),
+            "redis" | "rediss" => (servers::redis(url).await?, Counter::Nobody),
+            "dynamodb" => (servers::dynamodb(url).await?, Counter::Nobody),
+            _ => {
+                return Err(format!("\"{url}\" is no place for sessions, --help names some").into());
+            }
+        };
+        Ok(Self { provider, name: without_password(url), counter })
+    }
+
+    /// How many live records there are of each format: of each schema version, that is. `None` if
+    /// nobody counts them.
+    pub(crate) async fn count(&self) -> Result<Option<Vec<(String, u64)>>, sqlx::Error> {
+        Ok(Some(match &self.counter {
+            Counter::Nobody => return Ok(None),
+            // All of them, those that have expired but are not swept yet included.
+            Counter::Memory(provider) => vec![("records".to_owned(), provider.len() as u64)],
+            Counter::Sqlite(pool) => {
+                let now = i64::try_from(to_unix_millis(SystemTime::now())).unwrap_or(i64::MAX);
+                let rows: Vec<(String, i64)> = sqlx::query_as(
+                    "SELECT format, count(*) FROM sessions \
+                     WHERE expires_at IS NULL OR expires_at > ? GROUP BY format ORDER BY format",
+                )
+                .bind(now)
+                .fetch_all(pool)
+                .await?;
+                rows.into_iter().map(|(format, count)| (format, count.unsigned_abs())).collect()
+            }
+        }))
+    }
+}
+
+/// A URL as it may be shown.
+fn without_password(url: &str) -> String {
+    // Parameters may hold one too.
+    let url = url.split('?').next().unwrap_or_default();
+    match url.split_once("://") {
+        Some((scheme, rest)) => {
+            let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+            format!("{scheme}://{host}")
+        }
+        None => url.to_owned(),
+    }
+}
+
+/// The databases that are a server each, behind a feature each.
+mod servers {
+    use super::{Arc, Error, Provider};
+
+    pub(super) type Opened = Result<Arc<dyn Provider>, Box<dyn Error>>;
+
+    pub(super) async fn postgres(_url: &str) -> Opened {
+        missing("postgres")
+    }
+
+    pub(super) async fn redis(_url: &str) -> Opened {
+        missing("redis")
+    }
+
+    pub(super) async fn dynamodb(_url: &str) -> Opened {
+        missing("dynamodb")
+    }
+
+    fn missing(feature: &str) -> Opened {
+        Err(format!(
+            "this shop was built without {feature}; start it with `cargo run --example shop \
+             --features {feature} -- --store ...`"
+        )
+        .into())
+    }
+}
