@@ -285,6 +285,37 @@ async fn the_permissions_in_the_documentation_are_enough_and_each_is_needed() {
 }
 
 #[tokio::test]
+async fn clearing_and_clusters_take_the_permissions_that_are_documented() {
+    let allow = |server: &RedisServer, more: &[&str]| {
+        let mut command = vec!["ACL", "SETUSER", "shop", "reset", "on", ">secret"];
+        command.extend(sessions_redis::PERMISSIONS.split_whitespace());
+        command.extend(more);
+        assert_eq!(server.cli(&command), "OK");
+    };
+    let server = RedisServer::start(&[]);
+    allow(&server, &[]);
+    let provider = RedisProvider::connect(&with_user(&server, "shop:secret")).await.unwrap();
+    permanent(provider.clear().await, "permission");
+    allow(&server, &["+scan", "+unlink"]);
+    provider.clear().await.unwrap();
+
+    let cluster = RedisCluster::start();
+    let urls = cluster.nodes.iter().map(|node| with_user(node, "shop:secret"));
+    let urls: Vec<_> = urls.collect();
+    let allow = |more: &[&str]| cluster.nodes.iter().for_each(|node| allow(node, more));
+    allow(&[]);
+    permanent(RedisProvider::connect_cluster(&urls).await, "permission");
+    allow(&["+cluster|slots"]);
+    let provider = RedisProvider::connect_cluster(&urls).await.unwrap();
+    provider.save(&owned("a"), Expect::Absent, now()).await.unwrap();
+    // The driver does not say why.
+    permanent(provider.clear().await, "driver");
+    allow(&["+cluster|slots", "+keys", "+unlink"]);
+    provider.clear().await.unwrap();
+    assert_eq!(provider.fetch("a", now()).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn warnings_name_what_can_lose_sessions() {
     let server = RedisServer::start(&["--appendonly", "yes"]);
     let provider = RedisProvider::connect(&server.url()).await.unwrap();
