@@ -47,7 +47,7 @@
 //! | `save` of a new record with an owner | 2 scripts: the owner's sets, the record |
 //! | `save` of an update that changes the owner | 3 scripts: the record, which asks for the owner's sets, those, the record |
 //! | `touch` | 1 script |
-//! | `delete` | 1 script |
+//! | `delete` | 1 script; of a record with an owner 2: the record, the owner's sets |
 //! | `list` | 1 `ZRANGE`, and for each 500 ids of the page an `HMGET` each, all at once |
 //! | `purge` | unsupported: Redis does it |
 //!
@@ -64,10 +64,11 @@
 //! clock is ahead of the server's does not see it any longer either, as each call compares the
 //! expiry with the host's time. Where the server's is ahead, sessions end that much earlier.
 //!
-//! An owner's sets end with the last id in them. An id stays when its record was deleted or has got
-//! another owner, and is passed over in a `list`: it goes when its time comes, with the next save
-//! of that owner that puts an id in. Removing it at once would be a race with the save of a record
-//! in another slot, which a "log out everywhere" would then miss.
+//! An owner's sets end with the last id in them. They hold an id before its record is written, so
+//! that a "log out everywhere" misses none, and drop it when the record is deleted. Where that would
+//! be a race with another save (the id was put in again, or the record was prolonged), or the
+//! record has got another owner, the id stays and a `list` passes over it, until its time comes and
+//! the next save puts another id in.
 //!
 //! # What can be lost
 //!
