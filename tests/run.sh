@@ -68,5 +68,10 @@ if [ ! -f "$dynamodb/DynamoDBLocal.jar" ]; then
     mv "$dynamodb.new" "$dynamodb"
 fi
 
+# Where REDIS_URL names a server, most tests use that; those of faults need their own all the same.
+if ! command -v redis-server >/dev/null || ! command -v redis-cli >/dev/null; then
+    install "redis-server is missing" redis-server redis-tools
+fi
+
 # All failures are shown, not only those of the first test program.
 exec cargo test --locked --workspace --all-features --no-fail-fast "$@"

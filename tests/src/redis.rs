@@ -54,13 +54,23 @@ impl RedisServer {
         self.process.take().expect("a running server").kill();
     }
 
-    /// Starts it again after [`kill`](Self::kill), on the same port and folder.
+    /// Starts it again after [`kill`](Self::kill), on the same port and folder, and waits until it
+    /// answers. It may still load its data.
     ///
     /// # Panics
     /// When it cannot be started.
     pub fn start_again(&mut self) {
         self.run();
         self.wait_until_it_answers();
+    }
+
+    /// As [`start_again`](Self::start_again), with more settings.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_again_with(&mut self, settings: &[&str]) {
+        self.settings.extend(settings.iter().map(|&setting| setting.to_owned()));
+        self.start_again();
     }
 
     /// Stops the server's process without ending it, or lets it go on: `STOP`, `CONT`.
@@ -113,8 +123,8 @@ impl RedisServer {
                 .output()
                 .expect("redis-cli runs");
             let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
-            // One with a password answers too.
-            if answer.contains("PONG") || answer.contains("NOAUTH") {
+            // One with a password answers too, and one that loads its data.
+            if ["PONG", "NOAUTH", "LOADING"].iter().any(|word| answer.contains(word)) {
                 return;
             }
             let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
@@ -324,7 +334,12 @@ impl Monitor {
     }
 }
 
-fn cli(url: &str, command: &[&str]) -> String {
+/// What `redis-cli` prints for a command.
+///
+/// # Panics
+/// When there is no `redis-cli`, or it fails.
+#[must_use]
+pub fn cli(url: &str, command: &[&str]) -> String {
     let output = Command::new(program("redis-cli"))
         .args(["-u", url, "--no-auth-warning"])
         .args(command)

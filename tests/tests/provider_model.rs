@@ -281,10 +281,12 @@ fn redis_does_as_the_model() {
     let runtime = Runtime::new().unwrap();
     let space = sessions_tests::redis::Space::new();
     let provider = runtime.block_on(space.provider());
-    let mut case = 0;
+    let case = std::cell::Cell::new(0);
     proptest!(config(200), |(calls in vec(call(), 1..80))| {
-        case += 1;
-        let provider = provider.clone().prefix(&format!("{}:{case}", space.prefix)).unwrap();
+        // Each on keys of its own.
+        case.set(case.get() + 1);
+        let prefix = format!("{}:{}", space.prefix, case.get());
+        let provider = provider.clone().prefix(&prefix).unwrap();
         runtime.block_on(compare(&provider, true, calls));
     });
 }

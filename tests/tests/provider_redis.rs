@@ -132,6 +132,83 @@ async fn an_owner_who_comes_and_goes_leaves_no_ids_behind() {
 }
 
 #[tokio::test]
+async fn one_who_logs_in_and_out_leaves_no_ids_behind() {
+    let space = Space::new();
+    let provider = space.provider().await;
+    provider.save(&record("kept", 1, HOUR, Some(ADA)), Expect::Absent, now()).await.unwrap();
+    for id in 0..100 {
+        let id = format!("id{id}");
+        provider.save(&record(&id, 1, HOUR, Some(ADA)), Expect::Absent, now()).await.unwrap();
+        provider.save(&record(&id, 2, HOUR, Some(ADA)), Expect::Version(1), now()).await.unwrap();
+        provider.delete(&id).await.unwrap();
+    }
+    for set in ["ids", "until"] {
+        let key = format!("{}:{{owner:{ADA}}}:{set}", space.prefix);
+        assert_eq!(space.cli(&["ZRANGE", &key, "0", "-1"]), "kept");
+    }
+}
+
+/// Tasks create, update, touch, hand over and delete the same few records, through two instances.
+/// Once they rest, each owner's list is just the records of that owner.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn lists_agree_with_records_after_a_crowd() {
+    let space = Space::new();
+    let instances = [space.provider().await, space.provider().await];
+    let owners = [Some("ada"), Some("bob"), None];
+    for round in 0..60_u64 {
+        let tasks: Vec<_> = (0..16_u64)
+            .map(|task| {
+                let provider = instances[task as usize % 2].clone();
+                tokio::spawn(async move {
+                    let mut random = round * 1_000 + task * 7 + 1;
+                    for _ in 0..12 {
+                        random ^= random << 13;
+                        random ^= random >> 7;
+                        random ^= random << 17;
+                        let id = ["a", "b", "c"][(random >> 8) as usize % 3];
+                        let lives = HOUR * ((random >> 16) as u32 % 3 + 1);
+                        let owner = owners[(random >> 24) as usize % 3];
+                        let fresh = record(id, random, lives, owner);
+                        match random % 7 {
+                            0 | 1 => {
+                                let found = provider.fetch(id, now()).await.unwrap();
+                                let version = found.map_or(1, |found| found.version);
+                                let expect = Expect::Version(version);
+                                provider.save(&fresh, expect, now()).await.unwrap();
+                            }
+                            2 => {
+                                provider.touch(id, now() + 4 * lives, now()).await.unwrap();
+                            }
+                            3 => {
+                                provider.save(&fresh, Expect::Any, now()).await.unwrap();
+                            }
+                            4 => {
+                                provider.save(&fresh, Expect::Absent, now()).await.unwrap();
+                            }
+                            _ => {
+                                provider.delete(id).await.unwrap();
+                            }
+                        }
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        for owner in ["ada", "bob"] {
+            let mut right = Vec::new();
+            for id in ["a", "b", "c"] {
+                let found = instances[0].fetch(id, now()).await.unwrap();
+                right.extend(found.filter(|found| found.owner.as_deref() == Some(owner)));
+            }
+            let listed = instances[1].list(owner, Page::first(9), now()).await.unwrap();
+            assert_eq!(listed.records, right, "round {round}: {owner}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_long_list_of_ids_without_records_is_passed_over() {
     let space = Space::new();
     let provider = space.provider().await;
@@ -140,7 +217,8 @@ async fn a_long_list_of_ids_without_records_is_passed_over() {
         let owned = record(&id, 1, HOUR, Some(ADA));
         provider.save(&owned, Expect::Absent, now()).await.unwrap();
         if !matches!(&*id, "id0003" | "id0700" | "id1199") {
-            provider.delete(&id).await.unwrap();
+            // A record that ends so leaves its id.
+            let _ = space.cli(&["DEL", &format!("{}:record:{id}", space.prefix)]);
         }
     }
     let ids = |records: Vec<Record>| records.into_iter().map(|it| it.id.to_string());
@@ -202,6 +280,10 @@ async fn each_call_is_one_command() {
     monitor.names();
     assert_eq!(provider.list(ADA, Page::first(10), now()).await.unwrap().records.len(), 2);
     assert_eq!(monitor.names(), ["ZRANGE", "HMGET", "HMGET"], "list of two");
+    provider.delete("b").await.unwrap();
+    assert_eq!(monitor.names(), ["EVALSHA", "EVALSHA"], "delete of an owner's");
+    provider.save(&record("b", 1, HOUR, Some(ADA)), Expect::Absent, now()).await.unwrap();
+    monitor.names();
     let late = provider.save(&record("b", 9, HOUR, Some("bob")), Expect::Version(8), now()).await;
     assert!(matches!(late.unwrap(), Saved::Conflict(Some(_))));
     assert_eq!(monitor.names(), ["EVALSHA"], "conflict of a change of the owner");

@@ -36,7 +36,8 @@ fn classify(error: &RedisError) -> ProviderError {
             "Redis refuses connections: check that it runs, and the URL's host and port",
         ),
         ErrorKind::Io => ProviderError::unavailable(
-            "the connection to Redis failed: check the URL's host if this lasts",
+            "the connection to Redis failed: if this lasts, check the URL's host, and Redis' \
+             `maxclients`",
         ),
         ErrorKind::ClusterConnectionNotFound => {
             ProviderError::unavailable("no node of the Redis cluster can be reached for this key")
@@ -90,6 +91,15 @@ fn from_server(kind: ServerErrorKind, error: &RedisError) -> ProviderError {
             if detail.starts_with("unknown command") || detail.contains("compiling script") =>
         {
             too_old()
+        }
+        // Inside a script it has no code of its own.
+        ServerErrorKind::ResponseError
+            if detail.starts_with("The user executing the script can't") =>
+        {
+            no_permission()
+        }
+        ServerErrorKind::ResponseError if detail.contains("cluster support disabled") => {
+            ProviderError::permanent("the Redis server is no cluster: use connect()")
         }
         ServerErrorKind::ResponseError if detail.contains("DB index") => ProviderError::permanent(
             "Redis has no database of this number: change the end of the URL",

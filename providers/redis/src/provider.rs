@@ -12,7 +12,7 @@ use sessions::provider::{
 use crate::connection::{AnyConnection, Connection, is_cluster};
 use crate::error::{foreign, provider_error_on};
 use crate::keys::{DEFAULT_PREFIX, Keys};
-use crate::script::{DELETE, OWN, SAVE, TOUCH, send};
+use crate::script::{DELETE, DISOWN, OWN, SAVE, TOUCH, send};
 
 /// Keeps records in Redis. Clones share their connection.
 ///
@@ -150,13 +150,25 @@ impl<C: AnyConnection> RedisProvider<C> {
         to_record(id, found)
     }
 
-    /// Puts an id into an owner's set. It stays there until that time by the server's clock, and
-    /// its record may not live longer. So the set shows every live record at any time, and an id
-    /// leaves it only when it cannot have one.
-    async fn own(&self, owner: &str, id: &str, until: &str) -> RedisResult<()> {
+    /// Puts an id into an owner's sets; returns until when it is held there by the server's clock.
+    /// Its record may not live longer. So the sets show every live record at any time.
+    async fn own(&self, owner: &str, id: &str, until: &str) -> Result<String, ProviderError> {
         let keys = self.keys.owner(owner);
         let keys = [keys.ids.as_bytes(), keys.until.as_bytes()];
-        OWN.run(&self.connection, &keys, &[id.as_bytes(), until.as_bytes()]).await.map(drop)
+        let args = [id.as_bytes(), until.as_bytes()];
+        let held = OWN.run(&self.connection, &keys, &args).await;
+        text(held.map_err(|error| self.error(error))?)?.ok_or_else(|| foreign("something else"))
+    }
+
+    /// Takes the id of a record that is gone out of its owner's sets, unless another save may be
+    /// about to write a record of that id: then an odd number says so, or another one in the set.
+    async fn disown(&self, owner: &str, id: &str, held: &str) -> RedisResult<()> {
+        if !held.ends_with(['0', '2', '4', '6', '8']) {
+            return Ok(());
+        }
+        let keys = self.keys.owner(owner);
+        let keys = [keys.ids.as_bytes(), keys.until.as_bytes()];
+        DISOWN.run(&self.connection, &keys, &[id.as_bytes(), held.as_bytes()]).await.map(drop)
     }
 
     async fn try_save(
@@ -179,12 +191,9 @@ impl<C: AnyConnection> RedisProvider<C> {
         // An update mostly keeps its owner, whose set holds the id already.
         let mut owned = matches!(expect, Expect::Version(_));
         loop {
-            let listed_until = match &record.owner {
-                Some(owner) if !owned => {
-                    self.own(owner, &record.id, &until).await.map_err(|error| self.error(error))?;
-                    &*until
-                }
-                _ => "",
+            let held = match &record.owner {
+                Some(owner) if !owned => self.own(owner, &record.id, &until).await?,
+                _ => String::new(),
             };
             let mut args: Vec<&[u8]> = vec![
                 now.as_bytes(),
@@ -193,7 +202,7 @@ impl<C: AnyConnection> RedisProvider<C> {
                 expires_at.as_bytes(),
                 record.format.as_bytes(),
                 &record.data,
-                listed_until.as_bytes(),
+                held.as_bytes(),
             ];
             args.extend(record.owner.as_deref().map(str::as_bytes));
             let answer = SAVE.run(&self.connection, &[key.as_bytes()], &args).await;
@@ -220,9 +229,10 @@ impl<C: AnyConnection> RedisProvider<C> {
         // Once more for each other owner that the record gets meanwhile.
         loop {
             let mut args: Vec<&[u8]> = vec![now.as_bytes(), expires_at.as_bytes()];
+            let held;
             if let Some(owner) = &owner {
-                self.own(owner, id, &until).await.map_err(|error| self.error(error))?;
-                args.extend([until.as_bytes(), owner.as_bytes()]);
+                held = self.own(owner, id, &until).await?;
+                args.extend([held.as_bytes(), owner.as_bytes()]);
             }
             let answer = TOUCH.run(&self.connection, &[key.as_bytes()], &args).await;
             match answer.map_err(|error| self.error(error))? {
@@ -230,6 +240,26 @@ impl<C: AnyConnection> RedisProvider<C> {
                 found => owner = text(found)?,
             }
         }
+    }
+
+    async fn try_delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
+        let key = self.keys.record(id);
+        let removed = DELETE.run(&self.connection, &[key.as_bytes()], &[]).await;
+        let mut removed = removed.map_err(|error| self.error(error))?;
+        let held = match &mut removed {
+            Value::Array(fields) if fields.len() == 6 => {
+                fields.pop().map(text).transpose()?.flatten()
+            }
+            _ => None,
+        };
+        let removed = to_record(id, removed)?;
+        if let Some(owner) = removed.as_ref().and_then(|record| record.owner.as_deref())
+            && let Some(held) = held
+        {
+            // The record is gone, whatever becomes of this; its id goes later by itself.
+            let _ = self.disown(owner, id, &held).await;
+        }
+        Ok(removed)
     }
 
     async fn try_list(
@@ -302,12 +332,7 @@ impl<C: AnyConnection> Provider for RedisProvider<C> {
     }
 
     async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
-        self.limited(async {
-            let key = self.keys.record(id);
-            let removed = DELETE.run(&self.connection, &[key.as_bytes()], &[]).await;
-            to_record(id, removed.map_err(|error| self.error(error))?)
-        })
-        .await
+        self.limited(self.try_delete(id)).await
     }
 
     async fn touch(
@@ -370,8 +395,9 @@ fn listed_until(expires_at: Option<SystemTime>, now: SystemTime) -> u64 {
     expires_at.saturating_add(lives / 2).min(NEVER)
 }
 
-/// 2^53 - 1: a score, and a number in a script, is exact up to here.
-const NEVER: u64 = (1 << 53) - 1;
+/// Near the 2^53 up to which a score, and a number in a script, is exact; the scripts take all from
+/// here on for never.
+const NEVER: u64 = 9_007_199_254_740_000;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -12,6 +12,8 @@ pub(crate) static TOUCH: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("lua/touch.lua")));
 pub(crate) static DELETE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("lua/delete.lua")));
+pub(crate) static DISOWN: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("lua/disown.lua")));
 pub(crate) static OWN: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("lua/own.lua")));
 

@@ -20,8 +20,8 @@ elseif ARGV[2] ~= "any" then
 end
 local expires_at, listed_until, owner = ARGV[4], ARGV[7], ARGV[8]
 if owner and listed_until == "" then
-    -- 2^53 - 1 is never.
-    local needed = tonumber(expires_at) or 9007199254740991
+    -- Never is as good as this.
+    local needed = tonumber(expires_at) or 9007199254740000
     if held[3] ~= owner or tonumber(held[4]) < needed then
         return 2
     end
