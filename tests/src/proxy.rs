@@ -143,11 +143,12 @@ impl Shared {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the planned cut if `bytes` hold what it waits for.
-    fn due(&self, bytes: &[u8]) -> Option<When> {
+    /// Takes the planned cut if `bytes` hold what it waits for, not all of it in the first `old`.
+    fn due(&self, bytes: &[u8], old: usize) -> Option<When> {
         let mut plan = self.plan();
         let (needle, when) = plan.cut.as_ref()?;
-        let (when, found) = (*when, contains(bytes, needle));
+        let from = (old + 1).saturating_sub(needle.len());
+        let (when, found) = (*when, contains(&bytes[from..], needle));
         if found {
             plan.cut = None;
         }
@@ -190,8 +191,9 @@ async fn forth(
         if shared.plan().record {
             shared.sent.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(read);
         }
+        let old = tail.len();
         tail.extend_from_slice(read);
-        match shared.due(&tail) {
+        match shared.due(&tail, old) {
             Some(When::BeforeForwarding) => return,
             Some(When::BeforeAnswer) => {
                 lost.send_replace(true);
