@@ -36,6 +36,17 @@ impl Local {
         Self::start(free_port(), &["-inMemory"], &folder.join("log"), Some(folder))
     }
 
+    /// Starts one whose tables take a while to be created and dropped, as DynamoDB's own do.
+    ///
+    /// # Panics
+    /// When Java or the jar is missing, or when it does not answer within two minutes.
+    #[must_use]
+    pub fn slow_to_create() -> Self {
+        let folder = tempfile::tempdir().expect("a folder").keep();
+        let settings = ["-inMemory", "-delayTransientStatuses"];
+        Self::start(free_port(), &settings, &folder.join("log"), Some(folder))
+    }
+
     /// Starts one on a given port, that keeps its tables in a folder.
     ///
     /// # Panics
@@ -47,7 +58,7 @@ impl Local {
     }
 
     /// It leaves a file where it runs, which is therefore where its log is.
-    fn start(port: u16, storage: &[&str], log: &Path, folder: Option<PathBuf>) -> Self {
+    fn start(port: u16, settings: &[&str], log: &Path, folder: Option<PathBuf>) -> Self {
         let java = find_program("java", &[]).expect("java is missing: run tests/run.sh");
         let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/dynamodb-local");
         let jar = home.join("DynamoDBLocal.jar");
@@ -57,7 +68,7 @@ impl Local {
         let (java, jar, port_text) =
             (java.to_string_lossy(), jar.to_string_lossy(), port.to_string());
         let mut command = vec!["env", "-C", &*place, &*java, "-Xmx512m", &*library, "-jar", &*jar];
-        command.extend_from_slice(storage);
+        command.extend_from_slice(settings);
         command.extend_from_slice(&["-disableTelemetry", "-port", &port_text]);
         let process = Process::start(&command, log, "TERM", folder);
         let address = SocketAddr::from(([127, 0, 0, 1], port));

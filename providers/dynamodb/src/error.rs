@@ -27,22 +27,34 @@ where
         SdkError::DispatchFailure(failure) if failure.is_user() => ProviderError::permanent(
             "the request could not be sent: check the endpoint in the client's configuration",
         ),
-        SdkError::DispatchFailure(_) => {
-            ProviderError::unavailable("the request could not be sent, or its answer was lost")
+        SdkError::DispatchFailure(failure) if lacks_settings(failure.as_connector_error()) => {
+            ProviderError::permanent(UNBUILT)
         }
-        SdkError::ResponseError(_) => {
-            ProviderError::unavailable("the answer was cut off, or is none of DynamoDB's")
+        SdkError::DispatchFailure(_) => ProviderError::unavailable(
+            "the request could not be sent, or its answer was lost; if it lasts, check where the \
+             client gets its credentials from",
+        ),
+        SdkError::ResponseError(_) => ProviderError::unavailable(GARBLED),
+        // It cannot be read, and the request may have succeeded.
+        SdkError::ServiceError(service) if service.raw().status().is_success() => {
+            ProviderError::unavailable(GARBLED)
         }
         SdkError::ServiceError(service) => {
             let status = service.raw().status().as_u16();
             from_service(table, status, service.err())
         }
-        _ => ProviderError::permanent(
-            "the request could not be built: check the region, the endpoint and the credentials \
-             in the client's configuration",
-        ),
+        _ => ProviderError::permanent(UNBUILT),
     };
     found.with_source(error)
+}
+
+/// The SDK tells what its configuration lacks only by the text.
+fn lacks_settings(error: Option<&impl StdError>) -> bool {
+    let Some(source) = error.and_then(StdError::source) else { return false };
+    let text = source.to_string();
+    ["auth scheme", "signing region", "Invalid Configuration", "endpoint", "No HTTP client"]
+        .iter()
+        .any(|lacking| text.contains(lacking))
 }
 
 /// By the code, https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
@@ -101,7 +113,7 @@ fn from_validation(table: &str, message: &str) -> ProviderError {
         ProviderError::permanent(
             "the record is above DynamoDB's limit of 400 KB: keep less in the session",
         )
-    } else if message.contains("key") {
+    } else if message.contains("key") || message.contains("schema") {
         other_keys(table)
     } else {
         ProviderError::permanent("DynamoDB refused the request as invalid")
@@ -191,4 +203,7 @@ impl Contended for TransactWriteItemsError {
     }
 }
 
+const UNBUILT: &str = "the request could not be built: check the region, the endpoint, the \
+                       credentials and the HTTP client in the client's configuration";
+const GARBLED: &str = "the answer was cut off, or is none of DynamoDB's: check the endpoint";
 const SLOW: &str = "DynamoDB did not answer in time";
