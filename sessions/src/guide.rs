@@ -7,6 +7,8 @@
 //!   session, and how to choose it field by field.
 //! - [Changing your session](changing_your_session): how the struct changes from deploy to deploy,
 //!   while older records are stored and older builds run.
+//! - [Coming from tower-sessions, actix-session or gorilla](coming_from): a table of equivalents,
+//!   what behaves differently, and how to move an app that is running.
 //!
 //! The pages hold no items, and are there in the documentation only.
 
@@ -22,3 +24,7 @@ pub mod concurrent_requests {}
 
 #[doc = include_str!("guide/changing_your_session.md")]
 pub mod changing_your_session {}
+
+#[cfg(all(feature = "actix", feature = "tower-sessions", feature = "tower-sessions-0-14"))]
+#[doc = include_str!("guide/coming_from.md")]
+pub mod coming_from {}
