@@ -1,4 +1,4 @@
-//! A typed session in a handler: `cargo run --example quickstart_actix`, then reload the page.
+//! On actix-web: `cargo run -p sessions-examples --features actix --example quickstart_actix`.
 
 use actix_web::{App, HttpServer, web};
 use sessions::{MemoryProvider, Session, Store, actix::SessionMiddleware};

@@ -73,7 +73,7 @@ use actix_web::{HttpMessage as _, HttpResponse};
 use http::StatusCode;
 use pin_project_lite::pin_project;
 
-pub use self::extract::{Existing, SessionRejection};
+pub use self::extract::{Existing, Loading, LoadingExisting, SessionRejection};
 use crate::Error;
 use crate::request::{self, Answer, Ending, Report, RequestSessions};
 use crate::store::Store;

@@ -16,6 +16,8 @@
 //! - [Security model](security_model): what is protected against what, and what is not.
 //! - [Writing a provider](writing_a_provider): sessions in a database of your own choice, and the
 //!   suite that shows it right.
+//! - [Coming from tower-sessions, actix-session or gorilla](coming_from): a table of equivalents,
+//!   what behaves differently, and how to move an app that is running.
 //!
 //! The pages hold no items, and are there in the documentation only.
 
@@ -46,3 +48,7 @@ pub mod security_model {}
 
 #[doc = include_str!("guide/writing_a_provider.md")]
 pub mod writing_a_provider {}
+
+#[cfg(all(feature = "actix", feature = "tower-sessions", feature = "tower-sessions-0-14"))]
+#[doc = include_str!("guide/coming_from.md")]
+pub mod coming_from {}

@@ -102,9 +102,10 @@
 //! |---|---|
 //! | `derive` (default) | `#[derive(Session)]` |
 //! | `axum` | [`axum::SessionLayer`](crate::axum) and the extractor, for axum and any `tower` stack |
-//! | `actix` | [the middleware](crate::actix) and the extractor, for actix-web |
+//! | `actix` | [`actix::SessionMiddleware`](crate::actix) and the extractor, for actix-web |
 //! | `metrics` | counters and histograms, through the `metrics` facade |
-//! | `tower-sessions` | the store of tower-sessions over any provider; `tower-sessions-0-14` for that version |
+//! | `tower-sessions` | [`tower_sessions::ProviderStore`](crate::tower_sessions): tower-sessions over any provider |
+//! | `tower-sessions-0-14` | the same for tower-sessions 0.14, which axum-login 0.18 is built on |
 //! | `conformance` | the suite that shows a provider right |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

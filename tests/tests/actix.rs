@@ -165,6 +165,13 @@ struct Namesake {
     visits: u32,
 }
 
+fn failed<B>(answer: Result<ServiceResponse<B>, actix_web::Error>) -> actix_web::Error {
+    match answer {
+        Ok(response) => panic!("the middleware passed: {}", response.status()),
+        Err(error) => error,
+    }
+}
+
 #[actix_web::test]
 async fn a_middleware_that_fails_keeps_its_cookies_and_its_error() {
     async fn limit(
@@ -192,24 +199,21 @@ async fn a_middleware_that_fails_keeps_its_cookies_and_its_error() {
         .default_service(web::to(async || "passed"));
     let app = init_service(app).await;
 
-    let error =
-        app.call(request("/limit", None).to_request()).await.err().expect("the middleware fails");
+    let error = failed(app.call(request("/limit", None).to_request()).await);
     let response = error.error_response();
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(response.cookies().count(), 2, "what was changed before a 4xx stays");
     assert_eq!(response.headers().get(VARY).unwrap(), "cookie");
     assert_eq!(response.headers().get(CACHE_CONTROL).unwrap(), "private, no-store");
 
-    let error =
-        app.call(request("/down", None).to_request()).await.err().expect("the middleware fails");
+    let error = failed(app.call(request("/down", None).to_request()).await);
     let response = error.error_response();
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(response.headers().get(RETRY_AFTER).unwrap(), "1");
     assert_eq!(to_bytes(response.into_body()).await.unwrap(), "hook");
 
     watch.set_down(true);
-    let error =
-        app.call(request("/limit", None).to_request()).await.err().expect("the middleware fails");
+    let error = failed(app.call(request("/limit", None).to_request()).await);
     assert_eq!(error.error_response().status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 

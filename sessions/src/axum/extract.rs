@@ -164,10 +164,7 @@ impl IntoResponse for SessionRejection {
 /// ```
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let mut response = error_response::<Body>(self);
-        let text = HeaderValue::from_static("text/plain; charset=utf-8");
-        response.headers_mut().insert(CONTENT_TYPE, text);
-        response
+        error_response::<Body>(self)
     }
 }
 
@@ -196,6 +193,8 @@ impl IntoResponse for Error {
 pub fn error_response<R: From<&'static str>>(error: Error) -> http::Response<R> {
     let mut response = http::Response::new(request::text(&error).into());
     *response.status_mut() = request::status(&error);
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, text);
     request::complete(&error, response.headers_mut());
     response.extensions_mut().insert(Told(Arc::new(error)));
     response

@@ -12,7 +12,7 @@ use sessions::{Error, RequestSessions, Session};
 
 use crate::app::{self, App, Reply, Visitor};
 
-pub(crate) fn router(app: App) -> Router {
+pub(crate) fn router(app: &App) -> Router {
     let layer = SessionLayer::new(app.store.clone());
     let [saved, seat, both_changed] = [app.clone(), app.clone(), app.clone()];
     let router = Router::new()

@@ -86,7 +86,7 @@ async fn serve(framework: Framework, app: App) -> (SocketAddr, Server) {
     let address = listener.local_addr().expect("a bound address");
     let server = match framework {
         Framework::Axum => Server::Task(tokio::spawn(async move {
-            ::axum::serve(listener, axum::router(app)).await.expect("it runs until it is dropped");
+            ::axum::serve(listener, axum::router(&app)).await.expect("it runs until it is dropped");
         })),
         Framework::Actix => {
             let server = actix_web::HttpServer::new(move || {
