@@ -68,5 +68,10 @@ if [ ! -f "$dynamodb/DynamoDBLocal.jar" ]; then
     mv "$dynamodb.new" "$dynamodb"
 fi
 
+# The shop of the examples is tried in a real browser.
+if ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; then
+    install "Chromium or its driver is missing" chromium chromium-driver
+fi
+
 # All failures are shown, not only those of the first test program.
 exec cargo test --locked --workspace --all-features --no-fail-fast "$@"
