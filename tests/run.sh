@@ -73,5 +73,10 @@ if ! command -v redis-server >/dev/null || ! command -v redis-cli >/dev/null; th
     install "redis-server is missing" redis-server redis-tools
 fi
 
+# The shop of the examples is tried in a real browser.
+if ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; then
+    install "Chromium or its driver is missing" chromium chromium-driver
+fi
+
 # All failures are shown, not only those of the first test program.
 exec cargo test --locked --workspace --all-features --no-fail-fast "$@"

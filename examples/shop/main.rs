@@ -60,7 +60,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     })?;
     println!("the shop is open: http://localhost:{}", listener.local_addr()?.port());
     println!("visitors have schema version {}", options.schema);
-    println!("sessions are stored in {}, press Ctrl-C to stop", storage.name);
+    println!("sessions are stored in {}, press Ctrl-C to stop", storage.url);
     let shop = Shop::new(store.clone(), storage);
     let router = match options.schema {
         1 => handlers::router::<v1::Visitor>(shop),

@@ -56,3 +56,23 @@ impl Options {
         Ok(Some(options))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &str, database_url: Option<&str>) -> Option<Options> {
+        let words = words.split_whitespace().map(str::to_owned);
+        Options::parse(words, database_url.map(str::to_owned)).unwrap()
+    }
+
+    #[test]
+    fn the_store_is_the_options_or_the_variables_or_a_file() {
+        let store = |words, url| parse(words, url).unwrap().store;
+        assert_eq!(store("", None), "sqlite:shop.db");
+        assert_eq!(store("", Some("redis://localhost")), "redis://localhost");
+        assert_eq!(store("--store memory:", Some("redis://localhost")), "memory:");
+        assert_eq!(parse("--port 1 --schema 1 --plain-http", None).unwrap().schema, 1);
+        assert_eq!(parse("--help", None), None);
+    }
+}

@@ -115,11 +115,14 @@ fn ago(time: SystemTime) -> String {
     }
 }
 
+/// A length of time, rounded.
 fn length(time: Duration) -> String {
-    match time.as_secs() {
-        seconds @ 0..=59 => format!("{seconds} s"),
-        seconds @ 60..=3_599 => format!("{} min", seconds / 60),
-        seconds @ 3_600..=172_799 => format!("{} h", seconds / 3_600),
-        seconds => format!("{} days", seconds / 86_400),
+    let seconds = time.as_secs();
+    let in_units = |unit: u64| (seconds + unit / 2) / unit;
+    match seconds {
+        0..=59 => format!("{seconds} s"),
+        60..=3_569 => format!("{} min", in_units(60)),
+        3_570..=172_799 => format!("{} h", in_units(3_600)),
+        _ => format!("{} days", in_units(86_400)),
     }
 }

@@ -1,5 +1,7 @@
 //! Where sessions are stored: a provider by its URL, and how many records it holds.
 
+mod servers;
+
 use std::error::Error;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -13,8 +15,10 @@ use sessions_sqlite::sqlx::{self, SqlitePool};
 /// A provider, and what there is to say of it.
 pub(crate) struct Storage {
     pub(crate) provider: Arc<dyn Provider>,
+    /// Its database.
+    pub(crate) kind: &'static str,
     /// Its URL without a password.
-    pub(crate) name: String,
+    pub(crate) url: String,
     counter: Counter,
 }
 
@@ -30,10 +34,10 @@ impl Storage {
     /// Opens what a URL names, and creates what it lacks.
     pub(crate) async fn open(url: &str) -> Result<Self, Box<dyn Error>> {
         let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
-        let (provider, counter): (Arc<dyn Provider>, _) = match scheme {
+        let (kind, provider, counter): (_, Arc<dyn Provider>, _) = match scheme {
             "memory" => {
                 let provider = MemoryProvider::new();
-                (Arc::new(provider.clone()), Counter::Memory(provider))
+                ("Memory", Arc::new(provider.clone()), Counter::Memory(provider))
             }
             "sqlite" => {
                 let path = rest.strip_prefix("//").unwrap_or(rest);
@@ -41,16 +45,19 @@ impl Storage {
                 let pool = SqlitePoolOptions::new()
                     .max_connections(1)
                     .connect_lazy_with(SqliteProvider::options(path));
-                (Arc::new(provider), Counter::Sqlite(pool))
+                ("SQLite", Arc::new(provider), Counter::Sqlite(pool))
             }
-            "postgres" | "postgresql" => (servers::postgres(url).await?, Counter::Nobody),
-            "redis" | "rediss" => (servers::redis(url).await?, Counter::Nobody),
-            "dynamodb" => (servers::dynamodb(url).await?, Counter::Nobody),
             _ => {
-                return Err(format!("\"{url}\" is no place for sessions, --help names some").into());
+                let Some(server) = servers::by_scheme(scheme) else {
+                    return Err(
+                        format!("\"{url}\" is no place for sessions, --help names some").into()
+                    );
+                };
+                server.check_built(servers::BUILT)?;
+                (server.name, servers::open(server, url).await?, Counter::Nobody)
             }
         };
-        Ok(Self { provider, name: without_password(url), counter })
+        Ok(Self { provider, kind, url: without_password(url), counter })
     }
 
     /// How many live records there are of each format: of each schema version, that is. `None` if
@@ -88,29 +95,24 @@ fn without_password(url: &str) -> String {
     }
 }
 
-/// The databases that are a server each, behind a feature each.
-mod servers {
-    use super::{Arc, Error, Provider};
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    pub(super) type Opened = Result<Arc<dyn Provider>, Box<dyn Error>>;
-
-    pub(super) async fn postgres(_url: &str) -> Opened {
-        missing("postgres")
-    }
-
-    pub(super) async fn redis(_url: &str) -> Opened {
-        missing("redis")
-    }
-
-    pub(super) async fn dynamodb(_url: &str) -> Opened {
-        missing("dynamodb")
-    }
-
-    fn missing(feature: &str) -> Opened {
-        Err(format!(
-            "this shop was built without {feature}; start it with `cargo run --example shop \
-             --features {feature} -- --store ...`"
-        )
-        .into())
+    #[test]
+    fn a_url_is_shown_without_its_secrets() {
+        let cases = [
+            ("sqlite:shop.db", "sqlite:shop.db"),
+            ("memory:", "memory:"),
+            (
+                "postgres://shop:secret@db.internal/shop?sslmode=require",
+                "postgres://db.internal/shop",
+            ),
+            ("redis://:p@ss@localhost:6379/1", "redis://localhost:6379/1"),
+            ("postgres://localhost/shop?user=shop&password=secret", "postgres://localhost/shop"),
+        ];
+        for (url, shown) in cases {
+            assert_eq!(without_password(url), shown);
+        }
     }
 }

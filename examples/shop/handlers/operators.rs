@@ -19,7 +19,8 @@ pub(super) async fn overview<V: Shopper>(
     // A count that fails is shown as one: the page is most needed when something is down.
     let count = shop.storage.count().await.map_err(|error| error.to_string());
     let overview = Overview {
-        storage: &shop.storage.name,
+        database: shop.storage.kind,
+        url: &shop.storage.url,
         count,
         ring: shop.store.codec().key_ring(),
         schema: V::SCHEMA,

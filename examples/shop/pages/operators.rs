@@ -9,7 +9,8 @@ use super::{Frame, ago};
 
 /// What the page tells. There is no secret in it.
 pub(crate) struct Overview<'a> {
-    pub(crate) storage: &'a str,
+    pub(crate) database: &'static str,
+    pub(crate) url: &'a str,
     /// How many records there are of each format, or why that is not known.
     pub(crate) count: Result<Option<Vec<(String, u64)>>, String>,
     pub(crate) ring: Option<KeyRingInfo>,
@@ -20,7 +21,7 @@ pub(crate) fn operators(frame: &Frame, overview: &Overview<'_>) -> Markup {
     frame.around(&html! {
         h1 { "Operators" }
         div.tiles {
-            (tile("Stored in", overview.storage, "the provider"))
+            (tile("Stored in", overview.database, overview.url))
             (tile("Schema", &format!("version {}", overview.schema.version), &readers(overview.schema)))
             @if let Some(ring) = &overview.ring {
                 (tile("Key ring", &format!("generation {}", ring.generation),
@@ -104,7 +105,7 @@ fn keys(ring: &KeyRingInfo) -> Markup {
                                 td { (ago(key.activates_at)) }
                                 td { (ago(key.retires_at)) }
                                 td { (ago(key.expires_at)) }
-                                td { (key.kek_id.as_deref().unwrap_or("nothing")) }
+                                td { (key.kek_id.as_deref().unwrap_or("not encrypted")) }
                             }
                             tr.line aria-hidden="true" { td colspan="7" { (axis.line(key)) } }
                         }
