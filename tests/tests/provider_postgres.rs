@@ -126,7 +126,8 @@ async fn tables_of_one_database_are_apart_and_may_stand_in_a_schema() {
     second.drop_table().await.unwrap();
     second.drop_table().await.unwrap();
     assert!(first.fetch("a", now()).await.unwrap().is_some());
-    let tables = "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('app', 'public')";
+    let tables =
+        "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('app', 'public')";
     assert_eq!(database.sql(&format!("{tables} ORDER BY 2")), "public|Visitors\npublic|sessions");
 }
 
