@@ -78,5 +78,18 @@ if ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; the
     install "Chromium or its driver is missing" chromium chromium-driver
 fi
 
+# The tests start servers of their own from these programs.
+if ! compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null \
+    && ! { command -v pg_config >/dev/null && [ -x "$(pg_config --bindir)/postgres" ]; } \
+    && ! command -v postgres >/dev/null; then
+    install "PostgreSQL is missing" postgresql
+fi
+if ! command -v pgbouncer >/dev/null && ! [ -x /usr/sbin/pgbouncer ]; then
+    install "PgBouncer is missing" pgbouncer
+fi
+if ! command -v openssl >/dev/null; then
+    install "openssl, which makes the certificate of a test server, is missing" openssl
+fi
+
 # All failures are shown, not only those of the first test program.
 exec cargo test --locked --workspace --all-features --no-fail-fast "$@"

@@ -196,7 +196,11 @@ impl Database {
         let (url, settings) = server.split_once('?').unwrap_or((server, ""));
         let host = url.find("//").map_or(0, |slashes| slashes + 2);
         let end = url[host..].find('/').map_or(url.len(), |slash| host + slash);
-        let url = format!("{}/{name}?{settings}", &url[..end]);
+        let mut url = format!("{}/{name}", &url[..end]);
+        if !settings.is_empty() {
+            url.push('?');
+            url.push_str(settings);
+        }
         Self { url, name, server: server.to_owned() }
     }
 

@@ -32,7 +32,7 @@ pub(crate) fn verdict(failed: &Failed) -> Verdict {
                 _ if fatal && failed.ran => Verdict::Lost,
                 _ if fatal => Verdict::LostBefore,
                 // The server would refuse this connection's prepared statement for ever.
-                CHANGED_RESULT | UNKNOWN_STATEMENT | DUPLICATE_STATEMENT => Verdict::LostBefore,
+                CHANGED_RESULT | UNKNOWN_STATEMENT => Verdict::LostBefore,
                 // A new connection may lead to another server, which is the primary now.
                 READ_ONLY => Verdict::LostBefore,
                 _ => Verdict::Refused,
@@ -81,6 +81,8 @@ pub(crate) fn of_statement(table: &str, error: Error) -> ProviderError {
 /// An error from opening a connection.
 pub(crate) fn of_connecting(table: &str, error: Error) -> ProviderError {
     let found = match &error {
+        // A certificate that is refused, as rustls tells it.
+        Error::Io(error) if error.kind() == ErrorKind::InvalidData => of_tls(),
         Error::Io(error) => ProviderError::unavailable(match error.kind() {
             ErrorKind::ConnectionRefused => {
                 "PostgreSQL cannot be reached: nothing listens at this host and port; start the \

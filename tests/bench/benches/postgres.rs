@@ -41,7 +41,8 @@ fn main() -> Outcome<()> {
         let mut names = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).peekable();
         names.peek().is_none() || names.any(|it| it == name)
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     if wanted("throughput") {
         runtime.block_on(throughput())?;
     }
@@ -155,15 +156,21 @@ async fn purge() -> Outcome<()> {
     let left = sql(&server.url(), "SELECT count(*) FROM sessions");
     assert_eq!(left, (CLIENTS * RECORDS).to_string(), "no other record is");
     let (_, mut after) = clients(&provider, Work::Both, 3 * TURN).await?;
-    println!("purge of {purged} records in {:.1} s while {CLIENTS} clients work", took.as_secs_f64());
+    println!(
+        "purge of {purged} records in {:.1} s while {CLIENTS} clients work",
+        took.as_secs_f64()
+    );
     let [quiet, busy, later] = [&mut before, &mut during, &mut after].map(|times| {
         times.sort_unstable();
         let at = |share: f64| times[(times.len() as f64 * share) as usize];
         println!("{} calls: median {:?}, p99 {:?}", times.len(), at(0.5), at(0.99));
         at(0.99).as_secs_f64()
     });
-    println!("p99 during the purge: {:.2} of the p99 before, {:.2} of the p99 after (goal: at most 3)",
-        busy / quiet, busy / later);
+    println!(
+        "p99 during the purge: {:.2} of the p99 before, {:.2} of the p99 after (goal: at most 3)",
+        busy / quiet,
+        busy / later
+    );
     Ok(())
 }
 
@@ -181,8 +188,9 @@ async fn clients(
     time: Duration,
 ) -> Outcome<(f64, Vec<Duration>)> {
     let start = Instant::now();
-    let tasks: Vec<_> =
-        (0..CLIENTS).map(|client| tokio::spawn(one(provider.clone(), client, work, start + time))).collect();
+    let tasks: Vec<_> = (0..CLIENTS)
+        .map(|client| tokio::spawn(one(provider.clone(), client, work, start + time)))
+        .collect();
     let mut times = Vec::new();
     for task in tasks {
         times.extend(task.await??);
@@ -204,7 +212,8 @@ async fn one(
         if began >= end {
             return Ok(times);
         }
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let index = (random >> 33) as u32 % RECORDS;
         let id = (1 + client * RECORDS + index).to_string();
         let now = SystemTime::now();
@@ -214,8 +223,7 @@ async fn one(
             *version = record.version;
         } else {
             let mut record = Record::new(id.clone(), *version + 1, vec![b'x'; DATA]);
-            record.expires_at =
-                Some(from_unix_millis(to_unix_millis(now) + 7 * 86_400_000));
+            record.expires_at = Some(from_unix_millis(to_unix_millis(now) + 7 * 86_400_000));
             record.format = "bench/1".into();
             record.owner = Some(format!("bench/{id}").into());
             match provider.save(&record, Expect::Version(*version), now).await? {
