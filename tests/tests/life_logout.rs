@@ -138,6 +138,13 @@ async fn redis() {
     the_session_stays_dead(Arc::new(space.provider().await)).await;
 }
 
+#[cfg(feature = "dynamodb")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn dynamodb() {
+    let table = sessions_tests::dynamodb::Table::create().await;
+    the_session_stays_dead(Arc::new(table.provider().await)).await;
+}
+
 /// Lets others go on before and after each call, as a network does.
 struct Yields;
 

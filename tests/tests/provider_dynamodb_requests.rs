@@ -19,11 +19,16 @@ use sessions_tests::proxy::Proxy;
 
 /// Asks the server what each request has consumed, and adds it up.
 #[derive(Clone, Debug, Default)]
-struct Units(Arc<Mutex<f64>>);
+struct Units(Arc<Mutex<f64>>, Arc<Mutex<Vec<Value>>>);
 
 impl Units {
     fn take(&self) -> f64 {
         std::mem::take(&mut *self.0.lock().unwrap())
+    }
+
+    /// The requests' bodies.
+    fn bodies(&self) -> Vec<Value> {
+        std::mem::take(&mut *self.1.lock().unwrap())
     }
 }
 
@@ -40,6 +45,7 @@ impl Intercept for Units {
     ) -> Result<(), BoxError> {
         let request = context.request_mut();
         let mut body: Value = serde_json::from_slice(request.body().bytes().unwrap())?;
+        self.1.lock().unwrap().push(body.clone());
         body["ReturnConsumedCapacity"] = "TOTAL".into();
         let body = body.to_string();
         request.headers_mut().insert("content-length", body.len().to_string());
@@ -215,6 +221,23 @@ async fn a_list_is_two_requests() {
     watched.must_have_sent("BatchGetItem 1, Query 1", 11.0);
     assert_eq!(watched.provider.list("ada", Page::first(0), now()).await.unwrap().next, None);
     assert_eq!(watched.sent.take(), "");
+}
+
+/// DynamoDB Local has no other reads to show a difference by.
+#[tokio::test]
+async fn reads_are_consistent() {
+    let watched = Watched::new().await;
+    watched.save(&owned(1, "ada"), Expect::Absent).await;
+    watched.units.bodies();
+    watched.provider.fetch("a", now()).await.unwrap();
+    watched.provider.list("ada", Page::first(9), now()).await.unwrap();
+    let bodies = watched.units.bodies();
+    assert_eq!(bodies.len(), 3);
+    for body in bodies {
+        let keys = body.get("RequestItems").and_then(Value::as_object);
+        let read = keys.and_then(|tables| tables.values().next()).unwrap_or(&body);
+        assert_eq!(read["ConsistentRead"], true, "{body}");
+    }
 }
 
 #[tokio::test]

@@ -290,3 +290,19 @@ fn redis_does_as_the_model() {
         runtime.block_on(compare(&provider, true, calls));
     });
 }
+
+/// Its times lie decades back, which DynamoDB takes for a mistake: it deletes nothing by itself.
+#[cfg(feature = "dynamodb")]
+#[test]
+fn dynamodb_does_as_the_model() {
+    use sessions_tests::dynamodb::Table;
+
+    let runtime = Runtime::new().unwrap();
+    proptest!(config(60), |(calls in vec(call(), 1..80))| {
+        runtime.block_on(async {
+            let table = Table::create().await;
+            let provider = table.provider().await;
+            compare(&provider, true, calls).await;
+        });
+    });
+}
