@@ -10,7 +10,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use sessions::MemoryProvider;
 use sessions::provider::conformance::{PROPERTIES, Subject};
-use sessions::provider::{Expect, Listed, Page, Provider, ProviderError, Record, Saved};
+use sessions::provider::{
+    Expect, Listed, Page, Provider, ProviderError, Record, Saved, to_unix_millis,
+};
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 
@@ -67,6 +69,8 @@ enum Fault {
     ListRepeatsTheMark,
     ListCountsOffsets,
     ListForgetsTouched,
+    ListOrdersByExpiry,
+    ListOrdersByLatestExpiry,
     // purge
     PurgeIgnoresTheLimit,
     PurgeTakesTheLiving,
@@ -185,6 +189,8 @@ const FAULTS: &[(Fault, &str, &str)] = {
         (ListRepeatsTheMark, "list_pages_show_each_record_once", "a listing in pages of 1"),
         (ListCountsOffsets, "list_pages_stand_changes_in_between", "must be on one page"),
         (ListForgetsTouched, "a_touched_record_stays_listed", "missing are [\"a\"]"),
+        (ListOrdersByExpiry, "list_pages_stand_records_that_are_prolonged", "is on 2"),
+        (ListOrdersByLatestExpiry, "list_pages_stand_records_that_are_prolonged", "is on 0"),
         (PurgeIgnoresTheLimit, "purge_removes_the_expired_in_batches", "a purge of at most none"),
         (PurgeTakesTheLiving, "purge_removes_no_live_record", "after a purge"),
         (
@@ -556,6 +562,21 @@ impl Provider for Wrong {
                 let next = (end < all.len()).then(|| end.to_string());
                 let records = all.into_iter().skip(start).take(page.limit as usize).collect();
                 Ok(Listed { records, next })
+            }
+            Fault::ListOrdersByExpiry | Fault::ListOrdersByLatestExpiry => {
+                let mut all = self.inner.list(owner, whole, now).await?.records;
+                let mark = |record: &Record| {
+                    let at = to_unix_millis(record.expires_at.unwrap_or(UNIX_EPOCH));
+                    let latest = self.fault == Fault::ListOrdersByLatestExpiry;
+                    let at = if latest { u64::MAX - at } else { at };
+                    format!("{at:020} {}", record.id)
+                };
+                all.sort_by_key(mark);
+                all.retain(|record| page.after.as_ref().is_none_or(|after| mark(record) > *after));
+                let more = all.len() > page.limit as usize;
+                all.truncate(page.limit as usize);
+                let next = all.last().filter(|_| more).map(mark);
+                Ok(Listed { records: all, next })
             }
             Fault::ListForgetsTouched => {
                 let touched = self.before.lock().unwrap().clone();

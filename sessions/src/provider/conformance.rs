@@ -220,6 +220,8 @@ macro_rules! __conformance_properties {
             list::list_pages_show_each_record_once;
             /// Records that come and go between two pages disturb no other.
             list::list_pages_stand_changes_in_between;
+            /// Records that are updated and prolonged between two pages are on one page still.
+            list::list_pages_stand_records_that_are_prolonged;
             /// A record whose owner changes is listed for the new one only.
             list::a_record_moves_with_its_owner;
             /// A record that is touched stays in the listing beyond its first expiry.

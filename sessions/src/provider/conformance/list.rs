@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::subject::{HOUR, Handle, Subject, must_be, record};
-use crate::provider::{Expect, Page, Record};
+use crate::provider::{Expect, Listed, Page, Record};
 
 pub(super) async fn list_shows_the_live_records_of_the_owner(subject: Subject) {
     if !subject.offers_list().await {
@@ -83,12 +83,46 @@ pub(super) async fn list_pages_stand_changes_in_between(subject: Subject) {
         let stored = record(&subject, &format!("{id}new"), 1);
         subject.handle(turn).put(&stored, Expect::Absent, now).await;
     }
+    each_is_on_one_page(&subject, first, &stored, now).await;
+}
+
+pub(super) async fn list_pages_stand_records_that_are_prolonged(subject: Subject) {
+    if !subject.offers_list().await {
+        return;
+    }
+    let now = subject.at(0);
+    let stored = fill(&subject, 20).await;
+    let first = subject.one.list(ALICE, Page::first(7), now).await;
+    // Some on the page that was read, some on those to come.
+    let (read, to_come): (Vec<_>, Vec<_>) =
+        stored.iter().partition(|it| first.records.iter().any(|first| first.id == it.id));
+    for group in [read, to_come] {
+        let mut turn = 0;
+        for record in group.into_iter().take(6) {
+            turn += 1;
+            let handle = subject.handle(turn);
+            let expires_at = subject.at(HOUR + turn as u64);
+            if subject.touches && turn.is_multiple_of(2) {
+                handle.touch(&record.id, expires_at, now).await;
+                continue;
+            }
+            let mut updated = record.clone();
+            updated.version = 2;
+            updated.expires_at = Some(expires_at);
+            handle.put(&updated, Expect::Version(1), now).await;
+        }
+    }
+    each_is_on_one_page(&subject, first, &stored, now).await;
+}
+
+/// Reads the pages behind the first: each of these records is on just one.
+async fn each_is_on_one_page(subject: &Subject, first: Listed, stays: &[Record], now: SystemTime) {
     let mut seen: Vec<_> = first.records.iter().map(|record| record.id.clone()).collect();
     if let Some(mark) = first.next {
         let rest = pages(&subject.two, ALICE, Page::after(mark, 7), now).await;
         seen.extend(rest.into_iter().map(|record| record.id));
     }
-    for record in &stored {
+    for record in stays {
         let times = seen.iter().filter(|id| **id == record.id).count();
         assert!(
             times == 1,
