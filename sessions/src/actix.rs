@@ -1,7 +1,7 @@
 //! The middleware and the extractor for actix-web 4.
 //!
-//! Wrap the app in a [`SessionMiddleware`] once, and take [`Session<T>`](struct@Session) in any
-//! handler:
+//! Wrap the app in a [`SessionMiddleware`] once, and take
+//! [`Session<T>`](struct@crate::Session) in any handler:
 //!
 //! ```
 //! use actix_web::{App, HttpServer, web};
@@ -49,6 +49,45 @@
 //!   handler has set `Cache-Control`. One whose handler took a session carries `Vary: Cookie`.
 //! - A handle that is still alive when the handler has answered (in a streamed body, a WebSocket,
 //!   a task) cannot be committed any more: call [`save`](crate::Session::save) on it.
+//!
+//! # In middleware
+//!
+//! Middleware takes sessions as handlers do, if it is wrapped around the app before the
+//! [`SessionMiddleware`], which then is outside of it. Drop the handle before the handler runs, and
+//! the handler sees what was changed; where both hold one, their changes merge. One commit saves
+//! both.
+//!
+//! ```
+//! use actix_web::body::MessageBody;
+//! use actix_web::dev::{ServiceRequest, ServiceResponse};
+//! use actix_web::middleware::{Next, from_fn};
+//! use actix_web::{App, Error, error::ErrorUnauthorized, web};
+//! use sessions::{MemoryProvider, Session, Store, actix::SessionMiddleware};
+//!
+//! #[derive(Session)]
+//! #[session(name = "visitor", version = 1)]
+//! struct Visitor {
+//!     #[session(owner)]
+//!     user: Option<u64>,
+//! }
+//!
+//! async fn members_only(
+//!     visitor: Session<Visitor>,
+//!     request: ServiceRequest,
+//!     next: Next<impl MessageBody>,
+//! ) -> Result<ServiceResponse<impl MessageBody>, Error> {
+//!     if visitor.user.is_none() {
+//!         return Err(ErrorUnauthorized("log in first"));
+//!     }
+//!     drop(visitor);
+//!     next.call(request).await
+//! }
+//!
+//! let app = App::new()
+//!     .route("/account", web::get().to(async || "yours"))
+//!     .wrap(from_fn(members_only))
+//!     .wrap(SessionMiddleware::new(Store::new(MemoryProvider::new())));
+//! ```
 //!
 //! # `Option<Session<T>>`
 //!

@@ -1,7 +1,8 @@
 //! The layer and the extractor for axum. The layer serves any `tower` HTTP stack; without axum,
 //! take the sessions from the request's [`RequestSessions`].
 //!
-//! Add [`SessionLayer`] once, and take [`Session<T>`](struct@Session) in any handler below it:
+//! Add [`SessionLayer`] once, and take [`Session<T>`](struct@crate::Session) in any handler below
+//! it:
 //!
 //! ```
 //! use axum::{Router, routing::post};
@@ -42,6 +43,75 @@
 //!   handler has set `Cache-Control`. One whose handler took a session carries `Vary: Cookie`.
 //! - A handle that is still alive when the handler has answered (in a streamed body, a WebSocket,
 //!   a task) cannot be committed any more: call [`save`](crate::Session::save) on it.
+//!
+//! # In middleware
+//!
+//! Middleware takes sessions as handlers do, if its layer is added before the [`SessionLayer`],
+//! which then is outside of it. Drop the handle before the handler runs, and the handler sees what
+//! was changed; where both hold one, their changes merge. One commit saves both.
+//!
+//! ```
+//! use axum::extract::Request;
+//! use axum::middleware::{Next, from_fn};
+//! use axum::response::{IntoResponse, Redirect, Response};
+//! use axum::{Router, routing::get};
+//! use sessions::{MemoryProvider, Session, Store, axum::SessionLayer};
+//!
+//! #[derive(Session)]
+//! #[session(name = "visitor", version = 1)]
+//! struct Visitor {
+//!     #[session(owner)]
+//!     user: Option<u64>,
+//! }
+//!
+//! async fn members_only(visitor: Session<Visitor>, request: Request, next: Next) -> Response {
+//!     if visitor.user.is_none() {
+//!         return Redirect::to("/login").into_response();
+//!     }
+//!     drop(visitor);
+//!     next.run(request).await
+//! }
+//!
+//! let app: Router = Router::new()
+//!     .route("/account", get(async || "yours"))
+//!     .layer(from_fn(members_only))
+//!     .layer(SessionLayer::new(Store::new(MemoryProvider::new())));
+//! ```
+//!
+//! # In WebSockets and streams
+//!
+//! Move the handle in, and save it there. The headers have gone by then, and with them the chance
+//! to set a cookie: a session that has none yet begins before, by a save in the handler, and no
+//! login can happen in the stream.
+//!
+//! ```
+//! use axum::extract::ws::{Message, WebSocketUpgrade};
+//! use axum::response::Response;
+//! use axum::routing::get;
+//! use sessions::{Error, Session};
+//! # #[derive(Session)]
+//! # #[session(name = "visitor", version = 1)]
+//! # struct Visitor { #[session(merge = add)] lines: u64 }
+//!
+//! async fn chat(
+//!     upgrade: WebSocketUpgrade,
+//!     mut visitor: Session<Visitor>,
+//! ) -> Result<Response, Error> {
+//!     if visitor.is_new() {
+//!         visitor.lines = 1;
+//!         visitor.save().await?; // The response to the upgrade brings the cookie.
+//!     }
+//!     Ok(upgrade.on_upgrade(async move |mut socket| {
+//!         while let Some(Ok(Message::Text(_))) = socket.recv().await {
+//!             visitor.lines += 1;
+//!             if visitor.save().await.is_err() {
+//!                 return; // Logged out in another tab, or the store is down.
+//!             }
+//!         }
+//!     }))
+//! }
+//! # let _: axum::routing::MethodRouter = get(chat);
+//! ```
 
 mod extract;
 
@@ -121,13 +191,14 @@ impl<E> SessionLayer<E> {
     ///
     /// let store = Store::new(MemoryProvider::new());
     /// let layer = SessionLayer::new(store).on_error(|error| {
-    ///     if error.is_unavailable() {
-    ///         (StatusCode::SERVICE_UNAVAILABLE, Html("<h1>Back in a minute</h1>")).into_response()
+    ///     let (status, text) = if error.is_unavailable() {
+    ///         (StatusCode::SERVICE_UNAVAILABLE, "<h1>Back in a minute</h1>")
     ///     } else if error.is_conflict() {
-    ///         (StatusCode::CONFLICT, Html("<h1>Somebody was faster</h1>")).into_response()
+    ///         (StatusCode::CONFLICT, "<h1>Somebody was faster</h1>")
     ///     } else {
-    ///         (StatusCode::INTERNAL_SERVER_ERROR, Html("<h1>This is our fault</h1>")).into_response()
-    ///     }
+    ///         (StatusCode::INTERNAL_SERVER_ERROR, "<h1>This is our fault</h1>")
+    ///     };
+    ///     (status, Html(text)).into_response()
     /// });
     /// let app: Router = Router::new().layer(layer);
     /// ```
