@@ -22,22 +22,41 @@ pub(crate) struct Storage {
     counter: Counter,
 }
 
+/// A provider, and who counts its records.
+struct Opened {
+    provider: Arc<dyn Provider>,
+    counter: Counter,
+}
+
 /// Who can count records. The store needs no such number, so that providers do not count: these ask
 /// the database itself.
 enum Counter {
     Nobody,
     Memory(MemoryProvider),
     Sqlite(SqlitePool),
+    #[cfg(feature = "postgres")]
+    Postgres(sessions_postgres::sqlx::PgPool),
+}
+
+impl Opened {
+    fn new(provider: impl Provider, counter: Counter) -> Self {
+        Self { provider: Arc::new(provider), counter }
+    }
+
+    #[cfg(any(feature = "dynamodb", feature = "redis"))]
+    fn uncounted(provider: impl Provider) -> Self {
+        Self::new(provider, Counter::Nobody)
+    }
 }
 
 impl Storage {
     /// Opens what a URL names, and creates what it lacks.
     pub(crate) async fn open(url: &str) -> Result<Self, Box<dyn Error>> {
         let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
-        let (kind, provider, counter): (_, Arc<dyn Provider>, _) = match scheme {
+        let (kind, opened) = match scheme {
             "memory" => {
                 let provider = MemoryProvider::new();
-                ("Memory", Arc::new(provider.clone()), Counter::Memory(provider))
+                ("Memory", Opened::new(provider.clone(), Counter::Memory(provider)))
             }
             "sqlite" => {
                 let path = rest.strip_prefix("//").unwrap_or(rest);
@@ -45,40 +64,45 @@ impl Storage {
                 let pool = SqlitePoolOptions::new()
                     .max_connections(1)
                     .connect_lazy_with(SqliteProvider::options(path));
-                ("SQLite", Arc::new(provider), Counter::Sqlite(pool))
+                ("SQLite", Opened::new(provider, Counter::Sqlite(pool)))
             }
-            _ => {
-                let Some(server) = servers::by_scheme(scheme) else {
-                    return Err(
-                        format!("\"{url}\" is no place for sessions, --help names some").into()
-                    );
-                };
-                server.check_built(servers::BUILT)?;
-                (server.name, servers::open(server, url).await?, Counter::Nobody)
-            }
+            _ => match servers::by_scheme(scheme) {
+                Some(server) => (server.name, servers::open(server, url).await?),
+                None => {
+                    let error = format!("\"{url}\" is no place for sessions, --help names some");
+                    return Err(error.into());
+                }
+            },
         };
+        let Opened { provider, counter } = opened;
         Ok(Self { provider, kind, url: without_password(url), counter })
     }
 
     /// How many live records there are of each format: of each schema version, that is. `None` if
     /// nobody counts them.
     pub(crate) async fn count(&self) -> Result<Option<Vec<(String, u64)>>, sqlx::Error> {
-        Ok(Some(match &self.counter {
+        let now = i64::try_from(to_unix_millis(SystemTime::now())).unwrap_or(i64::MAX);
+        let rows: Vec<(String, i64)> = match &self.counter {
             Counter::Nobody => return Ok(None),
             // All of them, those that have expired but are not swept yet included.
-            Counter::Memory(provider) => vec![("records".to_owned(), provider.len() as u64)],
-            Counter::Sqlite(pool) => {
-                let now = i64::try_from(to_unix_millis(SystemTime::now())).unwrap_or(i64::MAX);
-                let rows: Vec<(String, i64)> = sqlx::query_as(
-                    "SELECT format, count(*) FROM sessions \
-                     WHERE expires_at IS NULL OR expires_at > ? GROUP BY format ORDER BY format",
-                )
-                .bind(now)
-                .fetch_all(pool)
-                .await?;
-                rows.into_iter().map(|(format, count)| (format, count.unsigned_abs())).collect()
+            Counter::Memory(provider) => {
+                return Ok(Some(vec![("of any format".to_owned(), provider.len() as u64)]));
             }
-        }))
+            Counter::Sqlite(pool) => {
+                let sql = "SELECT format, count(*) FROM sessions \
+                           WHERE expires_at IS NULL OR expires_at > ? \
+                           GROUP BY format ORDER BY format";
+                sqlx::query_as(sql).bind(now).fetch_all(pool).await?
+            }
+            #[cfg(feature = "postgres")]
+            Counter::Postgres(pool) => {
+                let sql = "SELECT format, count(*) FROM sessions \
+                           WHERE expires_at IS NULL OR expires_at > $1 \
+                           GROUP BY format ORDER BY format";
+                sqlx::query_as(sql).bind(now).fetch_all(pool).await?
+            }
+        };
+        Ok(Some(rows.into_iter().map(|(format, n)| (format, n.unsigned_abs())).collect()))
     }
 }
 

@@ -224,6 +224,68 @@ async fn operators_see_the_keys_and_nobody_else_does() {
     assert!(grace.get("/operators").await.body.contains("The key ring was read"));
 }
 
+/// What any provider must do for the shop; `records` is whether it counts them.
+async fn shops_on(url: &str, database: &str, counted: bool) {
+    let shop = Shop::open(&["--store", url]);
+    let mut grace = Browser::new(shop.address);
+    grace.post("/cart/add", "id=cup").await;
+    login(&mut grace, "grace", "hopper").await;
+    let shop = shop.restart();
+    let mut elsewhere = Browser::new(shop.address);
+    login(&mut elsewhere, "grace", "hopper").await;
+    assert_eq!(pieces(&mut grace).await, 1, "the server's restart lost nothing");
+    let page = grace.get("/operators").await.body;
+    assert!(page.contains(database), "{page}");
+    assert!(!page.contains("secret"), "a password is nobody's business: {page}");
+    let count = r#"<code>visitor/2</code></td><td class="number">2<"#;
+    assert_eq!(page.contains(count), counted, "{page}");
+    assert_eq!(page.contains("does not count its records"), !counted, "{page}");
+    grace.post("/account/end-others", "").await;
+    assert!(grace.get("/account").await.body.contains("One other device is logged out"));
+    assert_eq!(elsewhere.get("/account").await.status, StatusCode::SEE_OTHER);
+    grace.post("/logout", "").await;
+    assert_eq!(grace.get("/account").await.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_runs_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    shops_on(&sqlite(folder.path()), "SQLite", true).await;
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread")]
+async fn it_runs_on_postgresql() {
+    let database = sessions_tests::postgres::Database::create();
+    shops_on(database.url(), "PostgreSQL", true).await;
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread")]
+async fn it_runs_on_redis() {
+    // One of its own: the shop's keys have the prefix that all apps' have.
+    let server = sessions_tests::redis::RedisServer::start(&[]);
+    shops_on(&server.url(), "Redis", false).await;
+}
+
+#[cfg(feature = "dynamodb")]
+#[tokio::test(flavor = "multi_thread")]
+async fn it_runs_on_dynamodb() {
+    let endpoint = tokio::task::spawn_blocking(sessions_tests::dynamodb::endpoint).await.unwrap();
+    let table = sessions_tests::dynamodb::Table::reserve();
+    shops_on(&format!("dynamodb://{}?endpoint={endpoint}", table.name), "DynamoDB", false).await;
+}
+
+#[tokio::test]
+async fn the_memory_forgets_at_a_restart() {
+    let shop = Shop::open(&["--store", "memory:"]);
+    let mut browser = Browser::new(shop.address);
+    login(&mut browser, "grace", "hopper").await;
+    assert!(browser.get("/operators").await.body.contains("of any format"));
+    let _shop = shop.restart();
+    assert_eq!(browser.get("/operators").await.status, StatusCode::NOT_FOUND);
+}
+
 #[tokio::test]
 async fn forms_of_other_sites_are_refused() {
     let shop = Shop::open(&["--store", "memory:"]);
@@ -251,6 +313,8 @@ fn options_that_cannot_be_used_are_refused_with_what_to_write() {
     let cases = [
         (&["--store", "mysql://here"][..], "\"mysql://here\" is no place for sessions"),
         (&["--store", "sqlite:no/such/folder/shop.db"], "create its folder"),
+        (&["--store", "postgres://localhost:1/shop"], "start the server"),
+        (&["--store", "dynamodb://sessions"], "?endpoint=http"),
         (&["--schema", "3"], "there is no schema 3"),
         (&["--port", "http"], "http is not a port"),
         (&["--port"], "--port needs a value"),

@@ -1,9 +1,8 @@
 //! The databases that are a server each, behind a feature each.
 
 use std::error::Error;
-use std::sync::Arc;
 
-use sessions::provider::Provider;
+use super::Opened;
 
 /// A kind of server.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,7 +20,14 @@ const SERVERS: [Server; 3] = [
 ];
 
 /// The features that this program was built with.
-pub(super) const BUILT: &[&str] = &[];
+pub(super) const BUILT: &[&str] = &[
+    #[cfg(feature = "dynamodb")]
+    "dynamodb",
+    #[cfg(feature = "postgres")]
+    "postgres",
+    #[cfg(feature = "redis")]
+    "redis",
+];
 
 /// The server whose URLs begin with this.
 pub(super) fn by_scheme(scheme: &str) -> Option<&'static Server> {
@@ -43,9 +49,68 @@ impl Server {
 }
 
 /// Opens what a URL names, and creates what it lacks.
-pub(super) async fn open(server: &Server, url: &str) -> Result<Arc<dyn Provider>, Box<dyn Error>> {
-    let _ = url;
-    unreachable!("{}", server.feature)
+#[cfg_attr(not(any(feature = "dynamodb", feature = "postgres", feature = "redis")), allow(unused))]
+pub(super) async fn open(server: &Server, url: &str) -> Result<Opened, Box<dyn Error>> {
+    server.check_built(BUILT)?;
+    match server.feature {
+        #[cfg(feature = "dynamodb")]
+        "dynamodb" => dynamodb::open(url).await,
+        #[cfg(feature = "postgres")]
+        "postgres" => postgres::open(url).await,
+        #[cfg(feature = "redis")]
+        "redis" => {
+            let provider = sessions_redis::RedisProvider::connect(url).await?;
+            Ok(Opened::uncounted(provider))
+        }
+        other => Err(format!("{other} is not wired up").into()),
+    }
+}
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use std::error::Error;
+
+    use sessions_postgres::PostgresProvider;
+    use sessions_postgres::sqlx::postgres::PgPoolOptions;
+
+    use super::super::{Counter, Opened};
+
+    pub(super) async fn open(url: &str) -> Result<Opened, Box<dyn Error>> {
+        let provider = PostgresProvider::connect(url).await?;
+        provider.create_table().await?;
+        let pool = PgPoolOptions::new().max_connections(1).connect_lazy(url)?;
+        Ok(Opened::new(provider, Counter::Postgres(pool)))
+    }
+}
+
+#[cfg(feature = "dynamodb")]
+mod dynamodb {
+    use std::error::Error;
+
+    use sessions_dynamodb::DynamoDbProvider;
+    use sessions_dynamodb::aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+    use sessions_dynamodb::aws_sdk_dynamodb::{Client, Config};
+
+    use super::super::Opened;
+
+    /// `dynamodb://TABLE?endpoint=http://localhost:8000`: a DynamoDB Local, which takes any
+    /// credentials. For Amazon's own, make the client with the crate `aws-config`.
+    pub(super) async fn open(url: &str) -> Result<Opened, Box<dyn Error>> {
+        let place = url.trim_start_matches("dynamodb://");
+        let Some((table, endpoint)) = place.split_once("?endpoint=") else {
+            return Err("write dynamodb://TABLE?endpoint=http://localhost:8000".into());
+        };
+        let config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .region(Region::new("local"))
+            .credentials_provider(Credentials::new("shop", "shop", None, None, "the shop"))
+            .endpoint_url(endpoint)
+            .build();
+        let provider = DynamoDbProvider::new(Client::from_conf(config)).table(table)?;
+        provider.create_table().await?;
+        Ok(Opened::uncounted(provider))
+    }
 }
 
 #[cfg(test)]
