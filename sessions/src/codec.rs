@@ -17,9 +17,10 @@ pub use self::builder::CodecBuilder;
 pub use self::purpose::Purpose;
 pub(crate) use self::xaes::{NONCE, TAG, Xaes};
 
-use self::token::{MAX_PAYLOAD, OVERHEAD};
+use self::token::{MAX_PAYLOAD, Malformed, OVERHEAD};
 use crate::Error;
 use crate::clock::from_unix_millis;
+use crate::event::{self, Refused};
 use crate::keyring::{Found, KeyId, KeyRing, Missing, Rank};
 use crate::provider::Provider;
 
@@ -172,8 +173,8 @@ impl Codec {
         token: &str,
     ) -> Result<T, Error> {
         let payload = self.open(purpose, token).await?;
-        cbor4ii::serde::from_slice(&payload).map_err(|error| {
-            tracing::warn!(target: "sessions", purpose = purpose.name(), %error, "a token holds a value of another type");
+        cbor4ii::serde::from_slice(&payload).map_err(|_| {
+            event::token_mistyped::<T>(&self.ring.config().app, purpose.name());
             Error::InvalidToken
         })
     }
@@ -191,7 +192,7 @@ impl Codec {
         };
         match open(token, false) {
             Ok(opened) => opened,
-            Err(missing) => Box::pin(self.open_later(missing, || open(token, true))).await,
+            Err(missing) => Box::pin(self.open_later(purpose, missing, || open(token, true))).await,
         }
     }
 
@@ -213,7 +214,7 @@ impl Codec {
         };
         match open(false) {
             Ok(opened) => opened,
-            Err(missing) => Box::pin(self.open_later(missing, || open(true))).await,
+            Err(missing) => Box::pin(self.open_later(purpose, missing, || open(true))).await,
         }
     }
 
@@ -244,12 +245,12 @@ impl Codec {
             match token::read(&mut buffer) {
                 Ok((id, token)) => self
                     .try_open_token(purpose, id, token, waited, |payload| Some(payload.to_vec())),
-                Err(malformed) => Ok(Err(refuse(malformed.0))),
+                Err(Malformed) => Ok(Err(self.refuse(purpose, Refused::Malformed))),
             }
         };
         let opened = match open(false) {
             Ok(opened) => opened,
-            Err(missing) => Box::pin(self.open_later(missing, || open(true))).await,
+            Err(missing) => Box::pin(self.open_later(purpose, missing, || open(true))).await,
         };
         opened.map(|(payload, _)| payload)
     }
@@ -314,7 +315,7 @@ impl Codec {
     ) -> Result<Result<(R, Seal), Error>, Missing> {
         match token::decode(token, buffer) {
             Ok((id, token)) => self.try_open_token(purpose, id, token, waited, take),
-            Err(malformed) => Ok(Err(refuse(malformed.0))),
+            Err(Malformed) => Ok(Err(self.refuse(purpose, Refused::Malformed))),
         }
     }
 
@@ -332,14 +333,14 @@ impl Codec {
         let (root, window, rank) = match view.find(id) {
             Found::Key(root, window, rank) => (root, window, rank),
             Found::Missing => return Err(Missing::Key(id)),
-            Found::Invalid(reason) => return Ok(Err(refuse(reason))),
+            Found::Invalid(reason) => return Ok(Err(self.refuse(purpose, reason))),
             Found::Unavailable => {
                 return Ok(Err(Error::unavailable("the token's key cannot be unwrapped now")));
             }
         };
         let opened = root.with_cipher(&ring.config().app, purpose, |xaes| token::open(token, xaes));
         let Some((issued_at, range)) = opened else {
-            return Ok(Err(refuse("it was changed, or sealed for something else")));
+            return Ok(Err(self.refuse(purpose, Refused::Forged)));
         };
         let settings = &ring.config().settings;
         let now = now.as_secs();
@@ -351,7 +352,7 @@ impl Codec {
             & (issued_at <= window.last);
         let payload = take(&token[range]);
         let (true, Some(payload)) = (timely, payload) else {
-            return Ok(Err(refuse("it has expired, or its time or length is wrong")));
+            return Ok(Err(self.refuse(purpose, Refused::Expired)));
         };
         let reissue = rank == Rank::Old || age > settings.max_age / 2;
         let issued_at = from_unix_millis(issued_at.saturating_mul(1000));
@@ -360,17 +361,27 @@ impl Codec {
 
     async fn open_later<R>(
         &self,
+        purpose: &Purpose,
         mut missing: Missing,
         open: impl Fn() -> Result<Result<R, Error>, Missing>,
     ) -> Result<R, Error> {
         for _ in 0..TRIES {
-            self.ring.provide(missing).await?;
+            match self.ring.provide(missing).await {
+                Ok(()) => {}
+                Err(Error::InvalidToken) => return Err(self.refuse(purpose, Refused::UnknownKey)),
+                Err(error) => return Err(error),
+            }
             match open() {
                 Ok(opened) => return opened,
                 Err(lacks) => missing = lacks,
             }
         }
         Err(Error::unavailable("the token's key is not known yet"))
+    }
+
+    fn refuse(&self, purpose: &Purpose, reason: Refused) -> Error {
+        event::token_refused(&self.ring.config().app, purpose.name(), reason);
+        Error::InvalidToken
     }
 }
 
@@ -404,11 +415,6 @@ fn stir(nonce: &mut [u8; NONCE], now: Duration) {
     for (byte, time) in nonce.iter_mut().rev().zip(nanos.to_le_bytes()) {
         *byte ^= time;
     }
-}
-
-fn refuse(reason: &'static str) -> Error {
-    tracing::debug!(target: "sessions", reason, "a token was refused");
-    Error::InvalidToken
 }
 
 #[cfg(test)]

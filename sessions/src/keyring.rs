@@ -29,6 +29,7 @@ pub use self::state::{KeyInfo, KeyRingInfo, KeyState};
 use self::flight::Flight;
 use self::ring::{Material, Opened, Ring};
 use crate::Clock;
+use crate::event::Refused;
 use crate::provider::Provider;
 use crate::random::Random;
 
@@ -88,7 +89,7 @@ pub(crate) enum Missing {
 /// What is known of the key that a token names.
 pub(crate) enum Found<'s> {
     Key(&'s RootKey, Window, Rank),
-    Invalid(&'static str),
+    Invalid(Refused),
     Unavailable,
     Missing,
 }
@@ -200,17 +201,15 @@ impl View<'_> {
         let ring = &snapshot.ring;
         let Some(key) = ring.find(id) else {
             return if id.ahead_of(ring.generation) == 0 || !settings.look_for_unknown {
-                Found::Invalid("its key does not exist any more")
+                Found::Invalid(Refused::UnknownKey)
             } else {
                 Found::Missing
             };
         };
         let root = match &key.material {
             Material::Plain(root) | Material::Wrapped(_, Opened::Ready(root)) => root,
-            Material::Erased => return Found::Invalid("its key was erased"),
-            Material::Wrapped(_, Opened::Broken) => {
-                return Found::Invalid("its key cannot be unwrapped");
-            }
+            Material::Erased => return Found::Invalid(Refused::ErasedKey),
+            Material::Wrapped(_, Opened::Broken) => return Found::Invalid(Refused::ClosedKey),
             Material::Wrapped(_, Opened::Unavailable) => return Found::Unavailable,
         };
         let window = Window {

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::cookie::CookieHeaders;
+use crate::event::{self, Call, Ended, observe};
 use crate::request::Home;
 use crate::schema::{Fields, Header};
 use crate::store::{Asks, Change, Done, Kind, Origin, Outcome, Store, StoreKey};
-use crate::{Commit, Error, SessionData, event};
+use crate::{Commit, Error, SessionData};
 
 /// A visitor's session, as a typed value.
 ///
@@ -102,9 +103,26 @@ impl<T: SessionData> Live<T> {
         cookies: &impl CookieHeaders,
     ) -> Result<Box<Self>, Error> {
         let kind = store.kind::<T>()?;
+        let work = Self::find_now(store, &kind, cookies);
+        observe(Call::Load, kind.name(), Some(&kind.tallies), work, |live| {
+            let ended = match live.state.origin {
+                Origin::Record(_) | Origin::Client(_) => Ended::Live,
+                Origin::New { .. } => Ended::New,
+                Origin::Ended { .. } => Ended::Gone,
+            };
+            (ended, live.state.origin.key())
+        })
+        .await
+    }
+
+    async fn find_now(
+        store: &Store,
+        kind: &Arc<Kind>,
+        cookies: &impl CookieHeaders,
+    ) -> Result<Box<Self>, Error> {
         let loaded_at = store.now();
         let state = |origin| State::new(store.clone(), kind.clone(), origin, loaded_at);
-        let found = store.find(&kind, cookies).await.and_then(|origin| Self::new(state(origin)));
+        let found = store.find(kind, cookies).await.and_then(|origin| Self::new(state(origin)));
         match found {
             Err(error) if error.is_unreadable() && store.resets_unreadable() => {
                 event::reset(kind.name(), &error);

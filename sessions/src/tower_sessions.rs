@@ -138,7 +138,7 @@ impl<P: Provider> ProviderStore<P> {
                 Saved::Conflict(winner) => current = winner,
             }
         }
-        event::dropped(NAME, &key, "the session ended");
+        event::dropped(NAME, &key, "ended");
         Ok(())
     }
 

@@ -173,6 +173,8 @@ impl CodecBuilder {
         }
         let jitter = self.random.below(u64::MAX);
         let settings = Settings::new(self.max_age, self.rotation_period, jitter)?;
+        #[cfg(feature = "metrics")]
+        crate::event::describe();
         Ok(self.with_settings(settings))
     }
 

@@ -36,9 +36,9 @@ const TIME: usize = 5;
 /// The last second that a token can name: the year 36812.
 const LAST_SECOND: u64 = (1 << (8 * TIME)) - 1;
 
-/// Why a token's text does not decode. For events only: callers see one kind of invalid.
+/// A token's text is none that [`encode`] makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Malformed(pub(crate) &'static str);
+pub(crate) struct Malformed;
 
 /// Writes a token over `buffer`, which has room for exactly the payload and the overhead.
 pub(crate) fn seal(
@@ -74,21 +74,19 @@ pub(crate) fn decode<'b>(
     buffer: &'b mut [u8],
 ) -> Result<(KeyId, &'b mut [u8]), Malformed> {
     if text.len() > MAX_TOKEN {
-        return Err(Malformed("it is too long"));
+        return Err(Malformed);
     }
-    let length = URL_SAFE_NO_PAD
-        .decode_slice(text, buffer)
-        .map_err(|_| Malformed("it is not canonical base64url, or of another length"))?;
+    let length = URL_SAFE_NO_PAD.decode_slice(text, buffer).map_err(|_| Malformed)?;
     read(&mut buffer[..length])
 }
 
 /// The key id that a token's bytes name.
 pub(crate) fn read(token: &mut [u8]) -> Result<(KeyId, &mut [u8]), Malformed> {
     if token.len() < OVERHEAD {
-        return Err(Malformed("it is too short"));
+        return Err(Malformed);
     }
     if token[0] != VERSION {
-        return Err(Malformed("its version is unknown"));
+        return Err(Malformed);
     }
     // The length was checked above.
     let key = KeyId::from_bytes([token[1], token[2], token[3], token[4]]);

@@ -9,9 +9,9 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::{KeyId, KeyRing, Missing};
-use crate::Error;
 use crate::provider::ProviderError;
 use crate::random::Random;
+use crate::{Error, event};
 
 /// The refresh that is under way, and how the last ones ended.
 #[derive(Default)]
@@ -181,11 +181,7 @@ impl KeyRing {
                 flight.last_failure = None;
             }
             Err(error) => {
-                if error.is_unavailable() {
-                    tracing::warn!(target: "sessions", error = %Chain(&error), "the key ring could not be refreshed");
-                } else {
-                    tracing::error!(target: "sessions", error = %Chain(&error), "the key ring cannot be used");
-                }
+                event::keys_failed(&self.config().app, &error);
                 // Already counted when it started.
                 flight.failures = flight.failures.saturating_sub(1);
                 flight.failed(now, &self.config().random, Some(Failure(Arc::new(error))));
@@ -245,21 +241,6 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source()
-    }
-}
-
-/// An error with its sources, on one line.
-pub(super) struct Chain<'e>(pub(super) &'e Error);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut error: &dyn std::error::Error = self.0;
-        write!(f, "{error}")?;
-        while let Some(source) = error.source() {
-            write!(f, ": {source}")?;
-            error = source;
-        }
-        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ use super::record::{self, FORMAT, Unreadable};
 use super::ring::{Key, KeyId, Material, Ring, RootKey, Secret};
 use super::{KeyRing, Snapshot};
 use crate::Error;
+use crate::event::{self, Call, Ended, observe};
 use crate::provider::{Expect, ProviderError, Record, Saved};
 
 /// What to do with the ring, besides keeping it in order.
@@ -62,12 +63,25 @@ impl KeyRing {
     }
 
     async fn change(&self, change: Change) -> Result<(), Error> {
+        let app = &self.config().app;
+        let work = self.change_now(change);
+        observe(Call::Refresh, app, None, work, |()| (Ended::Done, None)).await
+    }
+
+    async fn change_now(&self, change: Change) -> Result<(), Error> {
         let _turn = self.0.turn.lock().await;
         let mut found = self.fetch().await?;
         for attempt in 0..ATTEMPTS {
             let base = self.reconcile(found).await?;
             match self.apply(change, base).await? {
-                Applied::Done => return self.check_sealing(),
+                Applied::Done => {
+                    match change {
+                        Change::Nothing => {}
+                        Change::Erase => event::keys_erased(&self.config().app),
+                        Change::Rewrap => event::keys_rewrapped(&self.config().app),
+                    }
+                    return self.check_sealing();
+                }
                 // The loser drops its own key; the winner's record comes with the conflict.
                 Applied::Conflict(Some(record)) => found = Some(record),
                 Applied::Conflict(None) => found = self.fetch().await?,
@@ -98,7 +112,7 @@ impl KeyRing {
         let held = self.0.snapshot.load_full();
         let Some(record) = found else {
             if held.is_some() {
-                tracing::error!(target: "sessions", record = %self.0.record_id, "the key ring's record is missing, it is written again");
+                event::keys_missing(&self.config().app);
             }
             let ring = held.map(|held| held.ring.clone());
             return Ok(Base { dirty: ring.is_some(), ring, stored: None });
@@ -124,7 +138,7 @@ impl KeyRing {
                      every token invalid",
                 ));
             };
-            tracing::error!(target: "sessions", record = %self.0.record_id, "the key ring's record is damaged, it is written again");
+            event::keys_damaged(&self.config().app);
             return Ok(Base { ring: Some(held.ring.clone()), stored, dirty: true });
         };
         let mut base = Base { ring: None, stored, dirty: false };
@@ -135,10 +149,10 @@ impl KeyRing {
                 joined.generation = joined.generation.max(held.generation);
                 base.dirty = ring.generation < held.generation || !joined.stored_eq(&ring);
                 if base.dirty {
-                    tracing::warn!(target: "sessions", record = %self.0.record_id, "the key ring's record is older than this host's, they are joined");
+                    event::keys_joined(&self.config().app);
                 }
             } else {
-                tracing::error!(target: "sessions", record = %self.0.record_id, "the key ring was replaced by another, the tokens of the old one are invalid now");
+                event::keys_replaced(&self.config().app);
             }
         }
         self.unwrap_all(&mut joined).await;
@@ -180,10 +194,16 @@ impl KeyRing {
         if change == Change::Rewrap {
             self.unwrapped(&mut ring)?;
         }
+        let mut created = None;
         if let Some(times) = plan.create {
-            self.create(&mut ring, times)?;
+            created = Some((self.create(&mut ring, times)?, times.activate));
         }
-        self.publish(ring, version).await
+        let applied = self.publish(ring, version).await?;
+        // Only now: what another host was quicker to write is dropped.
+        if let (Applied::Done, Some((key, activate))) = (&applied, created) {
+            event::key_created(&self.config().app, key, activate);
+        }
+        Ok(applied)
     }
 
     /// A ring without keys.
@@ -192,7 +212,7 @@ impl KeyRing {
     }
 
     /// Adds a key to a ring that is about to be published.
-    fn create(&self, ring: &mut Ring, times: Times) -> Result<(), Error> {
+    fn create(&self, ring: &mut Ring, times: Times) -> Result<KeyId, Error> {
         let random = &self.config().random;
         let mut id = KeyId::new(ring.generation, random.secret()?);
         while ring.find(id).is_some() {
@@ -204,8 +224,7 @@ impl KeyRing {
         let Times { created, activate, retire, expire } = times;
         ring.keys.push(Key { id, created, activate, retire, expire, material });
         ring.sort();
-        tracing::info!(target: "sessions", record = %self.0.record_id, key = %id, activate, "a key was created");
-        Ok(())
+        Ok(id)
     }
 
     async fn publish(&self, mut ring: Ring, version: Option<u64>) -> Result<Applied, Error> {
@@ -239,6 +258,7 @@ impl KeyRing {
         }
         let open = ring.keys.iter().all(|key| key.root().is_some() || key.is_erased());
         // Keys that did not unwrap are tried again soon.
+        event::keys_read(&self.config().app, ring.generation, ring.keys.len(), self.now());
         let refresh = if open { settings.refresh * 1000 } else { LOOK_EVERY };
         self.0.snapshot.store(Some(Arc::new(Snapshot {
             ring,

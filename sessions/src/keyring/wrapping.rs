@@ -8,13 +8,13 @@ use sha2::Sha256;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-use super::flight::{Chain, TIMEOUT};
+use super::flight::TIMEOUT;
 use super::record::{self, Stored};
 use super::refresh::permanent;
 use super::ring::{KeyId, MacKey, Material, Opened, Ring, RingId, RootKey, Secret, Wrapped};
 use super::{KeyEncryption, KeyEncryptionError, KeyRing, Snapshot};
-use crate::Error;
 use crate::provider::ProviderError;
+use crate::{Error, event};
 
 impl KeyRing {
     /// The bytes to store a ring as, after wrapping what is not wrapped yet.
@@ -91,11 +91,11 @@ impl KeyRing {
             let opened = match result {
                 Ok(secret) => Opened::Ready(Arc::new(RootKey::new(ring.id, secret))),
                 Err(error) if error.is_unavailable() => {
-                    tracing::warn!(target: "sessions", key = %id, error = %Chain(&error), "a key could not be unwrapped");
+                    event::key_unavailable(&self.config().app, id, &error);
                     Opened::Unavailable
                 }
                 Err(error) => {
-                    tracing::error!(target: "sessions", key = %id, error = %Chain(&error), "a key cannot be unwrapped, its tokens are invalid");
+                    event::key_refused(&self.config().app, id, &error);
                     Opened::Broken
                 }
             };

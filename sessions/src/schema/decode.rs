@@ -498,6 +498,44 @@ impl de::Error for Malformed {
     fn custom<T: std::fmt::Display>(text: T) -> Self {
         text.to_string().into()
     }
+
+    // Serde's own words for these quote the value, which may be a secret and would go into logs.
+
+    #[cold]
+    fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        format!("invalid type: {}, expected {expected}", what(found)).into()
+    }
+
+    #[cold]
+    fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        format!("invalid value: {}, expected {expected}", what(found)).into()
+    }
+
+    #[cold]
+    fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
+        format!("unknown variant, expected one of {expected:?}").into()
+    }
+
+    #[cold]
+    fn unknown_field(_: &str, expected: &'static [&'static str]) -> Self {
+        format!("unknown field, expected one of {expected:?}").into()
+    }
+}
+
+/// What kind of value was found.
+fn what(found: de::Unexpected<'_>) -> &'static str {
+    match found {
+        de::Unexpected::Bool(_) => "a boolean",
+        de::Unexpected::Unsigned(_) | de::Unexpected::Signed(_) => "a number",
+        de::Unexpected::Float(_) => "a floating point number",
+        de::Unexpected::Char(_) => "a character",
+        de::Unexpected::Str(_) => "a string",
+        de::Unexpected::Bytes(_) => "bytes",
+        de::Unexpected::Unit | de::Unexpected::Option => "nothing",
+        de::Unexpected::Seq => "an array",
+        de::Unexpected::Map => "a map",
+        _ => "another value",
+    }
 }
 
 #[cfg(test)]

@@ -42,8 +42,8 @@ impl Store {
         for (_, oldest) in sessions.drain(..above) {
             if oldest == *key {
                 ends = true;
-            } else if self.revoke(&oldest).await? {
-                event::capped(edit.kind.name(), &oldest);
+            } else if self.end(&oldest).await?.is_some() {
+                event::ended(edit.kind.name(), &oldest, "cap");
             }
         }
         Ok(ends)

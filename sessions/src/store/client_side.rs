@@ -52,9 +52,9 @@ impl Store {
                         let sealed = Sealed { data, stored, expires_at, owner, reissue };
                         return Ok(Origin::Client(sealed));
                     }
-                    event::refused_cookie(kind.name());
+                    event::refused_cookie(kind.name(), "expired");
                 }
-                Err(Error::InvalidToken) => event::refused_cookie(kind.name()),
+                Err(Error::InvalidToken) => event::refused_cookie(kind.name(), "token"),
                 Err(error) => unavailable = Some(error),
             }
         }

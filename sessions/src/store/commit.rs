@@ -10,8 +10,9 @@ use super::id::{SessionId, StoreKey};
 use super::origin::Bearer;
 use super::save::{Over, Patience, Written};
 use super::{Asks, Kind, Loaded, Origin, Store};
+use crate::Error;
+use crate::event::{self, Call, Ended, observe};
 use crate::schema::{self, Fields, Header};
-use crate::{Error, event};
 
 /// One session's part of a request, without its type.
 pub(crate) struct Change {
@@ -65,6 +66,17 @@ impl Done {
         Self { outcome: Outcome::Unchanged, origin, merged: None, set_cookie }
     }
 
+    /// How it is told of.
+    pub(super) fn told(&self) -> (Ended, Option<&StoreKey>) {
+        let ended = match self.outcome {
+            Outcome::Unchanged => Ended::Unchanged,
+            Outcome::Saved => Ended::Saved,
+            Outcome::Destroyed => Ended::Destroyed,
+            Outcome::Dropped => Ended::Dropped,
+        };
+        (ended, self.origin.key())
+    }
+
     pub(super) fn dropped(kind: &Kind, key: StoreKey, why: &'static str) -> Self {
         event::dropped(kind.name(), &key, why);
         let origin = Origin::Ended { key };
@@ -97,6 +109,12 @@ impl Done {
 impl Store {
     /// Carries out what a request did to one session.
     pub(crate) async fn carry_out(&self, change: Change) -> Result<Done, Error> {
+        let kind = change.kind.clone();
+        let work = self.carry_out_now(change);
+        observe(Call::Commit, kind.name(), Some(&kind.tallies), work, Done::told).await
+    }
+
+    async fn carry_out_now(&self, change: Change) -> Result<Done, Error> {
         if change.asks.destroy {
             return self.destroy_origin(&change.kind, change.origin).await;
         }
@@ -112,7 +130,7 @@ impl Store {
             // Only a client-side store makes these.
             Origin::Client(_) => Ok(Done::unchanged(change.origin, None)),
             Origin::Ended { ref key } => Ok(if self.changes_anything(&change)? {
-                Done::dropped(&change.kind, key.clone(), "the session ended or took a new id")
+                Done::dropped(&change.kind, key.clone(), "ended")
             } else {
                 Done::unchanged(change.origin, None)
             }),
@@ -141,19 +159,20 @@ impl Store {
         let mut patience = Patience::new();
         let written = self.put_copy(&key, 0, &edit, draft, &mut patience).await?;
         let Some(written) = written else {
-            return Ok(Done::dropped(&edit.kind, key, "the session ended or took a new id"));
+            return Ok(Done::dropped(&edit.kind, key, "ended"));
         };
         match self.admits(&edit, &key, change.loaded_at).await {
             Ok(true) => {}
             Ok(false) => {
                 self.inner.provider.delete(key.as_str()).await?;
-                return Ok(Done::dropped(&edit.kind, key, "the login was undone"));
+                return Ok(Done::dropped(&edit.kind, key, "login_undone"));
             }
             Err(error) => {
-                self.discard(&key).await;
+                self.discard(&edit.kind, &key).await;
                 return Err(error);
             }
         }
+        event::created(edit.kind.name(), &key);
         Done::saved(&edit.kind, key, Some(bearer), written, Some(set_cookie))
     }
 
@@ -180,11 +199,7 @@ impl Store {
             Over::Written(written) => written,
             Over::Moved => return Ok(Done::moved(loaded.key)),
             Over::Gone => {
-                return Ok(Done::dropped(
-                    &edit.kind,
-                    loaded.key,
-                    "the session ended or took a new id",
-                ));
+                return Ok(Done::dropped(&edit.kind, loaded.key, "ended"));
             }
         };
         let header = &written.stored.header;
@@ -203,7 +218,10 @@ impl Store {
         let now = self.now();
         if let Some(expiry) = self.touch_due(&loaded, now) {
             match self.inner.provider.touch(loaded.key.as_str(), expiry, now).await {
-                Ok(true) => loaded.expires_at = Some(expiry),
+                Ok(true) => {
+                    event::touched(kind.name(), &loaded.key);
+                    loaded.expires_at = Some(expiry);
+                }
                 // It ended meanwhile; the next request will find out.
                 Ok(false) => return Ok(Done::unchanged(Origin::Record(loaded), None)),
                 Err(error) => {

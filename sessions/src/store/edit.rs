@@ -124,7 +124,8 @@ impl Edit {
         owner: Option<Arc<str>>,
     ) -> Result<Draft<'_>, Error> {
         let table = self.kind.table;
-        let merged = schema::merge(table, &self.base, &self.mine, &theirs.fields(table)?)?;
+        let merged = schema::merge(table, &self.base, &self.mine, &theirs.fields(table)?)
+            .inspect_err(|error| event::merge_failed(self.kind.name(), key, error))?;
         event::merged(self.kind.name(), key, &merged.overwritten);
         Ok(self.draft(Cow::Owned(merged.fields), &theirs.header, owner))
     }

@@ -1,5 +1,6 @@
 //! Ending sessions: one's own, another, or all of an owner's.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
@@ -12,8 +13,9 @@ use super::origin::successor;
 use super::save::{Patience, Put};
 use super::{Kind, Origin, Outcome, Store};
 use crate::cookie::{self, CookieHeaders};
+use crate::event::{self, Call, Ended, observe};
 use crate::provider::{Expect, Page, Record};
-use crate::{Error, SessionData, event};
+use crate::{Error, SessionData};
 
 impl Store {
     /// Ends the session of this key, as [`list`](Self::list) names it. Returns whether there was
@@ -34,19 +36,34 @@ impl Store {
     /// ```
     pub async fn revoke(&self, key: &StoreKey) -> Result<bool, Error> {
         self.needs_records("revoke()")?;
+        let work = self.end(key);
+        let ended = observe(Call::Revoke, "", None, work, |ended| match ended {
+            Some((_, key)) => (Ended::Done, Some(key)),
+            None => (Ended::Gone, None),
+        })
+        .await?;
+        if let Some((format, key)) = &ended {
+            event::ended(format.split('/').next().unwrap_or_default(), key, "revoked");
+        }
+        Ok(ended.is_some())
+    }
+
+    /// Deletes the record of a key, or what took its place: the format of the live one, and its
+    /// key.
+    pub(super) async fn end(
+        &self,
+        key: &StoreKey,
+    ) -> Result<Option<(Cow<'static, str>, StoreKey)>, Error> {
         let mut key = key.clone();
-        let mut live = false;
         for _ in 0..MOST_RENEWALS {
             let Some(record) = self.inner.provider.delete(key.as_str()).await? else { break };
             match successor(&record) {
                 Some(next) => key = next,
-                None => {
-                    live = record.is_live(self.now());
-                    break;
-                }
+                None if record.is_live(self.now()) => return Ok(Some((record.format, key))),
+                None => break,
             }
         }
-        Ok(live)
+        Ok(None)
     }
 
     /// Ends all sessions of an owner but `except`: "log out everywhere". Returns how many.
@@ -83,13 +100,26 @@ impl Store {
         let kind = self.kind::<T>()?;
         let name = owner.to_string();
         drop(owner);
-        self.raise_fence(&kind, &name).await?;
-        let owner = kind.owner(&name);
+        let work = self.end_all(&kind, &name, except);
+        let end = |_: &u64| (Ended::Done, None);
+        let ended = observe(Call::RevokeAll, kind.name(), None, work, end).await?;
+        event::revoked_all(kind.name(), ended);
+        Ok(ended)
+    }
+
+    async fn end_all(
+        &self,
+        kind: &Kind,
+        name: &str,
+        except: Option<&StoreKey>,
+    ) -> Result<u64, Error> {
+        self.raise_fence(kind, name).await?;
+        let owner = kind.owner(name);
         let mut ended = 0;
         // A session that takes a new id meanwhile may move to where this has been already. So it
         // goes through the list again until nothing is left to end.
         loop {
-            let found = self.revoke_listed(&kind, &owner, except).await?;
+            let found = self.revoke_listed(kind, &owner, except).await?;
             ended += found;
             if found == 0 {
                 return Ok(ended);
@@ -110,8 +140,8 @@ impl Store {
             let listed = self.inner.provider.list(owner, page, self.now()).await?;
             for record in listed.records {
                 let Ok(key) = record.id.parse::<StoreKey>() else { continue };
-                if Some(&key) != except && self.revoke(&key).await? {
-                    event::ended(kind.name(), &key);
+                if Some(&key) != except && self.end(&key).await?.is_some() {
+                    event::ended(kind.name(), &key, "revoked_all");
                     ended += 1;
                 }
             }
@@ -128,6 +158,11 @@ impl Store {
         kind: &Kind,
         cookies: &impl CookieHeaders,
     ) -> Result<Done, Error> {
+        let work = self.destroy_now(kind, cookies);
+        observe(Call::Destroy, kind.name(), None, work, Done::told).await
+    }
+
+    async fn destroy_now(&self, kind: &Kind, cookies: &impl CookieHeaders) -> Result<Done, Error> {
         let (bearer, cookie) = if self.is_client_side() {
             (None, cookie::values(cookies, &kind.cookie).next().is_some())
         } else {
@@ -135,8 +170,8 @@ impl Store {
         };
         if let Some(bearer) = bearer {
             let key = kind.key(&bearer.id);
-            self.revoke(&key).await?;
-            event::ended(kind.name(), &key);
+            self.end(&key).await?;
+            event::ended(kind.name(), &key, "destroyed");
         }
         self.destroy_origin(kind, Origin::New { cookie }).await
     }
@@ -148,13 +183,13 @@ impl Store {
             Origin::Client(_) => true,
             Origin::New { cookie } => *cookie,
             Origin::Record(loaded) => {
-                self.revoke(&loaded.key).await?;
-                event::ended(kind.name(), &loaded.key);
+                self.end(&loaded.key).await?;
+                event::ended(kind.name(), &loaded.key, "destroyed");
                 true
             }
             Origin::Ended { key } => {
-                self.revoke(key).await?;
-                event::ended(kind.name(), key);
+                self.end(key).await?;
+                event::ended(kind.name(), key, "destroyed");
                 true
             }
         };

@@ -6,6 +6,7 @@ use std::fmt;
 use super::id::{KeyHasher, SessionId, StoreKey};
 use crate::codec::Purpose;
 use crate::cookie::CookieConfig;
+use crate::event::Tallies;
 use crate::schema::{Fields, Table};
 use crate::{Error, SessionData};
 
@@ -19,6 +20,7 @@ pub(crate) struct Kind {
     pub(crate) client_side: Purpose,
     /// The fields of a new session.
     pub(crate) fresh: fn() -> Result<Fields, Error>,
+    pub(crate) tallies: Tallies,
     hasher: KeyHasher,
     fences: KeyHasher,
     app: String,
@@ -35,6 +37,7 @@ impl Kind {
             client_side: Purpose::client_side(&cookie),
             cookie,
             fresh: || T::fresh().fields(),
+            tallies: Tallies::new(name),
             hasher: KeyHasher::new("session", app, name),
             fences: KeyHasher::new("fence", app, name),
             app: app.to_owned(),

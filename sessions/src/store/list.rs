@@ -6,7 +6,8 @@ use std::time::SystemTime;
 use super::Store;
 use super::id::StoreKey;
 use super::origin::Content;
-use crate::provider::Page;
+use crate::event::{Call, Ended, observe};
+use crate::provider::{Listed, Page};
 use crate::{Error, SessionData};
 
 /// One of an owner's sessions, as [`Store::list`] tells of it.
@@ -80,7 +81,9 @@ impl Store {
         self.needs_records("list()")?;
         let kind = self.kind::<T>()?;
         let owner = kind.owner(&owner.to_string());
-        let listed = self.inner.provider.list(&owner, page, self.now()).await?;
+        let work = async { Ok(self.inner.provider.list(&owner, page, self.now()).await?) };
+        let end = |_: &Listed| (Ended::Done, None);
+        let listed = observe(Call::List, kind.name(), None, work, end).await?;
         let sessions = listed
             .records
             .into_iter()

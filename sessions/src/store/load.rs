@@ -25,13 +25,13 @@ impl Store {
         let key = kind.key(&bearer.id);
         let now = self.now();
         let Some(record) = self.inner.provider.fetch(key.as_str(), now).await? else {
-            event::refused_cookie(kind.name());
+            event::refused_cookie(kind.name(), "gone");
             return Ok(Origin::New { cookie });
         };
         Ok(match Content::parse(kind.name(), &record.data)? {
             Content::Tombstone { until } if now < until => Origin::Ended { key },
             Content::Tombstone { .. } => {
-                event::refused_cookie(kind.name());
+                event::refused_cookie(kind.name(), "moved");
                 Origin::New { cookie }
             }
             Content::Session(stored) => {
@@ -60,7 +60,7 @@ impl Store {
                         None => first = Some(Bearer { id, seal }),
                     }
                 }
-                Err(Error::InvalidToken) => event::refused_cookie(kind.name()),
+                Err(Error::InvalidToken) => event::refused_cookie(kind.name(), "token"),
                 Err(error) => unavailable = Some(error),
             }
         }

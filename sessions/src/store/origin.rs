@@ -32,6 +32,15 @@ pub(crate) enum Origin {
 }
 
 impl Origin {
+    /// The session's key, where it has or had one.
+    pub(crate) fn key(&self) -> Option<&StoreKey> {
+        match self {
+            Self::Record(loaded) => Some(&loaded.key),
+            Self::Ended { key } => Some(key),
+            Self::New { .. } | Self::Client(_) => None,
+        }
+    }
+
     /// Whether both stand for the same state of the same record.
     pub(crate) fn is(&self, other: &Self) -> bool {
         match (self, other) {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use rand::Rng as _;
 
 use super::Store;
-use crate::{Error, event};
+use crate::Error;
+use crate::event::{self, Call, Ended, observe};
 
 impl Store {
     /// Removes at most `limit` records that expired more than ten minutes ago, the largest
@@ -26,7 +27,8 @@ impl Store {
     pub async fn purge_expired(&self, limit: u32) -> Result<u64, Error> {
         self.needs_records("purge_expired()")?;
         let before = self.now().checked_sub(SKEW).unwrap_or(std::time::UNIX_EPOCH);
-        let purged = self.inner.provider.purge(before, limit).await?;
+        let work = async { Ok(self.inner.provider.purge(before, limit).await?) };
+        let purged = observe(Call::Purge, "", None, work, |_| (Ended::Done, None)).await?;
         event::purged(purged);
         Ok(purged)
     }

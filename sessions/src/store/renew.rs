@@ -12,7 +12,7 @@ use super::edit::Edit;
 use super::id::StoreKey;
 use super::origin::{Content, TOMBSTONE_FORMAT, successor, tombstone};
 use super::save::{Patience, Put, Written};
-use super::{Loaded, Store};
+use super::{Kind, Loaded, Store};
 use crate::provider::{Expect, Record};
 use crate::{Error, event};
 
@@ -40,10 +40,10 @@ impl Store {
             }
             Ok(None) => {
                 self.inner.provider.delete(key.as_str()).await?;
-                Ok(Done::dropped(&edit.kind, from.key, "the session ended or took a new id"))
+                Ok(Done::dropped(&edit.kind, from.key, "ended"))
             }
             Err(error) => {
-                self.discard(&key).await;
+                self.discard(&edit.kind, &key).await;
                 Err(error)
             }
         }
@@ -66,9 +66,9 @@ impl Store {
 
     /// Removes a record whose id no browser will have. Where that fails it only waits for its
     /// expiry: the error that led here is what counts.
-    pub(super) async fn discard(&self, key: &StoreKey) {
+    pub(super) async fn discard(&self, kind: &Kind, key: &StoreKey) {
         if let Err(error) = self.inner.provider.delete(key.as_str()).await {
-            event::discard_failed(key, &error.into());
+            event::discard_failed(kind.name(), key, &error.into());
         }
     }
 
@@ -105,6 +105,7 @@ impl Store {
                 Put::Conflict(None) | Put::Moved => return Ok(None),
                 Put::Conflict(Some(theirs)) => theirs,
             };
+            event::conflicted(edit.kind.name(), &from.key);
             let Some(theirs) = self.newest(theirs, patience, &mut turn).await? else {
                 return Ok(None);
             };

@@ -11,9 +11,9 @@ use super::edit::{Draft, Edit};
 use super::id::StoreKey;
 use super::origin::{Content, successor};
 use super::queue::Turn;
-use crate::Error;
 use crate::provider::{Expect, Record, Saved};
 use crate::schema::{Header, MAX_SAVES, Stored};
+use crate::{Error, event};
 
 /// The random id of a save, kept across its retries and written into the record: a retry that
 /// meets it knows that an earlier try has won although its answer was lost.
@@ -250,6 +250,7 @@ impl Store {
                 Put::Conflict(None) => return Ok(Over::Gone),
                 Put::Conflict(Some(theirs)) => theirs,
             };
+            event::conflicted(name, key);
             let Some(theirs) = self.newest(theirs, patience, &mut turn).await? else {
                 return Ok(Over::Gone);
             };

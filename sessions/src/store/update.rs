@@ -1,10 +1,13 @@
 //! A session changed in the background, by its key.
 
+use std::sync::Arc;
+
 use super::edit::{Asks, Edit};
 use super::id::StoreKey;
 use super::origin::{Content, successor};
 use super::save::{Patience, Put, SaveId};
-use super::{Loaded, Store};
+use super::{Kind, Loaded, Store};
+use crate::event::{self, Call, Ended, observe};
 use crate::provider::{Expect, Record};
 use crate::{Error, SessionData};
 
@@ -49,9 +52,25 @@ impl Store {
     ) -> Result<Option<R>, Error> {
         self.needs_records("update()")?;
         let kind = self.kind::<T>()?;
+        let work = self.update_now(&kind, key, &mut change);
+        let (result, _, _) =
+            observe(Call::Update, kind.name(), None, work, |(_, ended, key)| (*ended, Some(key)))
+                .await?;
+        Ok(result)
+    }
+
+    /// The change's result, how it ended, and the session's key.
+    async fn update_now<T: SessionData, R: Send>(
+        &self,
+        kind: &Arc<Kind>,
+        key: &StoreKey,
+        change: &mut (impl FnMut(&mut T) -> R + Send),
+    ) -> Result<(Option<R>, Ended, StoreKey), Error> {
         let save = SaveId::random();
         let mut patience = Patience::new();
-        let Some(mut found) = self.follow(key).await? else { return Ok(None) };
+        let Some(mut found) = self.follow(key).await? else {
+            return Ok((None, Ended::Gone, key.clone()));
+        };
         loop {
             let (key, record) = &found;
             // The key of another type's session must not be read as this one's.
@@ -63,7 +82,7 @@ impl Store {
                 )));
             }
             let Content::Session(stored) = Content::parse(kind.name(), &record.data)? else {
-                return Ok(None);
+                return Ok((None, Ended::Gone, key.clone()));
             };
             let mut value = T::load(&stored)?;
             let result = change(&mut value);
@@ -83,7 +102,7 @@ impl Store {
                 ));
             }
             if !edit.diff.changed {
-                return Ok(Some(result));
+                return Ok((Some(result), Ended::Unchanged, key.clone()));
             }
             let loaded = Loaded::new(key.clone(), None, record, stored);
             let mut draft = edit.over(&loaded);
@@ -93,16 +112,19 @@ impl Store {
             next.expires_at = record.expires_at;
             let expect = Expect::Version(record.version);
             let theirs = match self.put(&next, expect, &mut patience, |it| save.is_in(it)).await? {
-                Put::Saved | Put::Found(_) | Put::Moved => return Ok(Some(result)),
-                Put::Conflict(None) => return Ok(None),
+                Put::Saved | Put::Found(_) | Put::Moved => {
+                    return Ok((Some(result), Ended::Saved, key.clone()));
+                }
+                Put::Conflict(None) => return Ok((None, Ended::Gone, key.clone())),
                 Put::Conflict(Some(theirs)) => theirs,
             };
+            event::conflicted(kind.name(), key);
             patience.after_conflict().await?;
             found = match successor(&theirs) {
                 None => (key.clone(), theirs),
                 Some(next) => match self.follow(&next).await? {
                     Some(found) => found,
-                    None => return Ok(None),
+                    None => return Ok((None, Ended::Gone, next)),
                 },
             };
         }

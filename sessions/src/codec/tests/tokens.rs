@@ -146,7 +146,7 @@ async fn events_say_what_happened_and_hold_no_secret() {
     for expected in [
         "a key was created",
         "a token was refused",
-        "it was changed, or sealed for something else",
+        "reason=\"forged\"",
         "could not be refreshed",
         "connection refused",
         "record is missing",

@@ -1,0 +1,193 @@
+//! The calls of a store and its key ring: a span around each, how it ended, and how long it took.
+
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span, debug_span};
+
+use super::meter::{Tallies, Timer};
+use super::{log_id, tell};
+use crate::Error;
+use crate::store::StoreKey;
+
+/// What is being done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    Load,
+    Commit,
+    Destroy,
+    Update,
+    Revoke,
+    RevokeAll,
+    List,
+    Purge,
+    Refresh,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The session was there.
+    Live,
+    /// There is no session yet, or none any more.
+    New,
+    /// The session has ended, or taken a new id a moment ago.
+    Gone,
+    Unchanged,
+    Saved,
+    Destroyed,
+    Dropped,
+    /// What has no other outcome.
+    Done,
+    Unavailable,
+    Conflict,
+    Unreadable,
+    Failed,
+}
+
+impl Call {
+    #[cfg_attr(not(feature = "metrics"), allow(dead_code))]
+    pub(super) const ALL: [Self; 9] = [
+        Self::Load,
+        Self::Commit,
+        Self::Destroy,
+        Self::Update,
+        Self::Revoke,
+        Self::RevokeAll,
+        Self::List,
+        Self::Purge,
+        Self::Refresh,
+    ];
+
+    #[cfg_attr(not(feature = "metrics"), allow(dead_code))]
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Commit => "commit",
+            Self::Destroy => "destroy",
+            Self::Update => "update",
+            Self::Revoke => "revoke",
+            Self::RevokeAll => "revoke_all",
+            Self::List => "list",
+            Self::Purge => "purge",
+            Self::Refresh => "refresh",
+        }
+    }
+
+    /// `of`: the session type's name, or the app's where it is the key ring.
+    fn span(self, of: &str) -> Span {
+        macro_rules! session {
+            ($name:literal) => {
+                debug_span!(target: "sessions", $name, session = of, id = Empty, outcome = Empty)
+            };
+        }
+        match self {
+            Self::Load => session!("session.load"),
+            Self::Commit => session!("session.commit"),
+            Self::Destroy => session!("session.destroy"),
+            Self::Update => session!("session.update"),
+            Self::Revoke => {
+                debug_span!(target: "sessions", "session.revoke", id = Empty, outcome = Empty)
+            }
+            Self::RevokeAll => {
+                debug_span!(target: "sessions", "session.revoke_all", session = of, outcome = Empty)
+            }
+            Self::List => {
+                debug_span!(target: "sessions", "session.list", session = of, outcome = Empty)
+            }
+            Self::Purge => debug_span!(target: "sessions", "session.purge", outcome = Empty),
+            Self::Refresh => {
+                debug_span!(target: "sessions", "keys.refresh", app = of, outcome = Empty)
+            }
+        }
+    }
+}
+
+impl Ended {
+    #[cfg_attr(not(feature = "metrics"), allow(dead_code))]
+    pub(super) const ALL: [Self; 12] = [
+        Self::Live,
+        Self::New,
+        Self::Gone,
+        Self::Unchanged,
+        Self::Saved,
+        Self::Destroyed,
+        Self::Dropped,
+        Self::Done,
+        Self::Unavailable,
+        Self::Conflict,
+        Self::Unreadable,
+        Self::Failed,
+    ];
+
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::New => "new",
+            Self::Gone => "gone",
+            Self::Unchanged => "unchanged",
+            Self::Saved => "saved",
+            Self::Destroyed => "destroyed",
+            Self::Dropped => "dropped",
+            Self::Done => "done",
+            Self::Unavailable => "unavailable",
+            Self::Conflict => "conflict",
+            Self::Unreadable => "unreadable",
+            Self::Failed => "failed",
+        }
+    }
+
+    fn of(error: &Error) -> Self {
+        if error.is_unreadable() {
+            Self::Unreadable
+        } else if error.is_unavailable() {
+            Self::Unavailable
+        } else if error.is_conflict() {
+            Self::Conflict
+        } else {
+            Self::Failed
+        }
+    }
+}
+
+/// Does a call's work in its span, and tells how it ended: `end` says so of a success, with the
+/// key of the session that it was about. A span that nobody wants costs a comparison.
+///
+/// `of`: the session type's name, or the app's where it is the key ring.
+pub(crate) async fn observe<T>(
+    call: Call,
+    of: &str,
+    tallies: Option<&Tallies>,
+    work: impl Future<Output = Result<T, Error>>,
+    end: fn(&T) -> (Ended, Option<&StoreKey>),
+) -> Result<T, Error> {
+    let span = call.span(of);
+    let timer = Timer::start();
+    let result = work.instrument(span.clone()).await;
+    let (ended, key) = match &result {
+        Ok(value) => end(value),
+        Err(error) => (Ended::of(error), None),
+    };
+    let (outcome, id) = (ended.word(), key.map(log_id));
+    if !span.is_disabled() {
+        span.record("outcome", outcome);
+        span.record("id", id);
+    }
+    timer.stop(call, ended);
+    if let Some(tallies) = tallies {
+        tallies.count(call, ended);
+    }
+    if result.is_ok() {
+        span.in_scope(|| match call {
+            Call::Load => {
+                tell!(DEBUG, "session.loaded", { session = of, id, outcome }, "loaded");
+            }
+            Call::Commit => {
+                tell!(DEBUG, "session.committed", { session = of, id, outcome }, "committed");
+            }
+            Call::Update => {
+                tell!(DEBUG, "session.updated", { session = of, id, outcome }, "updated");
+            }
+            _ => {}
+        });
+    }
+    result
+}

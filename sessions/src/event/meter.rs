@@ -1,0 +1,230 @@
+//! The metrics: their names, what they mean, and how they are counted. Without the feature
+//! `metrics` nothing is.
+
+#![cfg_attr(not(feature = "metrics"), allow(dead_code, unused_variables))]
+
+use super::call::{Call, Ended};
+
+/// A counter, gauge or histogram.
+pub(super) struct Metric {
+    name: &'static str,
+    kind: Kind,
+    unit: Unit,
+    text: &'static str,
+}
+
+enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+enum Unit {
+    Count,
+    Seconds,
+}
+
+macro_rules! metrics {
+    ($($metric:ident = $kind:ident $unit:ident $name:literal, $text:literal;)*) => {
+        $(pub(super) static $metric: Metric =
+            Metric { name: $name, kind: Kind::$kind, unit: Unit::$unit, text: $text };)*
+        static ALL: &[&Metric] = &[$(&$metric),*];
+    };
+}
+
+// By the conventions of Prometheus: the library's name first, `_total` for what only grows, base
+// units. Labels have few values: names from the program, and the words of this module.
+metrics! {
+    LOADS = Counter Count "sessions_loads_total", "sessions loaded for requests";
+    COMMITS = Counter Count "sessions_commits_total", "sessions committed after requests";
+    DURATION = Histogram Seconds "sessions_call_duration_seconds",
+        "time that a call of the store or the key ring took";
+    CREATED = Counter Count "sessions_created_total", "new sessions saved";
+    CONFLICTS = Counter Count "sessions_conflicts_total", "saves that met another's";
+    MERGES = Counter Count "sessions_merges_total", "merges with another's save";
+    OVERWRITTEN = Counter Count "sessions_overwritten_fields_total",
+        "fields that a merge overwrote";
+    MERGES_REFUSED = Counter Count "sessions_merges_refused_total",
+        "merges that a field's policy refused";
+    RENEWALS = Counter Count "sessions_renewals_total", "sessions that took a new id";
+    ENDED = Counter Count "sessions_ended_total", "sessions ended before they expired";
+    TOUCHES = Counter Count "sessions_touches_total", "expiries moved";
+    DROPPED = Counter Count "sessions_changes_dropped_total", "changes that were not saved";
+    COOKIES_REFUSED = Counter Count "sessions_cookies_refused_total",
+        "cookies that stand for no session";
+    TOKENS_REFUSED = Counter Count "sessions_tokens_refused_total", "tokens that did not open";
+    PURGED = Counter Count "sessions_purged_records_total", "expired records removed";
+    PURGES_FAILED = Counter Count "sessions_purge_failures_total",
+        "rounds of the purge task that failed";
+    KEYS_CREATED = Counter Count "sessions_keys_created_total", "keys added to the key ring";
+    KEYS_CLOSED = Counter Count "sessions_key_unwrap_failures_total",
+        "keys that the key service did not unwrap";
+    RING_REPAIRS = Counter Count "sessions_key_ring_repairs_total",
+        "key ring records that were not what they should be";
+    RING_READ = Gauge Seconds "sessions_key_ring_read_timestamp_seconds",
+        "unix time at which this host read the key ring last";
+}
+
+/// Why a token did not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Its text is none that the codec makes.
+    Malformed,
+    /// Its key does not exist, any more or at all.
+    UnknownKey,
+    /// Its key was erased by an emergency rotation.
+    ErasedKey,
+    /// Its key cannot be unwrapped.
+    ClosedKey,
+    /// It was changed, or sealed for another app, purpose or cookie.
+    Forged,
+    /// It is too old or too new, or its payload has a wrong length.
+    Expired,
+}
+
+impl Refused {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::UnknownKey => "unknown_key",
+            Self::ErasedKey => "erased_key",
+            Self::ClosedKey => "closed_key",
+            Self::Forged => "forged",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+#[cfg(not(feature = "metrics"))]
+mod counting {
+    use super::{Call, Ended, Metric};
+
+    pub(crate) struct Tallies;
+
+    impl Tallies {
+        pub(crate) fn new(_: &'static str) -> Self {
+            Self
+        }
+
+        pub(in super::super) fn count(&self, _: Call, _: Ended) {}
+    }
+
+    pub(in super::super) struct Timer;
+
+    impl Timer {
+        pub(in super::super) fn start() -> Self {
+            Self
+        }
+
+        pub(in super::super) fn stop(&self, _: Call, _: Ended) {}
+    }
+
+    pub(in super::super) fn add(_: &Metric, _: u64, _: &[(&'static str, &str)]) {}
+
+    pub(in super::super) fn set(_: &Metric, _: f64, _: &[(&'static str, &str)]) {}
+}
+
+#[cfg(feature = "metrics")]
+mod counting {
+    use std::sync::LazyLock;
+    use std::time::Instant;
+
+    use metrics::{Key, Label, Level, Metadata, with_recorder};
+
+    use super::{ALL, COMMITS, Call, DURATION, Ended, Kind, LOADS, Metric, Unit};
+
+    /// The keys of a session type's frequent counters, made once: no request allocates for them.
+    pub(crate) struct Tallies {
+        loads: Vec<Key>,
+        commits: Vec<Key>,
+    }
+
+    impl Tallies {
+        pub(crate) fn new(session: &'static str) -> Self {
+            let keys = |metric: &Metric| {
+                let key = |ended: &Ended| {
+                    let labels = [("session", session), ("outcome", ended.word())];
+                    Key::from_parts(metric.name, labels.as_slice())
+                };
+                Ended::ALL.iter().map(key).collect()
+            };
+            Self { loads: keys(&LOADS), commits: keys(&COMMITS) }
+        }
+
+        pub(in super::super) fn count(&self, call: Call, ended: Ended) {
+            let keys = match call {
+                Call::Load => &self.loads,
+                Call::Commit => &self.commits,
+                _ => return,
+            };
+            if let Some(key) = keys.get(ended as usize) {
+                with_recorder(|recorder| recorder.register_counter(key, &METADATA).increment(1));
+            }
+        }
+    }
+
+    /// Takes the time of a call.
+    pub(in super::super) struct Timer(Instant);
+
+    impl Timer {
+        pub(in super::super) fn start() -> Self {
+            Self(Instant::now())
+        }
+
+        pub(in super::super) fn stop(&self, call: Call, ended: Ended) {
+            static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
+                let key = |call: &Call, ended: &Ended| {
+                    let labels = [("call", call.word()), ("outcome", ended.word())];
+                    Key::from_parts(DURATION.name, labels.as_slice())
+                };
+                let keys =
+                    Call::ALL.iter().map(|call| Ended::ALL.iter().map(move |it| key(call, it)));
+                keys.flatten().collect()
+            });
+            if let Some(key) = KEYS.get(call as usize * Ended::ALL.len() + ended as usize) {
+                let time = self.0.elapsed();
+                with_recorder(|recorder| recorder.register_histogram(key, &METADATA).record(time));
+            }
+        }
+    }
+
+    pub(in super::super) fn add(metric: &Metric, by: u64, labels: &[(&'static str, &str)]) {
+        let key = key(metric, labels);
+        with_recorder(|recorder| recorder.register_counter(&key, &METADATA).increment(by));
+    }
+
+    pub(in super::super) fn set(metric: &Metric, to: f64, labels: &[(&'static str, &str)]) {
+        let key = key(metric, labels);
+        with_recorder(|recorder| recorder.register_gauge(&key, &METADATA).set(to));
+    }
+
+    fn key(metric: &Metric, labels: &[(&'static str, &str)]) -> Key {
+        let label = |(name, value): &(&'static str, &str)| Label::new(*name, (*value).to_owned());
+        Key::from_parts(metric.name, labels.iter().map(label).collect::<Vec<_>>())
+    }
+
+    /// Tells the exporter what the metrics mean.
+    pub(crate) fn describe() {
+        with_recorder(|recorder| {
+            for metric in ALL {
+                let (name, text) = (metric.name.into(), metric.text.into());
+                let unit = Some(match metric.unit {
+                    Unit::Count => metrics::Unit::Count,
+                    Unit::Seconds => metrics::Unit::Seconds,
+                });
+                match metric.kind {
+                    Kind::Counter => recorder.describe_counter(name, unit, text),
+                    Kind::Gauge => recorder.describe_gauge(name, unit, text),
+                    Kind::Histogram => recorder.describe_histogram(name, unit, text),
+                }
+            }
+        });
+    }
+
+    static METADATA: Metadata<'static> = Metadata::new("sessions", Level::INFO, Some("sessions"));
+}
+
+pub(crate) use self::counting::Tallies;
+#[cfg(feature = "metrics")]
+pub(crate) use self::counting::describe;
+pub(super) use self::counting::{Timer, add, set};

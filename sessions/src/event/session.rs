@@ -1,0 +1,222 @@
+//! What happens to sessions.
+
+use super::meter::{self, add};
+use super::{chain, log_id, tell};
+use crate::Error;
+use crate::store::StoreKey;
+
+/// A cookie that stands for no session; the browser gets a new anonymous one.
+pub(crate) fn refused_cookie(session: &'static str, reason: &'static str) {
+    tell!(DEBUG, "session.refused", { session, reason }, "refused cookie");
+    add(&meter::COOKIES_REFUSED, 1, &[("session", session), ("reason", reason)]);
+}
+
+/// Two cookies of one name opened to different sessions.
+pub(crate) fn ambiguous_cookies(session: &'static str) {
+    tell!(
+        WARN,
+        "session.ambiguous",
+        { session },
+        "two cookies name different sessions, the first counts"
+    );
+}
+
+/// The first save of a session.
+pub(crate) fn created(session: &'static str, key: &StoreKey) {
+    tell!(DEBUG, "session.created", { session, id = log_id(key) }, "created");
+    add(&meter::CREATED, 1, &[("session", session)]);
+}
+
+/// Changes that were not saved because the session had ended meanwhile.
+pub(crate) fn dropped(session: &'static str, key: &StoreKey, reason: &'static str) {
+    tell!(WARN, "session.dropped", { session, id = log_id(key), reason }, "changes dropped");
+    lost(session, reason);
+}
+
+/// Changes of a handle whose session another handle of the request had destroyed.
+pub(crate) fn dropped_in_request(session: &'static str) {
+    let reason = "destroyed";
+    tell!(WARN, "session.dropped", { session, reason }, "changes dropped");
+    lost(session, reason);
+}
+
+/// Changes that were discarded because of the response's status.
+#[cfg(any(feature = "actix", feature = "axum"))]
+pub(crate) fn discarded(session: &'static str, status: u16) {
+    tell!(INFO, "session.discarded", { session, status }, "changes discarded");
+    lost(session, "status");
+}
+
+/// A handle outlived its request with changes that the layer cannot save.
+pub(crate) fn outlived(session: &'static str) {
+    tell!(
+        ERROR,
+        "session.outlived",
+        { session },
+        "a handle with unsaved changes outlived its request, call save() on it"
+    );
+    lost(session, "outlived");
+}
+
+fn lost(session: &'static str, reason: &'static str) {
+    add(&meter::DROPPED, 1, &[("session", session), ("reason", reason)]);
+}
+
+/// A save met another's that came first.
+pub(crate) fn conflicted(session: &'static str, key: &StoreKey) {
+    tell!(DEBUG, "session.conflicted", { session, id = log_id(key) }, "another save came first");
+    add(&meter::CONFLICTS, 1, &[("session", session)]);
+}
+
+/// A save met another's and merged with it.
+pub(crate) fn merged(session: &'static str, key: &StoreKey, overwritten: &[&'static str]) {
+    let id = log_id(key);
+    if overwritten.is_empty() {
+        tell!(DEBUG, "session.merged", { session, id }, "merged");
+        add(&meter::MERGES, 1, &[("session", session)]);
+    } else {
+        merged_over(session, Some(id), overwritten);
+    }
+}
+
+/// Two handles of one request were merged.
+pub(crate) fn merged_in_request(session: &'static str, overwritten: &[&'static str]) {
+    if !overwritten.is_empty() {
+        merged_over(session, None, overwritten);
+    }
+}
+
+fn merged_over(session: &'static str, id: Option<&str>, overwritten: &[&'static str]) {
+    let count = overwritten.len();
+    tell!(
+        WARN,
+        "session.overwritten",
+        { session, id, count, ?overwritten },
+        "merged, overwriting fields"
+    );
+    add(&meter::MERGES, 1, &[("session", session)]);
+    for field in overwritten {
+        add(&meter::OVERWRITTEN, 1, &[("session", session), ("field", field)]);
+    }
+}
+
+/// A merge that a field's policy refused; other errors of a merge are told of elsewhere.
+pub(crate) fn merge_failed(session: &'static str, key: &StoreKey, error: &Error) {
+    if let Error::Conflict { field, .. } = error {
+        let field = &**field;
+        tell!(
+            INFO,
+            "session.merge_refused",
+            { session, id = log_id(key), field },
+            "a field's policy refused to merge"
+        );
+        add(&meter::MERGES_REFUSED, 1, &[("session", session), ("field", field)]);
+    }
+}
+
+/// The session has a new id.
+pub(crate) fn renewed(session: &'static str, from: &StoreKey, to: &StoreKey) {
+    let (id, from) = (log_id(to), log_id(from));
+    tell!(INFO, "session.renewed", { session, id, from }, "renewed");
+    add(&meter::RENEWALS, 1, &[("session", session)]);
+}
+
+/// The session was ended by its user, by another, or to make room.
+pub(crate) fn ended(session: &str, key: &StoreKey, reason: &'static str) {
+    tell!(INFO, "session.ended", { session, id = log_id(key), reason }, "ended");
+    add(&meter::ENDED, 1, &[("session", session), ("reason", reason)]);
+}
+
+/// All sessions of an owner were ended.
+pub(crate) fn revoked_all(session: &'static str, count: u64) {
+    tell!(INFO, "session.revoked_all", { session, count }, "ended an owner's sessions");
+}
+
+/// A login was undone: its owner was logged out everywhere while it was under way.
+pub(crate) fn fenced(session: &'static str, key: &StoreKey) {
+    tell!(WARN, "session.fenced", { session, id = log_id(key) }, "login undone by revoke_all");
+}
+
+/// The expiry was moved.
+pub(crate) fn touched(session: &'static str, key: &StoreKey) {
+    tell!(DEBUG, "session.touched", { session, id = log_id(key) }, "touched");
+    add(&meter::TOUCHES, 1, &[("session", session), ("outcome", "saved")]);
+}
+
+/// Moving the expiry failed; the session goes on with the old one.
+pub(crate) fn touch_failed(session: &'static str, key: &StoreKey, error: &Error) {
+    let id = log_id(key);
+    tell!(WARN, "session.touch_failed", { session, id, error = %chain(error) }, "touch failed");
+    add(&meter::TOUCHES, 1, &[("session", session), ("outcome", "failed")]);
+}
+
+/// A record that no browser can reach could not be removed.
+pub(crate) fn discard_failed(session: &'static str, key: &StoreKey, error: &Error) {
+    let id = log_id(key);
+    tell!(
+        DEBUG,
+        "session.left_behind",
+        { session, id, error = %chain(error) },
+        "left an unreachable record"
+    );
+}
+
+/// A response could not be given its session.
+#[cfg(any(feature = "actix", feature = "axum"))]
+pub(crate) fn commit_failed(session: &'static str, error: &Error) {
+    // A refused merge is told of already, and in the running of an app it happens.
+    if error.is_conflict() {
+        tell!(WARN, "session.commit_failed", { session, error = %chain(error) }, "commit failed");
+    } else {
+        tell!(ERROR, "session.commit_failed", { session, error = %chain(error) }, "commit failed");
+    }
+}
+
+/// A request could not load its session.
+#[cfg(any(feature = "actix", feature = "axum"))]
+pub(crate) fn load_failed(session: &'static str, error: &Error) {
+    tell!(ERROR, "session.load_failed", { session, error = %chain(error) }, "load failed");
+}
+
+/// A record that this build cannot read was passed over for a fresh session.
+pub(crate) fn reset(session: &'static str, error: &Error) {
+    tell!(ERROR, "session.reset", { session, error = %chain(error) }, "unreadable session reset");
+}
+
+/// `remember` asked for more than the store grants.
+pub(crate) fn remember_capped(session: &'static str, seconds: u64, granted: u64) {
+    tell!(
+        WARN,
+        "session.remember_capped",
+        { session, seconds, granted },
+        "remember capped, raise longest_remember"
+    );
+}
+
+/// A handler marked a response that sets a session cookie as public.
+#[cfg(any(feature = "actix", feature = "axum"))]
+pub(crate) fn public_response(session: &'static str) {
+    tell!(
+        WARN,
+        "session.public_response",
+        { session },
+        "a response that sets a session cookie is `Cache-Control: public`"
+    );
+}
+
+/// Expired records were removed.
+pub(crate) fn purged(count: u64) {
+    tell!(DEBUG, "session.purged", { count }, "purged");
+    add(&meter::PURGED, count, &[]);
+}
+
+/// A round of the purge task failed; the next will try again.
+pub(crate) fn purge_failed(error: &Error) {
+    tell!(WARN, "session.purge_failed", { error = %chain(error) }, "purge failed");
+    add(&meter::PURGES_FAILED, 1, &[]);
+}
+
+/// The purge task has ended: the database removes expired records by itself.
+pub(crate) fn purge_not_needed() {
+    tell!(INFO, "session.purge_not_needed", {}, "this provider needs no purge");
+}
