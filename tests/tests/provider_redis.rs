@@ -4,12 +4,16 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use sessions::provider::{Expect, Page, Provider, Record, Saved, from_unix_millis, to_unix_millis};
+use sessions_redis::redis::aio::ConnectionLike;
+use sessions_redis::redis::{Cmd, Pipeline, RedisFuture, Value};
 use sessions_redis::{Connection, RedisProvider};
 use sessions_tests::racing::{Bytes, race};
 use sessions_tests::redis::{Monitor, RedisCluster, RedisServer, Space};
+use tokio::sync::Semaphore;
 
 const ADA: &str = "app/visitor/ada";
 
@@ -98,12 +102,18 @@ async fn an_expired_record_leaves_redis_by_itself_and_its_owners_sets_too() {
     // One that a touch keeps, with its owner's sets.
     provider.save(&record("d", 1, lives, Some("bob")), Expect::Absent, now()).await.unwrap();
     assert!(provider.touch("d", now() + HOUR, now()).await.unwrap());
-    let left = ["record:b", "record:d", "{owner:bob}:ids", "{owner:bob}:until"];
-    let mut left = left.map(|key| format!("{}:{key}", space.prefix));
+    // One that an update keeps.
+    provider.save(&record("e", 1, lives, Some("eve")), Expect::Absent, now()).await.unwrap();
+    provider.save(&record("e", 2, HOUR, Some("eve")), Expect::Version(1), now()).await.unwrap();
+    let sets = ["{owner:bob}:ids", "{owner:bob}:until", "{owner:eve}:ids", "{owner:eve}:until"];
+    let left = ["record:b", "record:d", "record:e"].into_iter().chain(sets);
+    let mut left: Vec<_> = left.map(|key| format!("{}:{key}", space.prefix)).collect();
     left.sort_unstable();
     until("Redis must remove what has expired", || space.keys() == left);
-    let listed = provider.list("bob", Page::first(9), now()).await.unwrap();
-    assert_eq!(listed.records.len(), 1);
+    for owner in ["bob", "eve"] {
+        let listed = provider.list(owner, Page::first(9), now()).await.unwrap();
+        assert_eq!(listed.records.len(), 1);
+    }
 }
 
 #[tokio::test]
@@ -146,6 +156,117 @@ async fn one_who_logs_in_and_out_leaves_no_ids_behind() {
         let key = format!("{}:{{owner:{ADA}}}:{set}", space.prefix);
         assert_eq!(space.cli(&["ZRANGE", &key, "0", "-1"]), "kept");
     }
+}
+
+/// A connection that lets one command through, and holds the next until it may go.
+#[derive(Clone)]
+struct Held {
+    inner: Connection,
+    sent: Arc<AtomicUsize>,
+    reached: Arc<Semaphore>,
+    may_go: Arc<Semaphore>,
+}
+
+impl Held {
+    fn new(space: &Space) -> Self {
+        Self {
+            inner: Connection::open(&space.url).unwrap(),
+            sent: Arc::default(),
+            reached: Arc::new(Semaphore::new(0)),
+            may_go: Arc::new(Semaphore::new(0)),
+        }
+    }
+}
+
+impl ConnectionLike for Held {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            if self.sent.fetch_add(1, Ordering::SeqCst) == 1 {
+                self.reached.add_permits(1);
+                let _may_go = self.may_go.acquire().await.unwrap();
+            }
+            self.inner.req_packed_command(command).await
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        _: &'a Pipeline,
+        _: usize,
+        _: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        unreachable!("the provider sends no pipeline")
+    }
+
+    fn get_db(&self) -> i64 {
+        0
+    }
+}
+
+/// What lies between the two steps of a call that needs two: another's whole call.
+async fn between<T: Send + 'static>(
+    space: &Space,
+    call: impl AsyncFnOnce(RedisProvider<Held>) -> T,
+    others: impl Future<Output = ()>,
+) -> T {
+    let held = Held::new(space);
+    let provider = RedisProvider::new(held.clone()).prefix(&space.prefix).unwrap();
+    let provider = provider.timeout(HOUR);
+    let others = async {
+        held.reached.acquire().await.unwrap().forget();
+        others.await;
+        held.may_go.add_permits(1);
+    };
+    tokio::join!(call(provider), others).0
+}
+
+async fn is_listed(provider: &RedisProvider, id: &str) -> bool {
+    let listed = provider.list(ADA, Page::first(9), now()).await.unwrap();
+    listed.records.iter().any(|record| &*record.id == id)
+}
+
+#[tokio::test]
+async fn a_record_created_while_its_predecessor_is_deleted_is_listed() {
+    let space = Space::new();
+    let provider = space.provider().await;
+    let stored = record("a", 1, HOUR, Some(ADA));
+    provider.save(&stored, Expect::Absent, now()).await.unwrap();
+    let again = async {
+        let saved = provider.save(&stored, Expect::Absent, now()).await.unwrap();
+        assert_eq!(saved, Saved::Saved);
+    };
+    let removed = between(&space, async |held| held.delete("a").await, again).await;
+    assert_eq!(removed.unwrap(), Some(stored.clone()));
+    assert!(is_listed(&provider, "a").await);
+}
+
+#[tokio::test]
+async fn a_record_is_listed_although_another_of_its_id_came_and_went_while_it_was_created() {
+    let space = Space::new();
+    let provider = space.provider().await;
+    let stored = record("a", 1, HOUR, Some(ADA));
+    let others = async {
+        provider.save(&stored, Expect::Absent, now()).await.unwrap();
+        assert!(is_listed(&provider, "a").await);
+        assert!(provider.delete("a").await.unwrap().is_some());
+    };
+    let create = async |held: RedisProvider<Held>| held.save(&stored, Expect::Absent, now()).await;
+    assert_eq!(between(&space, create, others).await.unwrap(), Saved::Saved);
+    assert!(is_listed(&provider, "a").await);
+}
+
+#[tokio::test]
+async fn a_list_read_while_a_record_is_created_forgets_nothing() {
+    let space = Space::new();
+    let provider = space.provider().await;
+    let stored = record("a", 1, HOUR, Some(ADA));
+    let others = async {
+        assert!(!is_listed(&provider, "a").await);
+        provider.save(&record("b", 1, HOUR, Some(ADA)), Expect::Absent, now()).await.unwrap();
+    };
+    let create = async |held: RedisProvider<Held>| held.save(&stored, Expect::Absent, now()).await;
+    assert_eq!(between(&space, create, others).await.unwrap(), Saved::Saved);
+    assert!(is_listed(&provider, "a").await && is_listed(&provider, "b").await);
 }
 
 /// Tasks create, update, touch, hand over and delete the same few records, through two instances.
