@@ -199,7 +199,10 @@ impl CookieConfig {
             let seconds = max_age.min(LONGEST).as_millis().div_ceil(1_000);
             cookie.set_max_age(CookieDuration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX)));
         }
-        header(&cookie)
+        let mut header = header(&cookie)?;
+        // Debug output does not show it, and HTTP/2 does not put it into a table.
+        header.set_sensitive(true);
+        Ok(header)
     }
 
     /// The header that makes the browser forget the cookie.

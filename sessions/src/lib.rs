@@ -106,12 +106,19 @@
 //! | `metrics` | counters and histograms, through the `metrics` facade |
 //! | `tower-sessions` | [`tower_sessions::ProviderStore`](crate::tower_sessions): tower-sessions over any provider |
 //! | `tower-sessions-0-14` | the same for tower-sessions 0.14, which axum-login 0.18 is built on |
+//! | `testing` | [`testing::TestStore`](crate::testing): tests of an app's handlers in few lines |
 //! | `conformance` | the suite that shows a provider right |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // The documentation above is that of all features.
 #![cfg_attr(
-    not(all(feature = "actix", feature = "axum", feature = "conformance", feature = "derive")),
+    not(all(
+        feature = "actix",
+        feature = "axum",
+        feature = "conformance",
+        feature = "derive",
+        feature = "testing"
+    )),
     allow(rustdoc::broken_intra_doc_links)
 )]
 
@@ -147,6 +154,9 @@ mod schema;
 mod session;
 mod standalone;
 mod store;
+#[cfg(feature = "testing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+pub mod testing;
 #[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))))]
 pub mod tower_sessions;

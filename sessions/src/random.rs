@@ -9,8 +9,16 @@ use crate::Error;
 /// The source of randomness of a codec or store. Cheap to clone; a test's is seeded.
 #[derive(Clone, Default)]
 pub(crate) struct Random {
-    #[cfg(test)]
-    seeded: Option<std::sync::Arc<std::sync::Mutex<rand::rngs::StdRng>>>,
+    #[cfg(any(test, feature = "testing"))]
+    seeded: Option<std::sync::Arc<std::sync::Mutex<Seeded>>>,
+}
+
+/// A test's source.
+#[cfg(any(test, feature = "testing"))]
+struct Seeded {
+    rng: rand::rngs::StdRng,
+    /// The ids and keys that were drawn.
+    secrets: Vec<Vec<u8>>,
 }
 
 impl Random {
@@ -21,8 +29,8 @@ impl Random {
     /// When the operating system's generator fails.
     pub(crate) fn secret<const N: usize>(&self) -> Result<[u8; N], Error> {
         let mut bytes = [0; N];
-        #[cfg(test)]
-        if self.fill_seeded(&mut bytes) {
+        #[cfg(any(test, feature = "testing"))]
+        if self.fill_seeded(&mut bytes, true) {
             return Ok(bytes);
         }
         OsRng.try_fill_bytes(&mut bytes).map_err(Error::unavailable)?;
@@ -33,8 +41,8 @@ impl Random {
     /// operating system.
     pub(crate) fn nonce<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
-        #[cfg(test)]
-        if self.fill_seeded(&mut bytes) {
+        #[cfg(any(test, feature = "testing"))]
+        if self.fill_seeded(&mut bytes, false) {
             return bytes;
         }
         rand::rng().fill_bytes(&mut bytes);
@@ -47,19 +55,31 @@ impl Random {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 impl Random {
     /// The same bytes in every run.
     pub(crate) fn seeded(seed: u64) -> Self {
         use rand::SeedableRng;
         let rng = rand::rngs::StdRng::seed_from_u64(seed);
-        Self { seeded: Some(std::sync::Arc::new(std::sync::Mutex::new(rng))) }
+        let seeded = Seeded { rng, secrets: Vec::new() };
+        Self { seeded: Some(std::sync::Arc::new(std::sync::Mutex::new(seeded))) }
     }
 
-    fn fill_seeded(&self, bytes: &mut [u8]) -> bool {
-        let Some(rng) = &self.seeded else { return false };
-        rng.lock().unwrap().fill_bytes(bytes);
+    fn fill_seeded(&self, bytes: &mut [u8], secret: bool) -> bool {
+        let Some(seeded) = &self.seeded else { return false };
+        let mut seeded = seeded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        seeded.rng.fill_bytes(bytes);
+        if secret {
+            seeded.secrets.push(bytes.to_vec());
+        }
         true
+    }
+
+    /// The ids and keys that a seeded source has given.
+    #[cfg(feature = "testing")]
+    pub(crate) fn drawn(&self) -> Vec<Vec<u8>> {
+        let Some(seeded) = &self.seeded else { return Vec::new() };
+        seeded.lock().unwrap_or_else(std::sync::PoisonError::into_inner).secrets.clone()
     }
 }
 

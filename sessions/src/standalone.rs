@@ -147,7 +147,8 @@ impl Store {
     /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
     /// visitor.visits = 1;
     /// let commit = store.commit(&mut visitor).await?;
-    /// println!("Set-Cookie: {:?}", commit.set_cookie());
+    /// let mut response = http::HeaderMap::new();
+    /// response.extend(commit.set_cookie().map(|it| (http::header::SET_COOKIE, it.clone())));
     /// # Ok(()) }
     /// ```
     pub async fn commit<T: SessionData>(&self, session: &mut Session<T>) -> Result<Commit, Error> {

@@ -49,6 +49,7 @@ use crate::clock::Clock;
 use crate::codec::Codec;
 use crate::cookie::CookieConfig;
 use crate::provider::Provider;
+use crate::random::Random;
 use crate::schema::Header;
 use crate::{Error, SessionData};
 
@@ -84,6 +85,7 @@ struct Inner {
     provider: Arc<dyn Provider>,
     codec: Codec,
     clock: Arc<dyn Clock>,
+    random: Random,
     app: String,
     times: Times,
     longest_remember: Duration,

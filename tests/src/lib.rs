@@ -16,4 +16,5 @@ pub mod redis;
 pub mod scripted;
 pub mod server;
 pub mod shop;
+pub mod telemetry;
 pub mod watched;

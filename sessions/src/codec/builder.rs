@@ -139,7 +139,6 @@ impl CodecBuilder {
         self
     }
 
-    #[cfg(test)]
     pub(crate) fn random(mut self, random: Random) -> Self {
         self.random = random;
         self

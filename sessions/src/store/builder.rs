@@ -15,6 +15,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::codec::Codec;
 use crate::cookie::CookieConfig;
 use crate::provider::Provider;
+use crate::random::Random;
 use crate::{Error, KeyEncryption};
 
 /// Builds a [`Store`]. Made by [`Store::builder`].
@@ -34,6 +35,7 @@ use crate::{Error, KeyEncryption};
 pub struct StoreBuilder {
     provider: Arc<dyn Provider>,
     clock: Arc<dyn Clock>,
+    random: Random,
     app: String,
     idle: Duration,
     lifetime: Duration,
@@ -88,6 +90,7 @@ impl StoreBuilder {
         Self {
             provider: Arc::new(provider),
             clock: Arc::new(SystemClock),
+            random: Random::default(),
             app: "app".to_owned(),
             idle: 7 * DAY,
             lifetime: 30 * DAY,
@@ -345,6 +348,13 @@ impl StoreBuilder {
         self
     }
 
+    /// Where ids and keys come from.
+    #[cfg(feature = "testing")]
+    pub(crate) fn random(mut self, random: Random) -> Self {
+        self.random = random;
+        self
+    }
+
     /// How long a key seals cookies before the next one takes over; 7 days by default, at least 4
     /// hours.
     ///
@@ -402,6 +412,7 @@ impl StoreBuilder {
         let mut codec = Codec::builder(self.provider.clone())
             .app(&self.app)
             .clock(self.clock.clone())
+            .random(self.random.clone())
             .max_age(max_age);
         // Hashed ids survive a look at the keys; what else they protect was asked for in check().
         if self.key_encryption.is_none() {
@@ -428,6 +439,7 @@ impl StoreBuilder {
             provider,
             codec,
             clock: self.clock,
+            random: self.random,
             app: self.app,
             times: Times { idle: self.idle, lifetime: self.lifetime, touch },
             longest_remember,

@@ -241,7 +241,7 @@ impl Store {
 
     /// A new id, and what its browser will bring.
     pub(super) fn new_id(&self, kind: &Kind) -> Result<(Bearer, StoreKey), Error> {
-        let bearer = Bearer::new(SessionId::random()?, self.now());
+        let bearer = Bearer::new(SessionId::random(&self.inner.random)?, self.now());
         let key = kind.key(&bearer.id);
         Ok((bearer, key))
     }

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rand::TryRngCore as _;
-use rand::rngs::OsRng;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroize as _;
 
 use crate::Error;
+use crate::random::Random;
 
 /// The secret id of a session: 128 random bits, known to the browser (sealed in its cookie) and
 /// nowhere stored.
@@ -22,10 +21,8 @@ impl SessionId {
     pub(crate) const LENGTH: usize = 16;
 
     /// A new id, from the operating system's generator (OWASP ASVS 5, 7.2.3).
-    pub(crate) fn random() -> Result<Self, Error> {
-        let mut bytes = [0; Self::LENGTH];
-        OsRng.try_fill_bytes(&mut bytes).map_err(Error::unavailable)?;
-        Ok(Self(bytes))
+    pub(crate) fn random(random: &Random) -> Result<Self, Error> {
+        random.secret().map(Self)
     }
 
     pub(crate) fn from_bytes(bytes: [u8; Self::LENGTH]) -> Self {
@@ -145,7 +142,7 @@ mod tests {
 
     #[test]
     fn ids_are_random_and_their_debug_is_redacted() {
-        let [one, other] = [SessionId::random().unwrap(), SessionId::random().unwrap()];
+        let [one, other] = [(); 2].map(|()| SessionId::random(&Random::default()).unwrap());
         assert_ne!(one, other);
         assert_eq!(format!("{one:?}"), "SessionId(..)");
     }

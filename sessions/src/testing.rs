@@ -1,0 +1,381 @@
+//! For the tests of an app: a store whose visitors are logged in with one line, whose clock is
+//! moved, and whose provider fails when it is told to.
+//!
+//! It works with axum, any other `tower` stack, actix-web, and without a framework: cookies are
+//! text. [The guide](crate::guide::testing_your_app) shows whole tests.
+
+mod cookies;
+mod provider;
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use http::header::{COOKIE, HeaderMap, HeaderValue};
+
+pub use self::cookies::{CookieSource, cookies_after};
+pub use self::provider::{Call, Calls};
+
+use self::provider::{Control, TestProvider, own};
+use crate::provider::ProviderError;
+use crate::random::Random;
+use crate::store::{Asks, Change, Origin};
+use crate::{ManualClock, MemoryProvider, Session, SessionData, Store, StoreBuilder, StoreKey};
+
+/// A store for tests: in memory, with a clock that the test moves, and the same "random" ids and
+/// keys in every run.
+///
+/// ```
+/// use axum::body::{Body, to_bytes};
+/// use axum::http::{Request, header::COOKIE};
+/// use axum::{Router, routing::get};
+/// use sessions::{Session, axum::SessionLayer, testing::TestStore};
+/// use tower::ServiceExt as _;
+///
+/// #[derive(Session, Default)]
+/// #[session(name = "visitor", version = 1)]
+/// struct Visitor {
+///     #[session(owner)]
+///     user: Option<u64>,
+/// }
+///
+/// async fn home(visitor: Session<Visitor>) -> String {
+///     format!("user {:?}", visitor.user)
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let test = TestStore::new();
+/// let app = Router::new().route("/", get(home)).layer(SessionLayer::new(test.store()));
+///
+/// let cookie = test.cookie(&Visitor { user: Some(7) }).await;
+/// let request = Request::get("/").header(COOKIE, cookie).body(Body::empty()).expect("a request");
+/// let answer = app.oneshot(request).await.expect("an answer");
+/// assert_eq!(to_bytes(answer.into_body(), 1_000).await.expect("a body"), "user Some(7)");
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct TestStore {
+    store: Store,
+    clock: ManualClock,
+    control: Control,
+    random: Random,
+}
+
+impl TestStore {
+    /// With the default settings of a store. The clock shows 2026-01-01T00:00:00Z.
+    ///
+    /// ```
+    /// let test = sessions::testing::TestStore::new();
+    /// assert_eq!(test.calls(), sessions::testing::Calls::default());
+    /// ```
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with(|builder| builder)
+    }
+
+    /// With your app's settings: a clock that is set here is not used.
+    ///
+    /// # Panics
+    /// When the settings cannot work, as [`StoreBuilder::build`] says.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessions::StoreBuilder;
+    /// use sessions::testing::TestStore;
+    ///
+    /// /// The app's own, which its `main` uses too.
+    /// fn settings(builder: StoreBuilder) -> StoreBuilder {
+    ///     builder.app("shop").idle_timeout(Duration::from_secs(15 * 60))
+    /// }
+    ///
+    /// let test = TestStore::with(settings);
+    /// # let _ = test;
+    /// ```
+    #[must_use]
+    pub fn with(settings: impl FnOnce(StoreBuilder) -> StoreBuilder) -> Self {
+        let (clock, control) = (ManualClock::default(), Control::default());
+        let random = Random::seeded(SEED);
+        let memory = MemoryProvider::new();
+        let provider = TestProvider { memory, control: control.clone() };
+        let builder = settings(Store::builder(provider)).clock(clock.clone());
+        let built = builder.random(random.clone()).build();
+        let store = built.unwrap_or_else(|error| panic!("the settings of a TestStore: {error}"));
+        Self { store, clock, control, random }
+    }
+
+    /// The store, for the app's layer or its handlers. It is cheap to clone.
+    ///
+    /// ```
+    /// use sessions::testing::TestStore;
+    ///
+    /// let test = TestStore::new();
+    /// let layer = sessions::axum::SessionLayer::new(test.store());
+    /// # let _: sessions::axum::SessionLayer = layer;
+    /// ```
+    #[must_use]
+    pub fn store(&self) -> Store {
+        self.store.clone()
+    }
+
+    /// The store's clock.
+    ///
+    /// ```
+    /// use sessions::{Clock, testing::TestStore};
+    ///
+    /// let test = TestStore::new();
+    /// assert_eq!(test.clock().now(), sessions::ManualClock::default().now());
+    /// ```
+    #[must_use]
+    pub fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    /// Lets time pass.
+    ///
+    /// ```
+    /// # use sessions::{Session, testing::TestStore};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { #[session(owner)] user: Option<u64> }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use std::time::Duration;
+    ///
+    /// let test = TestStore::new();
+    /// let cookie = test.cookie(&Visitor { user: Some(7) }).await;
+    /// test.advance(Duration::from_secs(8 * 24 * 60 * 60));
+    /// assert!(test.read::<Visitor>(&cookie).await.is_none(), "idle for longer than 7 days");
+    /// # }
+    /// ```
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// Saves a session that holds `value`, and returns the `Cookie` header of its visitor's
+    /// requests. A value with an owner is a visitor who is logged in.
+    ///
+    /// # Panics
+    /// When `value` is that of a new visitor, who has neither record nor cookie; or when it cannot
+    /// be saved.
+    ///
+    /// ```
+    /// # use sessions::{Session, testing::TestStore};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { #[session(owner)] user: Option<u64> }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let test = TestStore::new();
+    /// let cookie = test.cookie(&Visitor { user: Some(7) }).await;
+    /// assert!(cookie.starts_with("__Host-visitor="));
+    /// # }
+    /// ```
+    pub async fn cookie<T: SessionData>(&self, value: &T) -> String {
+        let saved = own(async {
+            let change = Change {
+                kind: self.store.kind::<T>()?,
+                origin: Origin::New { cookie: false },
+                fields: Some(value.fields()?),
+                asks: Asks::default(),
+                loaded_at: self.store.now(),
+            };
+            self.store.carry_out(change).await
+        });
+        let name = T::SCHEMA.name;
+        let done = saved.await.unwrap_or_else(|error| {
+            panic!("session `{name}` cannot be saved: {}", crate::event::chain(&error))
+        });
+        let Some(cookie) = done.set_cookie else {
+            panic!(
+                "this value of session `{name}` is that of a new visitor, who has no cookie; \
+                 send a request without one"
+            )
+        };
+        let text = String::from_utf8_lossy(cookie.as_bytes()).into_owned();
+        text.split(';').next().unwrap_or_default().to_owned()
+    }
+
+    /// The session that a response's `Set-Cookie` names, or a request's `Cookie` header; `None` if
+    /// it names no live one. It is read as it is stored now.
+    ///
+    /// A response sets a cookie only where the session is new or has a new id: where it was only
+    /// changed, read what the request's cookie names. [`cookies_after`] has both.
+    ///
+    /// # Panics
+    /// When the session cannot be read.
+    ///
+    /// ```
+    /// # use sessions::{Session, testing::TestStore};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { #[session(owner)] user: Option<u64> }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let test = TestStore::new();
+    /// let cookie = test.cookie(&Visitor { user: Some(7) }).await;
+    /// let visitor = test.read::<Visitor>(&cookie).await.expect("a live session");
+    /// assert_eq!(visitor.user, Some(7));
+    /// # }
+    /// ```
+    pub async fn read<T: SessionData>(
+        &self,
+        cookies: &(impl CookieSource + ?Sized),
+    ) -> Option<Session<T>> {
+        let text = cookies_after("", cookies);
+        let mut headers = HeaderMap::new();
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            headers.insert(COOKIE, value);
+        }
+        let session = own(self.store.load::<T>(&headers)).await.unwrap_or_else(|error| {
+            let name = T::SCHEMA.name;
+            panic!("session `{name}` cannot be read: {}", crate::event::chain(&error))
+        });
+        Some(session).filter(|session| !session.is_new())
+    }
+
+    /// The provider's calls since this was asked last. Those of this kit are not counted, nor are
+    /// those for the key ring.
+    ///
+    /// ```
+    /// # use sessions::{Session, testing::TestStore};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { #[session(owner)] user: Option<u64> }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// use sessions::testing::Calls;
+    ///
+    /// let test = TestStore::new();
+    /// let visitor = test.store().load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// assert_eq!(test.calls(), Calls::default(), "without a cookie nothing is read");
+    /// # let _ = visitor; Ok(()) }
+    /// ```
+    pub fn calls(&self) -> Calls {
+        self.control.take_calls()
+    }
+
+    /// Switches the provider off, as a database is that is down, or on again. The calls of this
+    /// kit go through all the same.
+    ///
+    /// ```
+    /// # use sessions::{Session, testing::TestStore};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { #[session(owner)] user: Option<u64> }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let test = TestStore::new();
+    /// test.set_down(true);
+    /// let error = test.store().revoke_all::<Visitor>(7, None).await.unwrap_err();
+    /// assert!(error.is_unavailable());
+    /// # }
+    /// ```
+    pub fn set_down(&self, down: bool) {
+        self.control.set_down(down);
+    }
+
+    /// Makes the provider's next call of this kind fail, and only that one.
+    ///
+    /// A save or a read in the middle of a commit that is unavailable is tried again, as in
+    /// production: only an error that is permanent, or three in a row, make the commit fail.
+    ///
+    /// ```
+    /// # use sessions::{Session, testing::TestStore};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { #[session(owner)] user: Option<u64> }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// use sessions::provider::{Page, ProviderError};
+    /// use sessions::testing::Call;
+    ///
+    /// let (test, page) = (TestStore::new(), || Page::first(10));
+    /// test.fail_next(Call::List, ProviderError::unavailable("connection refused"));
+    /// assert!(test.store().list::<Visitor>(7, page()).await.is_err());
+    /// assert!(test.store().list::<Visitor>(7, page()).await.is_ok());
+    /// # Ok(()) }
+    /// ```
+    pub fn fail_next(&self, call: Call, error: ProviderError) {
+        self.control.fail_next(call, error);
+    }
+
+    /// Makes the next save of a stored session meet another's: right before it, `change` is saved
+    /// as a request would that came first. The save then merges, or is refused as the field's
+    /// policy says.
+    ///
+    /// ```
+    /// # use sessions::{Session, testing::TestStore};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { #[session(merge = add)] visits: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// let test = TestStore::new();
+    /// let cookie = test.cookie(&Visitor { visits: 1 }).await;
+    /// test.conflict::<Visitor>(|visitor| visitor.visits += 10);
+    ///
+    /// // Stands for a handler's request.
+    /// let mut visitor = test.read::<Visitor>(&cookie).await.expect("a live session");
+    /// visitor.visits += 1;
+    /// let _ = test.store().commit(&mut visitor).await?;
+    ///
+    /// assert_eq!(visitor.visits, 12);
+    /// # Ok(()) }
+    /// ```
+    pub fn conflict<T: SessionData>(&self, change: impl FnMut(&mut T) + Send + 'static) {
+        self.before_save(async move |store: Store, key| {
+            let changed = store.update::<T, ()>(&key, change).await;
+            if let Err(error) = changed {
+                panic!("the other request's change failed: {}", crate::event::chain(&error));
+            }
+        });
+    }
+
+    /// Does something right before the next save of a stored session: to end it, as a logout in
+    /// another tab would, or to look at it.
+    ///
+    /// ```
+    /// # use sessions::{Outcome, Session, Store, testing::TestStore};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { #[session(merge = add)] visits: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// let test = TestStore::new();
+    /// let cookie = test.cookie(&Visitor { visits: 1 }).await;
+    /// test.before_save(|store, key| async move {
+    ///     store.revoke(&key).await.expect("it can be ended");
+    /// });
+    ///
+    /// let mut visitor = test.read::<Visitor>(&cookie).await.expect("a live session");
+    /// visitor.visits += 1;
+    /// assert_eq!(test.store().commit(&mut visitor).await?.outcome(), Outcome::Dropped);
+    /// # Ok(()) }
+    /// ```
+    pub fn before_save<F, R>(&self, other: F)
+    where
+        F: FnOnce(Store, StoreKey) -> R + Send + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let store = self.store();
+        self.control.before_save(Box::new(move |key| Box::pin(other(store, key))));
+    }
+
+    /// What was drawn as ids and keys so far: the library's own tests look for it where it must
+    /// not be.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn secrets(&self) -> Vec<Vec<u8>> {
+        self.random.drawn()
+    }
+}
+
+impl Default for TestStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for TestStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestStore")
+            .field("store", &self.store)
+            .field("clock", &self.clock)
+            .field("control", &self.control)
+            .finish_non_exhaustive()
+    }
+}
+
+const SEED: u64 = 1;

@@ -1,0 +1,211 @@
+//! The provider of a test store: memory that counts its calls, fails, and lets others go first.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+
+use crate::provider::{Expect, Listed, Page, Provider, ProviderError, Record, Saved};
+use crate::{MemoryProvider, StoreKey};
+
+/// A kind of a provider's calls.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// use sessions::provider::ProviderError;
+/// use sessions::testing::{Call, TestStore};
+///
+/// let test = TestStore::new();
+/// test.fail_next(Call::Fetch, ProviderError::permanent("no such table"));
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// A record read.
+    Fetch,
+    /// A record saved, or tried to.
+    Save,
+    /// An expiry moved.
+    Touch,
+    /// A record deleted.
+    Delete,
+    /// A page listed.
+    List,
+    /// Expired records removed.
+    Purge,
+}
+
+/// How many calls of a provider there were, by kind.
+///
+/// ```
+/// use sessions::testing::Calls;
+///
+/// let read = Calls { fetch: 1, ..Calls::default() };
+/// assert_eq!(read.save, 0);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Calls {
+    /// Records read.
+    pub fetch: u32,
+    /// Records saved, or tried to.
+    pub save: u32,
+    /// Expiries moved.
+    pub touch: u32,
+    /// Records deleted.
+    pub delete: u32,
+    /// Pages listed.
+    pub list: u32,
+    /// Batches of expired records removed.
+    pub purge: u32,
+}
+
+/// Does something else first; it is told which session is about to be saved.
+type Before =
+    Box<dyn FnOnce(StoreKey) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + 'static>;
+
+#[derive(Default)]
+struct State {
+    calls: Calls,
+    down: bool,
+    failures: Vec<(Call, ProviderError)>,
+    before_save: Option<Before>,
+}
+
+/// What happens to the calls of a [`TestProvider`]. Clones share it.
+#[derive(Clone, Default)]
+pub(super) struct Control(Arc<Mutex<State>>);
+
+impl Control {
+    pub(super) fn take_calls(&self) -> Calls {
+        std::mem::take(&mut self.state().calls)
+    }
+
+    pub(super) fn set_down(&self, down: bool) {
+        self.state().down = down;
+    }
+
+    pub(super) fn fail_next(&self, call: Call, error: ProviderError) {
+        self.state().failures.push((call, error));
+    }
+
+    pub(super) fn before_save(&self, before: Before) {
+        self.state().before_save = Some(before);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a call, and says how it fails.
+    fn call(&self, call: Call, id: &str) -> Result<(), ProviderError> {
+        if is_own() {
+            return Ok(());
+        }
+        let mut state = self.state();
+        // The key ring reads and writes its record when it likes.
+        if !id.ends_with(":keys") {
+            let calls = &mut state.calls;
+            *match call {
+                Call::Fetch => &mut calls.fetch,
+                Call::Save => &mut calls.save,
+                Call::Touch => &mut calls.touch,
+                Call::Delete => &mut calls.delete,
+                Call::List => &mut calls.list,
+                Call::Purge => &mut calls.purge,
+            } += 1;
+            if let Some(index) = state.failures.iter().position(|(kind, _)| *kind == call) {
+                return Err(state.failures.remove(index).1);
+            }
+        }
+        if state.down {
+            return Err(ProviderError::unavailable("the test has switched the provider off"));
+        }
+        Ok(())
+    }
+}
+
+/// Memory, under a test's control.
+pub(super) struct TestProvider {
+    pub(super) memory: MemoryProvider,
+    pub(super) control: Control,
+}
+
+#[async_trait]
+impl Provider for TestProvider {
+    async fn fetch(&self, id: &str, now: SystemTime) -> Result<Option<Record>, ProviderError> {
+        self.control.call(Call::Fetch, id)?;
+        self.memory.fetch(id, now).await
+    }
+
+    async fn save(
+        &self,
+        record: &Record,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Saved, ProviderError> {
+        self.control.call(Call::Save, &record.id)?;
+        // A fence and the key ring are no sessions, and nobody can come before a new one.
+        if let (Expect::Version(_), Ok(key), false) = (expect, record.id.parse(), is_own())
+            && record.format != "fence"
+        {
+            let before = self.control.state().before_save.take();
+            if let Some(before) = before {
+                own(before(key)).await;
+            }
+        }
+        self.memory.save(record, expect, now).await
+    }
+
+    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
+        self.control.call(Call::Delete, id)?;
+        self.memory.delete(id).await
+    }
+
+    async fn touch(
+        &self,
+        id: &str,
+        expires_at: SystemTime,
+        now: SystemTime,
+    ) -> Result<bool, ProviderError> {
+        self.control.call(Call::Touch, id)?;
+        self.memory.touch(id, expires_at, now).await
+    }
+
+    async fn list(
+        &self,
+        owner: &str,
+        page: Page,
+        now: SystemTime,
+    ) -> Result<Listed, ProviderError> {
+        self.control.call(Call::List, owner)?;
+        self.memory.list(owner, page, now).await
+    }
+
+    async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
+        self.control.call(Call::Purge, "")?;
+        self.memory.purge(expired_before, limit).await
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        f.debug_struct("Control").field("calls", &state.calls).field("down", &state.down).finish()
+    }
+}
+
+tokio::task_local! {
+    static OWN: ();
+}
+
+/// Does what the kit itself does: it is not counted and does not fail.
+pub(super) async fn own<T>(work: impl Future<Output = T>) -> T {
+    OWN.scope((), work).await
+}
+
+fn is_own() -> bool {
+    OWN.try_with(|()| ()).is_ok()
+}
