@@ -1,10 +1,13 @@
 //! From a request's cookies to a session's record.
 
+use std::time::SystemTime;
+
 use http::HeaderMap;
 
 use super::id::SessionId;
 use super::origin::{Bearer, Content};
 use super::{Kind, Loaded, Origin, Store};
+use crate::codec::Seal;
 use crate::{Error, cookie, event};
 
 impl Store {
@@ -13,14 +16,18 @@ impl Store {
     /// A cookie that does not open, or whose record is gone, is a new anonymous session. A store
     /// that is down or a record that this build cannot read is an error: never an empty session
     /// in place of a real one.
-    pub(crate) async fn find(&self, kind: &Kind, cookies: &HeaderMap) -> Result<Origin, Error> {
+    pub(crate) async fn find(
+        &self,
+        kind: &Kind,
+        cookies: &HeaderMap,
+        now: SystemTime,
+    ) -> Result<Origin, Error> {
         if self.is_client_side() {
-            return self.find_sealed(kind, cookies).await;
+            return Box::pin(self.find_sealed(kind, cookies)).await;
         }
-        let (bearer, cookie) = self.open_cookies(kind, cookies).await?;
+        let (bearer, cookie) = self.open_cookies(kind, cookies, now).await?;
         let Some(bearer) = bearer else { return Ok(Origin::New { cookie }) };
         let key = kind.key(&bearer.id);
-        let now = self.now();
         let Some(record) = self.inner.provider.fetch(key.as_str(), now).await? else {
             event::refused_cookie(kind.name());
             return Ok(Origin::New { cookie });
@@ -32,7 +39,7 @@ impl Store {
                 Origin::New { cookie }
             }
             Content::Session(stored) => {
-                Origin::Record(Loaded::new(key, Some(bearer), &record, stored))
+                Origin::Record(Loaded::new(key, Some(bearer), record, stored).into())
             }
         })
     }
@@ -42,29 +49,77 @@ impl Store {
         &self,
         kind: &Kind,
         cookies: &HeaderMap,
+        now: SystemTime,
     ) -> Result<(Option<Bearer>, bool), Error> {
-        let mut first: Option<Bearer> = None;
-        let mut unavailable = None;
-        let mut sent = false;
-        for token in cookie::values(cookies, &kind.cookie).take(MOST_COOKIES) {
-            sent = true;
-            match self.inner.codec.open_fixed::<{ SessionId::LENGTH }>(&kind.purpose, token).await {
-                Ok((id, seal)) => {
-                    let id = SessionId::from_bytes(id);
-                    match &first {
-                        Some(bearer) if bearer.id == id => {}
-                        Some(_) => event::ambiguous_cookies(kind.name()),
-                        None => first = Some(Bearer { id, seal }),
-                    }
-                }
-                Err(Error::InvalidToken) => event::refused_cookie(kind.name()),
-                Err(error) => unavailable = Some(error),
-            }
+        match self.open_cookies_now(kind, cookies, now) {
+            Some(opened) => opened.end(kind),
+            // In a box: it is rare, and takes much room.
+            None => Box::pin(self.open_cookies_later(kind, cookies)).await.end(kind),
         }
-        match (first, unavailable) {
+    }
+
+    /// `None` where a key has to be waited for.
+    fn open_cookies_now(
+        &self,
+        kind: &Kind,
+        cookies: &HeaderMap,
+        now: SystemTime,
+    ) -> Option<Cookies> {
+        let mut opened = Cookies::default();
+        for token in cookie::values(cookies, &kind.cookie).take(MOST_COOKIES) {
+            opened.take(self.inner.codec.open_fixed_now(&kind.purpose, token, now)?);
+        }
+        Some(opened)
+    }
+
+    async fn open_cookies_later(&self, kind: &Kind, cookies: &HeaderMap) -> Cookies {
+        let mut opened = Cookies::default();
+        for token in cookie::values(cookies, &kind.cookie).take(MOST_COOKIES) {
+            opened.take(self.inner.codec.open_fixed(&kind.purpose, token).await);
+        }
+        opened
+    }
+}
+
+/// What a request's cookies of one name came to.
+#[derive(Default)]
+struct Cookies {
+    sent: bool,
+    first: Option<Bearer>,
+    /// How many hold another id than the first.
+    others: usize,
+    refused: usize,
+    unavailable: Option<Error>,
+}
+
+impl Cookies {
+    fn take(&mut self, opened: Result<([u8; SessionId::LENGTH], Seal), Error>) {
+        self.sent = true;
+        match opened {
+            Ok((id, seal)) => {
+                let id = SessionId::from_bytes(id);
+                match &self.first {
+                    Some(bearer) if bearer.id == id => {}
+                    Some(_) => self.others += 1,
+                    None => self.first = Some(Bearer { id, seal }),
+                }
+            }
+            Err(Error::InvalidToken) => self.refused += 1,
+            Err(error) => self.unavailable = Some(error),
+        }
+    }
+
+    fn end(self, kind: &Kind) -> Result<(Option<Bearer>, bool), Error> {
+        for _ in 0..self.others {
+            event::ambiguous_cookies(kind.name());
+        }
+        for _ in 0..self.refused {
+            event::refused_cookie(kind.name());
+        }
+        match (self.first, self.unavailable) {
             // It may be the real one, and nobody can say.
             (None, Some(error)) => Err(error),
-            (first, _) => Ok((first, sent)),
+            (first, _) => Ok((first, self.sent)),
         }
     }
 }
