@@ -278,6 +278,35 @@ async fn a_standby_or_a_cancelled_statement_is_a_matter_of_time() {
     }
 }
 
+/// Under stricter isolation than the default, a save that meets another gives way to it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_save_that_gives_way_to_another_may_be_tried_again() {
+    let database = Database::create();
+    let strict = [("default_transaction_isolation", "repeatable read")];
+    let pool = PgPoolOptions::new().connect_lazy_with(options(database.url()));
+    for provider in both(&options(database.url()).options(strict)) {
+        provider.create_table().await.unwrap();
+        provider.save(&Record::new("a", 1, "x"), Expect::Any, now()).await.unwrap();
+        let mut writer = pool.begin().await.unwrap();
+        let write = sessions_postgres::sqlx::query("UPDATE sessions SET version = 2");
+        write.execute(&mut *writer).await.unwrap();
+        let save = tokio::spawn({
+            let provider = provider.clone();
+            async move { provider.save(&Record::new("a", 2, "y"), Expect::Version(1), now()).await }
+        });
+        let waits = "SELECT count(*) FROM pg_stat_activity \
+                     WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while database.sql(waits) != "1" {
+            assert!(!save.is_finished(), "the save waits for the writer");
+        }
+        writer.commit().await.unwrap();
+        unavailable(&save.await.unwrap().unwrap_err(), "save under READ COMMITTED");
+        let next = Record::new("a", 3, "y");
+        let saved = provider.save(&next, Expect::Version(2), now()).await.unwrap();
+        assert_eq!(saved, Saved::Saved);
+    }
+}
+
 #[tokio::test]
 async fn what_is_no_server_or_no_url_says_so() {
     let port = sessions_tests::process::free_port();

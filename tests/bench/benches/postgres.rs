@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use sessions::provider::{Expect, Provider, Record, Saved, from_unix_millis, to_unix_millis};
+use sessions::provider::{
+    Bytes, Expect, Provider, Record, Saved, from_unix_millis, to_unix_millis,
+};
 use sessions_postgres::PostgresProvider;
 use sessions_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sessions_tests::postgres::{Postgres, program, sql};
@@ -61,21 +63,22 @@ async fn throughput() -> Outcome<()> {
     own.create_table().await?;
     fill(&server);
     let select = "SELECT id, version, expires_at, format, owner, data FROM sessions \
-         WHERE id = :id::text AND coalesce(expires_at, 9223372036854775807) > :now";
-    let update = "UPDATE sessions SET version = version + 1, expires_at = :now + 604800000, \
+         WHERE id = :id::text AND coalesce(expires_at, 9223372036854775807) > :now::bigint";
+    let update = "UPDATE sessions SET version = version + 1, expires_at = :now::bigint + 604800000, \
          format = 'bench/1', owner = 'bench/' || :id, data = convert_to(:data, 'UTF8') \
          WHERE id = :id::text AND version <> 0 \
-         AND coalesce(expires_at, 9223372036854775807) > :now";
+         AND coalesce(expires_at, 9223372036854775807) > :now::bigint";
     // One turn of each to warm up.
     let mut turns = Turns::default();
+    let mut versions = versions();
     for round in 0..=ROUNDS {
         let turn = Turn {
             pgbench_select: pgbench(&server, select)?,
-            own_fetch: clients(&own, Work::Fetch, TURN).await?.0,
-            pool_fetch: clients(&pool, Work::Fetch, TURN).await?.0,
+            own_fetch: clients(&own, Work::Fetch, TURN, &mut versions).await?.0,
+            pool_fetch: clients(&pool, Work::Fetch, TURN, &mut versions).await?.0,
             pgbench_update: pgbench(&server, update)?,
-            own_save: clients(&own, Work::Save, TURN).await?.0,
-            pool_save: clients(&pool, Work::Save, TURN).await?.0,
+            own_save: clients(&own, Work::Save, TURN, &mut versions).await?.0,
+            pool_save: clients(&pool, Work::Save, TURN, &mut versions).await?.0,
         };
         if round > 0 {
             turns.0.push(turn);
@@ -125,9 +128,10 @@ async fn purge() -> Outcome<()> {
              FROM generate_series(1, {EXPIRED}) i; ANALYZE sessions"
         ),
     );
-    // Twice as long as needed to settle, then without the purge, with it, and without again.
-    clients(&provider, Work::Both, TURN).await?;
-    let (_, mut before) = clients(&provider, Work::Both, 3 * TURN).await?;
+    // A turn to settle, then without the purge, with it, and without again.
+    let mut versions = versions();
+    clients(&provider, Work::Both, TURN, &mut versions).await?;
+    let (_, mut before) = clients(&provider, Work::Both, 3 * TURN, &mut versions).await?;
     let purger = PostgresProvider::connect_with(options, 1).await?;
     let done = Arc::new(AtomicBool::new(false));
     let purging = tokio::spawn({
@@ -149,13 +153,15 @@ async fn purge() -> Outcome<()> {
     });
     let mut during = Vec::new();
     while !done.load(Ordering::SeqCst) {
-        during.extend(clients(&provider, Work::Both, Duration::from_millis(500)).await?.1);
+        during.extend(
+            clients(&provider, Work::Both, Duration::from_millis(500), &mut versions).await?.1,
+        );
     }
     let (purged, took) = purging.await??;
     assert_eq!(purged, u64::from(EXPIRED), "every expired record is removed");
     let left = sql(&server.url(), "SELECT count(*) FROM sessions");
-    assert_eq!(left, (CLIENTS * RECORDS).to_string(), "no other record is");
-    let (_, mut after) = clients(&provider, Work::Both, 3 * TURN).await?;
+    assert_eq!(left, (2 * CLIENTS * RECORDS).to_string(), "no other record is");
+    let (_, mut after) = clients(&provider, Work::Both, 3 * TURN, &mut versions).await?;
     println!(
         "purge of {purged} records in {:.1} s while {CLIENTS} clients work",
         took.as_secs_f64()
@@ -181,19 +187,33 @@ enum Work {
     Both,
 }
 
+/// The versions of the records of each client.
+type Versions = Vec<Vec<u64>>;
+
+fn versions() -> Versions {
+    vec![vec![1; RECORDS as usize]; CLIENTS as usize]
+}
+
 /// Lets the clients work: calls per second of all, and how long each took.
 async fn clients(
     provider: &PostgresProvider,
     work: Work,
     time: Duration,
+    versions: &mut Versions,
 ) -> Outcome<(f64, Vec<Duration>)> {
     let start = Instant::now();
-    let tasks: Vec<_> = (0..CLIENTS)
-        .map(|client| tokio::spawn(one(provider.clone(), client, work, start + time)))
+    let tasks: Vec<_> = std::mem::take(versions)
+        .into_iter()
+        .zip(0..)
+        .map(|(versions, client)| {
+            tokio::spawn(one(provider.clone(), client, work, start + time, versions))
+        })
         .collect();
     let mut times = Vec::new();
     for task in tasks {
-        times.extend(task.await??);
+        let (took, now_at) = task.await??;
+        times.extend(took);
+        versions.push(now_at);
     }
     Ok((times.len() as f64 / start.elapsed().as_secs_f64(), times))
 }
@@ -203,37 +223,33 @@ async fn one(
     client: u32,
     work: Work,
     end: Instant,
-) -> Outcome<Vec<Duration>> {
+    mut versions: Vec<u64>,
+) -> Outcome<(Vec<Duration>, Vec<u64>)> {
     let mut times = Vec::new();
+    let data = Bytes::from(vec![b'x'; DATA]);
     let mut random = u64::from(client) + 1;
-    let mut versions = vec![0; RECORDS as usize];
     loop {
         let began = Instant::now();
         if began >= end {
-            return Ok(times);
+            return Ok((times, versions));
         }
-        random =
-            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let index = (random >> 33) as u32 % RECORDS;
         let id = (1 + client * RECORDS + index).to_string();
         let now = SystemTime::now();
-        let version = &mut versions[index as usize];
         if work == Work::Fetch || work == Work::Both && random >> 63 == 0 {
-            let record = provider.fetch(&id, now).await?.ok_or("a record is gone")?;
-            *version = record.version;
+            provider.fetch(&id, now).await?.ok_or("a record is gone")?;
         } else {
-            let mut record = Record::new(id.clone(), *version + 1, vec![b'x'; DATA]);
+            let version = &mut versions[index as usize];
+            let mut record = Record::new(&*id, *version + 1, data.clone());
             record.expires_at = Some(from_unix_millis(to_unix_millis(now) + 7 * 86_400_000));
             record.format = "bench/1".into();
             record.owner = Some(format!("bench/{id}").into());
-            match provider.save(&record, Expect::Version(*version), now).await? {
-                Saved::Saved => *version += 1,
-                // The first save of a turn finds out the version.
-                Saved::Conflict(current) => {
-                    *version = current.ok_or("a record is gone")?.version;
-                    continue;
-                }
+            let saved = provider.save(&record, Expect::Version(*version), now).await?;
+            if saved != Saved::Saved {
+                return Err("a record was saved by another".into());
             }
+            *version += 1;
         }
         times.push(began.elapsed());
     }
@@ -242,8 +258,9 @@ async fn one(
 /// Transactions per second of one turn.
 fn pgbench(server: &Postgres, statement: &str) -> Outcome<f64> {
     let script = tempfile::NamedTempFile::new()?;
-    let records = CLIENTS * RECORDS;
-    std::fs::write(script.path(), format!("\\set id random(1, {records})\n{statement};\n"))?;
+    // Records of its own, as it does not tell their versions.
+    let (first, last) = (CLIENTS * RECORDS + 1, 2 * CLIENTS * RECORDS);
+    std::fs::write(script.path(), format!("\\set id random({first}, {last})\n{statement};\n"))?;
     let output = Command::new(program("pgbench"))
         .args(["-n", "-M", "prepared", "-h", "127.0.0.1", "-U", "postgres", "-j", "2"])
         .args(["-p", &server.port().to_string(), "-c", &CLIENTS.to_string()])
@@ -259,7 +276,7 @@ fn pgbench(server: &Postgres, statement: &str) -> Outcome<f64> {
     Ok(tps.parse()?)
 }
 
-/// Live records of the clients, `1` to the last.
+/// Live records, `1` to the last: those of the clients, and as many for `pgbench`.
 fn fill(server: &Postgres) {
     sql(
         &server.url(),
@@ -268,7 +285,7 @@ fn fill(server: &Postgres) {
              SELECT i, 1, extract(epoch FROM now())::bigint * 1000 + 604800000, 'bench/1', \
              'bench/' || i, convert_to(repeat('x', {DATA}), 'UTF8') \
              FROM generate_series(1, {}) i; ANALYZE sessions",
-            CLIENTS * RECORDS
+            2 * CLIENTS * RECORDS
         ),
     );
 }
