@@ -119,9 +119,7 @@ fn bare() -> Builder {
 async fn a_client_without_its_settings_is_told() {
     let keys = || Credentials::new("sessions", "secret", None, None, "tests");
     let region = || Region::new("eu-central-1");
-    let no_http_client = Config::builder().behavior_version(BehaviorVersion::latest());
     let clients = [
-        no_http_client.region(region()).credentials_provider(keys()),
         bare().endpoint_url(endpoint()).region(region()),
         bare().endpoint_url(endpoint()).credentials_provider(keys()),
         bare().credentials_provider(keys()),

@@ -14,8 +14,9 @@ use aws_sdk_dynamodb::error::BoxError;
 use serde_json::Value;
 use sessions::provider::{Expect, Page, Provider, Record, Saved, from_unix_millis, to_unix_millis};
 use sessions_dynamodb::DynamoDbProvider;
-use sessions_tests::dynamodb::{Sent, Table, address, config, endpoint};
+use sessions_tests::dynamodb::{Sent, Table, address, client, config, endpoint};
 use sessions_tests::proxy::Proxy;
+use sessions_tests::scripted::Scripted;
 
 /// Asks the server what each request has consumed, and adds it up.
 #[derive(Clone, Debug, Default)]
@@ -212,7 +213,8 @@ async fn a_list_is_two_requests() {
         record.id = format!("id{id:02}").into();
         watched.save(&record, Expect::Absent).await;
     }
-    (watched.sent.take(), watched.units.take());
+    watched.sent.take();
+    watched.units.take();
     let listed = watched.provider.list("ada", Page::first(50), now()).await.unwrap();
     assert_eq!((listed.records.len(), listed.next), (30, None));
     watched.must_have_sent("BatchGetItem 1, Query 1", 31.0);
@@ -221,6 +223,48 @@ async fn a_list_is_two_requests() {
     watched.must_have_sent("BatchGetItem 1, Query 1", 11.0);
     assert_eq!(watched.provider.list("ada", Page::first(0), now()).await.unwrap().next, None);
     assert_eq!(watched.sent.take(), "");
+}
+
+/// What a touch meets when the owner changes, or goes, between its two requests.
+#[tokio::test]
+async fn a_touch_follows_a_record_to_its_new_owner() {
+    let millis = |at| to_unix_millis(at).to_string();
+    let item = |owner: &str, listed: bool| {
+        let mut item = serde_json::json!({
+            "pk": {"S": "record#a"}, "sk": {"S": "record"}, "version": {"N": "1"},
+            "data": {"B": "eA=="}, "format": {"S": ""}, "expires_ms": {"N": millis(now() + hours(1))},
+        });
+        if listed {
+            item["owner"] = serde_json::json!({ "S": owner });
+            item["listed_until"] = serde_json::json!({ "N": "1" });
+        }
+        item
+    };
+    let failed = |item: Value| {
+        let answer = serde_json::json!({
+            "__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
+            "Item": item,
+        });
+        answer.to_string()
+    };
+    let cancelled = |item: Value| {
+        let answer = serde_json::json!({
+            "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+            "CancellationReasons": [{"Code": "ConditionalCheckFailed", "Item": item}, {"Code": "None"}],
+        });
+        answer.to_string()
+    };
+    let cases = [
+        (item("bob", true), ["UpdateItem", "TransactWriteItems", "TransactWriteItems"]),
+        (item("", false), ["UpdateItem", "TransactWriteItems", "UpdateItem"]),
+    ];
+    for (later, asked) in cases {
+        let (first, second) = (failed(item("ada", true)), cancelled(later));
+        let server = Scripted::start(&[(400, &first), (400, &second), (200, "{}")]).await;
+        let provider = DynamoDbProvider::new(client(&server.url()));
+        assert!(provider.touch("a", now() + hours(9), now()).await.unwrap());
+        assert_eq!(server.asked(), asked);
+    }
 }
 
 /// DynamoDB Local has no other reads to show a difference by.

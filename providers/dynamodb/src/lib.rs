@@ -107,7 +107,7 @@
 //! records themselves, and removes the entries whose record is gone. The number of an owner's
 //! sessions has no limit.
 //!
-//! A record's item has at most 400 KB, names of attributes included: above 409 500 bytes less the
+//! A record's item has at most 400 KB, names of attributes included: above 409 495 bytes less the
 //! id, format and owner, data is refused before it is sent.
 //!
 //! # Permissions

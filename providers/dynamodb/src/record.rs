@@ -5,6 +5,8 @@
 //! other way round, which the list allows for. A save that changes neither is one plain request,
 //! whose condition says so.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::Config;
@@ -213,23 +215,19 @@ impl DynamoDbProvider {
         expires_at: SystemTime,
         now: SystemTime,
     ) -> Result<bool, ProviderError> {
+        let mut owner: Option<Arc<str>> = None;
         loop {
-            let Err(current) = self.prolong_alone(id, expires_at, now).await? else {
+            let prolonged = match &owner {
+                None => self.prolong_alone(id, expires_at, now).await?,
+                Some(owner) => self.prolong_listed(id, owner, expires_at, now).await?,
+            };
+            let Err(current) = prolonged else { return Ok(true) };
+            let Some(current) = live(current, now) else { return Ok(false) };
+            if current.expires_at.is_none_or(|at| at >= expires_at) {
                 return Ok(true);
-            };
-            let Some(owner) = owner_to_prolong(current, expires_at, now) else {
-                return Ok(false);
-            };
-            let Some(owner) = owner else { return Ok(true) };
-            let Err(current) = self.prolong_listed(id, &owner, expires_at, now).await? else {
-                return Ok(true);
-            };
-            match owner_to_prolong(current, expires_at, now) {
-                None => return Ok(false),
-                Some(None) => return Ok(true),
-                // It has come to another owner in between.
-                Some(Some(_)) => {}
             }
+            // Its entry would expire before it, or it has come to another owner in between.
+            owner = current.owner;
         }
     }
 
@@ -343,21 +341,6 @@ impl DynamoDbProvider {
     }
 }
 
-/// What keeps a record from being prolonged without its entry: its owner. `None`: there is no live
-/// record. `Some(None)`: it expires no sooner already.
-#[allow(clippy::option_option)]
-fn owner_to_prolong(
-    current: Option<Record>,
-    expires_at: SystemTime,
-    now: SystemTime,
-) -> Option<Option<std::sync::Arc<str>>> {
-    let current = live(current, now)?;
-    if current.expires_at.is_none_or(|at| at >= expires_at) {
-        return Some(None);
-    }
-    Some(current.owner)
-}
-
 fn live(stored: Option<Record>, now: SystemTime) -> Option<Record> {
     stored.filter(|record| record.is_live(now))
 }
@@ -366,7 +349,7 @@ fn live(stored: Option<Record>, now: SystemTime) -> Option<Record> {
 fn condition(
     expect: Expect,
     now: SystemTime,
-) -> (Option<&'static str>, Option<std::collections::HashMap<String, AttributeValue>>) {
+) -> (Option<&'static str>, Option<HashMap<String, AttributeValue>>) {
     let now = (":now".to_owned(), n(to_unix_millis(now)));
     match expect {
         // Comparing an attribute that is missing is never true.

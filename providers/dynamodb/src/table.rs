@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
+use aws_sdk_dynamodb::operation::delete_table::DeleteTableError;
+use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ProvisionedThroughput,
     ScalarAttributeType, TableDescription, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
@@ -42,25 +44,7 @@ impl DynamoDbProvider {
             let mut pause = Pause::new();
             while let Some(description) = self.describe().await? {
                 if description.table_status() != Some(&TableStatus::Deleting) {
-                    match self
-                        .within(self.client.delete_table().table_name(&*self.table).send())
-                        .await?
-                    {
-                        Err(error)
-                            if error
-                                .as_service_error()
-                                .is_some_and(|error| error.is_resource_not_found_exception()) =>
-                        {
-                            return Ok(());
-                        }
-                        // It is being created, or another host drops it.
-                        Err(error)
-                            if error
-                                .as_service_error()
-                                .is_some_and(|error| error.is_resource_in_use_exception()) => {}
-                        Err(error) => return Err(provider_error(&self.table, error)),
-                        Ok(_) => {}
-                    }
+                    self.order_deletion().await?;
                 }
                 pause.next().await;
             }
@@ -68,10 +52,24 @@ impl DynamoDbProvider {
         };
         timeout(PATIENCE, dropped).await.unwrap_or_else(|_| {
             Err(ProviderError::unavailable(format!(
-                "table `{}` was not gone within {PATIENCE:?}",
+                "table `{}` was not gone within {PATIENCE:?}: call drop_table() again",
                 self.table
             )))
         })
+    }
+
+    async fn order_deletion(&self) -> Result<(), ProviderError> {
+        let request = self.client.delete_table().table_name(&*self.table);
+        let Err(error) = self.within(request.send()).await? else { return Ok(()) };
+        match error.as_service_error() {
+            // Another host came first, or the table is just being created.
+            Some(
+                DeleteTableError::ResourceNotFoundException(_)
+                | DeleteTableError::ResourceInUseException(_)
+                | DeleteTableError::LimitExceededException(_),
+            ) => Ok(()),
+            _ => Err(provider_error(&self.table, error)),
+        }
     }
 
     /// Whichever host comes first creates the table; the others wait with it.
@@ -105,14 +103,10 @@ impl DynamoDbProvider {
         let request = self.client.describe_table().table_name(&*self.table);
         match self.within(request.send()).await? {
             Ok(found) => Ok(found.table),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|error| error.is_resource_not_found_exception()) =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(provider_error(&self.table, error)),
+            Err(error) => match error.as_service_error() {
+                Some(DescribeTableError::ResourceNotFoundException(_)) => Ok(None),
+                _ => Err(provider_error(&self.table, error)),
+            },
         }
     }
 
