@@ -35,6 +35,11 @@ fn classify(error: &RedisError) -> ProviderError {
         ErrorKind::Io if error.is_connection_refusal() => ProviderError::unavailable(
             "Redis refuses connections: check that it runs, and the URL's host and port",
         ),
+        // The text is rustls': the driver does not show its errors otherwise.
+        ErrorKind::Io if error.to_string().contains("certificate") => ProviderError::permanent(
+            "the certificate of the Redis server is not accepted: add its authority to the \
+             system's root certificates, and check that it names the URL's host",
+        ),
         ErrorKind::Io => ProviderError::unavailable(
             "the connection to Redis failed: if this lasts, check the URL's host, and Redis' \
              `maxclients`",

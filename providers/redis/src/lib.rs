@@ -20,7 +20,8 @@
 //! # Features
 //!
 //! - `cluster`: [`RedisProvider::connect_cluster`](RedisProvider#method.connect_cluster).
-//! - `tls-rustls`: `rediss://` URLs, with the system's root certificates.
+//! - `tls-rustls`: `rediss://` URLs, with the system's root certificates. The cryptography is that
+//!   which the process has installed in rustls, or else ring, which this crate installs then.
 //!
 //! # The keys
 //!
