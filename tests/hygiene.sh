@@ -111,6 +111,13 @@ contents() {
     # shellcheck disable=SC2046
     cargo package --quiet --locked --allow-dirty $(packages) "$@"
     for package in "${PUBLISHED[@]}"; do
+        # The registry has another project's crate of the name `sessions`.
+        if tar -xOzf "$CARGO_TARGET_DIR/package/$package-$(version).crate" \
+            "$package-$(version)/Cargo.lock" | grep -A 1 '^name = "sessions"$' \
+            | grep '^version' | grep -qvF "\"$(version)\""; then
+            echo "$package: its package depends on another crate named sessions" >&2
+            return 1
+        fi
         list=$(tar -tvzf "$CARGO_TARGET_DIR/package/$package-$(version).crate")
         for file in README.md LICENSE-MIT LICENSE-APACHE; do
             # A file, not a link that leads out of the package.
