@@ -10,6 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# In the order in which they depend on each other; the macro is the first.
 PUBLISHED=(sessions-derive sessions sessions-sqlite sessions-postgres sessions-redis sessions-dynamodb)
 
 # Of its own, as other flags would make the everyday one build everything anew.
@@ -98,9 +99,10 @@ semver() {
         return
     fi
     tool cargo-semver-checks
-    # Not the registry's `sessions`, which is another project.
+    # Not the registry's `sessions`, which is another project. The macro has no interface of items.
     # shellcheck disable=SC2046
-    cargo semver-checks $(packages) --all-features --baseline-rev "$tag"
+    cargo semver-checks $(printf -- '--package\n%s\n' "${PUBLISHED[@]:1}") \
+        --all-features --baseline-rev "$tag"
 }
 
 # Each crate's package holds what its users need. `package` also builds each from its package.
@@ -109,6 +111,13 @@ contents() {
     # shellcheck disable=SC2046
     cargo package --quiet --locked --allow-dirty $(packages) "$@"
     for package in "${PUBLISHED[@]}"; do
+        # The registry has another project's crate of the name `sessions`.
+        if tar -xOzf "$CARGO_TARGET_DIR/package/$package-$(version).crate" \
+            "$package-$(version)/Cargo.lock" | grep -A 1 '^name = "sessions"$' \
+            | grep '^version' | grep -qvF "\"$(version)\""; then
+            echo "$package: its package depends on another crate named sessions" >&2
+            return 1
+        fi
         list=$(tar -tvzf "$CARGO_TARGET_DIR/package/$package-$(version).crate")
         for file in README.md LICENSE-MIT LICENSE-APACHE; do
             # A file, not a link that leads out of the package.
