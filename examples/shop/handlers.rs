@@ -12,10 +12,11 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use maud::Markup;
 use sessions::axum::SessionLayer;
-use sessions::{Session, Store};
+use sessions::{Error, Session, Store};
 use tower_http::csrf::CsrfLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -64,9 +65,9 @@ fn finish<V: Shopper>(more: Router<Shop>, shop: Shop) -> Router {
         .route("/operators", get(operators::overview::<V>))
         .route("/operators/refresh", post(operators::refresh::<V>))
         .fallback(not_found::<V>)
+        .layer(SessionLayer::new(store).on_error(failed))
         // Every page shows whose it is: the back button must not, once they have logged out.
         .layer(header(CACHE_CONTROL, "private, no-store"))
-        .layer(SessionLayer::new(store))
         // Below it are the files that are the same for everybody.
         .route("/style.css", get(style))
         .route("/icon.svg", get(icon))
@@ -88,11 +89,23 @@ fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<Heade
     SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
 }
 
-async fn style() -> impl axum::response::IntoResponse {
+/// A session that cannot be had, or not be kept. The log says why.
+fn failed(error: &Error) -> Response {
+    let status = if error.is_unavailable() {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else if error.is_conflict() {
+        StatusCode::CONFLICT
+    } else {
+        StatusCode::INTERNAL_SERVER_ERROR
+    };
+    (status, pages::failed(status)).into_response()
+}
+
+async fn style() -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/css"), (CACHE_CONTROL, "no-cache")], include_str!("style.css"))
 }
 
-async fn icon() -> impl axum::response::IntoResponse {
+async fn icon() -> impl IntoResponse {
     ([(CONTENT_TYPE, "image/svg+xml"), (CACHE_CONTROL, "no-cache")], include_str!("icon.svg"))
 }
 

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use sessions::{CookieConfig, Store};
 use tokio::net::TcpListener;
+use tracing::Level;
 
 use crate::handlers::Shop;
 use crate::options::{HELP, Options};
@@ -25,6 +26,8 @@ use crate::visitor::v1;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // What the store has to say: a new key, a database that is down.
+    tracing_subscriber::fmt().with_max_level(Level::INFO).with_writer(std::io::stderr).init();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

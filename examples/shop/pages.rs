@@ -6,6 +6,7 @@ mod shelf;
 
 use std::time::{Duration, SystemTime};
 
+use axum::http::StatusCode;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sessions::Session;
 
@@ -94,6 +95,24 @@ pub(crate) fn not_found(frame: &Frame) -> Markup {
         section.centred {
             h1 { "There is nothing here" }
             p { a href="/" { "Back to the shop" } }
+        }
+    })
+}
+
+/// The session cannot be had: a page that needs none.
+pub(crate) fn failed(status: StatusCode) -> Markup {
+    let (title, text) = match status {
+        StatusCode::SERVICE_UNAVAILABLE => {
+            ("Back in a minute", "Your cart is safe. Try again soon.")
+        }
+        StatusCode::CONFLICT => ("That was twice at once", "Go back, and try once more."),
+        _ => ("That is our fault", "It was noted."),
+    };
+    let frame = Frame { title, user: None, operator: false, pieces: 0, notices: Vec::new() };
+    frame.around(&html! {
+        section.centred {
+            h1 { (title) }
+            p { (text) }
         }
     })
 }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
 use std::path::Path;
+#[cfg(feature = "redis")]
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use sessions_tests::browser::{Answer, Browser};
@@ -274,6 +276,31 @@ async fn it_runs_on_dynamodb() {
     let endpoint = tokio::task::spawn_blocking(sessions_tests::dynamodb::endpoint).await.unwrap();
     let table = sessions_tests::dynamodb::Table::reserve();
     shops_on(&format!("dynamodb://{}?endpoint={endpoint}", table.name), "DynamoDB", false).await;
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_down_is_a_page_that_says_so_and_loses_nothing() {
+    let settings = ["--appendonly", "yes", "--appendfsync", "always"];
+    let mut server = sessions_tests::redis::RedisServer::start(&settings);
+    let shop = Shop::open(&["--store", &server.url()]);
+    let mut browser = Browser::new(shop.address);
+    browser.post("/cart/add", "id=cup").await;
+    server.kill();
+    for answer in [browser.get("/cart").await, browser.post("/cart/add", "id=cup").await] {
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.body.contains("Back in a minute"), "{}", answer.body);
+        assert!(answer.headers.contains_key("retry-after"));
+        assert_eq!(answer.headers["cache-control"], "private, no-store");
+    }
+    assert_eq!(browser.get("/style.css").await.status, StatusCode::OK);
+    server.start_again();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while browser.get("/cart").await.status != StatusCode::OK {
+        assert!(Instant::now() < deadline, "it does not come back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(pieces(&mut browser).await, 1);
 }
 
 #[tokio::test]

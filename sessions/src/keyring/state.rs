@@ -24,7 +24,7 @@ pub struct KeyRingInfo {
     /// Raised with every change of the ring: hosts that tell different ones have not read it for a
     /// while, or do not share a database.
     pub generation: u64,
-    /// When this host read the ring last. It does so every five minutes as long as it seals and
+    /// When this host read the ring last. It does so every 4 to 5 minutes as long as it seals and
     /// opens tokens; a time that falls behind under load means that the database cannot be reached.
     pub read_at: SystemTime,
     /// The keys, newest first; at most 64.
