@@ -13,6 +13,9 @@
 //!   do when one has leaked.
 //! - [Going to production](going_to_production): a checklist for the first deploy, and for the first
 //!   night on call.
+//! - [Observability](observability): every event, span and metric, and the alerts worth having.
+//! - [Testing your app](testing_your_app): handlers tested with visitors who are logged in, time that
+//!   passes, conflicts, and a database that is down.
 //! - [Security model](security_model): what is protected against what, and what is not.
 //! - [Writing a provider](writing_a_provider): sessions in a database of your own choice, and the
 //!   suite that shows it right.
@@ -42,6 +45,14 @@ pub mod keys_and_rotation {}
 
 #[doc = include_str!("guide/going_to_production.md")]
 pub mod going_to_production {}
+
+#[cfg(feature = "metrics")]
+#[doc = include_str!("guide/observability.md")]
+pub mod observability {}
+
+#[cfg(all(feature = "actix", feature = "testing"))]
+#[doc = include_str!("guide/testing_your_app.md")]
+pub mod testing_your_app {}
 
 #[doc = include_str!("guide/security_model.md")]
 pub mod security_model {}

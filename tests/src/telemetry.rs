@@ -30,6 +30,8 @@ pub struct Told {
     pub fields: Vec<String>,
     /// The fields that it has.
     pub values: Vec<(String, String)>,
+    /// The innermost span that it is in.
+    pub span: Option<String>,
 }
 
 type All = Arc<Mutex<Vec<Told>>>;
@@ -81,6 +83,7 @@ impl Told {
                 .filter(|name| name != "message")
                 .collect(),
             values: values.0,
+            span: None,
         }
     }
 }
@@ -97,10 +100,11 @@ impl<S> Layer<S> for Capture
 where
     S: Subscriber + for<'l> tracing_subscriber::registry::LookupSpan<'l>,
 {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut values = Values::default();
         event.record(&mut values);
-        self.push(Told::new("event", event.metadata(), values));
+        let span = context.event_span(event).map(|span| span.name().to_owned());
+        self.push(Told { span, ..Told::new("event", event.metadata(), values) });
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, _: &Id, _: Context<'_, S>) {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::SystemTime;
 
+pub use sessions::testing::Calls;
+
 use sessions::provider::{
     Expect, Listed, Page, Provider, ProviderError, Record, Saved, async_trait,
 };
@@ -27,21 +29,7 @@ struct State {
     touch: AtomicU32,
     delete: AtomicU32,
     list: AtomicU32,
-}
-
-/// How many calls there were of each kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Calls {
-    /// Records read.
-    pub fetch: u32,
-    /// Records saved, or tried to.
-    pub save: u32,
-    /// Expiries moved.
-    pub touch: u32,
-    /// Records deleted.
-    pub delete: u32,
-    /// Pages listed.
-    pub list: u32,
+    purge: AtomicU32,
 }
 
 impl<P> Watched<P> {
@@ -67,13 +55,14 @@ impl Watch {
     #[must_use]
     pub fn take(&self) -> Calls {
         let take = |count: &AtomicU32| count.swap(0, Ordering::SeqCst);
-        let State { fetch, save, touch, delete, list, .. } = &*self.0;
+        let State { fetch, save, touch, delete, list, purge, .. } = &*self.0;
         Calls {
             fetch: take(fetch),
             save: take(save),
             touch: take(touch),
             delete: take(delete),
             list: take(list),
+            purge: take(purge),
         }
     }
 
@@ -126,9 +115,7 @@ impl<P: Provider> Provider for Watched<P> {
     }
 
     async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
-        if self.watch.0.down.load(Ordering::SeqCst) {
-            return Err(ProviderError::unavailable("switched off by the test"));
-        }
+        self.call("", &self.watch.0.purge)?;
         self.inner.purge(expired_before, limit).await
     }
 }

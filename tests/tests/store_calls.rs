@@ -1,12 +1,12 @@
-//! What each kind of request costs in store calls, counted by a provider that is watched.
+//! What each kind of request costs in store calls, as the test kit counts them.
 
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
 use std::time::Duration;
 
 use http::header::{COOKIE, HeaderMap, HeaderValue};
-use sessions::{ManualClock, MemoryProvider, Outcome, Session, Store};
-use sessions_tests::watched::{Calls, Watch, Watched};
+use sessions::testing::{Calls, TestStore};
+use sessions::{Outcome, Session, Store};
 
 #[derive(Session)]
 #[session(name = "visitor", version = 1)]
@@ -18,21 +18,18 @@ struct Visitor {
     cart: Vec<String>,
 }
 
-const NONE: Calls = Calls { fetch: 0, save: 0, touch: 0, delete: 0, list: 0 };
+const NONE: Calls = Calls { fetch: 0, save: 0, touch: 0, delete: 0, list: 0, purge: 0 };
 
 struct Shop {
+    test: TestStore,
     store: Store,
-    watch: Watch,
-    clock: ManualClock,
     cookies: HeaderMap,
 }
 
 impl Shop {
     fn new() -> Self {
-        let (provider, watch) = Watched::new(MemoryProvider::new());
-        let clock = ManualClock::default();
-        let store = Store::builder(provider).clock(clock.clone()).build().unwrap();
-        Self { store, watch, clock, cookies: HeaderMap::new() }
+        let test = TestStore::new();
+        Self { store: test.store(), test, cookies: HeaderMap::new() }
     }
 
     /// A visitor who has been here before.
@@ -52,7 +49,7 @@ impl Shop {
             let pair = text.split(';').next().unwrap();
             self.cookies.insert(COOKIE, HeaderValue::from_str(pair).unwrap());
         }
-        (self.watch.take(), commit.outcome())
+        (self.test.calls(), commit.outcome())
     }
 }
 
@@ -73,7 +70,7 @@ async fn forged_expired_or_foreign_cookie() {
         assert_eq!(shop.request(|_| {}).await.0, NONE);
     }
     let mut shop = Shop::returning().await;
-    shop.clock.advance(Duration::from_secs(91 * 24 * 60 * 60));
+    shop.test.advance(Duration::from_secs(91 * 24 * 60 * 60));
     assert_eq!(shop.request(|_| {}).await.0, NONE, "an expired token is not looked up");
 }
 
@@ -83,9 +80,9 @@ async fn read() {
     let one_fetch = Calls { fetch: 1, ..NONE };
     assert_eq!(shop.request(|_| {}).await.0, one_fetch);
     // The touch interval is an hour by default.
-    shop.clock.advance(Duration::from_secs(3_599));
+    shop.test.advance(Duration::from_secs(3_599));
     assert_eq!(shop.request(|_| {}).await.0, one_fetch);
-    shop.clock.advance(Duration::from_secs(1));
+    shop.test.advance(Duration::from_secs(1));
     assert_eq!(shop.request(|_| {}).await.0, Calls { touch: 1, ..one_fetch });
     assert_eq!(shop.request(|_| {}).await.0, one_fetch);
 }
@@ -93,7 +90,7 @@ async fn read() {
 #[tokio::test]
 async fn read_of_a_session_whose_record_is_gone() {
     let mut shop = Shop::returning().await;
-    shop.clock.advance(Duration::from_secs(8 * 24 * 60 * 60));
+    shop.test.advance(Duration::from_secs(8 * 24 * 60 * 60));
     assert_eq!(
         shop.request(|visitor| assert!(visitor.is_new())).await.0,
         Calls { fetch: 1, ..NONE }
@@ -121,10 +118,10 @@ async fn write_that_met_one_conflict_and_merged() {
     one.visits += 1;
     two.visits += 1;
     let _ = shop.store.commit(&mut one).await.unwrap();
-    let _ = shop.watch.take();
+    let _ = shop.test.calls();
     let _ = shop.store.commit(&mut two).await.unwrap();
     // Its fetch came before.
-    assert_eq!(shop.watch.take(), Calls { save: 2, ..NONE });
+    assert_eq!(shop.test.calls(), Calls { save: 2, ..NONE });
     assert_eq!((one.visits, two.visits), (2, 3), "the handle shows what is stored");
 }
 
@@ -156,5 +153,5 @@ async fn a_save_in_the_middle_costs_no_second_fetch() {
     visitor.cart.push("milk".to_owned());
     visitor.save().await.unwrap();
     visitor.save().await.unwrap();
-    assert_eq!(shop.watch.take(), Calls { fetch: 1, save: 2, ..NONE });
+    assert_eq!(shop.test.calls(), Calls { fetch: 1, save: 2, ..NONE });
 }

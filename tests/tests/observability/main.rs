@@ -151,6 +151,49 @@ async fn the_chapter_lists_every_metric_with_its_labels_and_their_words() {
     }
 }
 
+/// A span is around what its call does, and around nothing that goes on beside it.
+#[tokio::test(start_paused = true)]
+async fn what_a_call_tells_is_in_its_span_and_what_happens_beside_it_is_not() {
+    let world = everything().await;
+    for (event, spans) in [
+        ("session.refused", ["session.load", "session.destroy"]),
+        ("session.conflicted", ["session.commit", "session.update"]),
+        ("session.merged", ["session.commit", "session.update"]),
+        ("session.renewed", ["session.commit", "session.commit"]),
+        ("session.loaded", ["session.load", "session.load"]),
+        ("session.committed", ["session.commit", "session.commit"]),
+        ("key.created", ["keys.refresh", "keys.refresh"]),
+        ("keys.missing", ["keys.refresh", "keys.refresh"]),
+    ] {
+        let told = world.told();
+        let told: Vec<_> = told.iter().filter(|it| it.name == event).collect();
+        assert!(!told.is_empty(), "{event}");
+        for it in told {
+            assert!(it.span.as_deref().is_some_and(|span| spans.contains(&span)), "{it:?}");
+        }
+    }
+    for event in ["session.discarded", "session.load_failed", "session.commit_failed"] {
+        assert!(world.told().iter().any(|it| it.name == event), "{event}");
+        assert!(world.told().iter().all(|it| it.name != event || it.span.is_none()), "{event}");
+    }
+
+    // While a commit waits for its provider, another task says something.
+    let test = sessions::testing::TestStore::new();
+    let cookie = test.cookie(&scenario::visitor("dark")).await;
+    test.before_save(|_, _| async {
+        tracing::info!("of the provider");
+        let beside = tokio::spawn(async { tracing::info!("beside it") });
+        beside.await.unwrap();
+    });
+    let mut session = test.read::<scenario::Visitor>(&cookie).await.unwrap();
+    session.renew();
+    let _ = test.store().commit(&mut session).await.unwrap();
+    let told = world.told();
+    let of = |text| told.iter().find(|it| it.value("message") == Some(text)).unwrap();
+    assert_eq!(of("of the provider").span.as_deref(), Some("session.commit"));
+    assert_eq!(of("beside it").span, None);
+}
+
 /// An event and its counter are one call: what was told as often was counted as often.
 #[tokio::test(start_paused = true)]
 async fn events_and_counters_agree() {
