@@ -91,5 +91,6 @@ if ! command -v openssl >/dev/null; then
     install "openssl, which makes the certificate of a test server, is missing" openssl
 fi
 
-# All failures are shown, not only those of the first test program.
-exec cargo test --locked --workspace --all-features --no-fail-fast "$@"
+# All failures are shown, not only those of the first test program. The benchmarks, with the crates
+# they measure against, are not built.
+exec cargo test --locked --workspace --exclude sessions-bench --all-features --no-fail-fast "$@"

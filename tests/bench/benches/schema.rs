@@ -1,7 +1,7 @@
 //! What the schema layer costs beside plain serde: reading a current record, reading an old one,
 //! and writing.
 //!
-//! `cargo bench -p sessions --bench schema`; the goals are ratios between the lines of one group:
+//! `cargo bench -p sessions-bench --bench schema`; the goals are ratios between the lines of one group:
 //! `current/session` at most 1.3 times `current/serde`, `migrated/from_1` at most 1.5 times
 //! `migrated/from_3`.
 

@@ -1,6 +1,6 @@
 //! Sealing and opening tokens, beside the private and the signed jar of the `cookie` crate.
 //!
-//! `cargo bench -p sessions --bench codec`
+//! `cargo bench -p sessions-bench --bench codec`
 
 #![allow(clippy::unwrap_used)] // A bench fails loudly, as a test does.
 
