@@ -21,7 +21,7 @@ use self::token::{MAX_PAYLOAD, Malformed, OVERHEAD};
 use crate::Error;
 use crate::clock::from_unix_millis;
 use crate::event::{self, Refused};
-use crate::keyring::{Found, KeyId, KeyRing, Missing, Rank};
+use crate::keyring::{Found, KeyId, KeyRing, Missing, Rank, since_epoch};
 use crate::provider::Provider;
 
 /// Seals values into tokens and opens them, under keys that manage themselves.
@@ -185,15 +185,33 @@ impl Codec {
         purpose: &Purpose,
         token: &str,
     ) -> Result<([u8; N], Seal), Error> {
-        const { assert!(N + OVERHEAD + BASE64_SLACK <= STACK) };
-        let open = |token: &str, waited: bool| {
-            let mut buffer = [0; STACK];
-            self.try_open(purpose, token, &mut buffer, waited, |payload| payload.try_into().ok())
-        };
-        match open(token, false) {
+        let open = |waited| self.try_open_fixed(purpose, token, self.ring.since_epoch(), waited);
+        match open(false) {
             Ok(opened) => opened,
-            Err(missing) => Box::pin(self.open_later(purpose, missing, || open(token, true))).await,
+            Err(missing) => Box::pin(self.open_later(purpose, missing, || open(true))).await,
         }
+    }
+
+    /// The same at once; `None` where it has to wait for a key.
+    pub(crate) fn open_fixed_now<const N: usize>(
+        &self,
+        purpose: &Purpose,
+        token: &str,
+        now: SystemTime,
+    ) -> Option<Result<([u8; N], Seal), Error>> {
+        self.try_open_fixed(purpose, token, since_epoch(now), false).ok()
+    }
+
+    fn try_open_fixed<const N: usize>(
+        &self,
+        purpose: &Purpose,
+        token: &str,
+        now: Duration,
+        waited: bool,
+    ) -> Result<Result<([u8; N], Seal), Error>, Missing> {
+        const { assert!(N + OVERHEAD + BASE64_SLACK <= STACK) };
+        let mut buffer = [0; STACK];
+        self.try_open(purpose, token, &mut buffer, now, waited, |payload| payload.try_into().ok())
     }
 
     /// Opens a token of any length.
@@ -210,7 +228,8 @@ impl Codec {
                 heap.resize(token.len().min(token::MAX_TOKEN) / 4 * 3 + BASE64_SLACK, 0);
                 &mut heap
             };
-            self.try_open(purpose, token, buffer, waited, |payload| Some(payload.to_vec()))
+            let now = self.ring.since_epoch();
+            self.try_open(purpose, token, buffer, now, waited, |payload| Some(payload.to_vec()))
         };
         match open(false) {
             Ok(opened) => opened,
@@ -243,8 +262,11 @@ impl Codec {
         let open = |waited: bool| {
             let mut buffer = sealed.to_vec();
             match token::read(&mut buffer) {
-                Ok((id, token)) => self
-                    .try_open_token(purpose, id, token, waited, |payload| Some(payload.to_vec())),
+                Ok((id, token)) => {
+                    let now = self.ring.since_epoch();
+                    let take = |payload: &[u8]| Some(payload.to_vec());
+                    self.try_open_token(purpose, id, token, now, waited, take)
+                }
                 Err(Malformed) => Ok(Err(self.refuse(purpose, Refused::Malformed))),
             }
         };
@@ -310,11 +332,12 @@ impl Codec {
         purpose: &Purpose,
         token: &str,
         buffer: &mut [u8],
+        now: Duration,
         waited: bool,
         take: impl FnOnce(&[u8]) -> Option<R>,
     ) -> Result<Result<(R, Seal), Error>, Missing> {
         match token::decode(token, buffer) {
-            Ok((id, token)) => self.try_open_token(purpose, id, token, waited, take),
+            Ok((id, token)) => self.try_open_token(purpose, id, token, now, waited, take),
             Err(Malformed) => Ok(Err(self.refuse(purpose, Refused::Malformed))),
         }
     }
@@ -324,11 +347,11 @@ impl Codec {
         purpose: &Purpose,
         id: KeyId,
         token: &mut [u8],
+        now: Duration,
         waited: bool,
         take: impl FnOnce(&[u8]) -> Option<R>,
     ) -> Result<Result<(R, Seal), Error>, Missing> {
         let ring = &self.ring;
-        let now = ring.since_epoch();
         let view = ring.view(now, waited)?;
         let (root, window, rank) = match view.find(id) {
             Found::Key(root, window, rank) => (root, window, rank),

@@ -270,15 +270,14 @@ pub(crate) fn values<'h>(
     headers: &'h impl CookieHeaders,
     name: &'h str,
 ) -> impl Iterator<Item = &'h str> {
-    headers
-        .cookies()
-        .flat_map(|header| header.split(|byte| *byte == b';'))
-        .filter_map(|pair| std::str::from_utf8(pair.trim_ascii()).ok())
-        .filter(move |pair| pair.starts_with(name))
-        .filter_map(move |pair| {
-            let cookie = Cookie::parse(pair).ok()?;
-            if cookie.name() == name { cookie.value_raw() } else { None }
-        })
+    headers.cookies().flat_map(|header| header.split(|byte| *byte == b';')).filter_map(
+        move |pair| {
+            // Most pairs are other cookies: they are told by their first bytes.
+            let rest = pair.trim_ascii_start().strip_prefix(name.as_bytes())?;
+            let value = rest.trim_ascii_start().strip_prefix(b"=")?;
+            std::str::from_utf8(value.trim_ascii()).ok()
+        },
+    )
 }
 
 /// Browsers ignore a cookie whose name and value are longer (RFC 6265bis, section 5.6).

@@ -15,7 +15,7 @@ mod state;
 mod wrapping;
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwapOption, Guard};
 use bytes::Bytes;
@@ -125,7 +125,7 @@ impl KeyRing {
 
     /// The time since 1970 by the injected clock.
     pub(crate) fn since_epoch(&self) -> Duration {
-        self.0.config.clock.now().duration_since(UNIX_EPOCH).unwrap_or_default()
+        since_epoch(self.0.config.clock.now())
     }
 
     /// The same in milliseconds.
@@ -252,6 +252,11 @@ pub(crate) fn stored_keys(data: &[u8]) -> Vec<(KeyId, u64, u64)> {
     let keys = record::decode(data).map(|stored| stored.keys).unwrap_or_default();
     let live = keys.iter().filter(|key| !key.is_erased());
     live.map(|key| (key.id, key.activate, key.retire)).collect()
+}
+
+/// Times before 1970 count as its beginning.
+pub(crate) fn since_epoch(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 fn millis(time: Duration) -> u64 {

@@ -1,9 +1,7 @@
 //! A provider that keeps its records in this process's memory.
 
-use std::collections::hash_map::RandomState;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::hash::BuildHasher;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -172,7 +170,7 @@ impl Provider for MemoryProvider {
     }
 }
 
-/// A power of two: a shard is picked by masking the hash.
+/// A power of two: a shard is picked by bits.
 const SHARDS: usize = 64;
 
 /// How many expired records a save removes: more than the one it adds, so that they run out.
@@ -190,7 +188,6 @@ type Due = (u64, Arc<str>);
 type Owners = HashMap<Arc<str>, BTreeSet<Arc<str>>>;
 
 struct Inner {
-    hasher: RandomState,
     // Std mutexes, not tokio's: no lock is held across an await. A shard's lock is taken before
     // one of owners, never after.
     shards: [Mutex<Shard>; SHARDS],
@@ -208,7 +205,6 @@ struct Shard {
 impl Default for Inner {
     fn default() -> Self {
         Self {
-            hasher: RandomState::new(),
             shards: std::array::from_fn(|_| Mutex::default()),
             owners: std::array::from_fn(|_| Mutex::default()),
         }
@@ -217,16 +213,11 @@ impl Default for Inner {
 
 impl Inner {
     fn shard(&self, id: &str) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[self.index(id)])
+        lock(&self.shards[index(id)])
     }
 
     fn owners(&self, owner: &str) -> MutexGuard<'_, Owners> {
-        lock(&self.owners[self.index(owner)])
-    }
-
-    #[allow(clippy::cast_possible_truncation)] // Only the low bits count.
-    fn index(&self, key: &str) -> usize {
-        self.hasher.hash_one(key) as usize & (SHARDS - 1)
+        lock(&self.owners[index(owner)])
     }
 
     fn put(&self, shard: &mut Shard, mut record: Record) {
@@ -289,6 +280,20 @@ impl Inner {
         evicted
     }
 }
+
+/// The shard of an id or of an owner, by the last bytes: ids are random to their end, owners differ
+/// there. Each shard's table hashes with a secret, so nobody gains by meeting in one.
+fn index(key: &str) -> usize {
+    let bytes = key.as_bytes();
+    let last = match bytes.last_chunk() {
+        Some(last) => u64::from_le_bytes(*last),
+        None => bytes.iter().fold(0, |last, byte| last << 8 | u64::from(*byte)),
+    };
+    (last.wrapping_mul(MIX) >> (u64::BITS - SHARDS.ilog2())) as usize
+}
+
+/// 2^64 divided by the golden ratio: each bit of a number reaches the highest bits of the product.
+const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Shard {
     fn touch(&mut self, id: &str, expires_at: SystemTime, now: SystemTime) -> bool {

@@ -22,7 +22,7 @@ pub(crate) use self::layer::ResponseHeaders;
 pub(crate) use self::layer::{Report, complete, status, text, vary};
 use crate::cookie::CookieHeaders;
 use crate::session::{Live, Pending, State};
-use crate::store::{Asks, Change, Done, Kind, Origin, Outcome, Store};
+use crate::store::{Asks, Change, Kind, Origin, Outcome, Settled, Store};
 use crate::{Error, Session, SessionData, event, schema};
 
 /// The sessions of one request. A layer puts it into the request's extensions; the extractors of
@@ -117,15 +117,15 @@ impl RequestSessions {
         cookies: &impl CookieHeaders,
     ) -> Result<Session<T>, Error> {
         let kind = self.inner.store().kind::<T>()?;
-        if let Some(session) = self.again::<T>(&kind)? {
+        if let Some(session) = self.again::<T>(&kind, &mut self.inner.slots())? {
             return Ok(session);
         }
-        let live = Live::<T>::find(self.inner.store(), cookies).await?;
-        // Another handle of this type may have been loaded meanwhile; then the first counts.
-        if let Some(session) = self.again::<T>(&kind)? {
-            return Ok(session);
-        }
+        let live = Live::<T>::find(self.inner.store(), &kind, cookies).await?;
         let mut slots = self.inner.slots();
+        // Another handle of this type may have been loaded meanwhile; then the first counts.
+        if let Some(session) = self.again::<T>(&kind, &mut slots)? {
+            return Ok(session);
+        }
         slots.slots.push(Slot::new(kind, live.state.origin.clone(), live.state.loaded_at));
         let home = Home { request: self.inner.clone(), slot: slots.slots.len() - 1 };
         Ok(Session::new(live, Some(home)))
@@ -157,7 +157,7 @@ impl RequestSessions {
     /// ```
     pub async fn destroy<T: SessionData>(&self, cookies: &impl CookieHeaders) -> Result<(), Error> {
         let kind = self.inner.store().kind::<T>()?;
-        let done = self.inner.store().destroy_unread(&kind, cookies).await?;
+        let done = self.inner.store().destroy_unread(&kind, cookies).await?.settle()?;
         let mut slots = self.inner.slots();
         let index = slots.slots.iter().position(|slot| slot.kind.type_id == kind.type_id);
         let slot = match index {
@@ -176,8 +176,11 @@ impl RequestSessions {
     }
 
     /// Another handle of a session that this request has loaded before.
-    fn again<T: SessionData>(&self, kind: &Arc<Kind>) -> Result<Option<Session<T>>, Error> {
-        let mut slots = self.inner.slots();
+    fn again<T: SessionData>(
+        &self,
+        kind: &Kind,
+        slots: &mut Slots,
+    ) -> Result<Option<Session<T>>, Error> {
         if slots.closed {
             return Err(Error::config("the response has been sent, its sessions are closed"));
         }
@@ -283,7 +286,7 @@ impl Home {
     }
 
     /// A handle was saved in the middle of the request.
-    pub(crate) fn saved(&self, done: &Done) {
+    pub(crate) fn saved(&self, done: &Settled) {
         self.request.borrowed.fetch_and(!bit(self.slot), Ordering::Relaxed);
         let mut slots = self.request.slots();
         let Some(slot) = slots.slots.get_mut(self.slot) else { return };
@@ -317,7 +320,7 @@ impl Slot {
     }
 
     /// Takes over what was done in the middle of the request.
-    fn settle(&mut self, done: &Done) {
+    fn settle(&mut self, done: &Settled) {
         self.origin = done.origin.clone();
         if done.outcome == Outcome::Destroyed {
             // What other handles hold is the destroyed session's.

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +11,7 @@ use crate::cookie::CookieHeaders;
 use crate::event::{self, Call, Ended, observe};
 use crate::request::Home;
 use crate::schema::{Fields, Header};
-use crate::store::{Asks, Change, Done, Kind, Origin, Outcome, Store, StoreKey};
+use crate::store::{Asks, Change, Kind, Origin, Outcome, Settled, Store, StoreKey};
 use crate::{Commit, Error, SessionData};
 
 /// A visitor's session, as a typed value.
@@ -100,10 +101,11 @@ impl<T: SessionData> Live<T> {
     /// Loads what a request's cookies stand for.
     pub(crate) async fn find(
         store: &Store,
+        kind: &Arc<Kind>,
         cookies: &impl CookieHeaders,
     ) -> Result<Box<Self>, Error> {
-        let kind = store.kind::<T>()?;
-        let work = Self::find_now(store, &kind, cookies);
+        // Pinned here: whatever holds it is moved with it.
+        let work = pin!(Self::find_now(store, kind, cookies));
         observe(Call::Load, kind.name(), Some(&kind.tallies), work, |live| {
             let ended = match live.state.origin {
                 Origin::Record(_) | Origin::Client(_) => Ended::Live,
@@ -122,7 +124,8 @@ impl<T: SessionData> Live<T> {
     ) -> Result<Box<Self>, Error> {
         let loaded_at = store.now();
         let state = |origin| State::new(store.clone(), kind.clone(), origin, loaded_at);
-        let found = store.find(kind, cookies).await.and_then(|origin| Self::new(state(origin)));
+        let found = store.find(kind, cookies, loaded_at).await;
+        let found = found.and_then(|origin| Self::new(state(origin)));
         match found {
             Err(error) if error.is_unreadable() && store.resets_unreadable() => {
                 event::reset(kind.name(), &error);
@@ -147,7 +150,7 @@ impl<T: SessionData> Live<T> {
     }
 
     /// Takes over what a commit did.
-    fn settle(&mut self, done: Done) -> Result<(), Error> {
+    fn settle(&mut self, done: Settled) -> Result<(), Error> {
         if let Some(fields) = &done.merged {
             self.value = fields.decode()?;
         }
@@ -510,7 +513,8 @@ impl<T: SessionData> Session<T> {
         }
         let store = self.state().store.clone();
         let commits = store.commits().clone();
-        let done = commits.track(async move { store.carry_out(change).await }).await?;
+        let plan = store.plan(change)?;
+        let done = commits.track(async move { store.carry_out(plan).await }).await?.settle()?;
         if let Some(home) = &self.home {
             home.saved(&done);
         }

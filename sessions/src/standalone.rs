@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue};
 
 use crate::session::Live;
-use crate::store::{Done, Outcome, Store};
+use crate::store::{Outcome, Settled, Store};
 use crate::{Error, Session, SessionData};
 
 /// What [`Store::commit`] did, and what the response must carry.
@@ -29,7 +29,7 @@ pub struct Commit {
 }
 
 impl Commit {
-    pub(crate) fn of(done: &Done) -> Self {
+    pub(crate) fn of(done: &Settled) -> Self {
         Self { outcome: done.outcome, set_cookie: done.set_cookie.clone() }
     }
 
@@ -99,7 +99,8 @@ impl Store {
     /// # Ok(()) }
     /// ```
     pub async fn load<T: SessionData>(&self, cookies: &HeaderMap) -> Result<Session<T>, Error> {
-        Ok(Session::new(Live::find(self, cookies).await?, None))
+        let kind = self.kind::<T>()?;
+        Ok(Session::new(Live::find(self, &kind, cookies).await?, None))
     }
 
     /// Ends the session that a request's cookies stand for, without reading it: logging out works
@@ -126,7 +127,7 @@ impl Store {
     /// ```
     pub async fn destroy<T: SessionData>(&self, cookies: &HeaderMap) -> Result<Commit, Error> {
         let kind = self.kind::<T>()?;
-        let done = self.destroy_unread(&kind, cookies).await?;
+        let done = self.destroy_unread(&kind, cookies).await?.settle()?;
         Ok(Commit::of(&done))
     }
 

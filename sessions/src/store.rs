@@ -21,7 +21,6 @@ mod times;
 mod update;
 
 use std::any::TypeId;
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
@@ -30,7 +29,7 @@ use tokio::sync::watch;
 
 pub use self::builder::{KeepChanges, StoreBuilder};
 pub use self::commit::Outcome;
-pub(crate) use self::commit::{Change, Done};
+pub(crate) use self::commit::{Change, Plan, Settled};
 pub(crate) use self::edit::Asks;
 pub(crate) use self::finish::Commits;
 #[cfg(any(feature = "actix", feature = "axum"))]
@@ -91,8 +90,9 @@ struct Inner {
     // Only a layer sees a response.
     #[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))]
     keep: KeepChanges,
-    // A std lock, never held across an await; written once for each session type.
-    kinds: RwLock<HashMap<TypeId, Arc<Kind>>>,
+    // A std lock, never held across an await; written once for each session type. They are few:
+    // looking through them is cheaper than hashing.
+    kinds: RwLock<Vec<Arc<Kind>>>,
     /// A record that this build cannot read counts as none.
     reset_unreadable: bool,
     /// Sessions live in their cookies.
@@ -167,22 +167,28 @@ impl Store {
 
     /// What the store knows of a session type.
     pub(crate) fn kind<T: SessionData>(&self) -> Result<Arc<Kind>, Error> {
-        let id = TypeId::of::<T>();
+        let known = |kinds: &[Arc<Kind>]| {
+            kinds.iter().find(|kind| kind.type_id == TypeId::of::<T>()).cloned()
+        };
         let kinds = self.inner.kinds.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kind) = kinds.get(&id) {
-            return Ok(kind.clone());
+        if let Some(kind) = known(&kinds) {
+            return Ok(kind);
         }
         drop(kinds);
         let kind = Arc::new(Kind::of::<T>(&self.inner.app, &self.inner.cookie));
         let mut kinds = self.inner.kinds.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kind) = known(&kinds) {
+            return Ok(kind);
+        }
         // They would read each other's records.
-        if kinds.iter().any(|(other, it)| *other != id && it.name() == kind.name()) {
+        if kinds.iter().any(|other| other.name() == kind.name()) {
             return Err(Error::config(format!(
                 "two session types are named \"{}\"; give one of them another name",
                 kind.name()
             )));
         }
-        Ok(kinds.entry(id).or_insert(kind).clone())
+        kinds.push(kind.clone());
+        Ok(kind)
     }
 
     pub(crate) fn now(&self) -> SystemTime {

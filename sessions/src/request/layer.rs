@@ -13,7 +13,7 @@ use http::header::{
 use smallvec::SmallVec;
 
 use super::{Inner, RequestSessions, Slot, bit, fold};
-use crate::store::{Asks, Change, Finish, Store};
+use crate::store::{Asks, Change, Finish, Plan, Store};
 use crate::{Error, event};
 
 impl RequestSessions {
@@ -195,14 +195,15 @@ enum Todo {
 
 impl Job {
     /// What the store is to do. Encodes the values.
-    fn change(&self) -> Result<Option<Change>, Error> {
+    fn plan(&self, store: &Store) -> Result<Option<Plan>, Error> {
         let slot = &self.slot;
-        Ok(Some(match self.todo {
+        let change = match self.todo {
             Todo::Commit => fold(&slot.kind, &slot.origin, &slot.returned)?,
             Todo::Destroy => slot.change(Asks { destroy: true, ..Asks::default() }),
             Todo::KeepAlive => slot.change(Asks::default()),
             Todo::Nothing => return Ok(None),
-        }))
+        };
+        store.plan(change).map(Some)
     }
 }
 
@@ -240,10 +241,10 @@ async fn run(store: Store, jobs: SmallVec<[Job; 1]>, hidden: Option<Error>) -> R
     let mut report = Report { error: hidden, ..Report::default() };
     for job in jobs {
         let name = job.slot.kind.name();
-        let change = job.change();
+        let plan = job.plan(&store);
         let earlier = job.slot.set_cookie;
-        let done = match change {
-            Ok(Some(change)) => store.carry_out(change).await.map(|done| done.set_cookie),
+        let done = match plan {
+            Ok(Some(plan)) => store.carry_out(plan).await.map(|done| done.set_cookie),
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         };

@@ -50,7 +50,7 @@ impl Store {
                         let owner = owner(kind, &stored)?;
                         let reissue = seal.reissue;
                         let sealed = Sealed { data, stored, expires_at, owner, reissue };
-                        return Ok(Origin::Client(sealed));
+                        return Ok(Origin::Client(sealed.into()));
                     }
                     event::refused_cookie(kind.name(), "expired");
                 }
@@ -79,7 +79,8 @@ impl Store {
         let draft = match sealed {
             None if !edit.diff.changed => return Ok(Done::unchanged(origin, None)),
             None => edit.first(),
-            Some(Sealed { stored, owner, .. }) => {
+            Some(sealed) => {
+                let Sealed { stored, owner, .. } = &**sealed;
                 if !edit.diff.changed && !asks.renew && !edit.changes_header(&stored.header) {
                     return self.keep_sealed(&edit.kind, origin).await;
                 }
@@ -106,12 +107,7 @@ impl Store {
         let expires_at = self.span(&draft.header).expiry(self.now());
         let owner = draft.owner;
         let sealed = Sealed { data, stored, expires_at, owner, reissue: false };
-        Ok(Done {
-            outcome: Outcome::Saved,
-            origin: Origin::Client(sealed),
-            merged: None,
-            set_cookie: Some(set_cookie),
-        })
+        Ok(Done::new(Outcome::Saved, Origin::Client(sealed.into()), Some(set_cookie)))
     }
 
     async fn sealed_cookie(

@@ -1,5 +1,6 @@
 //! A session's changes brought to the store, and what the response is to say of it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -12,7 +13,7 @@ use super::save::{Over, Patience, Written};
 use super::{Asks, Kind, Loaded, Origin, Store};
 use crate::Error;
 use crate::event::{self, Call, Ended, observe};
-use crate::schema::{self, Fields, Header};
+use crate::schema::{self, Fields, Header, Stored};
 
 /// One session's part of a request, without its type.
 pub(crate) struct Change {
@@ -23,6 +24,26 @@ pub(crate) struct Change {
     pub(crate) asks: Asks,
     /// When the session was loaded: a login is undone by a later `revoke_all`.
     pub(crate) loaded_at: SystemTime,
+}
+
+/// What is to be done for a change.
+pub(crate) enum Plan {
+    /// A live session that goes on. In a box, as it stays where it is while it is being saved.
+    Save { edit: Box<Edit>, loaded: Arc<Loaded>, loaded_at: SystemTime },
+    /// A live session that nobody changed.
+    Keep(Arc<Kind>, Arc<Loaded>),
+    /// Whatever else.
+    Other(Box<Change>),
+}
+
+impl Plan {
+    fn kind(&self) -> &Arc<Kind> {
+        match self {
+            Self::Save { edit, .. } => &edit.kind,
+            Self::Keep(kind, _) => kind,
+            Self::Other(change) => &change.kind,
+        }
+    }
 }
 
 /// How a commit ended.
@@ -54,6 +75,26 @@ pub enum Outcome {
 
 /// What a commit did.
 pub(crate) struct Done {
+    outcome: Outcome,
+    pub(crate) set_cookie: Option<HeaderValue>,
+    after: After,
+}
+
+/// What the session is after a commit.
+#[allow(clippy::large_enum_variant)] // It lives until the commit has ended.
+enum After {
+    Origin(Origin),
+    /// As it was written: read only where its handle goes on, which is rare.
+    Written {
+        kind: Arc<Kind>,
+        key: StoreKey,
+        bearer: Option<Bearer>,
+        written: Written,
+    },
+}
+
+/// What a commit did, for a handle that goes on.
+pub(crate) struct Settled {
     pub(crate) outcome: Outcome,
     pub(crate) origin: Origin,
     /// The saved fields, where they may differ from the handle's.
@@ -62,8 +103,12 @@ pub(crate) struct Done {
 }
 
 impl Done {
+    pub(super) fn new(outcome: Outcome, origin: Origin, set_cookie: Option<HeaderValue>) -> Self {
+        Self { outcome, set_cookie, after: After::Origin(origin) }
+    }
+
     pub(super) fn unchanged(origin: Origin, set_cookie: Option<HeaderValue>) -> Self {
-        Self { outcome: Outcome::Unchanged, origin, merged: None, set_cookie }
+        Self::new(Outcome::Unchanged, origin, set_cookie)
     }
 
     /// How it is told of.
@@ -74,47 +119,94 @@ impl Done {
             Outcome::Destroyed => Ended::Destroyed,
             Outcome::Dropped => Ended::Dropped,
         };
-        (ended, self.origin.key())
+        let key = match &self.after {
+            After::Origin(origin) => origin.key(),
+            After::Written { key, .. } => Some(key),
+        };
+        (ended, key)
     }
 
     pub(super) fn dropped(kind: &Kind, key: StoreKey, why: &'static str) -> Self {
         event::dropped(kind.name(), &key, why);
-        let origin = Origin::Ended { key };
-        Self { outcome: Outcome::Dropped, origin, merged: None, set_cookie: None }
+        Self::new(Outcome::Dropped, Origin::Ended { key }, None)
     }
 
     /// Saved, under an id that this request's cookie does not reach any more.
     fn moved(key: StoreKey) -> Self {
-        let origin = Origin::Ended { key };
-        Self { outcome: Outcome::Saved, origin, merged: None, set_cookie: None }
+        Self::new(Outcome::Saved, Origin::Ended { key }, None)
     }
 
     pub(super) fn saved(
-        kind: &Kind,
+        kind: Arc<Kind>,
         key: StoreKey,
         bearer: Option<Bearer>,
         written: Written,
         set_cookie: Option<HeaderValue>,
-    ) -> Result<Self, Error> {
-        let merged = if written.merged { Some(written.stored.fields(kind.table)?) } else { None };
-        Ok(Self {
-            outcome: Outcome::Saved,
-            origin: Origin::Record(Loaded::new(key, bearer, &written.record, written.stored)),
-            merged,
-            set_cookie,
-        })
+    ) -> Self {
+        let after = After::Written { kind, key, bearer, written };
+        Self { outcome: Outcome::Saved, set_cookie, after }
+    }
+
+    /// What its handle needs to go on.
+    pub(crate) fn settle(self) -> Result<Settled, Error> {
+        let Self { outcome, set_cookie, after } = self;
+        let (origin, merged) = match after {
+            After::Origin(origin) => (origin, None),
+            After::Written { kind, key, bearer, written } => {
+                let stored = Stored::parse(kind.name(), &written.record.data)?;
+                let merged = if written.merged { Some(stored.fields(kind.table)?) } else { None };
+                let loaded = Loaded::new(key, bearer, written.record, stored);
+                (Origin::Record(loaded.into()), merged)
+            }
+        };
+        Ok(Settled { outcome, origin, merged, set_cookie })
     }
 }
 
 impl Store {
+    /// What a change takes, as far as that can be told without the provider.
+    pub(crate) fn plan(&self, change: Change) -> Result<Plan, Error> {
+        let Change { origin: Origin::Record(loaded), .. } = &change else {
+            return Ok(Plan::Other(Box::new(change)));
+        };
+        if change.asks.destroy {
+            return Ok(Plan::Other(Box::new(change)));
+        }
+        let loaded = loaded.clone();
+        let Change { kind, fields, asks, loaded_at, .. } = change;
+        if fields.is_none() && asks.is_empty() {
+            return Ok(Plan::Keep(kind, loaded));
+        }
+        let base = loaded.stored.fields(kind.table)?;
+        let mine = fields.unwrap_or_else(|| base.clone());
+        let edit = Edit::new(kind.clone(), base, mine, loaded.owner.as_ref(), &asks, self.now())?;
+        if edit.renew || edit.diff.changed || edit.changes_header(&loaded.stored.header) {
+            return Ok(Plan::Save { edit: Box::new(edit), loaded, loaded_at });
+        }
+        Ok(Plan::Keep(kind, loaded))
+    }
+
     /// Carries out what a request did to one session.
-    pub(crate) async fn carry_out(&self, change: Change) -> Result<Done, Error> {
-        let kind = change.kind.clone();
-        let work = self.carry_out_now(change);
+    pub(crate) async fn carry_out(&self, plan: Plan) -> Result<Done, Error> {
+        let kind = plan.kind().clone();
+        // Pinned here: whatever holds it is moved with it.
+        let work = pin!(self.carry_out_now(plan));
         observe(Call::Commit, kind.name(), Some(&kind.tallies), work, Done::told).await
     }
 
-    async fn carry_out_now(&self, change: Change) -> Result<Done, Error> {
+    async fn carry_out_now(&self, plan: Plan) -> Result<Done, Error> {
+        // All but the usual in boxes: this future is moved with what it has room for.
+        match plan {
+            Plan::Save { edit, loaded, loaded_at } if edit.renew => {
+                Box::pin(self.renew(&edit, &loaded, loaded_at)).await
+            }
+            Plan::Save { edit, loaded, .. } => self.update_record(&edit, &loaded).await,
+            Plan::Keep(kind, loaded) => Box::pin(self.keep_alive(&kind, loaded)).await,
+            Plan::Other(change) => Box::pin(self.carry_out_other(*change)).await,
+        }
+    }
+
+    async fn carry_out_other(&self, change: Change) -> Result<Done, Error> {
         if change.asks.destroy {
             return self.destroy_origin(&change.kind, change.origin).await;
         }
@@ -123,12 +215,8 @@ impl Store {
         }
         match change.origin {
             Origin::New { cookie } => self.create(change, cookie).await,
-            Origin::Record(ref loaded) => {
-                let loaded = loaded.clone();
-                self.update_record(change, loaded).await
-            }
-            // Only a client-side store makes these.
-            Origin::Client(_) => Ok(Done::unchanged(change.origin, None)),
+            // A plan says what becomes of a record, and only a client-side store makes the other.
+            Origin::Record(_) | Origin::Client(_) => Ok(Done::unchanged(change.origin, None)),
             Origin::Ended { ref key } => Ok(if self.changes_anything(&change)? {
                 Done::dropped(&change.kind, key.clone(), "ended")
             } else {
@@ -173,54 +261,40 @@ impl Store {
             }
         }
         event::created(edit.kind.name(), &key);
-        Done::saved(&edit.kind, key, Some(bearer), written, Some(set_cookie))
+        Ok(Done::saved(edit.kind, key, Some(bearer), written, Some(set_cookie)))
     }
 
-    /// A live session: saved, renewed, or at least kept alive.
-    async fn update_record(&self, change: Change, loaded: Loaded) -> Result<Done, Error> {
-        let Change { kind, fields, asks, loaded_at, .. } = change;
-        if fields.is_none() && !asks.renew && asks.remember.is_none() && asks.label.is_none() {
-            return self.keep_alive(&kind, loaded).await;
-        }
-        let base = loaded.stored.fields(kind.table)?;
-        let mine = fields.unwrap_or_else(|| base.clone());
-        let edit = Edit::new(kind, base, mine, loaded.owner.as_ref(), &asks, self.now())?;
-        if asks.renew || edit.diff.renew || edit.diff.owner {
-            return self.renew(&edit, loaded, loaded_at).await;
-        }
-        if !edit.diff.changed && !edit.changes_header(&loaded.stored.header) {
-            return self.keep_alive(&edit.kind, loaded).await;
-        }
-        let persistence = loaded.stored.header.remember.is_some();
-        let draft = edit.over(&loaded);
-        let mut patience = Patience::new();
-        let over = self.put_over(&loaded.key, loaded.version, &edit, draft, &mut patience).await?;
-        let written = match over {
+    /// A live session that goes on under its id.
+    async fn update_record(&self, edit: &Edit, loaded: &Loaded) -> Result<Done, Error> {
+        let kind = &edit.kind;
+        let written = match self.put_over(loaded, edit).await? {
             Over::Written(written) => written,
-            Over::Moved => return Ok(Done::moved(loaded.key)),
+            Over::Moved => return Ok(Done::moved(loaded.key.clone())),
             Over::Gone => {
-                return Ok(Done::dropped(&edit.kind, loaded.key, "ended"));
+                return Ok(Done::dropped(kind, loaded.key.clone(), "ended"));
             }
         };
-        let header = &written.stored.header;
+        let persistence = loaded.stored.header.remember.is_some();
         let set_cookie = match &loaded.bearer {
-            Some(bearer) if bearer.seal.reissue || persistence != header.remember.is_some() => {
-                Some(self.cookie(&edit.kind, bearer, header).await?)
+            Some(bearer) if bearer.seal.reissue || persistence != written.remember.is_some() => {
+                let stored = Stored::parse(kind.name(), &written.record.data)?;
+                Some(Box::pin(self.cookie(kind, bearer, &stored.header)).await?)
             }
             _ => None,
         };
-        Done::saved(&edit.kind, loaded.key, loaded.bearer, written, set_cookie)
+        let (key, bearer) = (loaded.key.clone(), loaded.bearer.clone());
+        Ok(Done::saved(kind.clone(), key, bearer, written, set_cookie))
     }
 
     /// Nothing changed: moves the expiry where that is due, and gives an old token's bearer a
     /// new one.
-    async fn keep_alive(&self, kind: &Kind, mut loaded: Loaded) -> Result<Done, Error> {
+    async fn keep_alive(&self, kind: &Kind, mut loaded: Arc<Loaded>) -> Result<Done, Error> {
         let now = self.now();
         if let Some(expiry) = self.touch_due(&loaded, now) {
             match self.inner.provider.touch(loaded.key.as_str(), expiry, now).await {
                 Ok(true) => {
                     event::touched(kind.name(), &loaded.key);
-                    loaded.expires_at = Some(expiry);
+                    Arc::make_mut(&mut loaded).expires_at = Some(expiry);
                 }
                 // It ended meanwhile; the next request will find out.
                 Ok(false) => return Ok(Done::unchanged(Origin::Record(loaded), None)),

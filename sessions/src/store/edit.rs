@@ -37,9 +37,11 @@ impl Asks {
 }
 
 /// A value's changes, ready to be saved.
-pub(super) struct Edit {
+pub(crate) struct Edit {
     pub(super) kind: Arc<Kind>,
     pub(super) diff: Diff,
+    /// Whether the session takes a new id.
+    pub(super) renew: bool,
     base: Fields,
     mine: Fields,
     /// Whether nobody owned the session before.
@@ -76,6 +78,7 @@ impl Edit {
         Ok(Self {
             owner: owner_name.as_deref().map(|name| kind.owner(name).into()),
             owner_name,
+            renew: asks.renew || diff.renew || diff.owner,
             kind,
             diff,
             base,

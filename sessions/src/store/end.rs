@@ -166,7 +166,7 @@ impl Store {
         let (bearer, cookie) = if self.is_client_side() {
             (None, cookie::values(cookies, &kind.cookie).next().is_some())
         } else {
-            self.open_cookies(kind, cookies).await?
+            self.open_cookies(kind, cookies, self.now()).await?
         };
         if let Some(bearer) = bearer {
             let key = kind.key(&bearer.id);
@@ -193,12 +193,8 @@ impl Store {
                 true
             }
         };
-        Ok(Done {
-            outcome: Outcome::Destroyed,
-            origin: Origin::New { cookie: false },
-            merged: None,
-            set_cookie: if cookie { Some(self.clear_cookie(kind)?) } else { None },
-        })
+        let set_cookie = if cookie { Some(self.clear_cookie(kind)?) } else { None };
+        Ok(Done::new(Outcome::Destroyed, Origin::New { cookie: false }, set_cookie))
     }
 
     /// Whether the owner that an edit logs in was logged out everywhere since the session was

@@ -28,15 +28,7 @@ impl Commits {
         F::Output: Send + 'static,
     {
         self.0.running.fetch_add(1, Ordering::SeqCst);
-        let guard = Guard(self.clone());
-        Finish {
-            begun: false,
-            commit: Some(Box::pin(async move {
-                let output = commit.await;
-                drop(guard);
-                output
-            })),
-        }
+        Finish { begun: false, commit: Some((Box::pin(commit), Guard(self.clone()))) }
     }
 
     /// Waits until no commit is under way.
@@ -64,7 +56,8 @@ impl Drop for Guard {
 /// See [`Commits::track`].
 pub(crate) struct Finish<T: Send + 'static> {
     begun: bool,
-    commit: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
+    // The commit and its place in the count, until it has ended.
+    commit: Option<(Pin<Box<dyn Future<Output = T> + Send>>, Guard)>,
 }
 
 impl<T: Send + 'static> Future for Finish<T> {
@@ -72,7 +65,7 @@ impl<T: Send + 'static> Future for Finish<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         self.begun = true;
-        let Some(commit) = &mut self.commit else { return Poll::Pending };
+        let Some((commit, _)) = &mut self.commit else { return Poll::Pending };
         let polled = commit.as_mut().poll(context);
         if polled.is_ready() {
             self.commit = None;
@@ -84,10 +77,13 @@ impl<T: Send + 'static> Future for Finish<T> {
 impl<T: Send + 'static> Drop for Finish<T> {
     fn drop(&mut self) {
         // Outside a runtime (it is shutting down) nothing can go on.
-        if let (true, Some(commit), Ok(runtime)) =
+        if let (true, Some((commit, guard)), Ok(runtime)) =
             (self.begun, self.commit.take(), Handle::try_current())
         {
-            runtime.spawn(commit);
+            runtime.spawn(async move {
+                let _guard = guard;
+                commit.await
+            });
         }
     }
 }

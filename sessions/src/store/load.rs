@@ -1,8 +1,11 @@
 //! From a request's cookies to a session's record.
 
+use std::time::SystemTime;
+
 use super::id::SessionId;
 use super::origin::{Bearer, Content};
 use super::{Kind, Loaded, Origin, Store};
+use crate::codec::Seal;
 use crate::cookie::{self, CookieHeaders};
 use crate::{Error, event};
 
@@ -16,14 +19,14 @@ impl Store {
         &self,
         kind: &Kind,
         cookies: &impl CookieHeaders,
+        now: SystemTime,
     ) -> Result<Origin, Error> {
         if self.is_client_side() {
-            return self.find_sealed(kind, cookies).await;
+            return Box::pin(self.find_sealed(kind, cookies)).await;
         }
-        let (bearer, cookie) = self.open_cookies(kind, cookies).await?;
+        let (bearer, cookie) = self.open_cookies(kind, cookies, now).await?;
         let Some(bearer) = bearer else { return Ok(Origin::New { cookie }) };
         let key = kind.key(&bearer.id);
-        let now = self.now();
         let Some(record) = self.inner.provider.fetch(key.as_str(), now).await? else {
             event::refused_cookie(kind.name(), "gone");
             return Ok(Origin::New { cookie });
@@ -35,7 +38,7 @@ impl Store {
                 Origin::New { cookie }
             }
             Content::Session(stored) => {
-                Origin::Record(Loaded::new(key, Some(bearer), &record, stored))
+                Origin::Record(Loaded::new(key, Some(bearer), record, stored).into())
             }
         })
     }
@@ -45,29 +48,77 @@ impl Store {
         &self,
         kind: &Kind,
         cookies: &impl CookieHeaders,
+        now: SystemTime,
     ) -> Result<(Option<Bearer>, bool), Error> {
-        let mut first: Option<Bearer> = None;
-        let mut unavailable = None;
-        let mut sent = false;
-        for token in cookie::values(cookies, &kind.cookie).take(MOST_COOKIES) {
-            sent = true;
-            match self.inner.codec.open_fixed::<{ SessionId::LENGTH }>(&kind.purpose, token).await {
-                Ok((id, seal)) => {
-                    let id = SessionId::from_bytes(id);
-                    match &first {
-                        Some(bearer) if bearer.id == id => {}
-                        Some(_) => event::ambiguous_cookies(kind.name()),
-                        None => first = Some(Bearer { id, seal }),
-                    }
-                }
-                Err(Error::InvalidToken) => event::refused_cookie(kind.name(), "token"),
-                Err(error) => unavailable = Some(error),
-            }
+        match self.open_cookies_now(kind, cookies, now) {
+            Some(opened) => opened.end(kind),
+            // In a box: it is rare, and takes much room.
+            None => Box::pin(self.open_cookies_later(kind, cookies)).await.end(kind),
         }
-        match (first, unavailable) {
+    }
+
+    /// `None` where a key has to be waited for.
+    fn open_cookies_now(
+        &self,
+        kind: &Kind,
+        cookies: &impl CookieHeaders,
+        now: SystemTime,
+    ) -> Option<Cookies> {
+        let mut opened = Cookies::default();
+        for token in cookie::values(cookies, &kind.cookie).take(MOST_COOKIES) {
+            opened.take(self.inner.codec.open_fixed_now(&kind.purpose, token, now)?);
+        }
+        Some(opened)
+    }
+
+    async fn open_cookies_later(&self, kind: &Kind, cookies: &impl CookieHeaders) -> Cookies {
+        let mut opened = Cookies::default();
+        for token in cookie::values(cookies, &kind.cookie).take(MOST_COOKIES) {
+            opened.take(self.inner.codec.open_fixed(&kind.purpose, token).await);
+        }
+        opened
+    }
+}
+
+/// What a request's cookies of one name came to.
+#[derive(Default)]
+struct Cookies {
+    sent: bool,
+    first: Option<Bearer>,
+    /// How many hold another id than the first.
+    others: usize,
+    refused: usize,
+    unavailable: Option<Error>,
+}
+
+impl Cookies {
+    fn take(&mut self, opened: Result<([u8; SessionId::LENGTH], Seal), Error>) {
+        self.sent = true;
+        match opened {
+            Ok((id, seal)) => {
+                let id = SessionId::from_bytes(id);
+                match &self.first {
+                    Some(bearer) if bearer.id == id => {}
+                    Some(_) => self.others += 1,
+                    None => self.first = Some(Bearer { id, seal }),
+                }
+            }
+            Err(Error::InvalidToken) => self.refused += 1,
+            Err(error) => self.unavailable = Some(error),
+        }
+    }
+
+    fn end(self, kind: &Kind) -> Result<(Option<Bearer>, bool), Error> {
+        for _ in 0..self.others {
+            event::ambiguous_cookies(kind.name());
+        }
+        for _ in 0..self.refused {
+            event::refused_cookie(kind.name(), "token");
+        }
+        match (self.first, self.unavailable) {
             // It may be the real one, and nobody can say.
             (None, Some(error)) => Err(error),
-            (first, _) => Ok((first, sent)),
+            (first, _) => Ok((first, self.sent)),
         }
     }
 }

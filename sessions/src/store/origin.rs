@@ -13,9 +13,9 @@ use crate::codec::Seal;
 use crate::provider::Record;
 use crate::schema::{Fields, Stored};
 
-/// What a session was loaded from.
+/// What a session was loaded from. Cheap to clone and to move: both happen several times in each
+/// request.
 #[derive(Clone, Debug)]
-#[allow(clippy::large_enum_variant)] // A box would cost every read an allocation.
 pub(crate) enum Origin {
     /// No live record. A first save makes one under a new id: an unknown id is never adopted.
     New {
@@ -23,9 +23,9 @@ pub(crate) enum Origin {
         cookie: bool,
     },
     /// A live record.
-    Record(Loaded),
+    Record(Arc<Loaded>),
     /// A session that its cookie holds.
-    Client(Sealed),
+    Client(Arc<Sealed>),
     /// A session that has ended, or went on under another id, which this cookie does not reach.
     /// It reads as empty and is never saved.
     Ended { key: StoreKey },
@@ -70,6 +70,8 @@ pub(crate) struct Loaded {
     /// The secret id and the token that carried it; `None` where the session was named by key.
     pub(crate) bearer: Option<Bearer>,
     pub(crate) key: StoreKey,
+    /// The key as the record has it.
+    pub(crate) id: Arc<str>,
     pub(crate) version: u64,
     pub(crate) expires_at: Option<SystemTime>,
     /// As the record has it.
@@ -82,22 +84,23 @@ impl Loaded {
     pub(crate) fn new(
         key: StoreKey,
         bearer: Option<Bearer>,
-        record: &Record,
+        record: Record,
         stored: Stored,
     ) -> Self {
         Self {
             bearer,
             key,
+            id: record.id,
             version: record.version,
             expires_at: record.expires_at,
-            owner: record.owner.clone(),
+            owner: record.owner,
             stored,
         }
     }
 }
 
 /// A session that its cookie holds.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Sealed {
     pub(crate) data: Bytes,
     pub(crate) stored: Stored,

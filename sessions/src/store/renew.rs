@@ -21,26 +21,27 @@ impl Store {
     pub(super) async fn renew(
         &self,
         edit: &Edit,
-        from: Loaded,
+        from: &Loaded,
         loaded_at: SystemTime,
     ) -> Result<Done, Error> {
         let (bearer, key) = self.new_id(&edit.kind)?;
-        let draft = edit.over(&from);
+        let draft = edit.over(from);
         // Sealed before anything is saved: once the old id is dead, a cookie must name the new.
         let set_cookie = self.cookie(&edit.kind, &bearer, &draft.header).await?;
         let mut patience = Patience::new();
         let moved = match self.put_copy(&key, 0, edit, draft, &mut patience).await? {
-            Some(copy) => self.move_over(edit, &from, &key, copy, loaded_at, &mut patience).await,
+            Some(copy) => self.move_over(edit, from, &key, copy, loaded_at, &mut patience).await,
             None => Ok(None),
         };
         match moved {
             Ok(Some(written)) => {
                 event::renewed(edit.kind.name(), &from.key, &key);
-                Done::saved(&edit.kind, key, Some(bearer), written, Some(set_cookie))
+                let kind = edit.kind.clone();
+                Ok(Done::saved(kind, key, Some(bearer), written, Some(set_cookie)))
             }
             Ok(None) => {
                 self.inner.provider.delete(key.as_str()).await?;
-                Ok(Done::dropped(&edit.kind, from.key, "ended"))
+                Ok(Done::dropped(&edit.kind, from.key.clone(), "ended"))
             }
             Err(error) => {
                 self.discard(&edit.kind, &key).await;
@@ -91,7 +92,7 @@ impl Store {
         loop {
             let until = self.now() + TOMBSTONE_LIFE;
             let stone = Record {
-                id: from.key.shared(),
+                id: from.id.clone(),
                 version: version + 1,
                 expires_at: Some(until),
                 format: TOMBSTONE_FORMAT.into(),

@@ -1,16 +1,17 @@
 //! One record saved: again where its answer was lost, and merged where another came first.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng as _;
 use tokio::time::Instant;
 
-use super::Store;
 use super::edit::{Draft, Edit};
 use super::id::StoreKey;
 use super::origin::{Content, successor};
 use super::queue::Turn;
+use super::{Loaded, Store};
 use crate::provider::{Expect, Record, Saved};
 use crate::schema::{Header, MAX_SAVES, Stored};
 use crate::{Error, event};
@@ -109,13 +110,13 @@ pub(super) enum Put {
 /// A record as it was written, or found to be.
 pub(super) struct Written {
     pub(super) record: Record,
-    pub(super) stored: Stored,
     /// Whether it may hold other values than the handle that was committed.
     pub(super) merged: bool,
+    /// As its header has it.
+    pub(super) remember: Option<Duration>,
 }
 
 /// How a save over a live record ended.
-#[allow(clippy::large_enum_variant)] // It lives for one match.
 pub(super) enum Over {
     Written(Written),
     /// It is saved, and the session has taken a new id since.
@@ -125,9 +126,24 @@ pub(super) enum Over {
 }
 
 impl Written {
-    fn new(session: &'static str, record: Record, merged: bool) -> Result<Self, Error> {
-        let stored = Stored::parse(session, &record.data)?;
-        Ok(Self { record, stored, merged })
+    /// Of an earlier try.
+    fn found(session: &'static str, record: Record) -> Result<Self, Error> {
+        let remember = Stored::parse(session, &record.data)?.header.remember;
+        Ok(Self { record, merged: true, remember })
+    }
+}
+
+impl Put {
+    /// How the save of a draft over a live record ended; `Err`: another came first, and this is
+    /// what stands there.
+    fn over(self, edit: &Edit, draft: Written) -> Result<Result<Over, Record>, Error> {
+        Ok(Ok(match self {
+            Self::Saved => Over::Written(draft),
+            Self::Found(record) => Over::Written(Written::found(edit.kind.name(), record)?),
+            Self::Moved => Over::Moved,
+            Self::Conflict(None) => Over::Gone,
+            Self::Conflict(Some(theirs)) => return Ok(Err(theirs)),
+        }))
     }
 }
 
@@ -153,7 +169,7 @@ impl Store {
                     if is_mine(&theirs) {
                         return Ok(Put::Found(theirs));
                     }
-                    if self.moved_on(&theirs, &is_mine).await? {
+                    if Box::pin(self.moved_on(&theirs, &is_mine)).await? {
                         return Ok(Put::Moved);
                     }
                     // My mark may have been pushed out by later saves.
@@ -169,7 +185,7 @@ impl Store {
                 Ok(Saved::Conflict(theirs)) => return Ok(Put::Conflict(theirs)),
                 Err(error) if error.is_unavailable() => {
                     lost = true;
-                    if !patience.after_failure().await {
+                    if !Box::pin(patience.after_failure()).await {
                         return Err(error.into());
                     }
                 }
@@ -223,42 +239,46 @@ impl Store {
         Ok(record.is_some_and(|record| is_mine(&record)))
     }
 
-    /// Saves a draft of `edit` over the live record of this version, and merges with whoever came
+    /// Saves an edit over the live record that it was loaded from, and merges with whoever came
     /// first.
-    pub(super) async fn put_over(
+    pub(super) async fn put_over(&self, loaded: &Loaded, edit: &Edit) -> Result<Over, Error> {
+        let mut patience = Patience::new();
+        let save = SaveId::random();
+        let draft = self.draft(&loaded.id, loaded.version, save, edit.over(loaded))?;
+        let expect = Expect::Version(loaded.version);
+        let put = self.put(&draft.record, expect, &mut patience, |it| save.is_in(it)).await?;
+        match put.over(edit, draft)? {
+            Ok(over) => Ok(over),
+            // In a box: it is rare, and takes much room.
+            Err(theirs) => Box::pin(self.put_onto(loaded, edit, save, theirs, &mut patience)).await,
+        }
+    }
+
+    /// Merges an edit with `theirs` and saves it, until nobody comes first.
+    async fn put_onto(
         &self,
-        key: &StoreKey,
-        mut version: u64,
+        loaded: &Loaded,
         edit: &Edit,
-        mut draft: Draft<'_>,
+        save: SaveId,
+        mut theirs: Record,
         patience: &mut Patience,
     ) -> Result<Over, Error> {
-        let name = edit.kind.name();
-        let save = SaveId::random();
         let mut turn = None;
         loop {
-            save.stamp(&mut draft.header);
-            let record = self.record(key, version + 1, &draft)?;
-            let expect = Expect::Version(version);
-            let theirs = match self.put(&record, expect, patience, |it| save.is_in(it)).await? {
-                Put::Saved => {
-                    let merged = matches!(draft.fields, Cow::Owned(_));
-                    return Written::new(name, record, merged).map(Over::Written);
-                }
-                Put::Found(record) => return Written::new(name, record, true).map(Over::Written),
-                Put::Moved => return Ok(Over::Moved),
-                Put::Conflict(None) => return Ok(Over::Gone),
-                Put::Conflict(Some(theirs)) => theirs,
-            };
-            event::conflicted(name, key);
-            let Some(theirs) = self.newest(theirs, patience, &mut turn).await? else {
+            event::conflicted(edit.kind.name(), &loaded.key);
+            let newest = self.newest(theirs, patience, &mut turn).await?;
+            let Some(newest) = newest else { return Ok(Over::Gone) };
+            let Content::Session(stored) = Content::parse(edit.kind.name(), &newest.data)? else {
                 return Ok(Over::Gone);
             };
-            let Content::Session(stored) = Content::parse(name, &theirs.data)? else {
-                return Ok(Over::Gone);
-            };
-            draft = edit.onto(key, &stored, theirs.owner)?;
-            version = theirs.version;
+            let draft = edit.onto(&loaded.key, &stored, newest.owner)?;
+            let draft = self.draft(&loaded.id, newest.version, save, draft)?;
+            let expect = Expect::Version(newest.version);
+            let put = self.put(&draft.record, expect, patience, |it| save.is_in(it)).await?;
+            match put.over(edit, draft)? {
+                Ok(over) => return Ok(over),
+                Err(next) => theirs = next,
+            }
         }
     }
 
@@ -269,18 +289,15 @@ impl Store {
         key: &StoreKey,
         version: u64,
         edit: &Edit,
-        mut draft: Draft<'_>,
+        draft: Draft<'_>,
         patience: &mut Patience,
     ) -> Result<Option<Written>, Error> {
-        let name = edit.kind.name();
         let save = SaveId::random();
-        save.stamp(&mut draft.header);
-        let record = self.record(key, version + 1, &draft)?;
-        let merged = matches!(draft.fields, Cow::Owned(_));
+        let draft = self.draft(&key.shared(), version, save, draft)?;
         let expect = if version == 0 { Expect::Absent } else { Expect::Version(version) };
-        match self.put(&record, expect, patience, |it| save.is_in(it)).await? {
-            Put::Saved => Written::new(name, record, merged).map(Some),
-            Put::Found(record) => Written::new(name, record, true).map(Some),
+        match self.put(&draft.record, expect, patience, |it| save.is_in(it)).await? {
+            Put::Saved => Ok(Some(draft)),
+            Put::Found(record) => Written::found(edit.kind.name(), record).map(Some),
             Put::Conflict(None) | Put::Moved => Ok(None),
             // Only who lists the owner's sessions can know it; a merge would count my changes
             // twice, for what stands there holds them.
@@ -290,14 +307,30 @@ impl Store {
         }
     }
 
+    /// The record that is to follow `version`.
+    fn draft(
+        &self,
+        id: &Arc<str>,
+        version: u64,
+        save: SaveId,
+        mut draft: Draft<'_>,
+    ) -> Result<Written, Error> {
+        save.stamp(&mut draft.header);
+        Ok(Written {
+            record: self.record(id, version + 1, &draft)?,
+            merged: matches!(draft.fields, Cow::Owned(_)),
+            remember: draft.header.remember,
+        })
+    }
+
     pub(super) fn record(
         &self,
-        key: &StoreKey,
+        id: &Arc<str>,
         version: u64,
         draft: &Draft<'_>,
     ) -> Result<Record, Error> {
         Ok(Record {
-            id: key.shared(),
+            id: id.clone(),
             version,
             expires_at: Some(self.span(&draft.header).expiry(self.now())),
             format: draft.fields.format(),

@@ -104,10 +104,10 @@ impl Store {
             if !edit.diff.changed {
                 return Ok((Some(result), Ended::Unchanged, key.clone()));
             }
-            let loaded = Loaded::new(key.clone(), None, record, stored);
+            let loaded = Loaded::new(key.clone(), None, record.clone(), stored);
             let mut draft = edit.over(&loaded);
             save.stamp(&mut draft.header);
-            let mut next = self.record(key, record.version + 1, &draft)?;
+            let mut next = self.record(&record.id, record.version + 1, &draft)?;
             // What happens behind a visitor's back is no activity of theirs.
             next.expires_at = record.expires_at;
             let expect = Expect::Version(record.version);
