@@ -1,6 +1,5 @@
-//! Sealing and opening tokens, beside the private and the signed jar of the `cookie` crate.
-//!
-//! `cargo bench -p sessions-bench --bench codec`
+//! Sealing and opening tokens, beside what their encryption costs at least, and beside the private
+//! and the signed jar of the `cookie` crate.
 
 #![allow(clippy::unwrap_used)] // A bench fails loudly, as a test does.
 
@@ -10,16 +9,86 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
+use aes_gcm::{AeadInPlace as _, Aes256Gcm, KeyInit as _, Nonce, Tag};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cookie::{Cookie, CookieJar, Key};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use rand::RngCore as _;
 use sessions::provider::Provider;
 use sessions::{Clock, Codec, ManualClock, MemoryProvider, Purpose};
+use sessions_bench::report::{Part, Plot, goal, nanos, ratio};
+use sessions_bench::rounds::{Round, Rounds};
 use tokio::runtime::Runtime;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const SIZES: [usize; 3] = [16, 256, 3 * 1024];
+
+fn main() {
+    let runtime = Runtime::new().unwrap();
+    let _entered = runtime.enter();
+    let codecs = [(1, codec(&runtime, 1)), (64, codec(&runtime, 64))];
+    let mut raw = Raw::new();
+    let key = Key::generate();
+    let rounds = Rounds::measure(|round| {
+        for size in SIZES {
+            seal(round, size, &codecs, &mut raw, &key);
+            open(round, size, &codecs, &mut raw, &key);
+        }
+    });
+    report(&rounds);
+}
+
+fn report(rounds: &Rounds) {
+    let mut part = Part::new("2-codec", "Codec");
+    part.say(
+        "Sealing and opening a token of so many bytes. The raw limit is one AES-256-GCM call with \
+         its key at hand, base64, and for sealing 24 random bytes. The jars are the `cookie` \
+         crate's; they hold the same bytes in base64, as an application would write them.",
+    );
+    let others = [
+        ("raw limit", "raw", Some(2.5)),
+        ("private jar", "private jar", None),
+        ("signed jar", "signed jar", None),
+    ];
+    for call in ["seal", "open"] {
+        let mut plot =
+            Plot::new(&format!("{call} a token"), "ns", &["ours", "raw limit", "private jar"]);
+        let mut rows = Vec::new();
+        for size in SIZES {
+            let name = |what: &str| format!("codec/{call}/{what}/{size}");
+            plot.group(
+                &format!("{size} bytes"),
+                &["ours, 1 keys", "raw", "private jar"].map(|what| rounds.time(&name(what))),
+            );
+            let ours = name("ours, 1 keys");
+            for (label, other, most) in others {
+                rows.push(vec![
+                    format!("{call} {size} bytes, beside the {label}"),
+                    nanos(rounds.time(&ours)),
+                    nanos(rounds.time(&name(other))),
+                    ratio(rounds.ratio(&ours, &name(other))),
+                    // The goal is one for the tokens of cookies.
+                    goal(most),
+                ]);
+            }
+            for (label, what) in [("64 keys", "ours, 64 keys"), ("a forged token", "ours, forged")]
+            {
+                if rounds.time(&name(what)).is_some() {
+                    rows.push(vec![
+                        format!("{call} {size} bytes, {label}, beside 1 key"),
+                        nanos(rounds.time(&name(what))),
+                        nanos(rounds.time(&ours)),
+                        ratio(rounds.ratio(&name(what), &ours)),
+                        String::new(),
+                    ]);
+                }
+            }
+        }
+        part.table(&["call", "ours", "the other", "ratio", "goal"], rows);
+        part.plot(&plot);
+    }
+    part.write();
+}
 
 /// With the keys at hand a call never waits: one poll is all it takes.
 fn ready<T>(future: impl Future<Output = T>) -> T {
@@ -59,103 +128,106 @@ fn codec(runtime: &Runtime, keys: u8) -> Codec {
     })
 }
 
-fn text(size: usize) -> String {
-    URL_SAFE_NO_PAD.encode(vec![0xa5; size])
+/// The least that encrypted text can cost: one cipher, whose key is expanded already, and one
+/// buffer, which is there already.
+struct Raw {
+    cipher: Aes256Gcm,
+    buffer: Vec<u8>,
 }
 
-fn benches(criterion: &mut Criterion) {
-    let runtime = Runtime::new().unwrap();
-    let _entered = runtime.enter();
-    let purpose = Purpose::new("bench");
-    let codecs = [1, 64].map(|keys| (keys, codec(&runtime, keys)));
-    let key = Key::generate();
+impl Raw {
+    const NONCE: usize = 24;
 
-    let mut group = criterion.benchmark_group("seal");
-    for size in SIZES {
-        group.throughput(Throughput::Bytes(size as u64));
-        let payload = vec![0xa5; size];
-        for (keys, codec) in &codecs {
-            group.bench_function(BenchmarkId::new(format!("codec, {keys} keys"), size), |bench| {
-                bench.iter(|| ready(codec.seal(&purpose, black_box(&payload))).unwrap());
-            });
-        }
-        // A cookie holds text: the same bytes in base64, as an application would write them.
-        group.bench_function(BenchmarkId::new("private jar", size), |bench| {
-            bench.iter(|| {
-                let mut jar = CookieJar::new();
-                let value = URL_SAFE_NO_PAD.encode(black_box(&payload));
-                jar.private_mut(&key).add(Cookie::new("id", value));
-                jar
-            });
-        });
-        group.bench_function(BenchmarkId::new("private jar, kept, text", size), |bench| {
-            let (mut jar, value) = (CookieJar::new(), "x".repeat(size));
-            bench.iter(|| jar.private_mut(&key).add(Cookie::new("id", black_box(value.clone()))));
-        });
-        group.bench_function(BenchmarkId::new("signed jar", size), |bench| {
-            bench.iter(|| {
-                let mut jar = CookieJar::new();
-                let value = URL_SAFE_NO_PAD.encode(black_box(&payload));
-                jar.signed_mut(&key).add(Cookie::new("id", value));
-                jar
-            });
+    fn new() -> Self {
+        Self { cipher: Aes256Gcm::new(&[7; 32].into()), buffer: Vec::new() }
+    }
+
+    fn seal(&mut self, payload: &[u8]) -> String {
+        let buffer = &mut self.buffer;
+        buffer.clear();
+        buffer.resize(Self::NONCE, 0);
+        rand::rng().fill_bytes(buffer);
+        buffer.extend_from_slice(payload);
+        let (nonce, data) = buffer.split_at_mut(Self::NONCE);
+        let nonce = Nonce::from_slice(&nonce[..12]);
+        let tag = self.cipher.encrypt_in_place_detached(nonce, b"", data).unwrap();
+        buffer.extend_from_slice(&tag);
+        URL_SAFE_NO_PAD.encode(buffer)
+    }
+
+    fn open(&mut self, token: &str) -> Vec<u8> {
+        let buffer = &mut self.buffer;
+        buffer.clear();
+        URL_SAFE_NO_PAD.decode_vec(token, buffer).unwrap();
+        let (nonce, sealed) = buffer.split_at_mut(Self::NONCE);
+        let (data, tag) = sealed.split_at_mut(sealed.len() - 16);
+        let (nonce, tag) = (Nonce::from_slice(&nonce[..12]), Tag::from_slice(tag));
+        self.cipher.decrypt_in_place_detached(nonce, b"", data, tag).unwrap();
+        data.to_vec()
+    }
+}
+
+fn seal(round: &mut Round<'_>, size: usize, codecs: &[(u8, Codec)], raw: &mut Raw, key: &Key) {
+    let name = |what: &str| format!("codec/seal/{what}/{size}");
+    let purpose = Purpose::new("bench");
+    let payload = vec![0xa5; size];
+    for (keys, codec) in codecs {
+        round.bench(&name(&format!("ours, {keys} keys")), || {
+            ready(codec.seal(&purpose, black_box(&payload))).unwrap()
         });
     }
-    group.finish();
+    round.bench(&name("raw"), || raw.seal(black_box(&payload)));
+    round.bench(&name("private jar"), || {
+        let mut jar = CookieJar::new();
+        let value = URL_SAFE_NO_PAD.encode(black_box(&payload));
+        jar.private_mut(key).add(Cookie::new("id", value));
+        jar
+    });
+    round.bench(&name("signed jar"), || {
+        let mut jar = CookieJar::new();
+        let value = URL_SAFE_NO_PAD.encode(black_box(&payload));
+        jar.signed_mut(key).add(Cookie::new("id", value));
+        jar
+    });
+}
 
-    let mut group = criterion.benchmark_group("open");
-    for size in SIZES {
-        group.throughput(Throughput::Bytes(size as u64));
-        let payload = vec![0xa5; size];
-        for (keys, codec) in &codecs {
-            let token = ready(codec.seal(&purpose, &payload)).unwrap();
-            group.bench_function(BenchmarkId::new(format!("codec, {keys} keys"), size), |bench| {
-                bench.iter(|| ready(codec.open(&purpose, black_box(&token))).unwrap());
-            });
+fn open(round: &mut Round<'_>, size: usize, codecs: &[(u8, Codec)], raw: &mut Raw, key: &Key) {
+    let name = |what: &str| format!("codec/open/{what}/{size}");
+    let purpose = Purpose::new("bench");
+    let payload = vec![0xa5; size];
+    for (keys, codec) in codecs {
+        let token = ready(codec.seal(&purpose, &payload)).unwrap();
+        round.bench(&name(&format!("ours, {keys} keys")), || {
+            ready(codec.open(&purpose, black_box(&token))).unwrap()
+        });
+        if *keys == 1 {
             // The last character but one: the tag is wrong, everything else is right.
             let at = token.len() - 2;
             let other = if &token[at..=at] == "A" { "B" } else { "A" };
             let forged = format!("{}{other}{}", &token[..at], &token[at + 1..]);
-            let name = format!("codec, {keys} keys, forged");
-            group.bench_function(BenchmarkId::new(name, size), |bench| {
-                bench.iter(|| ready(codec.open(&purpose, black_box(&forged))).unwrap_err());
+            round.bench(&name("ours, forged"), || {
+                ready(codec.open(&purpose, black_box(&forged))).unwrap_err()
             });
         }
-        let mut jar = CookieJar::new();
-        jar.private_mut(&key).add(Cookie::new("id", text(size)));
-        let private = jar.get("id").unwrap().value().to_owned();
-        group.bench_function(BenchmarkId::new("private jar", size), |bench| {
-            bench.iter(|| {
-                let mut jar = CookieJar::new();
-                jar.add_original(Cookie::new("id", black_box(private.clone())));
-                let opened = jar.private(&key).get("id").unwrap();
-                URL_SAFE_NO_PAD.decode(opened.value()).unwrap()
-            });
-        });
-        group.bench_function(BenchmarkId::new("private jar, kept, text", size), |bench| {
-            let mut jar = CookieJar::new();
-            jar.private_mut(&key).add(Cookie::new("id", "x".repeat(size)));
-            bench.iter(|| jar.private(&key).get(black_box("id")).unwrap());
-        });
-        jar.signed_mut(&key).add(Cookie::new("id", text(size)));
-        let signed = jar.get("id").unwrap().value().to_owned();
-        group.bench_function(BenchmarkId::new("signed jar", size), |bench| {
-            bench.iter(|| {
-                let mut jar = CookieJar::new();
-                jar.add_original(Cookie::new("id", black_box(signed.clone())));
-                let opened = jar.signed(&key).get("id").unwrap();
-                URL_SAFE_NO_PAD.decode(opened.value()).unwrap()
-            });
-        });
     }
-    group.finish();
+    let token = raw.seal(&payload);
+    round.bench(&name("raw"), || raw.open(black_box(&token)));
+    let text = URL_SAFE_NO_PAD.encode(&payload);
+    let mut jar = CookieJar::new();
+    jar.private_mut(key).add(Cookie::new("id", text.clone()));
+    let private = jar.get("id").unwrap().value().to_owned();
+    round.bench(&name("private jar"), || {
+        let mut jar = CookieJar::new();
+        jar.add_original(Cookie::new("id", black_box(private.clone())));
+        let opened = jar.private(key).get("id").unwrap();
+        URL_SAFE_NO_PAD.decode(opened.value()).unwrap()
+    });
+    jar.signed_mut(key).add(Cookie::new("id", text));
+    let signed = jar.get("id").unwrap().value().to_owned();
+    round.bench(&name("signed jar"), || {
+        let mut jar = CookieJar::new();
+        jar.add_original(Cookie::new("id", black_box(signed.clone())));
+        let opened = jar.signed(key).get("id").unwrap();
+        URL_SAFE_NO_PAD.decode(opened.value()).unwrap()
+    });
 }
-
-criterion_group! {
-    name = codec_benches;
-    config = Criterion::default()
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2));
-    targets = benches
-}
-criterion_main!(codec_benches);

@@ -1,1 +1,9 @@
-//! Benchmarks of the sessions crates beside their peers.
+//! What the benchmarks share: the session they all keep, the applications they send requests to,
+//! how they measure, and the report that they write.
+
+#![allow(clippy::unwrap_used)] // A bench fails loudly, as a test does.
+
+pub mod apps;
+pub mod report;
+pub mod rounds;
+pub mod visitor;
