@@ -337,3 +337,40 @@ impl Store {
         self.inner.cookie.clear(&kind.cookie)
     }
 }
+
+#[cfg(all(test, feature = "derive"))]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+    use crate::{MemoryProvider, Session};
+
+    #[derive(crate::Session)]
+    #[session(name = "visitor", version = 1, crate = crate)]
+    struct Visitor {
+        visits: u32,
+    }
+
+    fn size<F: Future>(_: &F) -> usize {
+        size_of::<F>()
+    }
+
+    /// They are moved whole several times, and allocated: above a kilobyte both take long.
+    #[test]
+    fn the_futures_of_a_request_are_small() {
+        let store = Store::new(MemoryProvider::new());
+        let headers = HeaderMap::new();
+        let load = size(&store.load::<Visitor>(&headers));
+        assert!(load <= 640, "{load} bytes to load");
+        let change = Change {
+            kind: store.kind::<Visitor>().unwrap(),
+            origin: Origin::New { cookie: false },
+            fields: None,
+            asks: Asks::default(),
+            loaded_at: store.now(),
+        };
+        let commit = size(&store.carry_out(Plan::Other(Box::new(change))));
+        assert!(commit <= 1_000, "{commit} bytes to commit");
+        let _ = |visitor: Session<Visitor>| visitor.visits;
+    }
+}
