@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -103,7 +104,8 @@ impl<T: SessionData> Live<T> {
         kind: &Arc<Kind>,
         cookies: &impl CookieHeaders,
     ) -> Result<Box<Self>, Error> {
-        let work = Self::find_now(store, kind, cookies);
+        // Pinned here: whatever holds it is moved with it.
+        let work = pin!(Self::find_now(store, kind, cookies));
         observe(Call::Load, kind.name(), Some(&kind.tallies), work, |live| {
             let ended = match live.state.origin {
                 Origin::Record(_) | Origin::Client(_) => Ended::Live,

@@ -4,11 +4,11 @@
 //! which a busy service spends in an hour. Here each nonce selects a key of its own, which allows
 //! 2^80.
 
-use aes::Aes256Enc;
+use aes::{Aes256Enc, Block};
 use aes::cipher::consts::U12;
 use aes::cipher::{BlockEncrypt, KeyInit};
 use aes_gcm::{AeadInPlace, AesGcm, Key, Nonce};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// The length of a key.
 pub(crate) const KEY: usize = 32;
@@ -65,16 +65,12 @@ impl Xaes {
         let mut half = [0; 16];
         half[4..].copy_from_slice(&nonce[..12]);
         let masked = u128::from_be_bytes(half) ^ *self.k1;
-        // A counter, "X" and a zero byte stand before the half nonce.
-        let [mut first, mut second] = [0x0001_5800, 0x0002_5800]
-            .map(|prefix: u128| (masked ^ prefix << 96).to_be_bytes().into());
-        self.cipher.encrypt_block(&mut first);
-        self.cipher.encrypt_block(&mut second);
         let mut key = Zeroizing::new([0; KEY]);
-        key[..16].copy_from_slice(&first);
-        key[16..].copy_from_slice(&second);
-        first.as_mut_slice().zeroize();
-        second.as_mut_slice().zeroize();
+        // A counter, "X" and a zero byte stand before the half nonce.
+        for (half, prefix) in key.chunks_exact_mut(16).zip([0x0001_5800_u128, 0x0002_5800]) {
+            half.copy_from_slice(&(masked ^ prefix << 96).to_be_bytes());
+            self.cipher.encrypt_block(Block::from_mut_slice(half));
+        }
         key
     }
 }

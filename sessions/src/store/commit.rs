@@ -1,5 +1,6 @@
 //! A session's changes brought to the store, and what the response is to say of it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -188,7 +189,8 @@ impl Store {
     /// Carries out what a request did to one session.
     pub(crate) async fn carry_out(&self, plan: Plan) -> Result<Done, Error> {
         let kind = plan.kind().clone();
-        let work = self.carry_out_now(plan);
+        // Pinned here: whatever holds it is moved with it.
+        let work = pin!(self.carry_out_now(plan));
         observe(Call::Commit, kind.name(), Some(&kind.tallies), work, Done::told).await
     }
 
@@ -333,5 +335,42 @@ impl Store {
     /// The header that makes a browser forget its session.
     pub(super) fn clear_cookie(&self, kind: &Kind) -> Result<HeaderValue, Error> {
         self.inner.cookie.clear(&kind.cookie)
+    }
+}
+
+#[cfg(all(test, feature = "derive"))]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+    use crate::{MemoryProvider, Session};
+
+    #[derive(crate::Session)]
+    #[session(name = "visitor", version = 1, crate = crate)]
+    struct Visitor {
+        visits: u32,
+    }
+
+    fn size<F: Future>(_: &F) -> usize {
+        size_of::<F>()
+    }
+
+    /// They are moved whole several times, and allocated: above a kilobyte both take long.
+    #[test]
+    fn the_futures_of_a_request_are_small() {
+        let store = Store::new(MemoryProvider::new());
+        let headers = HeaderMap::new();
+        let load = size(&store.load::<Visitor>(&headers));
+        assert!(load <= 640, "{load} bytes to load");
+        let change = Change {
+            kind: store.kind::<Visitor>().unwrap(),
+            origin: Origin::New { cookie: false },
+            fields: None,
+            asks: Asks::default(),
+            loaded_at: store.now(),
+        };
+        let commit = size(&store.carry_out(Plan::Other(Box::new(change))));
+        assert!(commit <= 1_000, "{commit} bytes to commit");
+        let _ = |visitor: Session<Visitor>| visitor.visits;
     }
 }

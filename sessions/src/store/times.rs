@@ -41,6 +41,11 @@ impl Span {
 
     /// The new expiry, where moving it gains at least a touch interval.
     pub(crate) fn touch(self, expires_at: SystemTime, now: SystemTime) -> Option<SystemTime> {
+        // Told cheaply, as most requests touch nothing: what is left is too much for a whole
+        // interval to be gained.
+        if expires_at.duration_since(now).is_ok_and(|left| left > self.times.idle) {
+            return None;
+        }
         let expiry = self.expiry(now);
         let gain = expiry.duration_since(expires_at).unwrap_or_default();
         (gain >= self.times.touch && !gain.is_zero()).then_some(expiry)

@@ -1,47 +1,74 @@
-//! What a request costs beyond the bare router, beside `tower-sessions`.
+//! What a request costs beyond the bare router or framework, beside `tower-sessions` on axum and
+//! `actix-session` on actix-web.
 
 use std::time::Duration;
 
 use sessions::MemoryProvider;
 use sessions_bench::apps::axum::Axum;
-use sessions_bench::apps::{App, KINDS, actix};
+use sessions_bench::apps::{App, Cookie, KINDS, actix};
+use sessions_bench::report::{Part, Plot, goal, nanos, ratio};
 use sessions_bench::rounds::{Rounds, thread_time};
 
 fn main() {
-    let mut apps: [(&str, Box<dyn App>); 5] = [
+    let mut apps: [(&str, Box<dyn App>); 6] = [
         ("axum/bare", Box::new(Axum::bare())),
         ("axum/ours", Box::new(Axum::ours(MemoryProvider::new()))),
         ("axum/theirs", Box::new(Axum::tower_sessions())),
-        ("actix/bare", actix::bare()),
-        ("actix/theirs", actix::actix_session()),
+        ("actix-web/bare", actix::bare()),
+        ("actix-web/ours", actix::ours(MemoryProvider::new())),
+        ("actix-web/theirs", actix::actix_session()),
     ];
     let rounds = Rounds::measure(|round| {
         for kind in KINDS {
             for (name, app) in &mut apps {
                 round.bench_with(&format!("{name}/{}", kind.name), |count| {
                     let mut time = Duration::ZERO;
-                    let count = usize::try_from(count).unwrap();
+                    let count = usize::try_from(count).unwrap_or(usize::MAX);
                     app.make(kind, count, &mut |requests| time = thread_time(requests));
                     time
                 });
             }
         }
     });
-    for framework in ["axum", "actix"] {
+    report(&rounds);
+}
+
+fn report(rounds: &Rounds) {
+    let mut part = Part::new("0-requests", "Requests");
+    part.say(
+        "Time of a request in this process beyond the bare router or framework: a session of a \
+         number, two strings and a list of eight numbers, kept in memory, its cookie encrypted. \
+         The libraries' settings are those they come with. `actix-session` keeps its sessions in a \
+         map written for this.",
+    );
+    for (framework, library, most) in
+        [("axum", "tower-sessions", 0.5), ("actix-web", "actix-session", 0.8)]
+    {
+        let mut plot =
+            Plot::new(&format!("Time of a request beyond {framework}'s"), "ns", &["ours", library]);
+        let mut rows = Vec::new();
         for kind in KINDS {
             let name = |app: &str| format!("{framework}/{app}/{}", kind.name);
-            let time = |app: &str| rounds.time(&name(app)).unwrap_or(f64::NAN);
-            let over = rounds.median(|times| {
+            let over =
+                |app: &str| rounds.median(|times| Some(times(&name(app))? - times(&name("bare"))?));
+            let [ours, theirs] = [over("ours"), over("theirs")];
+            let of_both = rounds.median(|times| {
                 let bare = times(&name("bare"))?;
                 Some((times(&name("ours"))? - bare) / (times(&name("theirs"))? - bare))
             });
-            println!(
-                "{framework} {}: bare {:.0} ours {:.0} theirs {:.0} ratio {over:.3?}",
-                kind.name,
-                time("bare"),
-                time("ours"),
-                time("theirs")
-            );
+            plot.group(kind.name, &[ours, theirs]);
+            rows.push(vec![
+                kind.name.to_owned(),
+                nanos(rounds.time(&name("bare"))),
+                nanos(ours),
+                nanos(theirs),
+                ratio(of_both),
+                // A login of ours does more: nobody else undoes it when its owner is logged out.
+                goal((kind.cookie != Cookie::Anonymous).then_some(most)),
+            ]);
         }
+        part.table(&[framework, "bare", "ours", library, "ratio", "goal"], rows);
+        part.plot(&plot);
     }
+    part.write();
 }

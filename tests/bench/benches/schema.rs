@@ -1,9 +1,5 @@
 //! What the schema layer costs beside plain serde: reading a current record, reading an old one,
 //! and writing.
-//!
-//! `cargo bench -p sessions-bench --bench schema`; the goals are ratios between the lines of one group:
-//! `current/session` at most 1.3 times `current/serde`, `migrated/from_1` at most 1.5 times
-//! `migrated/from_3`.
 
 #![allow(clippy::unwrap_used)] // A bench that fails has nothing to say.
 #![allow(clippy::needless_pass_by_value)] // Converters take what they convert.
@@ -11,30 +7,13 @@
 use std::hint::black_box;
 use std::time::SystemTime;
 
-use criterion::{Criterion, criterion_group, criterion_main};
 use serde::{Deserialize, Serialize};
 use sessions::__private::{Header, Stored};
 use sessions::provider::Bytes;
 use sessions::{Session, SessionData};
-
-/// What a signed-in visitor of a shop may have.
-#[derive(Serialize, Deserialize, Session)]
-#[session(name = "visitor", version = 1)]
-struct Visitor {
-    user: u64,
-    name: String,
-    mail: String,
-    seen: Vec<u64>,
-}
-
-fn visitor() -> Visitor {
-    Visitor {
-        user: 1_234_567,
-        name: "Ada Lovelace".into(),
-        mail: "ada@example.com".into(),
-        seen: (0..8).map(|n| 100_000 + n).collect(),
-    }
-}
+use sessions_bench::report::{Part, Plot, nanos, ratio};
+use sessions_bench::rounds::Rounds;
+use sessions_bench::visitor::Visitor;
 
 mod v1 {
     use super::*;
@@ -110,44 +89,68 @@ fn load<T: SessionData>(name: &'static str, data: &Bytes) -> T {
     T::load(&Stored::parse(name, data).unwrap()).unwrap()
 }
 
-fn current(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("current");
-    let plain = cbor4ii::serde::to_vec(Vec::new(), &visitor()).unwrap();
-    group.bench_function("serde", |bencher| {
-        bencher.iter(|| cbor4ii::serde::from_slice::<Visitor>(black_box(&plain)).unwrap());
-    });
-    let data = record(&visitor());
-    group.bench_function("session", |bencher| {
-        bencher.iter(|| load::<Visitor>("visitor", black_box(&data)));
-    });
-    group.finish();
-}
-
-fn migrated(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("migrated");
+fn main() {
+    let visitor = Visitor::filled(Some(1_234_567));
+    let header = Header::new(SystemTime::now());
+    let cbor = cbor4ii::serde::to_vec(Vec::new(), &visitor).unwrap();
+    let json = serde_json::to_vec(&visitor).unwrap();
+    let data = record(&visitor);
     let old = record(&old_user());
     let new = record(&load::<v3::User>("user", &old));
-    group.bench_function("from_3", |bencher| {
-        bencher.iter(|| load::<v3::User>("user", black_box(&new)));
+    let rounds = Rounds::measure(|round| {
+        round.bench("schema/decode/ours", || load::<Visitor>("visitor", black_box(&data)));
+        round.bench("schema/decode/cbor4ii", || {
+            cbor4ii::serde::from_slice::<Visitor>(black_box(&cbor)).unwrap()
+        });
+        round.bench("schema/decode/serde_json", || {
+            serde_json::from_slice::<Visitor>(black_box(&json)).unwrap()
+        });
+        round.bench("schema/encode/ours", || {
+            black_box(&visitor).fields().unwrap().to_data(&header).unwrap()
+        });
+        round.bench("schema/encode/cbor4ii", || {
+            cbor4ii::serde::to_vec(Vec::new(), black_box(&visitor)).unwrap()
+        });
+        round
+            .bench("schema/encode/serde_json", || serde_json::to_vec(black_box(&visitor)).unwrap());
+        round.bench("schema/migrate/current", || load::<v3::User>("user", black_box(&new)));
+        round.bench("schema/migrate/from 1", || load::<v3::User>("user", black_box(&old)));
     });
-    group.bench_function("from_1", |bencher| {
-        bencher.iter(|| load::<v3::User>("user", black_box(&old)));
-    });
-    group.finish();
-}
 
-fn written(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("written");
-    let visitor = visitor();
-    group.bench_function("serde", |bencher| {
-        bencher.iter(|| cbor4ii::serde::to_vec(Vec::new(), black_box(&visitor)).unwrap());
-    });
-    let header = Header::new(SystemTime::now());
-    group.bench_function("session", |bencher| {
-        bencher.iter(|| black_box(&visitor).fields().unwrap().to_data(&header).unwrap());
-    });
-    group.finish();
+    let mut part = Part::new("3-schema", "Schema");
+    part.say(
+        "Decoding and encoding the session of all these benchmarks, beside serde on the same \
+         struct. Ours is a record with its header, of eight earlier saves where it is decoded; \
+         serde's is the bare value.",
+    );
+    let mut rows = Vec::new();
+    let mut plot = Plot::new("Schema", "ns", &["ours", "cbor4ii", "serde_json"]);
+    for call in ["decode", "encode"] {
+        let name = |what: &str| format!("schema/{call}/{what}");
+        plot.group(call, &["ours", "cbor4ii", "serde_json"].map(|what| rounds.time(&name(what))));
+        for other in ["cbor4ii", "serde_json"] {
+            rows.push(vec![
+                format!("{call}, beside {other}"),
+                nanos(rounds.time(&name("ours"))),
+                nanos(rounds.time(&name(other))),
+                ratio(rounds.ratio(&name("ours"), &name(other))),
+            ]);
+        }
+    }
+    let [from_1, current] = ["schema/migrate/from 1", "schema/migrate/current"];
+    rows.push(vec![
+        "decode from version 1, beside the current version 3".to_owned(),
+        nanos(rounds.time(from_1)),
+        nanos(rounds.time(current)),
+        ratio(rounds.ratio(from_1, current)),
+    ]);
+    part.table(&["call", "ours", "the other", "ratio"], rows);
+    part.plot(&plot);
+    let first = visitor.fields().unwrap().to_data(&header).unwrap();
+    part.say("Bytes of the session.");
+    part.table(
+        &["record, first save", "record, after eight", "cbor4ii", "serde_json"],
+        [[first.len(), data.len(), cbor.len(), json.len()].map(|bytes| bytes.to_string()).to_vec()],
+    );
+    part.write();
 }
-
-criterion_group!(benches, current, migrated, written);
-criterion_main!(benches);

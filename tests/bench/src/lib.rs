@@ -6,4 +6,5 @@
 pub mod apps;
 pub mod report;
 pub mod rounds;
+pub mod trips;
 pub mod visitor;

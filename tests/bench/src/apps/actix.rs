@@ -16,6 +16,8 @@ use actix_web::rt::{System, SystemRunner};
 use actix_web::test::{TestRequest, init_service};
 use actix_web::web::get;
 use rand::distr::{Alphanumeric, SampleString as _};
+use sessions::Store;
+use sessions::provider::Provider;
 
 use super::{App, Cookie, FILL_ANONYMOUS, FILL_LOGGED_IN, Kind};
 use crate::visitor::Visitor;
@@ -33,6 +35,19 @@ pub fn bare() -> Box<dyn App> {
     let routes = [FILL_LOGGED_IN, FILL_ANONYMOUS, "/untouched", "/read", "/write", "/login"];
     let app = actix_web::App::new();
     let app = routes.into_iter().fold(app, |app, path| app.route(path, get().to(untouched)));
+    Actix::start(|system| system.block_on(init_service(app)))
+}
+
+/// With a middleware of ours.
+pub fn ours(provider: impl Provider) -> Box<dyn App> {
+    let app = actix_web::App::new()
+        .route(FILL_LOGGED_IN, get().to(ours::fill::<true>))
+        .route(FILL_ANONYMOUS, get().to(ours::fill::<false>))
+        .route("/untouched", get().to(untouched))
+        .route("/read", get().to(ours::read))
+        .route("/write", get().to(ours::write))
+        .route("/login", get().to(ours::login))
+        .wrap(sessions::actix::SessionMiddleware::new(Store::new(provider)));
     Actix::start(|system| system.block_on(init_service(app)))
 }
 
@@ -108,6 +123,34 @@ where
 
 async fn untouched() -> &'static str {
     "hello"
+}
+
+mod ours {
+    use sessions::Session;
+
+    use super::*;
+
+    pub(super) async fn fill<const LOGGED_IN: bool>(mut visitor: Session<Visitor>) -> &'static str {
+        *visitor = Visitor::filled(LOGGED_IN.then_some(7));
+        "hello"
+    }
+
+    pub(super) async fn read(visitor: Session<Visitor>) -> &'static str {
+        assert_eq!(black_box(&*visitor).seen.len(), 8);
+        "hello"
+    }
+
+    pub(super) async fn write(mut visitor: Session<Visitor>) -> &'static str {
+        visitor.seen[0] += 1;
+        "hello"
+    }
+
+    /// The id changes by itself.
+    pub(super) async fn login(mut visitor: Session<Visitor>) -> &'static str {
+        assert_eq!(visitor.user, None);
+        visitor.user = Some(7);
+        "hello"
+    }
 }
 
 mod theirs {

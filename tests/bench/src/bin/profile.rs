@@ -15,6 +15,7 @@ fn main() {
         "axum/ours" => Box::new(Axum::ours(MemoryProvider::new())),
         "axum/theirs" => Box::new(Axum::tower_sessions()),
         "actix/bare" => actix::bare(),
+        "actix/ours" => actix::ours(MemoryProvider::new()),
         "actix/theirs" => actix::actix_session(),
         _ => panic!("no application is called {app}"),
     };
