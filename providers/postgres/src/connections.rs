@@ -1,6 +1,6 @@
 //! Connections that are held open, and the pool of a user's own.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sessions::provider::ProviderError;
@@ -16,7 +16,23 @@ use crate::error;
 #[derive(Clone, Debug)]
 pub(crate) enum Connections {
     Own(Arc<Own>),
-    Pool(PgPool),
+    Pool(Arc<Shared>),
+}
+
+/// A user's pool. What a call has used is kept until its task gives way, for the next call of that
+/// task: the pool would ask the server twice in between whether the connection is alive.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pool: PgPool,
+    /// Those kept, the newest last, each with a number to find it by.
+    kept: Mutex<(u64, Vec<Kept>)>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    number: u64,
+    uses: u32,
+    connection: PoolConnection<Postgres>,
 }
 
 /// Connections that stay open between calls, without a word to the server: sqlx's pool asks it
@@ -35,6 +51,7 @@ pub(crate) struct Own {
 #[derive(Debug)]
 struct Idle {
     connection: PgConnection,
+    /// When its last call began.
     since: Instant,
 }
 
@@ -45,33 +62,27 @@ pub(crate) struct Held<'a>(Kind<'a>);
 
 #[derive(Debug)]
 enum Kind<'a> {
-    Own { connection: PgConnection, home: &'a Own, _permit: SemaphorePermit<'a> },
-    Pool(PoolGuard),
+    Own { connection: PgConnection, home: &'a Own, since: Instant, _permit: SemaphorePermit<'a> },
+    Pool { guard: PoolGuard, home: &'a Arc<Shared>, uses: u32 },
 }
 
-/// Dropped before its call has ended, it has the pool close the connection.
+/// Dropped with its connection, as when its call is cancelled, it has the pool close it.
 #[derive(Debug)]
-struct PoolGuard {
-    connection: PoolConnection<Postgres>,
-    ended: bool,
-}
+struct PoolGuard(Option<PoolConnection<Postgres>>);
 
 impl Connections {
     /// A connection for one call. `sure`: one that has just been seen alive, for a statement that
     /// cannot be repeated.
     pub(crate) async fn hold(
         &self,
+        now: Instant,
         deadline: Instant,
         sure: bool,
         table: &str,
     ) -> Result<Held<'_>, ProviderError> {
         match self {
-            Self::Own(own) => own.hold(deadline, sure, table).await,
-            Self::Pool(pool) => match timeout_at(deadline, pool.acquire()).await {
-                Ok(Ok(connection)) => Ok(Held(Kind::Pool(PoolGuard { connection, ended: false }))),
-                Ok(Err(error)) => Err(error::of_connecting(table, error)),
-                Err(_) => Err(error::no_connection()),
-            },
+            Self::Own(own) => own.hold(now, deadline, sure, table).await,
+            Self::Pool(shared) => shared.hold(deadline, table).await,
         }
     }
 
@@ -85,7 +96,10 @@ impl Connections {
     pub(crate) async fn close(&self) {
         match self {
             Self::Own(own) => own.close().await,
-            Self::Pool(pool) => pool.close().await,
+            Self::Pool(shared) => {
+                shared.lock().1.clear();
+                shared.pool.close().await;
+            }
         }
     }
 }
@@ -104,6 +118,7 @@ impl Own {
 
     async fn hold(
         &self,
+        now: Instant,
         deadline: Instant,
         sure: bool,
         table: &str,
@@ -118,7 +133,7 @@ impl Own {
                 .map_err(|_| error::closed())?,
         };
         while let Some(Idle { mut connection, since }) = self.take_idle() {
-            let idle = since.elapsed();
+            let idle = now.saturating_duration_since(since);
             if idle >= FORGOTTEN {
                 continue;
             }
@@ -132,13 +147,13 @@ impl Own {
                     Err(_) => return Err(error::statement_took_long()),
                 }
             }
-            return Ok(Held(Kind::Own { connection, home: self, _permit: permit }));
+            return Ok(Held(Kind::Own { connection, home: self, since: now, _permit: permit }));
         }
         let connection = timeout_at(deadline, self.options.connect())
             .await
             .map_err(|_| error::connecting_took_long())?
             .map_err(|error| error::of_connecting(table, error))?;
-        Ok(Held(Kind::Own { connection, home: self, _permit: permit }))
+        Ok(Held(Kind::Own { connection, home: self, since: now, _permit: permit }))
     }
 
     fn take_idle(&self) -> Option<Idle> {
@@ -157,8 +172,71 @@ impl Own {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(pool: PgPool) -> Self {
+        Self { pool, kept: Mutex::default() }
+    }
+
+    async fn hold<'a>(
+        self: &'a Arc<Self>,
+        deadline: Instant,
+        table: &str,
+    ) -> Result<Held<'a>, ProviderError> {
+        let kept = self.lock().1.pop();
+        if let Some(Kept { uses, connection, .. }) = kept {
+            let guard = PoolGuard(Some(connection));
+            return Ok(Held(Kind::Pool { guard, home: self, uses: uses + 1 }));
+        }
+        match timeout_at(deadline, self.pool.acquire()).await {
+            Ok(Ok(connection)) => {
+                Ok(Held(Kind::Pool { guard: PoolGuard(Some(connection)), home: self, uses: 1 }))
+            }
+            Ok(Err(error)) => Err(error::of_connecting(table, error)),
+            Err(_) => Err(error::no_connection()),
+        }
+    }
+
+    fn keep(self: &Arc<Self>, connection: PoolConnection<Postgres>, uses: u32) {
+        // Others wait for the pool's connections too: dropped, it goes to the one who is first.
+        if uses >= MOST_USES || self.pool.is_closed() {
+            return;
+        }
+        let number = {
+            let (last, kept) = &mut *self.lock();
+            *last += 1;
+            kept.push(Kept { number: *last, uses, connection });
+            *last
+        };
+        let shared = self.clone();
+        // Runs when the task that made the call waits for something else.
+        tokio::spawn(async move {
+            tokio::task::yield_now().await;
+            let mut kept = shared.lock();
+            let place = kept.1.iter().position(|kept| kept.number == number);
+            let connection = place.map(|place| kept.1.swap_remove(place));
+            drop(kept);
+            drop(connection);
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (u64, Vec<Kept>)> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if tokio::runtime::Handle::try_current().is_err() {
+            // The runtime ended before they could go back to the pool, to which they cannot go from
+            // here without a panic of sqlx's.
+            let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
+            kept.1.drain(..).for_each(std::mem::forget);
+        }
     }
 }
 
@@ -166,28 +244,37 @@ impl Held<'_> {
     pub(crate) fn connection(&mut self) -> &mut PgConnection {
         match &mut self.0 {
             Kind::Own { connection, .. } => connection,
-            Kind::Pool(guard) => &mut guard.connection,
+            Kind::Pool { guard, .. } => {
+                guard.0.as_mut().expect("it is taken only when the call has ended")
+            }
         }
     }
 
     /// The call has ended and left the connection ready for the next.
     pub(crate) fn give_back(self) {
         match self.0 {
-            Kind::Own { connection, home, _permit } => {
-                home.lock().push(Idle { connection, since: Instant::now() });
+            Kind::Own { connection, home, since, _permit } => {
+                home.lock().push(Idle { connection, since });
             }
-            Kind::Pool(mut guard) => guard.ended = true,
+            Kind::Pool { mut guard, home, uses } => {
+                if let Some(connection) = guard.0.take() {
+                    home.keep(connection, uses);
+                }
+            }
         }
     }
 }
 
 impl Drop for PoolGuard {
     fn drop(&mut self) {
-        if !self.ended {
-            self.connection.close_on_drop();
+        if let Some(connection) = &mut self.0 {
+            connection.close_on_drop();
         }
     }
 }
+
+/// How many calls in a row may use a pool's connection before it goes back to the pool.
+const MOST_USES: u32 = 16;
 
 /// How long after its last use a connection counts as alive.
 const TRUSTED: Duration = Duration::from_secs(2);

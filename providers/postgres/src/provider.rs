@@ -13,10 +13,10 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgRow};
 use sqlx::{Row as _, SqlStr};
 use tokio::time::{Instant, timeout_at};
 
-use crate::connections::{Connections, Held, Own};
+use crate::connections::{Connections, Held, Own, Shared};
 use crate::error::{self, Verdict, verdict};
 use crate::sql::{DEFAULT_TABLE, Statements};
-use crate::statement::{Answer, Arg, Form, run};
+use crate::statement::{Answer, Arg, Form, Nature, run};
 
 /// Keeps records in a table of a PostgreSQL database. Clones share their connections.
 ///
@@ -85,8 +85,8 @@ impl PostgresProvider {
         connections: u32,
     ) -> Result<Self, ProviderError> {
         let provider = Self::connect_lazy_with(options, connections);
-        let deadline = Instant::now() + provider.timeout;
-        provider.connections.hold(deadline, false, DEFAULT_TABLE).await?.give_back();
+        let time = provider.time();
+        provider.connections.hold(time.start, time.end, false, DEFAULT_TABLE).await?.give_back();
         Ok(provider)
     }
 
@@ -127,7 +127,7 @@ impl PostgresProvider {
     /// ```
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
-        Self::over(Connections::Pool(pool))
+        Self::over(Connections::Pool(Arc::new(Shared::new(pool))))
     }
 
     fn over(connections: Connections) -> Self {
@@ -225,7 +225,7 @@ impl PostgresProvider {
         }
         let mut held = None;
         let sql = &self.statements.create;
-        self.call(&mut held, self.deadline(), Form::Text, Repeat::Always, sql, &[]).await?;
+        self.call(&mut held, self.time(), Form::Text, Nature::Repeatable, sql, &[]).await?;
         give_back(held);
         if self.is_complete().await? {
             return Ok(());
@@ -253,7 +253,7 @@ impl PostgresProvider {
     pub async fn drop_table(&self) -> Result<(), ProviderError> {
         let mut held = None;
         let sql = &self.statements.drop;
-        self.call(&mut held, self.deadline(), Form::Text, Repeat::Always, sql, &[]).await?;
+        self.call(&mut held, self.time(), Form::Text, Nature::Repeatable, sql, &[]).await?;
         give_back(held);
         Ok(())
     }
@@ -280,12 +280,12 @@ impl PostgresProvider {
     /// Whether the table is there with its columns and indexes.
     async fn is_complete(&self) -> Result<bool, ProviderError> {
         let statements = &self.statements;
-        let deadline = self.deadline();
+        let time = self.time();
         let name = [Arg::Text(Some(&statements.quoted))];
         let mut held = None;
-        let again = Repeat::Always;
+        let again = Nature::Repeatable;
         let columns =
-            self.call(&mut held, deadline, self.form, again, &statements.columns, &name).await?;
+            self.call(&mut held, time, self.form, again, &statements.columns, &name).await?;
         let columns = columns.rows.iter().map(to_column).collect::<Result<Vec<_>, _>>();
         let columns = columns.map_err(|error| self.error(error))?;
         if columns.is_empty() {
@@ -303,7 +303,7 @@ impl PostgresProvider {
             return Err(error::other_columns(&statements.table));
         }
         let indexes =
-            self.call(&mut held, deadline, self.form, again, &statements.indexes, &name).await?;
+            self.call(&mut held, time, self.form, again, &statements.indexes, &name).await?;
         give_back(held);
         let counts = indexes.rows.first().map(to_counts).transpose();
         let [unique, expiry, owner] = counts.map_err(|error| self.error(error))?.unwrap_or([0; 3]);
@@ -318,9 +318,9 @@ impl PostgresProvider {
     async fn call<'a>(
         &'a self,
         held: &mut Option<Held<'a>>,
-        deadline: Instant,
+        time: Time,
         form: Form,
-        repeat: Repeat,
+        nature: Nature,
         sql: &SqlStr,
         args: &[Arg<'_>],
     ) -> Result<Answer, ProviderError> {
@@ -329,11 +329,14 @@ impl PostgresProvider {
             let mut connection = match held.take() {
                 Some(held) => held,
                 None => {
-                    let sure = repeat == Repeat::IfNotRun;
-                    self.connections.hold(deadline, sure, &self.statements.table).await?
+                    let sure = nature == Nature::Once;
+                    self.connections
+                        .hold(time.start, time.end, sure, &self.statements.table)
+                        .await?
                 }
             };
-            let answer = timeout_at(deadline, run(connection.connection(), form, sql, args)).await;
+            let answer =
+                timeout_at(time.end, run(connection.connection(), form, nature, sql, args)).await;
             let failed = match answer {
                 Ok(Ok(answer)) => {
                     *held = Some(connection);
@@ -349,7 +352,7 @@ impl PostgresProvider {
             }
             drop(connection);
             self.connections.forget_idle();
-            let repeats = repeat == Repeat::Always || verdict == Verdict::LostBefore;
+            let repeats = nature != Nature::Once || verdict == Verdict::LostBefore;
             if !(first && repeats) {
                 return Err(self.error(failed.error));
             }
@@ -360,12 +363,12 @@ impl PostgresProvider {
     /// Runs one statement that is a call of its own.
     async fn single(
         &self,
-        repeat: Repeat,
+        nature: Nature,
         sql: &SqlStr,
         args: &[Arg<'_>],
     ) -> Result<Answer, ProviderError> {
         let mut held = None;
-        let answer = self.call(&mut held, self.deadline(), self.form, repeat, sql, args).await?;
+        let answer = self.call(&mut held, self.time(), self.form, nature, sql, args).await?;
         give_back(held);
         Ok(answer)
     }
@@ -373,13 +376,13 @@ impl PostgresProvider {
     async fn fetch_by<'a>(
         &'a self,
         held: &mut Option<Held<'a>>,
-        deadline: Instant,
+        time: Time,
         id: &str,
         now: SystemTime,
     ) -> Result<Option<Record>, ProviderError> {
         let args = [Arg::Text(Some(id)), Arg::Int(Some(millis(now)))];
         let sql = &self.statements.fetch;
-        let answer = self.call(held, deadline, self.form, Repeat::Always, sql, &args).await?;
+        let answer = self.call(held, time, self.form, Nature::Lookup, sql, &args).await?;
         self.first_record(&answer)
     }
 
@@ -387,10 +390,11 @@ impl PostgresProvider {
         answer.rows.first().map(to_record).transpose().map_err(|error| self.error(error))
     }
 
-    fn deadline(&self) -> Instant {
-        let now = Instant::now();
+    fn time(&self) -> Time {
+        let start = Instant::now();
         // A timeout beyond all clocks is none.
-        now.checked_add(self.timeout).unwrap_or(now + Duration::from_secs(86_400 * 365))
+        let end = start.checked_add(self.timeout);
+        Time { start, end: end.unwrap_or(start + Duration::from_secs(86_400 * 365)) }
     }
 
     fn error(&self, error: sqlx::Error) -> ProviderError {
@@ -413,7 +417,7 @@ impl fmt::Debug for PostgresProvider {
 impl Provider for PostgresProvider {
     async fn fetch(&self, id: &str, now: SystemTime) -> Result<Option<Record>, ProviderError> {
         let mut held = None;
-        let record = self.fetch_by(&mut held, self.deadline(), id, now).await;
+        let record = self.fetch_by(&mut held, self.time(), id, now).await;
         give_back(held);
         record
     }
@@ -440,22 +444,22 @@ impl Provider for PostgresProvider {
             Arg::Int(Some(millis(now))),
             Arg::Int(Some(version.cast_signed())),
         ];
-        let (mut held, deadline) = (None, self.deadline());
-        let repeat = Repeat::IfNotRun;
-        let saved = self.call(&mut held, deadline, self.form, repeat, sql, &args[..count]).await?;
+        let (mut held, time) = (None, self.time());
+        let nature = Nature::Once;
+        let saved = self.call(&mut held, time, self.form, nature, sql, &args[..count]).await?;
         if saved.affected > 0 {
             give_back(held);
             return Ok(Saved::Saved);
         }
         // A read that begins now sees every commit that made the statement above miss.
-        let current = self.fetch_by(&mut held, deadline, &record.id, now).await;
+        let current = self.fetch_by(&mut held, time, &record.id, now).await;
         give_back(held);
         Ok(Saved::Conflict(current?))
     }
 
     async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
         let sql = &self.statements.delete;
-        let answer = self.single(Repeat::IfNotRun, sql, &[Arg::Text(Some(id))]).await?;
+        let answer = self.single(Nature::Once, sql, &[Arg::Text(Some(id))]).await?;
         self.first_record(&answer)
     }
 
@@ -468,7 +472,7 @@ impl Provider for PostgresProvider {
         let args =
             [Arg::Text(Some(id)), Arg::Int(Some(millis(expires_at))), Arg::Int(Some(millis(now)))];
         // Done twice it is as done once.
-        let answer = self.single(Repeat::Always, &self.statements.touch, &args).await?;
+        let answer = self.single(Nature::Repeatable, &self.statements.touch, &args).await?;
         Ok(answer.affected > 0)
     }
 
@@ -486,7 +490,7 @@ impl Provider for PostgresProvider {
             Arg::Int(Some(millis(now))),
             Arg::Int(Some(i64::from(page.limit) + 1)),
         ];
-        let answer = self.single(Repeat::Always, &self.statements.list, &args).await?;
+        let answer = self.single(Nature::Repeatable, &self.statements.list, &args).await?;
         let records = answer.rows.iter().map(to_record).collect::<Result<Vec<_>, _>>();
         let mut records = records.map_err(|error| self.error(error))?;
         let more = records.len() > limit;
@@ -503,7 +507,7 @@ impl Provider for PostgresProvider {
             let args =
                 [Arg::Int(Some(millis(expired_before))), Arg::Int(Some(batch.cast_signed()))];
             let sql = &self.statements.purge;
-            let removed = self.single(Repeat::IfNotRun, sql, &args).await?.affected;
+            let removed = self.single(Nature::Once, sql, &args).await?.affected;
             purged += removed;
             if removed < batch {
                 break;
@@ -513,12 +517,11 @@ impl Provider for PostgresProvider {
     }
 }
 
-/// When a statement may be sent once more after its connection was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Repeat {
-    Always,
-    /// Only where it certainly was not committed.
-    IfNotRun,
+/// When a call began and when it must have ended.
+#[derive(Clone, Copy)]
+struct Time {
+    start: Instant,
+    end: Instant,
 }
 
 struct Column<'a> {
