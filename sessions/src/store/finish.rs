@@ -57,8 +57,10 @@ impl Drop for Guard {
 pub(crate) struct Finish<T: Send + 'static> {
     begun: bool,
     // The commit and its place in the count, until it has ended.
-    commit: Option<(Pin<Box<dyn Future<Output = T> + Send>>, Guard)>,
+    commit: Option<(Commit<T>, Guard)>,
 }
+
+type Commit<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 impl<T: Send + 'static> Future for Finish<T> {
     type Output = T;
