@@ -159,6 +159,57 @@ async fn a_pool_asks_nothing_but_whether_its_connection_is_alive() {
     assert_eq!(sent.replace(PREPARED, "").replace('S', ""), "", "{sent}");
 }
 
+/// Calls that follow each other in a task share a connection, without a question in between; and
+/// yet the pool gets it back for those who wait.
+#[tokio::test]
+async fn calls_of_a_task_share_a_pools_connection_and_leave_it_to_others() {
+    let database = Database::create();
+    let (proxy, options) = behind_a_proxy(&database).await;
+    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
+    let provider = PostgresProvider::new(pool.clone());
+    provider.create_table().await.unwrap();
+    every_call(&provider).await;
+    drop(pool.acquire().await.unwrap());
+    proxy.record();
+    let record = Record::new("a", 1, "x");
+    assert_eq!(provider.fetch("a", now()).await.unwrap(), None);
+    provider.save(&record, Expect::Absent, now()).await.unwrap();
+    assert_eq!(provider.fetch("a", now()).await.unwrap(), Some(record));
+    drop(pool.acquire().await.unwrap());
+    let sent = messages(&proxy.recorded());
+    assert!(sent.contains(&PREPARED.repeat(3)), "{sent}");
+
+    let busy = tokio::spawn({
+        let provider = provider.clone();
+        async move {
+            loop {
+                provider.fetch("a", now()).await.unwrap();
+            }
+        }
+    });
+    for _ in 0..20 {
+        drop(pool.acquire().await.unwrap());
+    }
+    busy.abort();
+}
+
+/// A connection that is kept when its runtime ends makes no trouble.
+#[test]
+fn a_provider_may_outlive_its_runtime() {
+    let database = Database::create();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let options: PgConnectOptions = database.url().parse().unwrap();
+    let pool = runtime.block_on(async { PgPoolOptions::new().connect_lazy_with(options.clone()) });
+    let pooled = PostgresProvider::new(pool);
+    let own = PostgresProvider::connect_lazy_with(options, 2);
+    for provider in [&pooled, &own] {
+        runtime.block_on(provider.create_table()).unwrap();
+        runtime.block_on(provider.fetch("a", now())).unwrap();
+    }
+    drop(runtime);
+    drop((pooled, own));
+}
+
 #[tokio::test]
 async fn each_statement_is_prepared_once_and_stays() {
     let database = Database::create();

@@ -68,7 +68,8 @@
 //!
 //! [`new`](PostgresProvider::new) shares a [`PgPool`](sqlx::PgPool) with the rest of your service.
 //! sqlx's pool asks the server after each use of a connection, and by default before each, whether
-//! it is alive, which halves the throughput. Set its `acquire_timeout` to what a request may wait,
+//! it is alive. So a connection that a call has used is kept until its task waits for something
+//! else, for the next call of the same request, but for 16 calls at most. Set the pool's `acquire_timeout` to what a request may wait,
 //! leave its `test_before_acquire` on, and let nothing of yours change the settings of a
 //! connection for good: a `default_transaction_isolation` above `read committed` turns conflicts
 //! into errors.

@@ -114,7 +114,7 @@ impl PostgresProvider {
     ///
     /// sqlx's pool asks the server after each use of a connection, and by default before each,
     /// whether the connection is alive: connections of the provider's [own](Self::connect_with)
-    /// make about twice as many calls.
+    /// answer faster.
     ///
     /// ```no_run
     /// use sessions_postgres::{PostgresProvider, sqlx::PgPool};
