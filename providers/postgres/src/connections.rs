@@ -32,6 +32,8 @@ pub(crate) struct Shared {
 struct Kept {
     number: u64,
     uses: u32,
+    /// When its last call began.
+    since: Instant,
     connection: PoolConnection<Postgres>,
 }
 
@@ -63,7 +65,7 @@ pub(crate) struct Held<'a>(Kind<'a>);
 #[derive(Debug)]
 enum Kind<'a> {
     Own { connection: PgConnection, home: &'a Own, since: Instant, _permit: SemaphorePermit<'a> },
-    Pool { guard: PoolGuard, home: &'a Arc<Shared>, uses: u32 },
+    Pool { guard: PoolGuard, home: &'a Arc<Shared>, since: Instant, uses: u32 },
 }
 
 /// Dropped with its connection, as when its call is cancelled, it has the pool close it.
@@ -82,7 +84,7 @@ impl Connections {
     ) -> Result<Held<'_>, ProviderError> {
         match self {
             Self::Own(own) => own.hold(now, deadline, sure, table).await,
-            Self::Pool(shared) => shared.hold(deadline, table).await,
+            Self::Pool(shared) => shared.hold(now, deadline, table).await,
         }
     }
 
@@ -184,24 +186,29 @@ impl Shared {
 
     async fn hold<'a>(
         self: &'a Arc<Self>,
+        now: Instant,
         deadline: Instant,
         table: &str,
     ) -> Result<Held<'a>, ProviderError> {
         let kept = self.lock().1.pop();
-        if let Some(Kept { uses, connection, .. }) = kept {
+        // One kept for long, as its task does not give way, is for the pool to examine.
+        if let Some(Kept { uses, since, connection, .. }) = kept
+            && now.saturating_duration_since(since) < TRUSTED
+        {
             let guard = PoolGuard(Some(connection));
-            return Ok(Held(Kind::Pool { guard, home: self, uses: uses + 1 }));
+            return Ok(Held(Kind::Pool { guard, home: self, since: now, uses: uses + 1 }));
         }
         match timeout_at(deadline, self.pool.acquire()).await {
             Ok(Ok(connection)) => {
-                Ok(Held(Kind::Pool { guard: PoolGuard(Some(connection)), home: self, uses: 1 }))
+                let guard = PoolGuard(Some(connection));
+                Ok(Held(Kind::Pool { guard, home: self, since: now, uses: 1 }))
             }
             Ok(Err(error)) => Err(error::of_connecting(table, error)),
             Err(_) => Err(error::no_connection()),
         }
     }
 
-    fn keep(self: &Arc<Self>, connection: PoolConnection<Postgres>, uses: u32) {
+    fn keep(self: &Arc<Self>, connection: PoolConnection<Postgres>, since: Instant, uses: u32) {
         // Others wait for the pool's connections too: dropped, it goes to the one who is first.
         if uses >= MOST_USES || self.pool.is_closed() {
             return;
@@ -209,7 +216,7 @@ impl Shared {
         let number = {
             let (last, kept) = &mut *self.lock();
             *last += 1;
-            kept.push(Kept { number: *last, uses, connection });
+            kept.push(Kept { number: *last, uses, since, connection });
             *last
         };
         let shared = self.clone();
@@ -256,9 +263,9 @@ impl Held<'_> {
             Kind::Own { connection, home, since, _permit } => {
                 home.lock().push(Idle { connection, since });
             }
-            Kind::Pool { mut guard, home, uses } => {
+            Kind::Pool { mut guard, home, since, uses } => {
                 if let Some(connection) = guard.0.take() {
-                    home.keep(connection, uses);
+                    home.keep(connection, since, uses);
                 }
             }
         }
