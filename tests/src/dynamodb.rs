@@ -163,13 +163,14 @@ impl Table {
         self.provider_with(client(endpoint))
     }
 
-    /// A provider with a given client.
+    /// A provider with a given client, that waits for long: the machine may be busy.
     ///
     /// # Panics
     /// Never: the name is valid.
     #[must_use]
     pub fn provider_with(&self, client: Client) -> DynamoDbProvider {
-        DynamoDbProvider::new(client).table(&self.name).expect("a valid name")
+        let provider = DynamoDbProvider::new(client).timeout(Duration::from_secs(60));
+        provider.table(&self.name).expect("a valid name")
     }
 }
 

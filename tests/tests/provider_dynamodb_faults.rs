@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_sdk_dynamodb::Client;
 use sessions::provider::{
@@ -258,8 +258,9 @@ async fn a_killed_server_loses_no_answered_save_and_writers_go_on_when_it_is_bac
     };
     let mut local = start().await.unwrap();
     let url = format!("http://{}", local.address);
-    let provider = DynamoDbProvider::new(client(&url)).timeout(Duration::from_secs(2));
-    provider.create_table().await.unwrap();
+    let patient = DynamoDbProvider::new(client(&url)).timeout(Duration::from_secs(60));
+    let provider = patient.clone().timeout(Duration::from_secs(2));
+    patient.create_table().await.unwrap();
     let (answered, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let mut writers = JoinSet::new();
     for writer in 0..8 {
@@ -282,12 +283,12 @@ async fn a_killed_server_loses_no_answered_save_and_writers_go_on_when_it_is_bac
     over.store(true, Ordering::SeqCst);
     let mut failures = 0;
     for (id, (version, failed)) in writers.join_all().await {
-        let stored = provider.fetch(&id, now()).await.unwrap().unwrap();
+        let stored = patient.fetch(&id, now()).await.unwrap().unwrap();
         assert_eq!((stored.version, &*stored.data), (version, version.to_string().as_bytes()));
         failures += failed;
     }
     assert!(failures > 0, "no writer noticed");
-    let listed = provider.list("ada", Page::first(100), now()).await.unwrap();
+    let listed = patient.list("ada", Page::first(100), now()).await.unwrap();
     assert_eq!(listed.records.len(), 8);
 }
 
@@ -309,9 +310,16 @@ async fn a_commit_whose_answer_was_lost_counts_once() {
         let store = Store::new(link.through.clone());
         let mut jar = Jar::new();
         // The keys are there before the first cut.
-        let mut session = store.load::<Visitor>(jar.headers()).await.unwrap();
-        session.visits = 1;
-        let _ = store.commit(&mut session).await.unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let mut session = store.load::<Visitor>(jar.headers()).await.unwrap();
+            session.visits = 1;
+            match store.commit(&mut session).await {
+                Ok(_) => break,
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         let mut session = store.load::<Visitor>(jar.headers()).await.unwrap();
         (session.user, session.visits) = (user, 1);
         link.proxy.cut_after(target(first).as_bytes());
