@@ -1,7 +1,11 @@
 //! The calls of a store and its key ring: a span around each, how it ended, and how long it took.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
 use tracing::field::Empty;
-use tracing::{Instrument as _, Span, debug_span};
+use tracing::{Span, debug_span};
 
 use super::meter::{Tallies, Timer};
 use super::{log_id, tell};
@@ -152,42 +156,86 @@ impl Ended {
 /// key of the session that it was about. A span that nobody wants costs a comparison.
 ///
 /// `of`: the session type's name, or the app's where it is the key ring.
-pub(crate) async fn observe<T>(
+pub(crate) fn observe<'a, F, T>(
     call: Call,
-    of: &str,
-    tallies: Option<&Tallies>,
-    work: impl Future<Output = Result<T, Error>>,
+    of: &'a str,
+    tallies: Option<&'a Tallies>,
+    work: F,
     end: fn(&T) -> (Ended, Option<&StoreKey>),
-) -> Result<T, Error> {
-    let span = call.span(of);
-    let timer = Timer::start();
-    let result = work.instrument(span.clone()).await;
-    let (ended, key) = match &result {
-        Ok(value) => end(value),
-        Err(error) => (Ended::of(error), None),
-    };
-    let (outcome, id) = (ended.word(), key.map(log_id));
-    if !span.is_disabled() {
-        span.record("outcome", outcome);
-        span.record("id", id);
+) -> Observed<'a, F, T>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    Observed {
+        work,
+        end,
+        about: About { call, of, tallies, span: call.span(of), timer: Timer::start() },
     }
-    timer.stop(call, ended);
-    if let Some(tallies) = tallies {
-        tallies.count(call, ended);
+}
+
+pin_project! {
+    /// See [`observe`]: not an async function, for that would have room for the work twice.
+    pub(crate) struct Observed<'a, F, T> {
+        #[pin]
+        work: F,
+        end: fn(&T) -> (Ended, Option<&StoreKey>),
+        about: About<'a>,
     }
-    if result.is_ok() {
-        span.in_scope(|| match call {
-            Call::Load => {
+}
+
+struct About<'a> {
+    call: Call,
+    of: &'a str,
+    tallies: Option<&'a Tallies>,
+    span: Span,
+    timer: Timer,
+}
+
+impl<F, T> Future for Observed<'_, F, T>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    type Output = Result<T, Error>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let result = {
+            let _entered = this.about.span.enter();
+            ready!(this.work.poll(context))
+        };
+        let (ended, key) = match &result {
+            Ok(value) => (this.end)(value),
+            Err(error) => (Ended::of(error), None),
+        };
+        this.about.tell(ended, key, result.is_ok());
+        Poll::Ready(result)
+    }
+}
+
+impl About<'_> {
+    fn tell(&self, ended: Ended, key: Option<&StoreKey>, succeeded: bool) {
+        let Self { call, of, tallies, span, timer } = self;
+        let (outcome, id) = (ended.word(), key.map(log_id));
+        if !span.is_disabled() {
+            span.record("outcome", outcome);
+            span.record("id", id);
+        }
+        timer.stop(*call, ended);
+        if let Some(tallies) = tallies {
+            tallies.count(*call, ended);
+        }
+        let _entered = span.enter();
+        match call {
+            Call::Load if succeeded => {
                 tell!(DEBUG, "session.loaded", { session = of, id, outcome }, "loaded");
             }
-            Call::Commit => {
+            Call::Commit if succeeded => {
                 tell!(DEBUG, "session.committed", { session = of, id, outcome }, "committed");
             }
-            Call::Update => {
+            Call::Update if succeeded => {
                 tell!(DEBUG, "session.updated", { session = of, id, outcome }, "updated");
             }
             _ => {}
-        });
+        }
     }
-    result
 }
