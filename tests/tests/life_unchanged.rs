@@ -75,8 +75,8 @@ impl Shop {
         assert_eq!(visitor.map.len(), ENTRIES as usize);
         handler(&mut visitor);
         let commit = self.store.commit(&mut visitor).await.unwrap();
-        let Calls { fetch, save, touch, delete, list } = self.watch.take();
-        assert_eq!((fetch, touch, delete, list), (1, 0, 0, 0));
+        let Calls { fetch, save, touch, delete, list, purge } = self.watch.take();
+        assert_eq!((fetch, touch, delete, list, purge), (1, 0, 0, 0, 0));
         assert_eq!(commit.outcome() == Outcome::Saved, save > 0);
         assert_eq!(commit.outcome() == Outcome::Unchanged, save == 0);
         save > 0

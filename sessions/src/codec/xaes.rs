@@ -4,9 +4,9 @@
 //! which a busy service spends in an hour. Here each nonce selects a key of its own, which allows
 //! 2^80.
 
-use aes::{Aes256Enc, Block};
 use aes::cipher::consts::U12;
 use aes::cipher::{BlockEncrypt, KeyInit};
+use aes::{Aes256Enc, Block};
 use aes_gcm::{AeadInPlace, AesGcm, Key, Nonce};
 use zeroize::Zeroizing;
 
