@@ -13,16 +13,16 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use sessions_tests::process::{Process, find_program, free_port};
-use tempfile::TempDir;
 
 /// How long anything may take that a browser does: a busy machine starts one in ten seconds.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A running chromedriver. It ends, and every browser with it, when it is dropped.
+/// A running chromedriver. It ends, and every browser with it, when it is dropped, and when the test
+/// process ends; their profiles go then too.
 pub(crate) struct Driver {
     _process: Process,
     port: u16,
-    profiles: TempDir,
+    profiles: PathBuf,
     opened: u32,
 }
 
@@ -30,12 +30,12 @@ impl Driver {
     pub(crate) fn start() -> Self {
         let chromedriver = required("chromedriver");
         required("chromium");
-        let folder = tempfile::tempdir().unwrap();
-        let (port, log) = (free_port(), folder.path().join("log"));
+        let folder = tempfile::tempdir().unwrap().keep();
+        let (port, log) = (free_port(), folder.join("log"));
         let argument = format!("--port={port}");
         let chromedriver = chromedriver.to_str().unwrap();
         let command = ["sh", "-c", WITH_ITS_BROWSERS, chromedriver, &argument];
-        let process = Process::start(&command, &log, "TERM", None);
+        let process = Process::start(&command, &log, "TERM", Some(folder.clone()));
         let deadline = Instant::now() + LIMIT;
         loop {
             let printed = std::fs::read_to_string(&log).unwrap_or_default();
@@ -48,10 +48,15 @@ impl Driver {
         Self { _process: process, port, profiles: folder, opened: 0 }
     }
 
+    /// What the command lines of its browsers hold, and its own.
+    pub(crate) fn marks(&self) -> (String, String) {
+        (self.profiles.display().to_string(), format!("--port={}", self.port))
+    }
+
     /// Opens a browser with a profile of its own.
     pub(crate) async fn open(&mut self) -> Chromium {
         self.opened += 1;
-        let profile = self.profiles.path().join(format!("profile {}", self.opened));
+        let profile = self.profiles.join(format!("profile {}", self.opened));
         let mut arguments: Vec<_> = FLAGS.iter().map(ToString::to_string).collect();
         arguments.push(format!("--user-data-dir={}", profile.display()));
         let options = json!({ "binary": required("chromium"), "args": arguments });
@@ -80,19 +85,18 @@ fn required(name: &str) -> PathBuf {
     })
 }
 
-/// Runs chromedriver in a process group, which its browsers are in too, and ends the whole group: by
-/// itself it would leave them.
+/// Runs chromedriver in a process group of its own, which its browsers are in too, and ends the whole
+/// group: by itself it would leave them.
 const WITH_ITS_BROWSERS: &str = r#"
-set -m
-"$0" "$@" &
+setsid "$0" "$@" &
 group=$!
 stop() {
-    kill -TERM -"$group" 2>/dev/null
+    kill -s TERM -- -"$group" 2>/dev/null
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-        kill -0 -"$group" 2>/dev/null || exit 0
+        kill -s 0 -- -"$group" 2>/dev/null || exit 0
         sleep 0.1
     done
-    kill -KILL -"$group" 2>/dev/null
+    kill -s KILL -- -"$group" 2>/dev/null
     exit 0
 }
 trap stop TERM

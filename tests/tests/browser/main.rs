@@ -289,6 +289,22 @@ async fn a_form_of_another_origin_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn browsers_end_with_their_driver() {
+    let mut driver = Driver::start();
+    let _browser = driver.open().await;
+    let (profiles, driver_argument) = driver.marks();
+    let running = |mark: &str| {
+        let processes = std::fs::read_dir("/proc").unwrap();
+        let lines =
+            processes.filter_map(|it| std::fs::read(it.unwrap().path().join("cmdline")).ok());
+        lines.filter(|line| String::from_utf8_lossy(line).contains(mark)).count()
+    };
+    assert!(running(&profiles) > 0 && running(&driver_argument) > 0);
+    drop(driver);
+    assert_eq!((running(&profiles), running(&driver_argument)), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_page_can_be_looked_at() {
     let folder = tempfile::tempdir().unwrap();
     let shop = Shop::open(&["--store", &sqlite(folder.path())]);
