@@ -10,7 +10,7 @@ mod keys;
 mod meter;
 mod session;
 
-pub(crate) use self::call::{Call, Ended, observe};
+pub(crate) use self::call::{Call, Ended, observe, observing};
 pub(crate) use self::keys::*;
 #[cfg(feature = "metrics")]
 pub(crate) use self::meter::describe;

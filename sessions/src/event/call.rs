@@ -1,10 +1,11 @@
 //! The calls of a store and its key ring: a span around each, how it ended, and how long it took.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 use tracing::field::Empty;
+use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 use tracing::{Span, debug_span};
 
 use super::meter::{Tallies, Timer};
@@ -152,8 +153,14 @@ impl Ended {
     }
 }
 
+/// Whether anybody wants to know of calls: else they are not looked at at all.
+pub(crate) fn observing() -> bool {
+    cfg!(feature = "metrics")
+        || LevelFilter::DEBUG <= STATIC_MAX_LEVEL && LevelFilter::DEBUG <= LevelFilter::current()
+}
+
 /// Does a call's work in its span, and tells how it ended: `end` says so of a success, with the
-/// key of the session that it was about. A span that nobody wants costs a comparison.
+/// key of the session that it was about.
 ///
 /// `of`: the session type's name, or the app's where it is the key ring.
 pub(crate) fn observe<'a, F, T>(
@@ -166,11 +173,8 @@ pub(crate) fn observe<'a, F, T>(
 where
     F: Future<Output = Result<T, Error>>,
 {
-    Observed {
-        work,
-        end,
-        about: About { call, of, tallies, span: call.span(of), timer: Timer::start() },
-    }
+    let about = || About { call, of, tallies, span: call.span(of), timer: Timer::start() };
+    Observed { work, end, about: observing().then(about) }
 }
 
 pin_project! {
@@ -179,7 +183,7 @@ pin_project! {
         #[pin]
         work: F,
         end: fn(&T) -> (Ended, Option<&StoreKey>),
-        about: About<'a>,
+        about: Option<About<'a>>,
     }
 }
 
@@ -199,16 +203,17 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let result = {
-            let _entered = this.about.span.enter();
-            ready!(this.work.poll(context))
-        };
-        let (ended, key) = match &result {
-            Ok(value) => (this.end)(value),
-            Err(error) => (Ended::of(error), None),
-        };
-        this.about.tell(ended, key, result.is_ok());
-        Poll::Ready(result)
+        let Some(about) = this.about else { return this.work.poll(context) };
+        let polled = about.span.in_scope(|| this.work.poll(context));
+        // By reference: results are large.
+        if let Poll::Ready(result) = &polled {
+            let (ended, key) = match result {
+                Ok(value) => (this.end)(value),
+                Err(error) => (Ended::of(error), None),
+            };
+            about.tell(ended, key, result.is_ok());
+        }
+        polled
     }
 }
 

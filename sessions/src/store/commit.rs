@@ -12,7 +12,7 @@ use super::origin::Bearer;
 use super::save::{Over, Patience, Written};
 use super::{Asks, Kind, Loaded, Origin, Store};
 use crate::Error;
-use crate::event::{self, Call, Ended, observe};
+use crate::event::{self, Call, Ended, observe, observing};
 use crate::schema::{self, Fields, Header, Stored};
 
 /// One session's part of a request, without its type.
@@ -188,9 +188,10 @@ impl Store {
 
     /// Carries out what a request did to one session.
     pub(crate) async fn carry_out(&self, plan: Plan) -> Result<Done, Error> {
-        let kind = plan.kind().clone();
+        let kind = observing().then(|| plan.kind().clone());
         // Pinned here: whatever holds it is moved with it.
         let work = pin!(self.carry_out_now(plan));
+        let Some(kind) = kind else { return work.await };
         observe(Call::Commit, kind.name(), Some(&kind.tallies), work, Done::told).await
     }
 

@@ -24,6 +24,7 @@ async fn everything() -> World {
     scenario::at_rest(&mut world).await;
     scenario::purges(&mut world).await;
     scenario::requests(&mut world).await;
+    scenario::requests_of_actix(&mut world).await;
     keys::tokens(&mut world).await;
     keys::rotation(&mut world).await;
     keys::encryption(&mut world).await;

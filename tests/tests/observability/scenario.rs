@@ -524,3 +524,41 @@ pub(crate) async fn requests(world: &mut World) {
     headers(world, &two);
     world.learn(&test);
 }
+
+/// The same in actix-web, as far as it is told otherwise there.
+pub(crate) async fn requests_of_actix(world: &mut World) {
+    use actix_web::{App, test, web};
+    use sessions::actix::{SessionMiddleware, SessionRejection};
+
+    async fn told(visitor: Result<Session<Visitor>, SessionRejection>) -> String {
+        match visitor {
+            Ok(visitor) => visitor.visits.to_string(),
+            // For the test: what a handler might write into its log.
+            Err(rejection) => format!("{rejection} {rejection:?}"),
+        }
+    }
+
+    let kit = TestStore::new();
+    let middleware = SessionMiddleware::new(kit.store());
+    world.debug(&middleware);
+    let routes = App::new()
+        .wrap(middleware)
+        .route("/", web::get().to(home))
+        .route("/count", web::get().to(count))
+        .route("/told", web::get().to(told));
+    let app = test::init_service(routes).await;
+    let bare = test::init_service(App::new().route("/", web::get().to(home))).await;
+    let cookie = kit.cookie(&member()).await;
+    headers(world, &cookie);
+    for (path, down) in [("/", false), ("/count", false), ("/", true), ("/told", true)] {
+        kit.set_down(down);
+        let request = test::TestRequest::get().uri(path).insert_header(("cookie", &*cookie));
+        let answer = test::call_service(&app, request.to_request()).await;
+        world.shown(format!("{:?}", answer.headers()));
+        let body = test::read_body(answer).await;
+        world.shown(String::from_utf8(body.to_vec()).unwrap());
+    }
+    let answer = test::call_service(&bare, test::TestRequest::get().uri("/").to_request()).await;
+    assert_eq!(answer.status().as_u16(), 500, "no middleware");
+    world.learn(&kit);
+}
