@@ -183,6 +183,6 @@ pub use crate::store::{
 pub use sessions_derive::Session;
 
 /// The examples of the README, run with the others.
-#[cfg(all(doctest, feature = "axum", feature = "derive"))]
+#[cfg(all(doctest, feature = "actix", feature = "axum", feature = "derive"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
