@@ -29,7 +29,9 @@ use tokio::sync::watch;
 
 pub use self::builder::{KeepChanges, StoreBuilder};
 pub use self::commit::Outcome;
-pub(crate) use self::commit::{Change, Plan, Settled};
+#[cfg(any(feature = "actix", feature = "axum"))]
+pub(crate) use self::commit::Plan;
+pub(crate) use self::commit::{Change, Settled};
 pub(crate) use self::edit::Asks;
 pub(crate) use self::finish::Commits;
 #[cfg(any(feature = "actix", feature = "axum"))]

@@ -107,6 +107,8 @@ mod counting {
         }
 
         pub(in super::super) fn count(&self, _: Call, _: Ended) {}
+
+        pub(in super::super) fn count_created(&self) {}
     }
 
     pub(in super::super) struct Timer;
@@ -131,12 +133,13 @@ mod counting {
 
     use metrics::{Key, Label, Level, Metadata, with_recorder};
 
-    use super::{ALL, COMMITS, Call, DURATION, Ended, Kind, LOADS, Metric, Unit};
+    use super::{ALL, COMMITS, CREATED, Call, DURATION, Ended, Kind, LOADS, Metric, Unit};
 
     /// The keys of a session type's frequent counters, made once: no request allocates for them.
     pub(crate) struct Tallies {
         loads: Vec<Key>,
         commits: Vec<Key>,
+        created: Key,
     }
 
     impl Tallies {
@@ -148,7 +151,12 @@ mod counting {
                 };
                 Ended::ALL.iter().map(key).collect()
             };
-            Self { loads: keys(&LOADS), commits: keys(&COMMITS) }
+            let created = Key::from_parts(CREATED.name, [("session", session)].as_slice());
+            Self { loads: keys(&LOADS), commits: keys(&COMMITS), created }
+        }
+
+        pub(in super::super) fn count_created(&self) {
+            with_recorder(|it| it.register_counter(&self.created, &METADATA).increment(1));
         }
 
         pub(in super::super) fn count(&self, call: Call, ended: Ended) {

@@ -1,6 +1,6 @@
 //! What happens to sessions.
 
-use super::meter::{self, add};
+use super::meter::{self, Tallies, add};
 use super::{chain, log_id, tell};
 use crate::Error;
 use crate::store::StoreKey;
@@ -22,9 +22,9 @@ pub(crate) fn ambiguous_cookies(session: &'static str) {
 }
 
 /// The first save of a session.
-pub(crate) fn created(session: &'static str, key: &StoreKey) {
+pub(crate) fn created(session: &'static str, tallies: &Tallies, key: &StoreKey) {
     tell!(DEBUG, "session.created", { session, id = log_id(key) }, "created");
-    add(&meter::CREATED, 1, &[("session", session)]);
+    tallies.count_created();
 }
 
 /// Changes that were not saved because the session had ended meanwhile.

@@ -261,7 +261,7 @@ impl Store {
                 return Err(error);
             }
         }
-        event::created(edit.kind.name(), &key);
+        event::created(edit.kind.name(), &edit.kind.tallies, &key);
         Ok(Done::saved(edit.kind, key, Some(bearer), written, Some(set_cookie)))
     }
 
