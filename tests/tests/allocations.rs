@@ -105,7 +105,7 @@ fn a_request_costs_few_allocations_beyond_a_layer_that_does_nothing() {
         ("untouched, with a cookie", 2, beyond("/untouched", Some(&cookie))),
         ("read", 8, beyond("/read", Some(&cookie))),
         ("write", 16, beyond("/write", Some(&cookie))),
-        ("first write", 16, beyond("/fill", None)),
+        ("first write", 30, beyond("/fill", None)),
     ];
     for (request, most, cost) in costs {
         println!("{request}: {cost} of at most {most}");

@@ -40,7 +40,8 @@ fn main() {
     part.say(
         "So many tasks write to one session: each loads it, adds one, and saves, again and again. \
          Tries: saves for each update. Lost: updates that are not in the sum at the end; \
-         `tower-sessions` has no lock to miss them by. On PostgreSQL it keeps its sessions through \
+         `tower-sessions` has no lock to miss them by. Ours opens the cookie's token each \
+         time, `tower-sessions` is given the id. On PostgreSQL it keeps its sessions through \
          `sessions::tower_sessions::ProviderStore`. Of three rounds, the one with the median \
          throughput; lost updates are those of all rounds.",
     );

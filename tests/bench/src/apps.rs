@@ -50,6 +50,9 @@ pub const FILL_LOGGED_IN: &str = "/fill/logged-in";
 /// The route whose response gives the cookie of a visitor who is not.
 pub const FILL_ANONYMOUS: &str = "/fill/anonymous";
 
+/// What a browser sends to an application without sessions: reading the header is the same for all.
+const SOME: &str = "id=0123456789012345678901234567890123456789012345678901234567890123456789";
+
 /// The name and value of the cookie that a `Set-Cookie` header sets.
 fn pair(set_cookie: &str) -> &str {
     set_cookie.split(';').next().unwrap_or_default()
