@@ -1,11 +1,12 @@
-//! What a request costs in allocations on actix-web beyond an app without sessions: a guard that
-//! no machine's noise reaches.
+//! What a request costs in allocations on actix-web beyond a middleware that does nothing: a guard
+//! that no machine's noise reaches.
 
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
 use std::cell::Cell;
 
 use actix_web::cookie::Cookie;
+use actix_web::dev::Service;
 use actix_web::test::{TestRequest, init_service};
 use actix_web::{App, web};
 use allocation_counter::measure;
@@ -64,7 +65,7 @@ macro_rules! cost {
             let request = Cell::new(Some(request.to_request()));
             let counted = measure(|| {
                 let request = request.take().unwrap();
-                let response = $runtime.block_on(actix_web::dev::Service::call(&$app, request));
+                let response = $runtime.block_on(Service::call(&$app, request));
                 assert!(response.unwrap().status().is_success());
             });
             counted.count_total
@@ -74,9 +75,11 @@ macro_rules! cost {
 }
 
 #[test]
-fn a_request_costs_few_allocations_beyond_an_app_without_sessions() {
+fn a_request_costs_few_allocations_beyond_a_middleware_that_does_nothing() {
     let runtime = actix_web::rt::System::new();
-    let bare = runtime.block_on(init_service(App::new().configure(routes)));
+    let bare = runtime.block_on(init_service(
+        App::new().wrap_fn(|request, app| app.call(request)).configure(routes),
+    ));
     let bare = cost!(runtime, bare, "/untouched", None);
     let sessions = SessionMiddleware::new(Store::new(MemoryProvider::new()));
     let app = runtime.block_on(init_service(App::new().wrap(sessions).configure(routes)));
@@ -87,8 +90,9 @@ fn a_request_costs_few_allocations_beyond_an_app_without_sessions() {
     let costs = [
         ("untouched", 1, cost!(runtime, app, "/untouched", None)),
         ("untouched, with a cookie", 1, cost!(runtime, app, "/untouched", Some(&cookie))),
-        ("read", 8, cost!(runtime, app, "/read", Some(&cookie))),
-        ("write", 16, cost!(runtime, app, "/write", Some(&cookie))),
+        // One more than on axum: an extractor's future must have a name there, so it is in a box.
+        ("read", 9, cost!(runtime, app, "/read", Some(&cookie))),
+        ("write", 17, cost!(runtime, app, "/write", Some(&cookie))),
     ];
     for (request, most, cost) in costs {
         let cost = cost.saturating_sub(bare);
