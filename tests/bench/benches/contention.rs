@@ -142,7 +142,7 @@ async fn ours(provider: impl Provider, tasks: u64, updates: u64) -> Crowd {
         async move {
             // A commit that gives up has saved nothing, and says so.
             loop {
-                let mut session = store.load::<Counter>(&*cookies).await.unwrap();
+                let mut session = store.load::<Counter>(&cookies).await.unwrap();
                 session.count += 1;
                 match store.commit(&mut session).await {
                     Ok(commit) => {
@@ -156,7 +156,7 @@ async fn ours(provider: impl Provider, tasks: u64, updates: u64) -> Crowd {
     })
     .await;
     let saves = watch.take().save;
-    let last = store.load::<Counter>(&*cookies).await.unwrap();
+    let last = store.load::<Counter>(&cookies).await.unwrap();
     Crowd {
         throughput: updates as f64 / time.as_secs_f64(),
         tries: f64::from(saves) / updates as f64,

@@ -8,13 +8,16 @@ use sessions_bench::apps::axum::Axum;
 use sessions_bench::apps::{App, KINDS, Kind, actix};
 use sessions_bench::report::{Part, Plot};
 
+/// Without sessions, with ours, with the other library.
+type Apps = [Box<dyn App>; 3];
+
 fn main() {
     let mut part = Part::new("1-counts", "Allocations and bytes of a request");
     part.say(
         "Allocations of a request beyond those of the bare router or framework. Ours on axum are \
          asserted in every test run, beyond a layer that does nothing, which costs two.",
     );
-    let frameworks: [(&str, &str, [Box<dyn App>; 3]); 2] = [
+    let frameworks: [(&str, &str, Apps); 2] = [
         (
             "axum",
             "tower-sessions",

@@ -63,7 +63,7 @@ fn calls(provider: impl Provider) -> Vec<String> {
     let (provider, watch) = Watched::new(provider);
     let mut app = Axum::ours(provider);
     each(&mut app, || {
-        let Calls { fetch, save, touch, delete, list } = watch.take();
+        let Calls { fetch, save, touch, delete, list, .. } = watch.take();
         let calls = [
             (fetch, "fetch"),
             (save, "save"),

@@ -46,10 +46,10 @@ impl Plot {
         );
         let mut x = 10.0;
         for (name, colour) in self.series.iter().zip(COLOURS) {
-            let _ = write!(
+            let _ = writeln!(
                 svg,
                 "<rect x=\"{x}\" y=\"31\" width=\"10\" height=\"10\" fill=\"{colour}\"/>\
-                 <text x=\"{}\" y=\"41\">{}</text>\n",
+                 <text x=\"{}\" y=\"41\">{}</text>",
                 x + 15.0,
                 escaped(name)
             );
@@ -67,10 +67,10 @@ impl Plot {
             for (bar, (value, colour)) in values.iter().zip(COLOURS).enumerate() {
                 let y = top + bar as f64 * BAR;
                 let width = (value.max(0.0) / most * (WIDTH - LEFT - RIGHT)).max(1.0);
-                let _ = write!(
+                let _ = writeln!(
                     svg,
                     "<rect x=\"{LEFT}\" y=\"{y}\" width=\"{width:.1}\" height=\"{}\" \
-                     fill=\"{colour}\"/><text x=\"{:.1}\" y=\"{}\">{} {}</text>\n",
+                     fill=\"{colour}\"/><text x=\"{:.1}\" y=\"{}\">{} {}</text>",
                     BAR - 2.0,
                     LEFT + width + 5.0,
                     y + BAR - 5.0,
