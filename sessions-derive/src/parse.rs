@@ -391,6 +391,10 @@ fn merge(key: &Ident, input: ParseStream<'_>) -> syn::Result<Merge> {
     const EXAMPLE: &str = "merge(with = your_function)";
     if !input.peek(syn::token::Paren) {
         equals(key, input, "merge = union")?;
+        if let Ok(quoted) = input.fork().parse::<LitStr>() {
+            let text = format!("write it without quotes: `merge = {}`", quoted.value());
+            return Err(syn::Error::new(quoted.span(), text));
+        }
         return Ok(Merge::Named(input.call(Ident::parse_any)?));
     }
     parenthesized(key, input, EXAMPLE, |content| {

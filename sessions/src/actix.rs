@@ -95,7 +95,9 @@
 //! otherwise, so [`Existing<T>`] stands for the session that is `None` when there is no live one.
 //! An `Option<Session<T>>` is `Some` for a new visitor too; and where it is `None` because the
 //! session could not be loaded, the middleware sends the error (503 when the store is down) in place
-//! of the handler's answer: nobody is taken for a stranger because a database is down.
+//! of the handler's answer: nobody is taken for a stranger because a database is down. Where the
+//! middleware is missing, an `Option<Session<T>>` is `None` for everybody, and only an event says
+//! why: one more reason for [`Existing<T>`], which answers 500 then.
 
 mod extract;
 mod headers;

@@ -107,6 +107,7 @@ impl PostgresProvider {
     /// ```
     #[must_use]
     pub fn connect_lazy_with(options: PgConnectOptions, connections: u32) -> Self {
+        install_cryptography();
         Self::over(Connections::Own(Arc::new(Own::new(options, connections))))
     }
 
@@ -127,6 +128,7 @@ impl PostgresProvider {
     /// ```
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
+        install_cryptography();
         Self::over(Connections::Pool(Arc::new(Shared::new(pool))))
     }
 
@@ -547,6 +549,16 @@ fn give_back(held: Option<Held<'_>>) {
 /// Times end with the year 9999, so they fit.
 fn millis(time: SystemTime) -> i64 {
     to_unix_millis(time).cast_signed()
+}
+
+/// Rustls panics where nobody has chosen its cryptography and more than one is compiled in, as
+/// another crate of the app may do.
+fn install_cryptography() {
+    #[cfg(any(feature = "tls-rustls-ring-native-roots", feature = "tls-rustls-ring-webpki"))]
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // An error says that another thread was faster.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
 }
 
 fn to_record(row: &PgRow) -> Result<Record, sqlx::Error> {

@@ -83,7 +83,8 @@
 //! A local disk: WAL mode shares memory between processes, which network file systems do not give.
 //! The process must be able to write to the folder too, as SQLite keeps the files `-wal` and `-shm`
 //! beside the database while it is open. Copy a database in use with SQLite's backup command, not
-//! with `cp`.
+//! with `cp`. Nor remove it: a process that has it open goes on with the removed file, without an
+//! error, and what it stores is lost when it ends.
 
 mod error;
 mod provider;
