@@ -403,7 +403,8 @@ impl Codec {
     }
 
     fn refuse(&self, purpose: &Purpose, reason: Refused) -> Error {
-        event::token_refused(&self.ring.config().app, purpose.name(), reason);
+        let config = self.ring.config();
+        event::token_refused(&config.app, purpose.name(), reason, &config.refusals);
         Error::InvalidToken
     }
 }

@@ -14,7 +14,7 @@ pub(crate) use self::call::{Call, Ended, observe, observing};
 pub(crate) use self::keys::*;
 #[cfg(feature = "metrics")]
 pub(crate) use self::meter::describe;
-pub(crate) use self::meter::{Refused, Tallies};
+pub(crate) use self::meter::{Refusals, Refused, Tallies};
 pub(crate) use self::session::*;
 use crate::store::StoreKey;
 

@@ -29,6 +29,7 @@ pub use self::state::{KeyInfo, KeyRingInfo, KeyState};
 use self::flight::Flight;
 use self::ring::{Material, Opened, Ring};
 use crate::Clock;
+use crate::event::Refusals;
 use crate::event::Refused;
 use crate::provider::Provider;
 use crate::random::Random;
@@ -43,6 +44,7 @@ pub(crate) struct Config {
     pub(crate) key_encryption: Option<Arc<dyn KeyEncryption>>,
     /// Whether a ring without encryption is accepted.
     pub(crate) plain_keys: bool,
+    pub(crate) refusals: Refusals,
 }
 
 /// The keys of an app. Cheap to clone; clones share one snapshot.

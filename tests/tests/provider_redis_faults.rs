@@ -255,6 +255,7 @@ async fn a_stall_of_two_seconds_is_waited_for_or_told() {
             })
         })
         .collect();
+    // The stall itself, not a wait for something.
     tokio::time::sleep(Duration::from_secs(2)).await;
     proxy.stall(false);
     for call in calls {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Codec;
+use crate::event::Refusals;
 use crate::keyring::{Config, KeyRing, Settings};
 use crate::provider::Provider;
 use crate::random::Random;
@@ -180,6 +181,7 @@ impl CodecBuilder {
     pub(super) fn with_settings(self, settings: Settings) -> Codec {
         let ring = KeyRing::new(Config {
             provider: self.provider,
+            refusals: Refusals::new(&self.app),
             app: self.app,
             settings,
             clock: self.clock,

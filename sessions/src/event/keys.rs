@@ -2,15 +2,15 @@
 
 use std::fmt::Display;
 
-use super::meter::{self, Refused, add, set};
+use super::meter::{self, Refusals, Refused, add, set};
 use super::{chain, tell};
 use crate::Error;
 
 /// A token that did not open. Callers see one kind of invalid.
-pub(crate) fn token_refused(app: &str, purpose: &str, reason: Refused) {
-    let reason = reason.word();
+pub(crate) fn token_refused(app: &str, purpose: &str, refused: Refused, refusals: &Refusals) {
+    let reason = refused.word();
     tell!(DEBUG, "token.refused", { app, purpose, reason }, "a token was refused");
-    add(&meter::TOKENS_REFUSED, 1, &[("app", app), ("reason", reason)]);
+    refusals.count(refused);
 }
 
 /// A token opened, and its payload is no value of the type that was asked for. The decoder's

@@ -83,6 +83,16 @@ pub(crate) enum Refused {
 }
 
 impl Refused {
+    #[cfg_attr(not(feature = "metrics"), allow(dead_code))]
+    const ALL: [Self; 6] = [
+        Self::Malformed,
+        Self::UnknownKey,
+        Self::ErasedKey,
+        Self::ClosedKey,
+        Self::Forged,
+        Self::Expired,
+    ];
+
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
@@ -97,7 +107,7 @@ impl Refused {
 
 #[cfg(not(feature = "metrics"))]
 mod counting {
-    use super::{Call, Ended, Metric};
+    use super::{Call, Ended, Metric, Refused};
 
     pub(crate) struct Tallies;
 
@@ -109,6 +119,16 @@ mod counting {
         pub(in super::super) fn count(&self, _: Call, _: Ended) {}
 
         pub(in super::super) fn count_created(&self) {}
+    }
+
+    pub(crate) struct Refusals;
+
+    impl Refusals {
+        pub(crate) fn new(_: &str) -> Self {
+            Self
+        }
+
+        pub(in super::super) fn count(&self, _: Refused) {}
     }
 
     pub(in super::super) struct Timer;
@@ -133,7 +153,10 @@ mod counting {
 
     use metrics::{Key, Label, Level, Metadata, with_recorder};
 
-    use super::{ALL, COMMITS, CREATED, Call, DURATION, Ended, Kind, LOADS, Metric, Unit};
+    use super::{
+        ALL, COMMITS, CREATED, Call, DURATION, Ended, Kind, LOADS, Metric, Refused, TOKENS_REFUSED,
+        Unit,
+    };
 
     /// The keys of a session type's frequent counters, made once: no request allocates for them.
     pub(crate) struct Tallies {
@@ -167,6 +190,26 @@ mod counting {
             };
             if let Some(key) = keys.get(ended as usize) {
                 with_recorder(|recorder| recorder.register_counter(key, &METADATA).increment(1));
+            }
+        }
+    }
+
+    /// The keys of an app's counters of refused tokens: whoever sends forged ones must not make
+    /// the process allocate for each.
+    pub(crate) struct Refusals(Vec<Key>);
+
+    impl Refusals {
+        pub(crate) fn new(app: &str) -> Self {
+            let keys = Refused::ALL.iter();
+            Self(
+                keys.map(|it| key(&TOKENS_REFUSED, &[("app", app), ("reason", it.word())]))
+                    .collect(),
+            )
+        }
+
+        pub(in super::super) fn count(&self, reason: Refused) {
+            if let Some(key) = self.0.get(reason as usize) {
+                with_recorder(|it| it.register_counter(key, &METADATA).increment(1));
             }
         }
     }
@@ -232,7 +275,7 @@ mod counting {
     static METADATA: Metadata<'static> = Metadata::new("sessions", Level::INFO, Some("sessions"));
 }
 
-pub(crate) use self::counting::Tallies;
 #[cfg(feature = "metrics")]
 pub(crate) use self::counting::describe;
+pub(crate) use self::counting::{Refusals, Tallies};
 pub(super) use self::counting::{Timer, add, set};
