@@ -368,12 +368,17 @@ where
         let this = self.project();
         let (answer, report) = ready!(this.ending.poll(context));
         let Ok(mut response) = answer else { return Poll::Ready(answer) };
-        let Report { cookies, error } = report.unwrap_or_default();
-        if let Some(error) = error.map(Arc::new).or_else(|| told::<R, E>(&mut response)) {
+        let (cookies, error) = match report {
+            Some(Report { cookies, error }) => (Some(cookies), error.map(Arc::new)),
+            None => (None, None),
+        };
+        if let Some(error) = error.or_else(|| told::<R, E>(&mut response)) {
             response = this.on_error.respond(&error);
             request::complete(&error, response.headers_mut());
         }
-        cookies.write(response.headers_mut());
+        if let Some(cookies) = cookies {
+            cookies.write(response.headers_mut());
+        }
         Poll::Ready(Ok(response))
     }
 }

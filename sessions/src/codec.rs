@@ -114,7 +114,7 @@ impl Codec {
     /// # Ok(()) }
     /// ```
     pub async fn open(&self, purpose: &Purpose, token: &str) -> Result<Vec<u8>, Error> {
-        self.open_sealed(purpose, token).await.map(|(payload, _)| payload)
+        self.open_sealed(purpose, token.as_bytes()).await.map(|(payload, _)| payload)
     }
 
     /// Seals any serde value, as CBOR (RFC 8949).
@@ -183,7 +183,7 @@ impl Codec {
     pub(crate) async fn open_fixed<const N: usize>(
         &self,
         purpose: &Purpose,
-        token: &str,
+        token: &[u8],
     ) -> Result<([u8; N], Seal), Error> {
         let open = |waited| self.try_open_fixed(purpose, token, self.ring.since_epoch(), waited);
         match open(false) {
@@ -196,7 +196,7 @@ impl Codec {
     pub(crate) fn open_fixed_now<const N: usize>(
         &self,
         purpose: &Purpose,
-        token: &str,
+        token: &[u8],
         now: SystemTime,
     ) -> Option<Result<([u8; N], Seal), Error>> {
         self.try_open_fixed(purpose, token, since_epoch(now), false).ok()
@@ -205,7 +205,7 @@ impl Codec {
     fn try_open_fixed<const N: usize>(
         &self,
         purpose: &Purpose,
-        token: &str,
+        token: &[u8],
         now: Duration,
         waited: bool,
     ) -> Result<Result<([u8; N], Seal), Error>, Missing> {
@@ -218,7 +218,7 @@ impl Codec {
     pub(crate) async fn open_sealed(
         &self,
         purpose: &Purpose,
-        token: &str,
+        token: &[u8],
     ) -> Result<(Vec<u8>, Seal), Error> {
         let open = |waited: bool| {
             let (mut stack, mut heap) = ([0; STACK], Vec::new());
@@ -330,7 +330,7 @@ impl Codec {
     fn try_open<R>(
         &self,
         purpose: &Purpose,
-        token: &str,
+        token: &[u8],
         buffer: &mut [u8],
         now: Duration,
         waited: bool,

@@ -272,15 +272,26 @@ impl sealed::Cookies for HeaderMap {
 pub(crate) fn values<'h>(
     headers: &'h impl CookieHeaders,
     name: &'h str,
-) -> impl Iterator<Item = &'h str> {
-    headers.cookies().flat_map(|header| header.split(|byte| *byte == b';')).filter_map(
-        move |pair| {
-            // Most pairs are other cookies: they are told by their first bytes.
-            let rest = pair.trim_ascii_start().strip_prefix(name.as_bytes())?;
-            let value = rest.trim_ascii_start().strip_prefix(b"=")?;
-            std::str::from_utf8(value.trim_ascii()).ok()
-        },
-    )
+) -> impl Iterator<Item = &'h [u8]> {
+    headers.cookies().flat_map(pairs).filter_map(move |pair| {
+        // Most pairs are other cookies: they are told by their first bytes.
+        let rest = pair.trim_ascii_start().strip_prefix(name.as_bytes())?;
+        let value = rest.trim_ascii_start().strip_prefix(b"=")?;
+        Some(value.trim_ascii())
+    })
+}
+
+fn pairs(header: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut left = Some(header);
+    std::iter::from_fn(move || {
+        let header = left?;
+        let (pair, rest) = match memchr::memchr(b';', header) {
+            Some(at) => (&header[..at], Some(&header[at + 1..])),
+            None => (header, None),
+        };
+        left = rest;
+        Some(pair)
+    })
 }
 
 /// Browsers ignore a cookie whose name and value are longer (RFC 6265bis, section 5.6).

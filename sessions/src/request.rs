@@ -87,6 +87,20 @@ struct Slot {
     spoiled: bool,
     /// Of saves in the middle of the request.
     set_cookie: Option<HeaderValue>,
+    /// Once the handler has answered.
+    #[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))]
+    todo: Todo,
+}
+
+/// What is left to do for a session once its handler has answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))]
+enum Todo {
+    Commit,
+    Destroy,
+    KeepAlive,
+    /// But for the cookie of an earlier save.
+    Nothing,
 }
 
 impl RequestSessions {
@@ -302,6 +316,19 @@ impl Inner {
     fn slots(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Makes it what a new one is.
+    #[cfg(any(feature = "actix", feature = "axum"))]
+    fn clear(&mut self) {
+        let Self { store, borrowed, slots } = self;
+        let slots = slots.get_mut().unwrap_or_else(PoisonError::into_inner);
+        (*store, *borrowed.get_mut(), slots.closed) = (None, 0, false);
+        slots.slots.clear();
+        #[cfg(feature = "actix")]
+        {
+            slots.hidden = None;
+        }
+    }
 }
 
 impl Slot {
@@ -316,6 +343,7 @@ impl Slot {
             out: 1,
             spoiled: false,
             set_cookie: None,
+            todo: Todo::Nothing,
         }
     }
 

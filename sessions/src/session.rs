@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -99,13 +98,16 @@ pub(crate) trait Pending: Send {
 
 impl<T: SessionData> Live<T> {
     /// Loads what a request's cookies stand for.
-    pub(crate) async fn find(
-        store: &Store,
-        kind: &Arc<Kind>,
-        cookies: &impl CookieHeaders,
-    ) -> Result<Box<Self>, Error> {
-        // Pinned here: whatever holds it is moved with it.
-        let work = pin!(Self::find_now(store, kind, cookies));
+    // Not an async function, for that would have room for its arguments twice.
+    pub(crate) fn find<'a>(
+        store: &'a Store,
+        kind: &'a Arc<Kind>,
+        cookies: &'a impl CookieHeaders,
+    ) -> impl Future<Output = Result<Box<Self>, Error>> + 'a {
+        let work = async move {
+            let now = store.now();
+            Self::found(store, kind, store.find(kind, cookies, now).await, now)
+        };
         observe(Call::Load, kind.name(), Some(&kind.tallies), work, |live| {
             let ended = match live.state.origin {
                 Origin::Record(_) | Origin::Client(_) => Ended::Live,
@@ -114,19 +116,16 @@ impl<T: SessionData> Live<T> {
             };
             (ended, live.state.origin.key())
         })
-        .await
     }
 
-    async fn find_now(
+    fn found(
         store: &Store,
         kind: &Arc<Kind>,
-        cookies: &impl CookieHeaders,
+        found: Result<Origin, Error>,
+        loaded_at: SystemTime,
     ) -> Result<Box<Self>, Error> {
-        let loaded_at = store.now();
         let state = |origin| State::new(store.clone(), kind.clone(), origin, loaded_at);
-        let found = store.find(kind, cookies, loaded_at).await;
-        let found = found.and_then(|origin| Self::new(state(origin)));
-        match found {
+        match found.and_then(|origin| Self::new(state(origin))) {
             Err(error) if error.is_unreadable() && store.resets_unreadable() => {
                 event::reset(kind.name(), &error);
                 Self::new(state(Origin::New { cookie: true }))

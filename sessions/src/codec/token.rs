@@ -70,7 +70,7 @@ pub(crate) fn encode(token: &[u8]) -> String {
 /// The bytes of a token's text, in the front of `buffer`, and the key id that it names. Refuses
 /// every text that [`encode`] does not make.
 pub(crate) fn decode<'b>(
-    text: &str,
+    text: &[u8],
     buffer: &'b mut [u8],
 ) -> Result<(KeyId, &'b mut [u8]), Malformed> {
     if text.len() > MAX_TOKEN {

@@ -20,51 +20,61 @@ pub(crate) trait Answer {
 }
 
 pin_project! {
-    /// A handler, and the commit of its sessions after it.
-    pub(crate) struct Ending<F: Future> {
-        #[pin]
-        handler: F,
-        // `None` once the handler has answered and nothing is left to do.
-        sessions: Option<RequestSessions>,
-        // The handler's answer, and the commit that it waits for.
-        finish: Option<(F::Output, Finish<Report>)>,
+    /// A request on its way: its handler, and then the commits that it leaves to do.
+    ///
+    /// One after the other in the same place, for a framework boxes it, and moves it before.
+    #[project = Projected]
+    pub(crate) enum Ending<F: Future> {
+        Handling {
+            #[pin]
+            handler: F,
+            // `None` once the handler has answered and nothing is left to do.
+            sessions: Option<RequestSessions>,
+        },
+        Committing {
+            // `None` once the commit has ended.
+            answer: Option<F::Output>,
+            commit: Finish<Report>,
+        },
     }
 }
 
 impl<F: Future> Ending<F> {
     pub(crate) fn new(handler: F, sessions: RequestSessions) -> Self {
-        Self { handler, sessions: Some(sessions), finish: None }
+        Self::Handling { handler, sessions: Some(sessions) }
     }
 }
 
 impl<F: Future<Output: Answer>> Future for Ending<F> {
-    /// The handler's answer, and what there was to commit.
+    /// The handler's answer, and what the commits came to where there were any.
     type Output = (F::Output, Option<Report>);
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        if this.finish.is_none() {
-            let mut answer = ready!(this.handler.poll(context));
-            let Some(sessions) = this.sessions.take() else { return Poll::Pending };
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Projected::Handling { handler, sessions } = self.as_mut().project() {
+            let mut answer = ready!(handler.poll(context));
+            let Some(sessions) = sessions.take() else { return Poll::Pending };
             let finished = sessions.finish(answer.status());
             sessions.recycle();
             if finished.read {
                 answer.vary();
             }
-            match finished.commit {
-                None => return Poll::Ready((answer, None)),
-                Some(commit) => *this.finish = Some((answer, commit)),
-            }
+            let Some(commit) = finished.commit else { return Poll::Ready((answer, None)) };
+            self.set(Self::Committing { answer: Some(answer), commit });
         }
-        let Some((_, commit)) = this.finish else { return Poll::Pending };
+        let Projected::Committing { answer, commit } = self.project() else { return Poll::Pending };
         let report = ready!(Pin::new(commit).poll(context));
-        let Some((answer, _)) = this.finish.take() else { return Poll::Pending };
+        let Some(answer) = answer.take() else { return Poll::Pending };
         Poll::Ready((answer, Some(report)))
     }
 }
 
 impl<F: Future> fmt::Debug for Ending<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ending").field("sessions", &self.sessions).finish_non_exhaustive()
+        let sessions = match self {
+            Self::Handling { sessions, .. } => sessions.as_ref(),
+            Self::Committing { .. } => None,
+        };
+        f.debug_struct("Ending").field("sessions", &sessions).finish_non_exhaustive()
     }
 }

@@ -12,7 +12,7 @@ use http::header::{
 };
 use smallvec::SmallVec;
 
-use super::{Inner, RequestSessions, Slot, bit, fold};
+use super::{Inner, RequestSessions, Slot, Todo, bit, fold};
 use crate::store::{Asks, Change, Finish, Plan, Store};
 use crate::{Error, event};
 
@@ -32,7 +32,7 @@ impl RequestSessions {
     /// session, and then this is most of what they cost.
     pub(crate) fn recycle(mut self) {
         let Some(inner) = Arc::get_mut(&mut self.inner) else { return };
-        *inner = Inner::default();
+        inner.clear();
         // A thread that is ending has no use for it.
         let _ = SPARES.try_with(|spares| {
             let mut spares = spares.borrow_mut();
@@ -51,16 +51,13 @@ impl RequestSessions {
     /// Ends the request: what its response's status allows is committed. `None` where there is
     /// nothing to do, which costs nothing.
     pub(crate) fn finish(&self, status: StatusCode) -> Finished {
-        let (slots, hidden) = {
-            let mut slots = self.inner.slots();
-            slots.closed = true;
-            #[cfg(feature = "actix")]
-            let hidden = slots.hidden.take();
-            #[cfg(not(feature = "actix"))]
-            let hidden: Option<Error> = None;
-            (std::mem::take(&mut slots.slots), hidden)
-        };
-        if slots.is_empty() && hidden.is_none() {
+        let mut slots = self.inner.slots();
+        slots.closed = true;
+        #[cfg(feature = "actix")]
+        let hidden = slots.hidden.take();
+        #[cfg(not(feature = "actix"))]
+        let hidden: Option<Error> = None;
+        if slots.slots.is_empty() && hidden.is_none() {
             return Finished { read: false, commit: None };
         }
         // The handler's answer will not be sent.
@@ -68,18 +65,19 @@ impl RequestSessions {
         let store = self.inner.store();
         let now = store.now();
         let borrowed = self.inner.borrowed.load(Ordering::Relaxed);
-        let mut jobs: SmallVec<[Job; 1]> = SmallVec::new();
-        for (index, slot) in slots.into_iter().enumerate() {
+        let mut idle = hidden.is_none();
+        for (index, slot) in slots.slots.iter_mut().enumerate() {
             if slot.out > 0 && borrowed & bit(index) != 0 {
                 event::outlived(slot.kind.name());
             }
-            jobs.extend(slot.job(store, status, now));
+            slot.todo = slot.decide(store, status, now);
+            idle &= slot.todo == Todo::Nothing && slot.set_cookie.is_none();
         }
-        if jobs.is_empty() && hidden.is_none() {
+        if idle {
             return Finished { read: true, commit: None };
         }
-        let worker = store.clone();
-        Finished { read: true, commit: Some(store.commits().track(run(worker, jobs, hidden))) }
+        let commit = run(store.clone(), std::mem::take(&mut slots.slots), hidden);
+        Finished { read: true, commit: Some(store.commits().track(commit)) }
     }
 }
 
@@ -179,53 +177,34 @@ pub(crate) fn text(error: &Error) -> &'static str {
     }
 }
 
-/// What is left to do for a session once its handler has answered.
-struct Job {
-    slot: Slot,
-    todo: Todo,
-}
-
-enum Todo {
-    Commit,
-    Destroy,
-    KeepAlive,
-    /// But for the cookie of an earlier save.
-    Nothing,
-}
-
-impl Job {
-    /// What the store is to do. Encodes the values.
-    fn plan(&self, store: &Store) -> Result<Option<Plan>, Error> {
-        let slot = &self.slot;
-        let change = match self.todo {
-            Todo::Commit => fold(&slot.kind, &slot.origin, &slot.returned)?,
-            Todo::Destroy => slot.change(Asks { destroy: true, ..Asks::default() }),
-            Todo::KeepAlive => slot.change(Asks::default()),
-            Todo::Nothing => return Ok(None),
-        };
-        store.plan(change).map(Some)
-    }
-}
-
 impl Slot {
     /// What is left to do for this session.
-    fn job(self, store: &Store, status: StatusCode, now: SystemTime) -> Option<Job> {
+    fn decide(&self, store: &Store, status: StatusCode, now: SystemTime) -> Todo {
         let touched = self.returned.iter().any(|one| one.state().is_touched());
         let keep = store.keep().keeps(status) && !self.spoiled;
         let destroy = self.returned.iter().any(|one| one.state().asks.destroy);
         if touched && !keep && !destroy {
             event::discarded(self.kind.name(), status.as_u16());
         }
-        let due = store.is_due(&self.origin, now);
-        let todo = match (touched, keep || destroy) {
+        match (touched, keep || destroy) {
             (true, true) if destroy && !keep => Todo::Destroy,
             (true, true) => Todo::Commit,
-            _ if due => Todo::KeepAlive,
-            _ if self.set_cookie.is_some() => Todo::Nothing,
-            _ => return None,
-        };
-        Some(Job { slot: self, todo })
+            _ if store.is_due(&self.origin, now) => Todo::KeepAlive,
+            _ => Todo::Nothing,
+        }
     }
+
+    /// What the store is to do. Encodes the values.
+    fn plan(&self, store: &Store) -> Result<Option<Plan>, Error> {
+        let change = match self.todo {
+            Todo::Commit => fold(&self.kind, &self.origin, &self.returned)?,
+            Todo::Destroy => self.change(Asks { destroy: true, ..Asks::default() }),
+            Todo::KeepAlive => self.change(Asks::default()),
+            Todo::Nothing => return Ok(None),
+        };
+        store.plan(change).map(Some)
+    }
+
     fn change(&self, asks: Asks) -> Change {
         Change {
             kind: self.kind.clone(),
@@ -237,12 +216,12 @@ impl Slot {
     }
 }
 
-async fn run(store: Store, jobs: SmallVec<[Job; 1]>, hidden: Option<Error>) -> Report {
+async fn run(store: Store, slots: SmallVec<[Slot; 1]>, hidden: Option<Error>) -> Report {
     let mut report = Report { error: hidden, ..Report::default() };
-    for job in jobs {
-        let name = job.slot.kind.name();
-        let plan = job.plan(&store);
-        let earlier = job.slot.set_cookie;
+    for slot in slots {
+        let name = slot.kind.name();
+        let plan = slot.plan(&store);
+        let earlier = slot.set_cookie;
         let done = match plan {
             Ok(Some(plan)) => store.carry_out(plan).await.map(|done| done.set_cookie),
             Ok(None) => Ok(None),

@@ -1,12 +1,15 @@
 //! From a request's cookies to a session's record.
 
+use std::ops::ControlFlow::{self, Break, Continue};
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::id::SessionId;
+use super::id::{SessionId, StoreKey};
 use super::origin::{Bearer, Content};
 use super::{Kind, Loaded, Origin, Store};
 use crate::codec::Seal;
 use crate::cookie::{self, CookieHeaders};
+use crate::provider::Record;
 use crate::{Error, event};
 
 impl Store {
@@ -15,32 +18,57 @@ impl Store {
     /// A cookie that does not open, or whose record is gone, is a new anonymous session. A store
     /// that is down or a record that this build cannot read is an error: never an empty session
     /// in place of a real one.
-    pub(crate) async fn find(
+    // Not an async function, and by reference: either would have room for the same things twice.
+    pub(crate) fn find<'a>(
+        &'a self,
+        kind: &'a Kind,
+        cookies: &'a impl CookieHeaders,
+        now: SystemTime,
+    ) -> impl Future<Output = Result<Origin, Error>> + 'a {
+        async move {
+            let sought = match self.seek_now(kind, cookies, now) {
+                Some(Continue(sought)) => Some(sought),
+                Some(Break(found)) => return found,
+                None => None,
+            };
+            let Some(sought) = &sought else {
+                // In a box: it is rare, and takes much room.
+                return Box::pin(self.find_later(kind, cookies, now)).await;
+            };
+            let record = self.inner.provider.fetch(sought.key.as_str(), now).await?;
+            sought.found(kind, record, now)
+        }
+    }
+
+    /// `None` where something has to be waited for.
+    fn seek_now(
+        &self,
+        kind: &Kind,
+        cookies: &impl CookieHeaders,
+        now: SystemTime,
+    ) -> Option<Seeking> {
+        if self.is_client_side() {
+            return None;
+        }
+        Some(Sought::of(kind, self.open_cookies_now(kind, cookies, now)?.end(kind)))
+    }
+
+    async fn find_later(
         &self,
         kind: &Kind,
         cookies: &impl CookieHeaders,
         now: SystemTime,
     ) -> Result<Origin, Error> {
         if self.is_client_side() {
-            return Box::pin(self.find_sealed(kind, cookies)).await;
+            return self.find_sealed(kind, cookies).await;
         }
-        let (bearer, cookie) = self.open_cookies(kind, cookies, now).await?;
-        let Some(bearer) = bearer else { return Ok(Origin::New { cookie }) };
-        let key = kind.key(&bearer.id);
-        let Some(record) = self.inner.provider.fetch(key.as_str(), now).await? else {
-            event::refused_cookie(kind.name(), "gone");
-            return Ok(Origin::New { cookie });
-        };
-        Ok(match Content::parse(kind.name(), &record.data)? {
-            Content::Tombstone { until } if now < until => Origin::Ended { key },
-            Content::Tombstone { .. } => {
-                event::refused_cookie(kind.name(), "moved");
-                Origin::New { cookie }
+        match Sought::of(kind, self.open_cookies(kind, cookies, now).await) {
+            Continue(sought) => {
+                let record = self.inner.provider.fetch(sought.key.as_str(), now).await?;
+                sought.found(kind, record, now)
             }
-            Content::Session(stored) => {
-                Origin::Record(Loaded::new(key, Some(bearer), record, stored).into())
-            }
-        })
+            Break(found) => found,
+        }
     }
 
     /// The first of the request's cookies that opens, and whether there was any.
@@ -52,8 +80,7 @@ impl Store {
     ) -> Result<(Option<Bearer>, bool), Error> {
         match self.open_cookies_now(kind, cookies, now) {
             Some(opened) => opened.end(kind),
-            // In a box: it is rare, and takes much room.
-            None => Box::pin(self.open_cookies_later(kind, cookies)).await.end(kind),
+            None => self.open_cookies_later(kind, cookies).await.end(kind),
         }
     }
 
@@ -77,6 +104,45 @@ impl Store {
             opened.take(self.inner.codec.open_fixed(&kind.purpose, token).await);
         }
         opened
+    }
+}
+
+/// A record that a request's cookies stand for.
+struct Sought {
+    bearer: Bearer,
+    key: StoreKey,
+}
+
+/// What to fetch, or what was found without.
+type Seeking = ControlFlow<Result<Origin, Error>, Sought>;
+
+impl Sought {
+    fn of(kind: &Kind, opened: Result<(Option<Bearer>, bool), Error>) -> Seeking {
+        match opened {
+            Ok((Some(bearer), _)) => Continue(Self { key: kind.key(&bearer.id), bearer }),
+            Ok((None, cookie)) => Break(Ok(Origin::New { cookie })),
+            Err(error) => Break(Err(error)),
+        }
+    }
+
+    fn found(&self, kind: &Kind, record: Option<Record>, now: SystemTime) -> Result<Origin, Error> {
+        let Some(record) = record else {
+            event::refused_cookie(kind.name(), "gone");
+            return Ok(Origin::New { cookie: true });
+        };
+        Ok(match Content::parse(kind.name(), &record.data)? {
+            Content::Session(stored) => {
+                let (key, bearer) = (self.key.clone(), self.bearer.clone());
+                Origin::Record(Arc::new(Loaded::new(key, Some(bearer), record, stored)))
+            }
+            Content::Tombstone { until } if now < until => {
+                Origin::Ended { key: self.key.clone() }
+            }
+            Content::Tombstone { .. } => {
+                event::refused_cookie(kind.name(), "moved");
+                Origin::New { cookie: true }
+            }
+        })
     }
 }
 
