@@ -512,7 +512,7 @@ impl<T: SessionData> Session<T> {
         }
         let store = self.state().store.clone();
         let commits = store.commits().clone();
-        let plan = store.plan(change)?;
+        let plan = store.plan(change, store.now())?;
         let done = commits.track(async move { store.carry_out(plan).await }).await?.settle()?;
         if let Some(home) = &self.home {
             home.saved(&done);

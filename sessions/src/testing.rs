@@ -177,7 +177,7 @@ impl TestStore {
                 asks: Asks::default(),
                 loaded_at: self.store.now(),
             };
-            self.store.carry_out(self.store.plan(change)?).await
+            self.store.carry_out(self.store.plan(change, self.store.now())?).await
         });
         let name = T::SCHEMA.name;
         let done = saved.await.unwrap_or_else(|error| {

@@ -76,7 +76,11 @@ impl RequestSessions {
         if idle {
             return Finished { read: true, commit: None };
         }
-        let commit = run(store.clone(), std::mem::take(&mut slots.slots), hidden);
+        // Encoding a value is its type's code: not under the lock.
+        let done = std::mem::take(&mut slots.slots);
+        drop(slots);
+        let jobs = done.iter().map(|slot| slot.job(store, now)).collect();
+        let commit = run(store.clone(), jobs, hidden);
         Finished { read: true, commit: Some(store.commits().track(commit)) }
     }
 }
@@ -194,15 +198,20 @@ impl Slot {
         }
     }
 
+    fn job(&self, store: &Store, now: SystemTime) -> Job {
+        let plan = self.plan(store, now);
+        Job { session: self.kind.name(), plan, set_cookie: self.set_cookie.clone() }
+    }
+
     /// What the store is to do. Encodes the values.
-    fn plan(&self, store: &Store) -> Result<Option<Plan>, Error> {
+    fn plan(&self, store: &Store, now: SystemTime) -> Result<Option<Plan>, Error> {
         let change = match self.todo {
             Todo::Commit => fold(&self.kind, &self.origin, &self.returned)?,
             Todo::Destroy => self.change(Asks { destroy: true, ..Asks::default() }),
             Todo::KeepAlive => self.change(Asks::default()),
             Todo::Nothing => return Ok(None),
         };
-        store.plan(change).map(Some)
+        store.plan(change, now).map(Some)
     }
 
     fn change(&self, asks: Asks) -> Change {
@@ -216,28 +225,47 @@ impl Slot {
     }
 }
 
-async fn run(store: Store, slots: SmallVec<[Slot; 1]>, hidden: Option<Error>) -> Report {
-    let mut report = Report { error: hidden, ..Report::default() };
-    for slot in slots {
-        let name = slot.kind.name();
-        let plan = slot.plan(&store);
-        let earlier = slot.set_cookie;
-        let done = match plan {
-            Ok(Some(plan)) => store.carry_out(plan).await.map(|done| done.set_cookie),
-            Ok(None) => Ok(None),
-            Err(error) => Err(error),
-        };
-        let set_cookie = match done {
-            Ok(set_cookie) => set_cookie.or(earlier),
-            Err(error) => {
-                event::commit_failed(name, &error);
-                report.error = report.error.or(Some(error));
-                earlier
-            }
-        };
-        report.cookies.0.extend(set_cookie.map(|cookie| (name, cookie)));
+/// A session's part of what is left to do.
+struct Job {
+    session: &'static str,
+    plan: Result<Option<Plan>, Error>,
+    /// Of saves in the middle of the request.
+    set_cookie: Option<HeaderValue>,
+}
+
+// Not an async function, for that would have room for its arguments twice.
+fn run(
+    store: Store,
+    jobs: SmallVec<[Job; 1]>,
+    hidden: Option<Error>,
+) -> impl Future<Output = Report> {
+    async move {
+        let mut report = Report { error: hidden, ..Report::default() };
+        let mut is_first = true;
+        for Job { session, plan, set_cookie: earlier } in jobs {
+            let done = match plan {
+                Ok(Some(mut plan)) => {
+                    // The commits before may have taken their time.
+                    if !std::mem::take(&mut is_first) {
+                        plan.put_off(store.now());
+                    }
+                    store.carry_out(plan).await.map(|done| done.set_cookie)
+                }
+                Ok(None) => Ok(None),
+                Err(error) => Err(error),
+            };
+            let set_cookie = match done {
+                Ok(set_cookie) => set_cookie.or(earlier),
+                Err(error) => {
+                    event::commit_failed(session, &error);
+                    report.error = report.error.or(Some(error));
+                    earlier
+                }
+            };
+            report.cookies.0.extend(set_cookie.map(|cookie| (session, cookie)));
+        }
+        report
     }
-    report
 }
 
 /// Whether a comma-separated header has this word.

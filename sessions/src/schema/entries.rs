@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use super::malformed::{Malformed, Reason};
 use super::wire;
 
@@ -18,8 +20,11 @@ pub(super) struct Entry {
     pub(super) value: Span,
 }
 
-/// All fields of a record.
-pub(super) type Entries = Vec<Entry>;
+/// All fields of a record. Without an allocation for most.
+pub(super) type Entries = SmallVec<[Entry; 8]>;
+
+/// Where each field of a table stands, in the table's order.
+pub(super) type Spans = SmallVec<[Span; 8]>;
 
 /// A range of a buffer of at most [`MAX_RECORD`] bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,18 +1,19 @@
 //! A value's fields as bytes, and writing them as a record.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::entries::{Entry, MAX_RECORD, Span, too_long};
+use super::entries::{Entries, Entry, MAX_RECORD, Span, Spans, too_long};
 use super::header::Header;
 use super::malformed::Malformed;
 use super::policy::Value;
 use super::reader::Reader;
 use super::stored::ENVELOPE;
 use super::table::Table;
-use super::wire::{self, Count, Out};
+use super::wire::{self, Out};
 use crate::error::Source;
 use crate::{Error, SessionData};
 
@@ -21,8 +22,8 @@ use crate::{Error, SessionData};
 pub struct Fields {
     pub(super) table: &'static Table,
     pub(super) data: Bytes,
-    pub(super) spans: SmallVec<[Span; 16]>,
-    pub(super) unknown: Unknown,
+    pub(super) spans: Spans,
+    pub(super) unknown: Option<Arc<Unknown>>,
     /// The versions of the record that these fields came from; zero for none.
     pub(super) version: u16,
     pub(super) min_reader: u16,
@@ -30,17 +31,19 @@ pub struct Fields {
     pub(super) forget: bool,
 }
 
+/// What a record is written to.
+type Buffer = SmallVec<[u8; 512]>;
+
 /// Fields of a newer build: where their keys and values stand in a record.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Unknown {
     pub(super) data: Bytes,
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Entries,
 }
 
 impl Fields {
-    pub(super) fn new(table: &'static Table, data: Bytes, spans: SmallVec<[Span; 16]>) -> Self {
-        let unknown = Unknown::default();
-        Self { table, data, spans, unknown, version: 0, min_reader: 0, forget: false }
+    pub(super) fn new(table: &'static Table, data: Bytes, spans: Spans) -> Self {
+        Self { table, data, spans, unknown: None, version: 0, min_reader: 0, forget: false }
     }
 
     /// Decodes the value again: after a merge.
@@ -70,36 +73,26 @@ impl Fields {
         let version = self.record_version();
         let shape = version.min(self.table.schema.version);
         let min_reader = self.table.min_reader(shape).max(self.min_reader);
-        let put_header = |out: &mut dyn Out| {
-            out.put(&[ENVELOPE]);
-            header.put(out, version, min_reader, self.forget);
-        };
-        let mut out;
+        // Most records fit: copied once, they take one allocation of their exact length.
+        let mut out = Buffer::with_capacity(self.data.len() + 256);
+        out.put(&[ENVELOPE]);
+        header.put(&mut out, version, min_reader, self.forget);
         if let Some(downgrade) = self.table.downgrade.filter(|_| shape < self.table.schema.version)
         {
             let mut older = Downgrade { fields: self, version: shape, count: 0, out: Vec::new() };
             downgrade(&mut older)?;
-            out = Vec::new();
-            put_header(&mut out);
             self.put_count(&mut out, older.count);
             out.put(&older.out);
             self.put_unknown(&mut out);
         } else {
-            let put = |out: &mut dyn Out| {
-                put_header(out);
-                self.put_count(out, self.spans.len());
-                self.put_known(out);
-                self.put_unknown(out);
-            };
-            let mut count = Count::default();
-            put(&mut count);
-            out = Vec::with_capacity(count.0);
-            put(&mut out);
+            self.put_count(&mut out, self.spans.len());
+            self.put_known(&mut out);
+            self.put_unknown(&mut out);
         }
         if out.len() > MAX_RECORD {
             return Err(self.too_long(out.len()));
         }
-        Ok(out.into())
+        Ok(Bytes::copy_from_slice(&out))
     }
 
     /// What [`Record::format`](crate::provider::Record) says of the record that
@@ -134,19 +127,21 @@ impl Fields {
         self.table.schema.write.max(self.version)
     }
 
-    fn put_count(&self, out: &mut dyn Out, known: usize) {
-        wire::put_head(out, wire::MAP, (known + self.unknown.entries.len()) as u64);
+    fn put_count(&self, out: &mut Buffer, known: usize) {
+        let unknown = self.unknown.as_ref().map_or(0, |unknown| unknown.entries.len());
+        wire::put_head(out, wire::MAP, (known + unknown) as u64);
     }
 
-    fn put_known(&self, out: &mut dyn Out) {
+    fn put_known(&self, out: &mut Buffer) {
         for (index, field) in self.table.fields.iter().enumerate() {
             wire::put_text(out, field.key);
             out.put(self.slice(index));
         }
     }
 
-    fn put_unknown(&self, out: &mut dyn Out) {
-        let Unknown { data, entries } = &self.unknown;
+    fn put_unknown(&self, out: &mut Buffer) {
+        let Some(unknown) = &self.unknown else { return };
+        let Unknown { data, entries } = &**unknown;
         for Entry { key, value } in entries {
             wire::put_head(out, wire::TEXT, key.of(data).len() as u64);
             out.put(key.of(data));
@@ -166,7 +161,7 @@ impl Fields {
 pub struct Writer {
     table: &'static Table,
     out: Vec<u8>,
-    spans: SmallVec<[Span; 16]>,
+    spans: Spans,
 }
 
 impl Writer {

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 
 use super::collect;
-use super::entries::Span;
-use super::fields::{Fields, Unknown};
+use super::entries::{Span, Spans};
+use super::fields::Fields;
 use super::policy::{Policy, Refusal, Three};
 use super::table::{Field, OWNER_GROUP, Table};
 use super::wire;
@@ -37,7 +37,7 @@ pub struct Merged {
 pub fn diff(table: &'static Table, base: &Fields, mine: &mut Fields) -> Diff {
     let mut diff = Diff::default();
     let mut restored = false;
-    let mut sides: SmallVec<[&[u8]; 16]> = SmallVec::with_capacity(table.fields.len());
+    let mut sides: SmallVec<[&[u8]; 8]> = SmallVec::with_capacity(table.fields.len());
     for (index, field) in table.fields.iter().enumerate() {
         let (was, is) = (base.slice(index), mine.slice(index));
         if was == is {
@@ -59,7 +59,7 @@ pub fn diff(table: &'static Table, base: &Fields, mine: &mut Fields) -> Diff {
     }
     mine.forget = diff.owner;
     if diff.owner {
-        (mine.unknown, mine.version, mine.min_reader) = (Unknown::default(), 0, 0);
+        (mine.unknown, mine.version, mine.min_reader) = (None, 0, 0);
     } else {
         mine.unknown = base.unknown.clone();
         (mine.version, mine.min_reader) = (base.version, base.min_reader);
@@ -252,7 +252,7 @@ fn both_changed(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Result<bo
 }
 
 /// Copies slices into one buffer.
-fn join(slices: &[&[u8]]) -> (Vec<u8>, SmallVec<[Span; 16]>) {
+fn join(slices: &[&[u8]]) -> (Vec<u8>, Spans) {
     let mut data = Vec::with_capacity(slices.iter().map(|slice| slice.len()).sum());
     let spans = slices.iter().map(|slice| {
         let start = data.len();

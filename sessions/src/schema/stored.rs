@@ -1,11 +1,12 @@
 //! A record's data, parsed as far as its header.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 
-use super::entries::{self, Entry, Fault, MAX_RECORD, Span, too_long};
+use super::entries::{self, Entries, Fault, MAX_RECORD, Span, Spans, too_long};
 use super::fields::{Fields, Unknown};
 use super::header::Header;
 use super::malformed::{Malformed, Reason};
@@ -51,8 +52,8 @@ impl Stored {
         self.check(table)?;
         let entries = entries::parse(&self.data, self.body);
         let entries = entries.map_err(|fault| self.unreadable(fault))?;
-        let mut spans: SmallVec<[Option<Span>; 16]> = smallvec![None; table.fields.len()];
-        let mut unknown = Vec::new();
+        let mut spans: SmallVec<[Option<Span>; 8]> = smallvec![None; table.fields.len()];
+        let mut unknown = Entries::new();
         for (expected, entry) in entries.into_iter().enumerate() {
             let key = entry.key.of(&self.data);
             match table.find(expected, key) {
@@ -94,13 +95,15 @@ impl Stored {
                 self.unreadable(Fault { key: Some(field.name), source })
             })
         });
-        let spans: Result<SmallVec<[Span; 16]>, Error> = found.collect();
+        let spans: Result<Spans, Error> = found.collect();
         Ok(Fields::new(table, self.data.clone(), spans?))
     }
 
-    fn unknown(&self, entries: Vec<Entry>) -> Unknown {
-        let data = if entries.is_empty() { Bytes::new() } else { self.data.clone() };
-        Unknown { data, entries }
+    fn unknown(&self, entries: Entries) -> Option<Arc<Unknown>> {
+        if entries.is_empty() {
+            return None;
+        }
+        Some(Arc::new(Unknown { data: self.data.clone(), entries }))
     }
 
     fn unreadable(&self, fault: Fault<'_>) -> Error {

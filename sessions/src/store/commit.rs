@@ -37,6 +37,14 @@ pub(crate) enum Plan {
 }
 
 impl Plan {
+    /// Has it carried out at `now`, later than it was made.
+    #[cfg(any(feature = "actix", feature = "axum"))]
+    pub(crate) fn put_off(&mut self, now: SystemTime) {
+        if let Self::Save { edit, .. } = self {
+            edit.now = now;
+        }
+    }
+
     fn kind(&self) -> &Arc<Kind> {
         match self {
             Self::Save { edit, .. } => &edit.kind,
@@ -165,7 +173,7 @@ impl Done {
 
 impl Store {
     /// What a change takes, as far as that can be told without the provider.
-    pub(crate) fn plan(&self, change: Change) -> Result<Plan, Error> {
+    pub(crate) fn plan(&self, change: Change, now: SystemTime) -> Result<Plan, Error> {
         let Change { origin: Origin::Record(loaded), .. } = &change else {
             return Ok(Plan::Other(Box::new(change)));
         };
@@ -179,7 +187,7 @@ impl Store {
         }
         let base = loaded.stored.fields(kind.table)?;
         let mine = fields.unwrap_or_else(|| base.clone());
-        let edit = Edit::new(kind.clone(), base, mine, loaded.owner.as_ref(), &asks, self.now())?;
+        let edit = Edit::new(kind.clone(), base, mine, loaded.owner.as_ref(), &asks, now)?;
         if edit.renew || edit.diff.changed || edit.changes_header(&loaded.stored.header) {
             return Ok(Plan::Save { edit: Box::new(edit), loaded, loaded_at });
         }

@@ -52,7 +52,7 @@ pub(crate) struct Edit {
     pub(super) owner_name: Option<String>,
     remember: Option<Duration>,
     label: Option<Arc<str>>,
-    now: SystemTime,
+    pub(super) now: SystemTime,
 }
 
 /// What a record is to hold.

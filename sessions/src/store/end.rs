@@ -228,7 +228,7 @@ impl Store {
                 owner: None,
             };
             let is_mine = |it: &Record| fence_time(it).is_some_and(|time| time >= now);
-            match self.put(&record, expect, &mut patience, is_mine).await? {
+            match self.put(&record, expect, self.now(), &mut patience, is_mine).await? {
                 Put::Saved | Put::Found(_) => return Ok(()),
                 Put::Conflict(Some(fence)) if is_mine(&fence) => return Ok(()),
                 Put::Conflict(Some(fence)) => expect = Expect::Version(fence.version),

@@ -135,9 +135,7 @@ impl Sought {
                 let (key, bearer) = (self.key.clone(), self.bearer.clone());
                 Origin::Record(Arc::new(Loaded::new(key, Some(bearer), record, stored)))
             }
-            Content::Tombstone { until } if now < until => {
-                Origin::Ended { key: self.key.clone() }
-            }
+            Content::Tombstone { until } if now < until => Origin::Ended { key: self.key.clone() },
             Content::Tombstone { .. } => {
                 event::refused_cookie(kind.name(), "moved");
                 Origin::New { cookie: true }

@@ -90,7 +90,8 @@ impl Store {
         let mut version = from.version;
         let mut turn = None;
         loop {
-            let until = self.now() + TOMBSTONE_LIFE;
+            let now = self.now();
+            let until = now + TOMBSTONE_LIFE;
             let stone = Record {
                 id: from.id.clone(),
                 version: version + 1,
@@ -100,8 +101,8 @@ impl Store {
                 owner: None,
             };
             let is_mine = |record: &Record| successor(record).as_ref() == Some(to);
-            let theirs = match self.put(&stone, Expect::Version(version), patience, is_mine).await?
-            {
+            let expect = Expect::Version(version);
+            let theirs = match self.put(&stone, expect, now, patience, is_mine).await? {
                 Put::Saved | Put::Found(_) => return Ok(Some(written)),
                 Put::Conflict(None) | Put::Moved => return Ok(None),
                 Put::Conflict(Some(theirs)) => theirs,

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rand::Rng as _;
 use tokio::time::Instant;
@@ -148,18 +148,19 @@ impl Put {
 }
 
 impl Store {
-    /// Saves a record. Where the answer is lost it tries again, and finds out whether the first
-    /// try had won.
+    /// Saves a record, first at `now`. Where the answer is lost it tries again, and finds out
+    /// whether the first try had won.
     pub(super) async fn put(
         &self,
         record: &Record,
         expect: Expect,
+        mut now: SystemTime,
         patience: &mut Patience,
         is_mine: impl Fn(&Record) -> bool,
     ) -> Result<Put, Error> {
         let mut lost = false;
         loop {
-            let answer = self.inner.provider.save(record, expect, self.now()).await;
+            let answer = self.inner.provider.save(record, expect, now).await;
             if answer.is_ok() {
                 patience.failures = 0;
             }
@@ -188,6 +189,7 @@ impl Store {
                     if !Box::pin(patience.after_failure()).await {
                         return Err(error.into());
                     }
+                    now = self.now();
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -244,9 +246,10 @@ impl Store {
     pub(super) async fn put_over(&self, loaded: &Loaded, edit: &Edit) -> Result<Over, Error> {
         let mut patience = Patience::new();
         let save = SaveId::random();
-        let draft = self.draft(&loaded.id, loaded.version, save, edit.over(loaded))?;
+        let draft = self.draft(&loaded.id, loaded.version, save, edit.over(loaded), edit.now)?;
         let expect = Expect::Version(loaded.version);
-        let put = self.put(&draft.record, expect, &mut patience, |it| save.is_in(it)).await?;
+        let is_mine = |record: &Record| save.is_in(record);
+        let put = self.put(&draft.record, expect, edit.now, &mut patience, is_mine).await?;
         match put.over(edit, draft)? {
             Ok(over) => Ok(over),
             // In a box: it is rare, and takes much room.
@@ -272,9 +275,10 @@ impl Store {
                 return Ok(Over::Gone);
             };
             let draft = edit.onto(&loaded.key, &stored, newest.owner)?;
-            let draft = self.draft(&loaded.id, newest.version, save, draft)?;
+            let now = self.now();
+            let draft = self.draft(&loaded.id, newest.version, save, draft, now)?;
             let expect = Expect::Version(newest.version);
-            let put = self.put(&draft.record, expect, patience, |it| save.is_in(it)).await?;
+            let put = self.put(&draft.record, expect, now, patience, |it| save.is_in(it)).await?;
             match put.over(edit, draft)? {
                 Ok(over) => return Ok(over),
                 Err(next) => theirs = next,
@@ -293,9 +297,10 @@ impl Store {
         patience: &mut Patience,
     ) -> Result<Option<Written>, Error> {
         let save = SaveId::random();
-        let draft = self.draft(&key.shared(), version, save, draft)?;
+        let now = self.now();
+        let draft = self.draft(&key.shared(), version, save, draft, now)?;
         let expect = if version == 0 { Expect::Absent } else { Expect::Version(version) };
-        match self.put(&draft.record, expect, patience, |it| save.is_in(it)).await? {
+        match self.put(&draft.record, expect, now, patience, |it| save.is_in(it)).await? {
             Put::Saved => Ok(Some(draft)),
             Put::Found(record) => Written::found(edit.kind.name(), record).map(Some),
             Put::Conflict(None) | Put::Moved => Ok(None),
@@ -314,10 +319,11 @@ impl Store {
         version: u64,
         save: SaveId,
         mut draft: Draft<'_>,
+        now: SystemTime,
     ) -> Result<Written, Error> {
         save.stamp(&mut draft.header);
         Ok(Written {
-            record: self.record(id, version + 1, &draft)?,
+            record: self.record(id, version + 1, &draft, now)?,
             merged: matches!(draft.fields, Cow::Owned(_)),
             remember: draft.header.remember,
         })
@@ -328,11 +334,12 @@ impl Store {
         id: &Arc<str>,
         version: u64,
         draft: &Draft<'_>,
+        now: SystemTime,
     ) -> Result<Record, Error> {
         Ok(Record {
             id: id.clone(),
             version,
-            expires_at: Some(self.span(&draft.header).expiry(self.now())),
+            expires_at: Some(self.span(&draft.header).expiry(now)),
             format: draft.fields.format(),
             data: draft.fields.to_data(&draft.header)?,
             owner: draft.owner.clone(),

@@ -87,13 +87,14 @@ impl Store {
             let mut value = T::load(&stored)?;
             let result = change(&mut value);
             let base = stored.fields(kind.table)?;
+            let now = self.now();
             let edit = Edit::new(
                 kind.clone(),
                 base,
                 value.fields()?,
                 record.owner.as_ref(),
                 &Asks::default(),
-                self.now(),
+                now,
             )?;
             if edit.diff.owner {
                 return Err(Error::config(
@@ -107,11 +108,12 @@ impl Store {
             let loaded = Loaded::new(key.clone(), None, record.clone(), stored);
             let mut draft = edit.over(&loaded);
             save.stamp(&mut draft.header);
-            let mut next = self.record(&record.id, record.version + 1, &draft)?;
+            let mut next = self.record(&record.id, record.version + 1, &draft, now)?;
             // What happens behind a visitor's back is no activity of theirs.
             next.expires_at = record.expires_at;
             let expect = Expect::Version(record.version);
-            let theirs = match self.put(&next, expect, &mut patience, |it| save.is_in(it)).await? {
+            let is_mine = |record: &Record| save.is_in(record);
+            let theirs = match self.put(&next, expect, now, &mut patience, is_mine).await? {
                 Put::Saved | Put::Found(_) | Put::Moved => {
                     return Ok((Some(result), Ended::Saved, key.clone()));
                 }
