@@ -89,16 +89,33 @@ pub(crate) struct Done {
 }
 
 /// What the session is after a commit.
-#[allow(clippy::large_enum_variant)] // It lives until the commit has ended.
 enum After {
     Origin(Origin),
     /// As it was written: read only where its handle goes on, which is rare.
-    Written {
-        kind: Arc<Kind>,
-        key: StoreKey,
-        bearer: Option<Bearer>,
-        written: Written,
-    },
+    Written(Arc<Kind>, Box<Written>, Place),
+}
+
+/// Where a record was written.
+pub(super) enum Place {
+    /// Over what the session was loaded from.
+    Same(Arc<Loaded>),
+    New(Box<(StoreKey, Bearer)>),
+}
+
+impl Place {
+    fn key(&self) -> &StoreKey {
+        match self {
+            Self::Same(loaded) => &loaded.key,
+            Self::New(new) => &new.0,
+        }
+    }
+
+    fn bearer(&self) -> Option<&Bearer> {
+        match self {
+            Self::Same(loaded) => loaded.bearer.as_ref(),
+            Self::New(new) => Some(&new.1),
+        }
+    }
 }
 
 /// What a commit did, for a handle that goes on.
@@ -129,7 +146,7 @@ impl Done {
         };
         let key = match &self.after {
             After::Origin(origin) => origin.key(),
-            After::Written { key, .. } => Some(key),
+            After::Written(.., place) => Some(place.key()),
         };
         (ended, key)
     }
@@ -146,12 +163,11 @@ impl Done {
 
     pub(super) fn saved(
         kind: Arc<Kind>,
-        key: StoreKey,
-        bearer: Option<Bearer>,
-        written: Written,
+        written: Box<Written>,
+        place: Place,
         set_cookie: Option<HeaderValue>,
     ) -> Self {
-        let after = After::Written { kind, key, bearer, written };
+        let after = After::Written(kind, written, place);
         Self { outcome: Outcome::Saved, set_cookie, after }
     }
 
@@ -160,11 +176,12 @@ impl Done {
         let Self { outcome, set_cookie, after } = self;
         let (origin, merged) = match after {
             After::Origin(origin) => (origin, None),
-            After::Written { kind, key, bearer, written } => {
+            After::Written(kind, written, place) => {
                 let stored = Stored::parse(kind.name(), &written.record.data)?;
                 let merged = if written.merged { Some(stored.fields(kind.table)?) } else { None };
+                let (key, bearer) = (place.key().clone(), place.bearer().cloned());
                 let loaded = Loaded::new(key, bearer, written.record, stored);
-                (Origin::Record(loaded.into()), merged)
+                (Origin::Record(Arc::new(loaded)), merged)
             }
         };
         Ok(Settled { outcome, origin, merged, set_cookie })
@@ -209,7 +226,7 @@ impl Store {
             Plan::Save { edit, loaded, loaded_at } if edit.renew => {
                 Box::pin(self.renew(&edit, &loaded, loaded_at)).await
             }
-            Plan::Save { edit, loaded, .. } => self.update_record(&edit, &loaded).await,
+            Plan::Save { edit, loaded, .. } => self.update_record(&edit, loaded).await,
             Plan::Keep(kind, loaded) => Box::pin(self.keep_alive(&kind, loaded)).await,
             Plan::Other(change) => Box::pin(self.carry_out_other(*change)).await,
         }
@@ -270,13 +287,14 @@ impl Store {
             }
         }
         event::created(edit.kind.name(), &edit.kind.tallies, &key);
-        Ok(Done::saved(edit.kind, key, Some(bearer), written, Some(set_cookie)))
+        let place = Place::New(Box::new((key, bearer)));
+        Ok(Done::saved(edit.kind, written, place, Some(set_cookie)))
     }
 
     /// A live session that goes on under its id.
-    async fn update_record(&self, edit: &Edit, loaded: &Loaded) -> Result<Done, Error> {
+    async fn update_record(&self, edit: &Edit, loaded: Arc<Loaded>) -> Result<Done, Error> {
         let kind = &edit.kind;
-        let written = match self.put_over(loaded, edit).await? {
+        let written = match self.put_over(&loaded, edit).await? {
             Over::Written(written) => written,
             Over::Moved => return Ok(Done::moved(loaded.key.clone())),
             Over::Gone => {
@@ -291,8 +309,7 @@ impl Store {
             }
             _ => None,
         };
-        let (key, bearer) = (loaded.key.clone(), loaded.bearer.clone());
-        Ok(Done::saved(kind.clone(), key, bearer, written, set_cookie))
+        Ok(Done::saved(kind.clone(), written, Place::Same(loaded), set_cookie))
     }
 
     /// Nothing changed: moves the expiry where that is due, and gives an old token's bearer a

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::commit::Done;
+use super::commit::{Done, Place};
 use super::edit::Edit;
 use super::id::StoreKey;
 use super::origin::{Content, TOMBSTONE_FORMAT, successor, tombstone};
@@ -36,8 +36,8 @@ impl Store {
         match moved {
             Ok(Some(written)) => {
                 event::renewed(edit.kind.name(), &from.key, &key);
-                let kind = edit.kind.clone();
-                Ok(Done::saved(kind, key, Some(bearer), written, Some(set_cookie)))
+                let place = Place::New(Box::new((key, bearer)));
+                Ok(Done::saved(edit.kind.clone(), written, place, Some(set_cookie)))
             }
             Ok(None) => {
                 self.inner.provider.delete(key.as_str()).await?;
@@ -80,10 +80,10 @@ impl Store {
         edit: &Edit,
         from: &Loaded,
         to: &StoreKey,
-        mut written: Written,
+        mut written: Box<Written>,
         loaded_at: SystemTime,
         patience: &mut Patience,
-    ) -> Result<Option<Written>, Error> {
+    ) -> Result<Option<Box<Written>>, Error> {
         if !self.admits(edit, to, loaded_at).await? {
             return Ok(None);
         }

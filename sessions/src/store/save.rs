@@ -12,7 +12,7 @@ use super::id::StoreKey;
 use super::origin::{Content, successor};
 use super::queue::Turn;
 use super::{Loaded, Store};
-use crate::provider::{Expect, Record, Saved};
+use crate::provider::{Expect, ProviderError, Record, Saved};
 use crate::schema::{Header, MAX_SAVES, Stored};
 use crate::{Error, event};
 
@@ -118,7 +118,7 @@ pub(super) struct Written {
 
 /// How a save over a live record ended.
 pub(super) enum Over {
-    Written(Written),
+    Written(Box<Written>),
     /// It is saved, and the session has taken a new id since.
     Moved,
     /// The session has ended.
@@ -127,16 +127,16 @@ pub(super) enum Over {
 
 impl Written {
     /// Of an earlier try.
-    fn found(session: &'static str, record: Record) -> Result<Self, Error> {
+    fn found(session: &'static str, record: Record) -> Result<Box<Self>, Error> {
         let remember = Stored::parse(session, &record.data)?.header.remember;
-        Ok(Self { record, merged: true, remember })
+        Ok(Box::new(Self { record, merged: true, remember }))
     }
 }
 
 impl Put {
     /// How the save of a draft over a live record ended; `Err`: another came first, and this is
     /// what stands there.
-    fn over(self, edit: &Edit, draft: Written) -> Result<Result<Over, Record>, Error> {
+    fn over(self, edit: &Edit, draft: Box<Written>) -> Result<Result<Over, Record>, Error> {
         Ok(Ok(match self {
             Self::Saved => Over::Written(draft),
             Self::Found(record) => Over::Written(Written::found(edit.kind.name(), record)?),
@@ -154,23 +154,50 @@ impl Store {
         &self,
         record: &Record,
         expect: Expect,
-        mut now: SystemTime,
+        now: SystemTime,
         patience: &mut Patience,
         is_mine: impl Fn(&Record) -> bool,
     ) -> Result<Put, Error> {
-        let mut lost = false;
+        let lost = match self.inner.provider.save(record, expect, now).await {
+            Ok(saved) => {
+                patience.failures = 0;
+                return Ok(match saved {
+                    Saved::Saved => Put::Saved,
+                    Saved::Conflict(theirs) => Put::Conflict(theirs),
+                });
+            }
+            Err(error) if error.is_unavailable() => error,
+            Err(error) => return Err(error.into()),
+        };
+        // In a box: it is rare, and takes much room.
+        Box::pin(self.put_again(record, expect, lost, patience, is_mine)).await
+    }
+
+    /// Saves a record whose first try ended with `lost`.
+    async fn put_again(
+        &self,
+        record: &Record,
+        expect: Expect,
+        mut lost: ProviderError,
+        patience: &mut Patience,
+        is_mine: impl Fn(&Record) -> bool,
+    ) -> Result<Put, Error> {
         loop {
-            let answer = self.inner.provider.save(record, expect, now).await;
+            if !patience.after_failure().await {
+                return Err(lost.into());
+            }
+            let answer = self.inner.provider.save(record, expect, self.now()).await;
             if answer.is_ok() {
                 patience.failures = 0;
             }
             match answer {
                 Ok(Saved::Saved) => return Ok(Put::Saved),
-                Ok(Saved::Conflict(Some(theirs))) if lost => {
+                Ok(Saved::Conflict(None)) => return Ok(Put::Conflict(None)),
+                Ok(Saved::Conflict(Some(theirs))) => {
                     if is_mine(&theirs) {
                         return Ok(Put::Found(theirs));
                     }
-                    if Box::pin(self.moved_on(&theirs, &is_mine)).await? {
+                    if self.moved_on(&theirs, &is_mine).await? {
                         return Ok(Put::Moved);
                     }
                     // My mark may have been pushed out by later saves.
@@ -183,14 +210,7 @@ impl Store {
                     }
                     return Ok(Put::Conflict(Some(theirs)));
                 }
-                Ok(Saved::Conflict(theirs)) => return Ok(Put::Conflict(theirs)),
-                Err(error) if error.is_unavailable() => {
-                    lost = true;
-                    if !Box::pin(patience.after_failure()).await {
-                        return Err(error.into());
-                    }
-                    now = self.now();
-                }
+                Err(error) if error.is_unavailable() => lost = error,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -250,11 +270,12 @@ impl Store {
         let expect = Expect::Version(loaded.version);
         let is_mine = |record: &Record| save.is_in(record);
         let put = self.put(&draft.record, expect, edit.now, &mut patience, is_mine).await?;
-        match put.over(edit, draft)? {
-            Ok(over) => Ok(over),
-            // In a box: it is rare, and takes much room.
-            Err(theirs) => Box::pin(self.put_onto(loaded, edit, save, theirs, &mut patience)).await,
-        }
+        let theirs = match put.over(edit, draft)? {
+            Ok(over) => return Ok(over),
+            Err(theirs) => theirs,
+        };
+        // In a box: it is rare, and takes much room.
+        Box::pin(self.put_onto(loaded, edit, save, theirs, &mut patience)).await
     }
 
     /// Merges an edit with `theirs` and saves it, until nobody comes first.
@@ -295,7 +316,7 @@ impl Store {
         edit: &Edit,
         draft: Draft<'_>,
         patience: &mut Patience,
-    ) -> Result<Option<Written>, Error> {
+    ) -> Result<Option<Box<Written>>, Error> {
         let save = SaveId::random();
         let now = self.now();
         let draft = self.draft(&key.shared(), version, save, draft, now)?;
@@ -320,13 +341,13 @@ impl Store {
         save: SaveId,
         mut draft: Draft<'_>,
         now: SystemTime,
-    ) -> Result<Written, Error> {
+    ) -> Result<Box<Written>, Error> {
         save.stamp(&mut draft.header);
-        Ok(Written {
+        Ok(Box::new(Written {
             record: self.record(id, version + 1, &draft, now)?,
             merged: matches!(draft.fields, Cow::Owned(_)),
             remember: draft.header.remember,
-        })
+        }))
     }
 
     pub(super) fn record(
