@@ -159,7 +159,8 @@ impl fmt::Debug for ManualClock {
 #[must_use]
 pub fn to_unix_millis(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX).min(LAST_MILLIS)
+    let millis = since.as_secs().saturating_mul(1_000) + u64::from(since.subsec_millis());
+    millis.min(LAST_MILLIS)
 }
 
 /// The time that is this many milliseconds after 1970-01-01T00:00:00Z.

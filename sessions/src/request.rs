@@ -371,6 +371,11 @@ impl Slot {
 /// The changes of all handles that came back, as one: each against what it was loaded from, on
 /// top of what the session is now.
 fn fold(kind: &Arc<Kind>, origin: &Origin, returned: &[Box<dyn Pending>]) -> Result<Change, Error> {
+    if let [one] = returned
+        && one.state().origin.is(origin)
+    {
+        return one.change();
+    }
     let mut asks = Asks::default();
     let mut fields = None;
     let mut loaded_at = None;

@@ -79,8 +79,19 @@ impl RequestSessions {
         // Encoding a value is its type's code: not under the lock.
         let done = std::mem::take(&mut slots.slots);
         drop(slots);
-        let jobs = done.iter().map(|slot| slot.job(store, now)).collect();
-        let commit = run(store.clone(), jobs, hidden);
+        let mut report = Report { error: hidden, ..Report::default() };
+        let mut jobs = SmallVec::new();
+        for slot in done {
+            match slot.plan(store, now) {
+                Ok(plan) => jobs.push(Job {
+                    session: slot.kind.name(),
+                    plan,
+                    set_cookie: slot.set_cookie,
+                }),
+                Err(error) => report.failed(slot.kind.name(), error, slot.set_cookie),
+            }
+        }
+        let commit = run(store.clone(), jobs, report);
         Finished { read: true, commit: Some(store.commits().track(commit)) }
     }
 }
@@ -97,6 +108,19 @@ pub(crate) struct Finished {
 pub(crate) struct Report {
     pub(crate) cookies: Cookies,
     pub(crate) error: Option<Error>,
+}
+
+impl Report {
+    fn saved(&mut self, session: &'static str, set_cookie: Option<HeaderValue>) {
+        self.cookies.0.extend(set_cookie.map(|cookie| (session, cookie)));
+    }
+
+    /// `earlier`: the cookie of saves that went before, which hold.
+    fn failed(&mut self, session: &'static str, error: Error, earlier: Option<HeaderValue>) {
+        event::commit_failed(session, &error);
+        self.error.get_or_insert(error);
+        self.saved(session, earlier);
+    }
 }
 
 /// The cookies of a response, each with its session type's name.
@@ -198,11 +222,6 @@ impl Slot {
         }
     }
 
-    fn job(&self, store: &Store, now: SystemTime) -> Job {
-        let plan = self.plan(store, now);
-        Job { session: self.kind.name(), plan, set_cookie: self.set_cookie.clone() }
-    }
-
     /// What the store is to do. Encodes the values.
     fn plan(&self, store: &Store, now: SystemTime) -> Result<Option<Plan>, Error> {
         let change = match self.todo {
@@ -228,7 +247,7 @@ impl Slot {
 /// A session's part of what is left to do.
 struct Job {
     session: &'static str,
-    plan: Result<Option<Plan>, Error>,
+    plan: Option<Plan>,
     /// Of saves in the middle of the request.
     set_cookie: Option<HeaderValue>,
 }
@@ -237,32 +256,23 @@ struct Job {
 fn run(
     store: Store,
     jobs: SmallVec<[Job; 1]>,
-    hidden: Option<Error>,
+    mut report: Report,
 ) -> impl Future<Output = Report> {
     async move {
-        let mut report = Report { error: hidden, ..Report::default() };
         let mut is_first = true;
         for Job { session, plan, set_cookie: earlier } in jobs {
-            let done = match plan {
-                Ok(Some(mut plan)) => {
-                    // The commits before may have taken their time.
-                    if !std::mem::take(&mut is_first) {
-                        plan.put_off(store.now());
-                    }
-                    store.carry_out(plan).await.map(|done| done.set_cookie)
-                }
-                Ok(None) => Ok(None),
-                Err(error) => Err(error),
+            let Some(mut plan) = plan else {
+                report.saved(session, earlier);
+                continue;
             };
-            let set_cookie = match done {
-                Ok(set_cookie) => set_cookie.or(earlier),
-                Err(error) => {
-                    event::commit_failed(session, &error);
-                    report.error = report.error.or(Some(error));
-                    earlier
-                }
-            };
-            report.cookies.0.extend(set_cookie.map(|cookie| (session, cookie)));
+            // The commits before may have taken their time.
+            if !std::mem::take(&mut is_first) {
+                plan.put_off(store.now());
+            }
+            match store.carry_out(plan).await {
+                Ok(done) => report.saved(session, done.set_cookie.or(earlier)),
+                Err(error) => report.failed(session, error, earlier),
+            }
         }
         report
     }

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 
 use super::entries::{Entries, Entry, MAX_RECORD, Span, Spans, too_long};
 use super::header::Header;
@@ -13,7 +12,7 @@ use super::policy::Value;
 use super::reader::Reader;
 use super::stored::ENVELOPE;
 use super::table::Table;
-use super::wire::{self, Out};
+use super::wire::{self, Count, Out};
 use crate::error::Source;
 use crate::{Error, SessionData};
 
@@ -31,8 +30,12 @@ pub struct Fields {
     pub(super) forget: bool,
 }
 
-/// What a record is written to.
-type Buffer = SmallVec<[u8; 512]>;
+/// What a record begins with.
+struct Head<'h> {
+    header: &'h Header,
+    version: u16,
+    min_reader: u16,
+}
 
 /// Fields of a newer build: where their keys and values stand in a record.
 #[derive(Debug)]
@@ -73,26 +76,25 @@ impl Fields {
         let version = self.record_version();
         let shape = version.min(self.table.schema.version);
         let min_reader = self.table.min_reader(shape).max(self.min_reader);
-        // Most records fit: copied once, they take one allocation of their exact length.
-        let mut out = Buffer::with_capacity(self.data.len() + 256);
-        out.put(&[ENVELOPE]);
-        header.put(&mut out, version, min_reader, self.forget);
-        if let Some(downgrade) = self.table.downgrade.filter(|_| shape < self.table.schema.version)
-        {
-            let mut older = Downgrade { fields: self, version: shape, count: 0, out: Vec::new() };
-            downgrade(&mut older)?;
-            self.put_count(&mut out, older.count);
-            out.put(&older.out);
-            self.put_unknown(&mut out);
-        } else {
-            self.put_count(&mut out, self.spans.len());
-            self.put_known(&mut out);
-            self.put_unknown(&mut out);
-        }
+        let older = match self.table.downgrade {
+            Some(downgrade) if shape < self.table.schema.version => {
+                let mut older =
+                    Downgrade { fields: self, version: shape, count: 0, out: Vec::new() };
+                downgrade(&mut older)?;
+                Some(older)
+            }
+            _ => None,
+        };
+        let head = Head { header, version, min_reader };
+        // Counted first: it takes one allocation, of its exact length.
+        let mut count = Count::default();
+        self.put(&mut count, &head, older.as_ref());
+        let mut out = Vec::with_capacity(count.0);
+        self.put(&mut out, &head, older.as_ref());
         if out.len() > MAX_RECORD {
             return Err(self.too_long(out.len()));
         }
-        Ok(Bytes::copy_from_slice(&out))
+        Ok(out.into())
     }
 
     /// What [`Record::format`](crate::provider::Record) says of the record that
@@ -127,19 +129,23 @@ impl Fields {
         self.table.schema.write.max(self.version)
     }
 
-    fn put_count(&self, out: &mut Buffer, known: usize) {
+    /// Writes a record: its envelope, its fields in the shape of an older build where there is
+    /// one, and those that this build does not know.
+    fn put(&self, out: &mut impl Out, head: &Head<'_>, older: Option<&Downgrade<'_>>) {
+        out.put(&[ENVELOPE]);
+        head.header.put(out, head.version, head.min_reader, self.forget);
+        let known = older.map_or(self.spans.len(), |older| older.count);
         let unknown = self.unknown.as_ref().map_or(0, |unknown| unknown.entries.len());
         wire::put_head(out, wire::MAP, (known + unknown) as u64);
-    }
-
-    fn put_known(&self, out: &mut Buffer) {
-        for (index, field) in self.table.fields.iter().enumerate() {
-            wire::put_text(out, field.key);
-            out.put(self.slice(index));
+        match older {
+            Some(older) => out.put(&older.out),
+            None => {
+                for (index, field) in self.table.fields.iter().enumerate() {
+                    wire::put_text(out, field.key);
+                    out.put(self.slice(index));
+                }
+            }
         }
-    }
-
-    fn put_unknown(&self, out: &mut Buffer) {
         let Some(unknown) = &self.unknown else { return };
         let Unknown { data, entries } = &**unknown;
         for Entry { key, value } in entries {
@@ -169,7 +175,7 @@ impl Writer {
     #[must_use]
     pub fn new(table: &'static Table) -> Self {
         // Most sessions fit: one allocation instead of six.
-        Self { table, out: Vec::with_capacity(256), spans: SmallVec::new() }
+        Self { table, out: Vec::with_capacity(256), spans: Spans::new() }
     }
 
     /// Encodes the next field.

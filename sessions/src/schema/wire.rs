@@ -7,7 +7,6 @@ use cbor4ii::core::enc::Write;
 use cbor4ii::serde::Serializer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use smallvec::{Array, SmallVec};
 
 use super::decode::Cursor;
 use super::malformed::{Malformed, Reason};
@@ -168,13 +167,14 @@ impl Out for Vec<u8> {
     }
 }
 
-impl<const N: usize> Out for SmallVec<[u8; N]>
-where
-    [u8; N]: Array<Item = u8>,
-{
+/// Counts what would be written, so that a buffer can be made to measure.
+#[derive(Debug, Default)]
+pub(crate) struct Count(pub(crate) usize);
+
+impl Out for Count {
     #[inline]
     fn put(&mut self, bytes: &[u8]) {
-        self.extend_from_slice(bytes);
+        self.0 += bytes.len();
     }
 }
 

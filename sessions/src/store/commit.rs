@@ -212,23 +212,28 @@ impl Store {
     }
 
     /// Carries out what a request did to one session.
-    pub(crate) async fn carry_out(&self, plan: Plan) -> Result<Done, Error> {
-        let kind = observing().then(|| plan.kind().clone());
-        // Pinned here: whatever holds it is moved with it.
-        let work = pin!(self.carry_out_now(plan));
-        let Some(kind) = kind else { return work.await };
-        observe(Call::Commit, kind.name(), Some(&kind.tallies), work, Done::told).await
+    // Not an async function, for that would have room for its arguments twice.
+    pub(crate) fn carry_out(&self, plan: Plan) -> impl Future<Output = Result<Done, Error>> {
+        async move {
+            let kind = observing().then(|| plan.kind().clone());
+            // Pinned here: whatever holds it is moved with it.
+            let work = pin!(self.carry_out_now(plan));
+            let Some(kind) = kind else { return work.await };
+            observe(Call::Commit, kind.name(), Some(&kind.tallies), work, Done::told).await
+        }
     }
 
-    async fn carry_out_now(&self, plan: Plan) -> Result<Done, Error> {
+    fn carry_out_now(&self, plan: Plan) -> impl Future<Output = Result<Done, Error>> {
         // All but the usual in boxes: this future is moved with what it has room for.
-        match plan {
-            Plan::Save { edit, loaded, loaded_at } if edit.renew => {
-                Box::pin(self.renew(&edit, &loaded, loaded_at)).await
+        async move {
+            match plan {
+                Plan::Save { edit, loaded, loaded_at } if edit.renew => {
+                    Box::pin(self.renew(&edit, &loaded, loaded_at)).await
+                }
+                Plan::Save { edit, loaded, .. } => self.update_record(&edit, loaded).await,
+                Plan::Keep(kind, loaded) => Box::pin(self.keep_alive(&kind, loaded)).await,
+                Plan::Other(change) => Box::pin(self.carry_out_other(*change)).await,
             }
-            Plan::Save { edit, loaded, .. } => self.update_record(&edit, loaded).await,
-            Plan::Keep(kind, loaded) => Box::pin(self.keep_alive(&kind, loaded)).await,
-            Plan::Other(change) => Box::pin(self.carry_out_other(*change)).await,
         }
     }
 

@@ -30,13 +30,20 @@ impl Times {
 impl Span {
     /// The latest moment at which the session can end, whatever its activity.
     pub(crate) fn end(self) -> SystemTime {
-        later(self.created, self.times.lifetime)
+        from_unix_millis(self.end_millis())
+    }
+
+    fn end_millis(self) -> u64 {
+        to_unix_millis(self.created).saturating_add(millis(self.times.lifetime))
     }
 
     /// The expiry of a record that is written at `now`. It lies a touch interval behind the idle
     /// timeout, so that a visitor whose last touch was spared is not cut off early.
     pub(crate) fn expiry(self, now: SystemTime) -> SystemTime {
-        later(later(now, self.times.idle), self.times.touch).min(self.end())
+        let idle = to_unix_millis(now)
+            .saturating_add(millis(self.times.idle))
+            .saturating_add(millis(self.times.touch));
+        from_unix_millis(idle.min(self.end_millis()))
     }
 
     /// The new expiry, where moving it gains at least a touch interval.
@@ -59,10 +66,8 @@ impl Span {
     }
 }
 
-/// A time in whole milliseconds, as records keep it; sums beyond the year 9999 end there.
-fn later(time: SystemTime, by: Duration) -> SystemTime {
-    let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
-    from_unix_millis(to_unix_millis(time).saturating_add(by))
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
