@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use crate::cookie::CookieHeaders;
 use crate::event::{self, Call, Ended, observe};
 use crate::request::Home;
-use crate::schema::{Fields, Header};
+use crate::schema::{Fields, Summary};
 use crate::store::{Asks, Change, Kind, Origin, Outcome, Settled, Store, StoreKey};
 use crate::{Commit, Error, SessionData};
 
@@ -209,7 +209,7 @@ impl<T: SessionData> Session<T> {
     /// ```
     #[must_use]
     pub fn is_new(&self) -> bool {
-        self.header().is_none()
+        self.summary().is_none()
     }
 
     /// Who owns the session, as its record has it: `None` for an anonymous visitor, and for a
@@ -259,7 +259,7 @@ impl<T: SessionData> Session<T> {
     /// ```
     #[must_use]
     pub fn created_at(&self) -> Option<SystemTime> {
-        Some(self.header()?.created_at)
+        Some(self.summary()?.created_at)
     }
 
     /// When the session was last used before this request, to within the store's touch interval;
@@ -281,7 +281,7 @@ impl<T: SessionData> Session<T> {
     /// ```
     #[must_use]
     pub fn last_seen(&self) -> Option<SystemTime> {
-        Some(self.state().store.span(self.header()?).last_seen(self.expires_at()?))
+        Some(self.state().store.span(self.summary()?).last_seen(self.expires_at()?))
     }
 
     /// When the session ends if it is not used again; `None` if it is new. That is the idle timeout
@@ -529,10 +529,10 @@ impl<T: SessionData> Session<T> {
         ask(&mut self.live_mut().state.asks);
     }
 
-    fn header(&self) -> Option<&Header> {
+    fn summary(&self) -> Option<&Summary> {
         match &self.state().origin {
-            Origin::Record(loaded) => Some(&loaded.stored.header),
-            Origin::Client(sealed) => Some(&sealed.stored.header),
+            Origin::Record(loaded) => Some(&loaded.stored.summary),
+            Origin::Client(sealed) => Some(&sealed.stored.summary),
             Origin::New { .. } | Origin::Ended { .. } => None,
         }
     }

@@ -51,7 +51,7 @@ use crate::codec::Codec;
 use crate::cookie::CookieConfig;
 use crate::provider::Provider;
 use crate::random::Random;
-use crate::schema::Header;
+use crate::schema::Summary;
 use crate::{Error, SessionData};
 
 /// Where sessions live: a provider, the keys that seal their cookies, and the rules of their life.
@@ -216,9 +216,9 @@ impl Store {
         self.inner.longest_remember
     }
 
-    /// The times that hold for the session of this header.
-    pub(crate) fn span(&self, header: &Header) -> Span {
-        self.inner.times.of(header.created_at, header.remember)
+    /// The times that hold for the session of this record.
+    pub(crate) fn span(&self, summary: &Summary) -> Span {
+        self.inner.times.of(summary.created_at, summary.remember)
     }
 
     /// Whether a session that nobody changed has something to be written all the same: its
@@ -230,7 +230,7 @@ impl Store {
                     || self.touch_due(loaded, now).is_some()
             }
             Origin::Client(sealed) => {
-                let span = self.span(&sealed.stored.header);
+                let span = self.span(&sealed.stored.summary);
                 sealed.reissue || span.touch(sealed.expires_at, now).is_some()
             }
             Origin::New { .. } | Origin::Ended { .. } => false,
@@ -239,7 +239,7 @@ impl Store {
 
     /// The new expiry, where a touch is due.
     pub(crate) fn touch_due(&self, loaded: &Loaded, now: SystemTime) -> Option<SystemTime> {
-        self.span(&loaded.stored.header).touch(loaded.expires_at?, now)
+        self.span(&loaded.stored.summary).touch(loaded.expires_at?, now)
     }
 }
 

@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(text.len(), 88);
         assert_eq!(text, PINNED);
         let mut buffer = [0; 128];
-        let (key, token) = decode(&text, &mut buffer).unwrap();
+        let (key, token) = decode(text.as_bytes(), &mut buffer).unwrap();
         assert_eq!(key, KEY);
         assert_eq!(token[0], 1);
         assert_eq!(token[1..5], [0, 7, 0xab, 0xcd]);
@@ -145,7 +145,7 @@ mod tests {
         // 17 bytes of payload leave four slack bits in the last character.
         let (_, text) = sealed(&[0; 17]);
         let mut buffer = vec![0; MAX_TOKEN];
-        assert!(decode(&text, &mut buffer).is_ok());
+        assert!(decode(text.as_bytes(), &mut buffer).is_ok());
         let slack = {
             let mut bytes = text.clone().into_bytes();
             let last = bytes.last_mut().unwrap();
@@ -165,7 +165,7 @@ mod tests {
             slack,
             with_plus,
         ] {
-            assert!(decode(&other, &mut buffer).is_err(), "{other}");
+            assert!(decode(other.as_bytes(), &mut buffer).is_err(), "{other}");
         }
     }
 
@@ -174,7 +174,7 @@ mod tests {
         let (xaes, text) = sealed(&[1; MAX_PAYLOAD]);
         assert_eq!(text.len(), MAX_TOKEN);
         let mut buffer = vec![0; MAX_TOKEN];
-        let (_, token) = decode(&text, &mut buffer).unwrap();
+        let (_, token) = decode(text.as_bytes(), &mut buffer).unwrap();
         assert!(open(token, &xaes).is_some());
     }
 

@@ -83,11 +83,9 @@ impl RequestSessions {
         let mut jobs = SmallVec::new();
         for slot in done {
             match slot.plan(store, now) {
-                Ok(plan) => jobs.push(Job {
-                    session: slot.kind.name(),
-                    plan,
-                    set_cookie: slot.set_cookie,
-                }),
+                Ok(plan) => {
+                    jobs.push(Job { session: slot.kind.name(), plan, set_cookie: slot.set_cookie })
+                }
                 Err(error) => report.failed(slot.kind.name(), error, slot.set_cookie),
             }
         }
@@ -253,11 +251,7 @@ struct Job {
 }
 
 // Not an async function, for that would have room for its arguments twice.
-fn run(
-    store: Store,
-    jobs: SmallVec<[Job; 1]>,
-    mut report: Report,
-) -> impl Future<Output = Report> {
+fn run(store: Store, jobs: SmallVec<[Job; 1]>, mut report: Report) -> impl Future<Output = Report> {
     async move {
         let mut is_first = true;
         for Job { session, plan, set_cookie: earlier } in jobs {

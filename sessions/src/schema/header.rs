@@ -17,9 +17,9 @@ pub const MAX_SAVES: usize = 8;
 const REMEMBER: u64 = 1;
 const LABEL: u64 = 2;
 
-/// The part of an envelope in front of the fields.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
+/// What every request needs of a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
     /// The schema version of the record. Set by [`Stored::parse`](super::Stored::parse);
     /// [`Fields::to_data`](super::Fields::to_data) writes the fields' own.
     pub schema_version: u16,
@@ -27,88 +27,52 @@ pub struct Header {
     pub min_reader: u16,
     /// When the session began, in whole milliseconds.
     pub created_at: SystemTime,
-    /// The ids of the last saves, newest first, at most [`MAX_SAVES`].
-    pub saves: SmallVec<[u64; MAX_SAVES]>,
     /// This session's own lifetime and idle timeout, where `remember` set one.
     pub remember: Option<Duration>,
+}
+
+/// The part of an envelope in front of the fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Versions and times.
+    pub summary: Summary,
+    /// The ids of the last saves, newest first, at most [`MAX_SAVES`].
+    pub saves: SmallVec<[u64; MAX_SAVES]>,
     /// What the app calls this session, such as a device's name.
     pub label: Option<Arc<str>>,
     /// Extras of newer builds, kept as they are.
     pub unknown: UnknownExtras,
 }
 
+impl Summary {
+    /// Checks a header that begins at `at`; returns its summary and where it ends.
+    ///
+    /// A record is read far more often than saved again, and moved several times on its way:
+    /// whoever saves reads the rest by [`Header::parse`].
+    pub(super) fn parse(data: &Bytes, at: usize) -> Result<(Self, usize), Malformed> {
+        parse(data, at, &mut ())
+    }
+}
+
 impl Header {
     /// The header of a new session.
     #[must_use]
     pub fn new(created_at: SystemTime) -> Self {
-        Self {
-            schema_version: 0,
-            min_reader: 0,
-            created_at: from_unix_millis(to_unix_millis(created_at)),
-            saves: SmallVec::new(),
-            remember: None,
-            label: None,
-            unknown: UnknownExtras::default(),
-        }
+        let created_at = from_unix_millis(to_unix_millis(created_at));
+        Self::of(Summary { schema_version: 0, min_reader: 0, created_at, remember: None })
+    }
+
+    fn of(summary: Summary) -> Self {
+        let (saves, unknown) = (SmallVec::new(), UnknownExtras::default());
+        Self { summary, saves, label: None, unknown }
     }
 
     /// Reads a header that begins at `at`; returns it and where it ends.
     pub(super) fn parse(data: &Bytes, at: usize) -> Result<(Self, usize), Malformed> {
-        let (schema_version, at) = small(data, at)?;
-        let (min_reader, at) = small(data, at)?;
-        let (created_at, at) = number(data, at)?;
-        let (ids, at) = slice(data, at, wire::BYTES)?;
-        let mut saves = [0; MAX_SAVES];
-        let count = ids.len() / 8;
-        if ids.len() % 8 != 0 || count > MAX_SAVES {
-            return Err("the save ids have an impossible length".into());
-        }
-        for (save, id) in saves.iter_mut().zip(ids.as_chunks::<8>().0) {
-            *save = u64::from_be_bytes(*id);
-        }
-        let mut header = Self {
-            schema_version,
-            min_reader,
-            created_at: from_unix_millis(created_at),
-            saves: SmallVec::from_buf_and_len(saves, count),
-            remember: None,
-            label: None,
-            unknown: UnknownExtras::default(),
-        };
-        let at = header.parse_extras(data, at)?;
-        Ok((header, at))
-    }
-
-    fn parse_extras(&mut self, data: &Bytes, at: usize) -> Result<usize, Malformed> {
-        let head = wire::head(data, at)?;
-        let (wire::MAP, Some(count)) = (head.major, head.argument) else {
-            return Err(wrong_type("map", data, at));
-        };
-        let mut at = head.end;
-        for _ in 0..count {
-            let start = at;
-            let (key, value) = number(data, at)?;
-            at = match key {
-                REMEMBER => {
-                    let (millis, end) = number(data, value)?;
-                    self.remember = Some(Duration::from_millis(millis));
-                    end
-                }
-                LABEL => {
-                    let (text, end) = slice(data, value, wire::TEXT)?;
-                    let text = std::str::from_utf8(text)
-                        .map_err(|_| Malformed::from("the label is not UTF-8"))?;
-                    self.label = Some(text.into());
-                    end
-                }
-                _ => {
-                    let end = wire::skip(data, value, wire::MAX_DEPTH)?;
-                    self.unknown.0.push(data.slice(start..end));
-                    end
-                }
-            };
-        }
-        Ok(at)
+        let mut header = Self::new(SystemTime::UNIX_EPOCH);
+        let (summary, end) = parse(data, at, &mut header)?;
+        header.summary = summary;
+        Ok((header, end))
     }
 
     /// Appends the header under these versions, without the unknown extras where they are to be
@@ -122,16 +86,16 @@ impl Header {
     ) {
         wire::put_head(out, wire::UNSIGNED, version.into());
         wire::put_head(out, wire::UNSIGNED, min_reader.into());
-        wire::put_head(out, wire::UNSIGNED, to_unix_millis(self.created_at));
+        wire::put_head(out, wire::UNSIGNED, to_unix_millis(self.summary.created_at));
         let saves = &self.saves[..self.saves.len().min(MAX_SAVES)];
         wire::put_head(out, wire::BYTES, 8 * saves.len() as u64);
         for id in saves {
             out.put(&id.to_be_bytes());
         }
         let unknown = if forget { &[] } else { &*self.unknown.0 };
-        let known = u64::from(self.remember.is_some()) + u64::from(self.label.is_some());
+        let known = u64::from(self.summary.remember.is_some()) + u64::from(self.label.is_some());
         wire::put_head(out, wire::MAP, known + unknown.len() as u64);
-        if let Some(remember) = self.remember {
+        if let Some(remember) = self.summary.remember {
             wire::put_head(out, wire::UNSIGNED, REMEMBER);
             let millis = u64::try_from(remember.as_millis()).unwrap_or(u64::MAX);
             wire::put_head(out, wire::UNSIGNED, millis);
@@ -144,6 +108,87 @@ impl Header {
             out.put(extra);
         }
     }
+}
+
+/// Where the parts of a header go that its summary leaves out.
+trait Rest {
+    fn save(&mut self, id: u64);
+    fn label(&mut self, label: &str);
+    fn unknown(&mut self, extra: Bytes);
+}
+
+impl Rest for () {
+    fn save(&mut self, _: u64) {}
+    fn label(&mut self, _: &str) {}
+    fn unknown(&mut self, _: Bytes) {}
+}
+
+impl Rest for Header {
+    fn save(&mut self, id: u64) {
+        self.saves.push(id);
+    }
+
+    fn label(&mut self, label: &str) {
+        self.label = Some(label.into());
+    }
+
+    fn unknown(&mut self, extra: Bytes) {
+        self.unknown.0.push(extra);
+    }
+}
+
+fn parse(data: &Bytes, at: usize, rest: &mut impl Rest) -> Result<(Summary, usize), Malformed> {
+    let (schema_version, at) = small(data, at)?;
+    let (min_reader, at) = small(data, at)?;
+    let (created_at, at) = number(data, at)?;
+    let created_at = from_unix_millis(created_at);
+    let (ids, at) = slice(data, at, wire::BYTES)?;
+    let (ids, odd) = ids.as_chunks();
+    if !odd.is_empty() || ids.len() > MAX_SAVES {
+        return Err("the save ids have an impossible length".into());
+    }
+    for id in ids {
+        rest.save(u64::from_be_bytes(*id));
+    }
+    let (remember, at) = parse_extras(data, at, rest)?;
+    Ok((Summary { schema_version, min_reader, created_at, remember }, at))
+}
+
+fn parse_extras(
+    data: &Bytes,
+    at: usize,
+    rest: &mut impl Rest,
+) -> Result<(Option<Duration>, usize), Malformed> {
+    let head = wire::head(data, at)?;
+    let (wire::MAP, Some(count)) = (head.major, head.argument) else {
+        return Err(wrong_type("map", data, at));
+    };
+    let mut remember = None;
+    let mut at = head.end;
+    for _ in 0..count {
+        let start = at;
+        let (key, value) = number(data, at)?;
+        at = match key {
+            REMEMBER => {
+                let (millis, end) = number(data, value)?;
+                remember = Some(Duration::from_millis(millis));
+                end
+            }
+            LABEL => {
+                let (text, end) = slice(data, value, wire::TEXT)?;
+                let text = std::str::from_utf8(text)
+                    .map_err(|_| Malformed::from("the label is not UTF-8"))?;
+                rest.label(text);
+                end
+            }
+            _ => {
+                let end = wire::skip(data, value, wire::MAX_DEPTH)?;
+                rest.unknown(data.slice(start..end));
+                end
+            }
+        };
+    }
+    Ok((remember, at))
 }
 
 /// Extras of a header that this build does not know, each a key and its value as encoded.
@@ -185,17 +230,17 @@ mod tests {
 
     fn full() -> Header {
         let mut header = Header::new(from_unix_millis(1_767_225_600_123));
-        header.schema_version = 3;
-        header.min_reader = 2;
+        header.summary.schema_version = 3;
+        header.summary.min_reader = 2;
         header.saves = SmallVec::from_slice(&[u64::MAX, 1, 2, 3, 4, 5, 6, 7]);
-        header.remember = Some(Duration::from_millis(86_400_001));
+        header.summary.remember = Some(Duration::from_millis(86_400_001));
         header.label = Some("Firefox on Linux".into());
         header
     }
 
     fn encoded(header: &Header) -> Bytes {
         let mut out = Vec::new();
-        header.put(&mut out, header.schema_version, header.min_reader, false);
+        header.put(&mut out, header.summary.schema_version, header.summary.min_reader, false);
         out.into()
     }
 

@@ -8,7 +8,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::entries::{self, Entries, Fault, MAX_RECORD, Span, Spans, too_long};
 use super::fields::{Fields, Unknown};
-use super::header::Header;
+use super::header::{Header, Summary};
 use super::malformed::{Malformed, Reason};
 use super::reader::{Reader, unreadable};
 use super::table::Table;
@@ -17,6 +17,9 @@ use crate::Error;
 /// The envelope version that this build reads and writes. Zero marks the store's tombstones.
 pub(super) const ENVELOPE: u8 = 1;
 
+/// Where the header stands.
+const HEADER: usize = 1;
+
 /// A record's data, parsed as far as its header.
 ///
 /// Shares the data's bytes; allocates only for a header with extras.
@@ -24,7 +27,7 @@ pub(super) const ENVELOPE: u8 = 1;
 pub struct Stored {
     session: &'static str,
     /// What stands in front of the fields.
-    pub header: Header,
+    pub summary: Summary,
     data: Bytes,
     /// Where the map of fields begins.
     body: usize,
@@ -37,9 +40,20 @@ impl Stored {
     /// [`Error::Decode`] where the bytes do not begin as a record does. The fields are looked at
     /// when they are read.
     pub fn parse(session: &'static str, data: &Bytes) -> Result<Self, Error> {
-        match parse_header(data) {
-            Ok((header, body)) => Ok(Self { session, header, data: data.clone(), body }),
+        match parse_summary(data) {
+            Ok((summary, body)) => Ok(Self { session, summary, data: data.clone(), body }),
             Err(source) => Err(unreadable(session, 0, source.into())),
+        }
+    }
+
+    /// The header whole.
+    ///
+    /// # Errors
+    /// None: it was checked when the record was parsed.
+    pub fn header(&self) -> Result<Header, Error> {
+        match Header::parse(&self.data, HEADER) {
+            Ok((header, _)) => Ok(header),
+            Err(source) => Err(self.unreadable(source.into())),
         }
     }
 
@@ -53,16 +67,17 @@ impl Stored {
         let entries = entries::parse(&self.data, self.body);
         let entries = entries.map_err(|fault| self.unreadable(fault))?;
         if entries.len() == table.fields.len()
-            && self.header.schema_version >= table.schema.version
-            && entries.iter().zip(table.fields).all(|(entry, field)| {
-                entry.key.of(&self.data) == field.key.as_bytes()
-            })
+            && self.summary.schema_version >= table.schema.version
+            && entries
+                .iter()
+                .zip(table.fields)
+                .all(|(entry, field)| entry.key.of(&self.data) == field.key.as_bytes())
         {
             // As this build wrote it.
             let spans = entries.iter().map(|entry| entry.value).collect();
             let mut fields = Fields::new(table, self.data.clone(), spans);
-            fields.version = self.header.schema_version;
-            fields.min_reader = self.header.min_reader;
+            fields.version = self.summary.schema_version;
+            fields.min_reader = self.summary.min_reader;
             return Ok(fields);
         }
         let mut spans: SmallVec<[Option<Span>; 8]> = smallvec![None; table.fields.len()];
@@ -75,14 +90,14 @@ impl Stored {
                 None => unknown.push(entry),
             }
         }
-        let mut fields = if self.header.schema_version < table.schema.version {
+        let mut fields = if self.summary.schema_version < table.schema.version {
             (table.migrate)(self)?
         } else {
             self.slices(table, &spans)?
         };
         fields.unknown = self.unknown(unknown);
-        fields.version = self.header.schema_version;
-        fields.min_reader = self.header.min_reader;
+        fields.version = self.summary.schema_version;
+        fields.min_reader = self.summary.min_reader;
         Ok(fields)
     }
 
@@ -95,7 +110,7 @@ impl Stored {
         self.check(table)?;
         let body = entries::count(&self.data, self.body);
         let body_count = body.map_err(|source| self.unreadable(source.into()))?;
-        let found = self.header.schema_version;
+        let found = self.summary.schema_version;
         let version = found.min(table.schema.version);
         Ok(Reader::new(self.session, found, version, &self.data, self.body, body_count))
     }
@@ -120,12 +135,12 @@ impl Stored {
     }
 
     fn unreadable(&self, fault: Fault<'_>) -> Error {
-        unreadable(self.session, self.header.schema_version, fault)
+        unreadable(self.session, self.summary.schema_version, fault)
     }
 
     /// Whether this build reads the record's version.
     fn check(&self, table: &'static Table) -> Result<(), Error> {
-        let Header { schema_version: found, min_reader, .. } = self.header;
+        let Summary { schema_version: found, min_reader, .. } = self.summary;
         let supported = table.schema.version;
         if min_reader > supported {
             return Err(Error::NewerSchema {
@@ -148,12 +163,12 @@ impl Stored {
     }
 }
 
-fn parse_header(data: &Bytes) -> Result<(Header, usize), Malformed> {
+fn parse_summary(data: &Bytes) -> Result<(Summary, usize), Malformed> {
     if data.len() > MAX_RECORD {
         return Err(too_long(data.len()));
     }
     match data.first() {
-        Some(&ENVELOPE) => Header::parse(data, 1),
+        Some(&ENVELOPE) => Summary::parse(data, HEADER),
         Some(other) => {
             let text = format!("envelope version {other} is unknown, this build reads {ENVELOPE}");
             Err(Malformed::from(text))

@@ -23,7 +23,7 @@ impl Store {
             let listed = self.inner.provider.list(owner, page, self.now()).await?;
             for record in listed.records {
                 let created = match Content::parse(edit.kind.name(), &record.data) {
-                    Ok(Content::Session(stored)) => stored.header.created_at,
+                    Ok(Content::Session(stored)) => stored.summary.created_at,
                     // Nobody can tell how old it is; it counts as the oldest.
                     _ => std::time::SystemTime::UNIX_EPOCH,
                 };

@@ -11,7 +11,7 @@ use super::edit::{Draft, Edit};
 use super::origin::Sealed;
 use super::{Kind, Origin, Outcome, Store};
 use crate::cookie::{self, CookieHeaders};
-use crate::schema::{Header, Stored};
+use crate::schema::{Stored, Summary};
 use crate::{Error, event};
 
 impl Store {
@@ -45,7 +45,7 @@ impl Store {
                 Ok((data, seal)) => {
                     let data = Bytes::from(data);
                     let stored = Stored::parse(kind.name(), &data)?;
-                    let expires_at = self.span(&stored.header).expiry(seal.issued_at);
+                    let expires_at = self.span(&stored.summary).expiry(seal.issued_at);
                     if expires_at > self.now() {
                         let owner = owner(kind, &stored)?;
                         let reissue = seal.reissue;
@@ -81,10 +81,10 @@ impl Store {
             None => edit.first(),
             Some(sealed) => {
                 let Sealed { stored, owner, .. } = &**sealed;
-                if !edit.diff.changed && !asks.renew && !edit.changes_header(&stored.header) {
+                if !edit.diff.changed && !asks.renew && !edit.changes_header(stored)? {
                     return self.keep_sealed(&edit.kind, origin).await;
                 }
-                edit.over_sealed(&stored.header, owner.clone())
+                edit.over_sealed(stored, owner.clone())?
             }
         };
         self.seal(&edit.kind, draft).await
@@ -96,15 +96,15 @@ impl Store {
         if !self.is_due(&origin, self.now()) {
             return Ok(Done::unchanged(origin, None));
         }
-        let cookie = self.sealed_cookie(kind, &sealed.data, &sealed.stored.header).await?;
+        let cookie = self.sealed_cookie(kind, &sealed.data, &sealed.stored.summary).await?;
         Ok(Done::unchanged(origin, Some(cookie)))
     }
 
     async fn seal(&self, kind: &Kind, draft: Draft<'_>) -> Result<Done, Error> {
         let data = draft.fields.to_data(&draft.header)?;
-        let set_cookie = self.sealed_cookie(kind, &data, &draft.header).await?;
+        let set_cookie = self.sealed_cookie(kind, &data, &draft.header.summary).await?;
         let stored = Stored::parse(kind.name(), &data)?;
-        let expires_at = self.span(&draft.header).expiry(self.now());
+        let expires_at = self.span(&draft.header.summary).expiry(self.now());
         let owner = draft.owner;
         let sealed = Sealed { data, stored, expires_at, owner, reissue: false };
         Ok(Done::new(Outcome::Saved, Origin::Client(sealed.into()), Some(set_cookie)))
@@ -114,14 +114,14 @@ impl Store {
         &self,
         kind: &Kind,
         data: &[u8],
-        header: &Header,
+        summary: &Summary,
     ) -> Result<HeaderValue, Error> {
         // Before it is sealed: the codec takes more than a browser keeps, but not any length.
         let token = (data.len() + TOKEN_OVERHEAD).saturating_mul(4).div_ceil(3);
         cookie::check_length(&kind.cookie, token)?;
         let token = self.inner.codec.seal(&kind.client_side, data).await?;
-        let left = self.span(header).end().duration_since(self.now()).unwrap_or_default();
-        self.inner.cookie.set(&kind.cookie, &token, left, header.remember.is_some())
+        let left = self.span(summary).end().duration_since(self.now()).unwrap_or_default();
+        self.inner.cookie.set(&kind.cookie, &token, left, summary.remember.is_some())
     }
 }
 

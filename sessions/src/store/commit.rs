@@ -13,7 +13,7 @@ use super::save::{Over, Patience, Written};
 use super::{Asks, Kind, Loaded, Origin, Store};
 use crate::Error;
 use crate::event::{self, Call, Ended, observe, observing};
-use crate::schema::{self, Fields, Header, Stored};
+use crate::schema::{self, Fields, Stored, Summary};
 
 /// One session's part of a request, without its type.
 pub(crate) struct Change {
@@ -205,7 +205,7 @@ impl Store {
         let base = loaded.stored.fields(kind.table)?;
         let mine = fields.unwrap_or_else(|| base.clone());
         let edit = Edit::new(kind.clone(), base, mine, loaded.owner.as_ref(), &asks, now)?;
-        if edit.renew || edit.diff.changed || edit.changes_header(&loaded.stored.header) {
+        if edit.renew || edit.diff.changed || edit.changes_header(&loaded.stored)? {
             return Ok(Plan::Save { edit: Box::new(edit), loaded, loaded_at });
         }
         Ok(Plan::Keep(kind, loaded))
@@ -274,7 +274,7 @@ impl Store {
         let (bearer, key) = self.new_id(&edit.kind)?;
         let draft = edit.first();
         // Sealed before it is saved: what no cookie can name must not be stored.
-        let set_cookie = self.cookie(&edit.kind, &bearer, &draft.header).await?;
+        let set_cookie = self.cookie(&edit.kind, &bearer, &draft.header.summary).await?;
         let mut patience = Patience::new();
         let written = self.put_copy(&key, 0, &edit, draft, &mut patience).await?;
         let Some(written) = written else {
@@ -306,11 +306,11 @@ impl Store {
                 return Ok(Done::dropped(kind, loaded.key.clone(), "ended"));
             }
         };
-        let persistence = loaded.stored.header.remember.is_some();
+        let persistence = loaded.stored.summary.remember.is_some();
         let set_cookie = match &loaded.bearer {
             Some(bearer) if bearer.seal.reissue || persistence != written.remember.is_some() => {
                 let stored = Stored::parse(kind.name(), &written.record.data)?;
-                Some(Box::pin(self.cookie(kind, bearer, &stored.header)).await?)
+                Some(Box::pin(self.cookie(kind, bearer, &stored.summary)).await?)
             }
             _ => None,
         };
@@ -337,7 +337,7 @@ impl Store {
         }
         let set_cookie = match &loaded.bearer {
             Some(bearer) if bearer.seal.reissue => {
-                Some(self.cookie(kind, bearer, &loaded.stored.header).await?)
+                Some(self.cookie(kind, bearer, &loaded.stored.summary).await?)
             }
             _ => None,
         };
@@ -356,11 +356,11 @@ impl Store {
         &self,
         kind: &Kind,
         bearer: &Bearer,
-        header: &Header,
+        summary: &Summary,
     ) -> Result<HeaderValue, Error> {
         let token = self.inner.codec.seal(&kind.purpose, bearer.id.as_bytes()).await?;
-        let left = self.span(header).end().duration_since(self.now()).unwrap_or_default();
-        self.inner.cookie.set(&kind.cookie, &token, left, header.remember.is_some())
+        let left = self.span(summary).end().duration_since(self.now()).unwrap_or_default();
+        self.inner.cookie.set(&kind.cookie, &token, left, summary.remember.is_some())
     }
 
     /// The header that makes a browser forget its session.

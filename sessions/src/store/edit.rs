@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::id::StoreKey;
 use super::{Kind, Loaded};
-use crate::schema::{self, Diff, Fields, Header, Stored};
+use crate::schema::{self, Diff, Fields, Header, Stored, Summary};
 use crate::{Error, event};
 
 /// What a handler asked for besides its changes. In one commit, destroy comes first, then
@@ -96,26 +96,32 @@ impl Edit {
     }
 
     /// Whether the header changes although no field does.
-    pub(super) fn changes_header(&self, header: &Header) -> bool {
-        (self.remember.is_some() && self.remember != header.remember)
-            || (self.label.is_some() && self.label != header.label)
+    pub(super) fn changes_header(&self, stored: &Stored) -> Result<bool, Error> {
+        if self.remember.is_some() && self.remember != stored.summary.remember {
+            return Ok(true);
+        }
+        Ok(self.label.is_some() && self.label != stored.header()?.label)
     }
 
     /// My value as a session's first record.
     pub(super) fn first(&self) -> Draft<'_> {
         let mut header = Header::new(self.now);
-        header.remember = self.remember;
+        header.summary.remember = self.remember;
         header.label = self.label.clone();
         Draft { fields: Cow::Borrowed(&self.mine), header, owner: self.owner.clone() }
     }
 
     /// My value on top of what it was loaded from.
-    pub(super) fn over(&self, loaded: &Loaded) -> Draft<'_> {
-        self.draft(Cow::Borrowed(&self.mine), &loaded.stored.header, loaded.owner.clone())
+    pub(super) fn over(&self, loaded: &Loaded) -> Result<Draft<'_>, Error> {
+        self.draft(Cow::Borrowed(&self.mine), &loaded.stored, loaded.owner.clone())
     }
 
     /// My value on top of what a cookie held.
-    pub(super) fn over_sealed(&self, below: &Header, owner: Option<Arc<str>>) -> Draft<'_> {
+    pub(super) fn over_sealed(
+        &self,
+        below: &Stored,
+        owner: Option<Arc<str>>,
+    ) -> Result<Draft<'_>, Error> {
         self.draft(Cow::Borrowed(&self.mine), below, owner)
     }
 
@@ -130,25 +136,26 @@ impl Edit {
         let merged = schema::merge(table, &self.base, &self.mine, &theirs.fields(table)?)
             .inspect_err(|error| event::merge_failed(self.kind.name(), key, error))?;
         event::merged(self.kind.name(), key, &merged.overwritten);
-        Ok(self.draft(Cow::Owned(merged.fields), &theirs.header, owner))
+        self.draft(Cow::Owned(merged.fields), theirs, owner)
     }
 
     fn draft<'e>(
         &self,
         fields: Cow<'e, Fields>,
-        below: &Header,
+        below: &Stored,
         owner: Option<Arc<str>>,
-    ) -> Draft<'e> {
+    ) -> Result<Draft<'e>, Error> {
         // What was set for one owner does not go over to the next.
         let inherits = !self.diff.owner || self.was_free;
-        let mut header = below.clone();
-        header.remember = self.remember.or(header.remember.filter(|_| inherits));
+        let mut header = below.header()?;
+        let Summary { remember, created_at, .. } = &mut header.summary;
+        *remember = self.remember.or(remember.filter(|_| inherits));
         header.label = self.label.clone().or(header.label.filter(|_| inherits));
         if self.diff.owner {
             // A new owner restarts the lifetime.
-            header.created_at = self.now;
+            *created_at = self.now;
         }
         let owner = if self.diff.owner { self.owner.clone() } else { owner };
-        Draft { fields, header, owner }
+        Ok(Draft { fields, header, owner })
     }
 }

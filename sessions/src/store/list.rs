@@ -91,15 +91,15 @@ impl Store {
                 let Ok(Content::Session(stored)) = Content::parse(kind.name(), &record.data) else {
                     return None;
                 };
-                let span = self.span(&stored.header);
+                let span = self.span(&stored.summary);
                 Some(SessionInfo {
                     key: record.id.parse().ok()?,
-                    created_at: stored.header.created_at,
+                    created_at: stored.summary.created_at,
                     last_seen: record
                         .expires_at
-                        .map_or(stored.header.created_at, |at| span.last_seen(at)),
+                        .map_or(stored.summary.created_at, |at| span.last_seen(at)),
                     expires_at: record.expires_at,
-                    label: stored.header.label.as_deref().map(str::to_owned),
+                    label: stored.header().ok()?.label.as_deref().map(str::to_owned),
                 })
             })
             .collect();

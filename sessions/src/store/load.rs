@@ -50,7 +50,9 @@ impl Store {
         if self.is_client_side() {
             return None;
         }
-        Some(Sought::of(kind, self.open_cookies_now(kind, cookies, now)?.end(kind)))
+        let mut opened = Cookies::default();
+        self.open_cookies_now(kind, cookies, now, &mut opened)?;
+        Some(Sought::of(kind, opened.end(kind)))
     }
 
     async fn find_later(
@@ -78,8 +80,9 @@ impl Store {
         cookies: &impl CookieHeaders,
         now: SystemTime,
     ) -> Result<(Option<Bearer>, bool), Error> {
-        match self.open_cookies_now(kind, cookies, now) {
-            Some(opened) => opened.end(kind),
+        let mut opened = Cookies::default();
+        match self.open_cookies_now(kind, cookies, now, &mut opened) {
+            Some(()) => opened.end(kind),
             None => self.open_cookies_later(kind, cookies).await.end(kind),
         }
     }
@@ -90,12 +93,12 @@ impl Store {
         kind: &Kind,
         cookies: &impl CookieHeaders,
         now: SystemTime,
-    ) -> Option<Cookies> {
-        let mut opened = Cookies::default();
+        opened: &mut Cookies,
+    ) -> Option<()> {
         for token in cookie::values(cookies, &kind.cookie).take(MOST_COOKIES) {
             opened.take(self.inner.codec.open_fixed_now(&kind.purpose, token, now)?);
         }
-        Some(opened)
+        Some(())
     }
 
     async fn open_cookies_later(&self, kind: &Kind, cookies: &impl CookieHeaders) -> Cookies {

@@ -37,7 +37,8 @@ impl SaveId {
     pub(super) fn is_in(self, record: &Record) -> bool {
         matches!(
             Content::parse("", &record.data),
-            Ok(Content::Session(stored)) if stored.header.saves.contains(&self.0)
+            Ok(Content::Session(stored))
+                if stored.header().is_ok_and(|header| header.saves.contains(&self.0))
         )
     }
 }
@@ -128,7 +129,7 @@ pub(super) enum Over {
 impl Written {
     /// Of an earlier try.
     fn found(session: &'static str, record: Record) -> Result<Box<Self>, Error> {
-        let remember = Stored::parse(session, &record.data)?.header.remember;
+        let remember = Stored::parse(session, &record.data)?.summary.remember;
         Ok(Box::new(Self { record, merged: true, remember }))
     }
 }
@@ -266,7 +267,7 @@ impl Store {
     pub(super) async fn put_over(&self, loaded: &Loaded, edit: &Edit) -> Result<Over, Error> {
         let mut patience = Patience::new();
         let save = SaveId::random();
-        let draft = self.draft(&loaded.id, loaded.version, save, edit.over(loaded), edit.now)?;
+        let draft = self.draft(&loaded.id, loaded.version, save, edit.over(loaded)?, edit.now)?;
         let expect = Expect::Version(loaded.version);
         let is_mine = |record: &Record| save.is_in(record);
         let put = self.put(&draft.record, expect, edit.now, &mut patience, is_mine).await?;
@@ -346,7 +347,7 @@ impl Store {
         Ok(Box::new(Written {
             record: self.record(id, version + 1, &draft, now)?,
             merged: matches!(draft.fields, Cow::Owned(_)),
-            remember: draft.header.remember,
+            remember: draft.header.summary.remember,
         }))
     }
 
@@ -360,7 +361,7 @@ impl Store {
         Ok(Record {
             id: id.clone(),
             version,
-            expires_at: Some(self.span(&draft.header).expiry(now)),
+            expires_at: Some(self.span(&draft.header.summary).expiry(now)),
             format: draft.fields.format(),
             data: draft.fields.to_data(&draft.header)?,
             owner: draft.owner.clone(),

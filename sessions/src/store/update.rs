@@ -106,7 +106,7 @@ impl Store {
                 return Ok((Some(result), Ended::Unchanged, key.clone()));
             }
             let loaded = Loaded::new(key.clone(), None, record.clone(), stored);
-            let mut draft = edit.over(&loaded);
+            let mut draft = edit.over(&loaded)?;
             save.stamp(&mut draft.header);
             let mut next = self.record(&record.id, record.version + 1, &draft, now)?;
             // What happens behind a visitor's back is no activity of theirs.

@@ -324,7 +324,7 @@ impl World {
         let mut wrong = Vec::new();
         for token in picks {
             self.report.calls += 1;
-            let opened = host.codec.open_fixed::<16>(&self.purpose, &token.text).await;
+            let opened = host.codec.open_fixed::<16>(&self.purpose, token.text.as_bytes()).await;
             let age = local.saturating_sub(token.issued_at);
             let fine = match &opened {
                 Ok(_) => age <= MAX_AGE,

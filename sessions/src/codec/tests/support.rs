@@ -180,7 +180,7 @@ pub(super) async fn seal(codec: &Codec) -> String {
 }
 
 pub(super) async fn open(codec: &Codec, token: &str) -> Result<Seal, Error> {
-    let (id, seal) = codec.open_fixed::<16>(&purpose(), token).await?;
+    let (id, seal) = codec.open_fixed::<16>(&purpose(), token.as_bytes()).await?;
     assert_eq!(id, [7; 16]);
     Ok(seal)
 }
@@ -196,7 +196,7 @@ pub(super) fn is_unavailable<T>(result: &Result<T, Error>) -> bool {
 /// The id of the key that a token names.
 pub(super) fn key_of(token: &str) -> KeyId {
     let mut buffer = [0; 256];
-    super::super::token::decode(token, &mut buffer).unwrap().0
+    super::super::token::decode(token.as_bytes(), &mut buffer).unwrap().0
 }
 
 /// A token that names another key.
