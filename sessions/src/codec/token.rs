@@ -14,8 +14,7 @@
 
 use std::ops::Range;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64_simd::{Out, URL_SAFE_NO_PAD};
 
 use super::xaes::{NONCE, TAG, Xaes};
 use crate::keyring::KeyId;
@@ -64,7 +63,7 @@ pub(crate) fn seal(
 
 /// The text of a token.
 pub(crate) fn encode(token: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(token)
+    URL_SAFE_NO_PAD.encode_to_string(token)
 }
 
 /// The bytes of a token's text, in the front of `buffer`, and the key id that it names. Refuses
@@ -76,8 +75,13 @@ pub(crate) fn decode<'b>(
     if text.len() > MAX_TOKEN {
         return Err(Malformed);
     }
-    let length = URL_SAFE_NO_PAD.decode_slice(text, buffer).map_err(|_| Malformed)?;
-    read(&mut buffer[..length])
+    // A payload that the caller has no room for is none that it sealed.
+    match URL_SAFE_NO_PAD.decoded_length(text) {
+        Ok(length) if length <= buffer.len() => {}
+        _ => return Err(Malformed),
+    }
+    let token = URL_SAFE_NO_PAD.decode(text, Out::from_slice(buffer)).map_err(|_| Malformed)?;
+    read(token)
 }
 
 /// The key id that a token's bytes name.

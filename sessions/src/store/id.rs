@@ -4,8 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64_simd::{Out, URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroize as _;
 
@@ -131,7 +130,7 @@ impl KeyHasher {
         let digest = self.0.clone().chain_update(secret).finalize();
         let mut text = [b'-'; StoreKey::CHARS];
         // 32 bytes always make 43 characters.
-        let _ = URL_SAFE_NO_PAD.encode_slice(digest, &mut text);
+        let _ = URL_SAFE_NO_PAD.encode(&digest, Out::from_slice(&mut text));
         StoreKey(text)
     }
 }
