@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::hash::BuildHasher;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use foldhash::fast::RandomState;
 use tokio::task::yield_now;
 
 use crate::clock::{from_unix_millis, to_unix_millis};
@@ -185,6 +187,10 @@ const SMALL: usize = 64;
 /// A time in milliseconds, and the id of the record that expires then.
 type Due = (u64, Arc<str>);
 
+/// By a fast hash: ids are hashes themselves or random, and nobody outside chooses them.
+type Records = HashMap<Arc<str>, Record, RandomState>;
+
+/// By the default hash: people choose their names.
 type Owners = HashMap<Arc<str>, BTreeSet<Arc<str>>>;
 
 struct Inner {
@@ -197,7 +203,7 @@ struct Inner {
 
 #[derive(Default)]
 struct Shard {
-    records: HashMap<Arc<str>, Record>,
+    records: Records,
     /// When each record that expires does so.
     due: BTreeSet<Due>,
 }
@@ -323,7 +329,7 @@ fn due(record: &Record) -> Option<Due> {
 }
 
 /// Gives back what a table took for more entries than it has now.
-fn shrink<V>(map: &mut HashMap<Arc<str>, V>) {
+fn shrink<V>(map: &mut HashMap<Arc<str>, V, impl BuildHasher>) {
     if map.capacity() > SMALL && map.len() < map.capacity() / 4 {
         map.shrink_to(map.len() * 2);
     }

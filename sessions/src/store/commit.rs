@@ -358,7 +358,7 @@ impl Store {
         bearer: &Bearer,
         summary: &Summary,
     ) -> Result<HeaderValue, Error> {
-        let token = self.inner.codec.seal(&kind.purpose, bearer.id.as_bytes()).await?;
+        let token = self.inner.codec.seal(&kind.purpose, &bearer.id.to_bytes()).await?;
         let left = self.span(summary).end().duration_since(self.now()).unwrap_or_default();
         self.inner.cookie.set(&kind.cookie, &token, left, summary.remember.is_some())
     }

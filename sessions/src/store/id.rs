@@ -14,22 +14,22 @@ use crate::random::Random;
 /// The secret id of a session: 128 random bits, known to the browser (sealed in its cookie) and
 /// nowhere stored.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct SessionId([u8; SessionId::LENGTH]);
+pub(crate) struct SessionId(u128);
 
 impl SessionId {
     pub(crate) const LENGTH: usize = 16;
 
     /// A new id, from the operating system's generator (OWASP ASVS 5, 7.2.3).
     pub(crate) fn random(random: &Random) -> Result<Self, Error> {
-        random.secret().map(Self)
+        random.secret().map(Self::from_bytes)
     }
 
     pub(crate) fn from_bytes(bytes: [u8; Self::LENGTH]) -> Self {
-        Self(bytes)
+        Self(u128::from_be_bytes(bytes))
     }
 
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.0
+    pub(crate) fn to_bytes(&self) -> [u8; Self::LENGTH] {
+        self.0.to_be_bytes()
     }
 }
 
