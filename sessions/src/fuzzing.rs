@@ -44,7 +44,9 @@ thread_local! {
 pub fn open_token(data: &[u8]) {
     FIXTURE.with(|Fixture { runtime, codec, purpose, clock }| {
         let opens = |text: &str| runtime.block_on(codec.open(purpose, text));
-        for text in [String::from_utf8_lossy(data).into_owned(), URL_SAFE_NO_PAD.encode_to_string(data)] {
+        for text in
+            [String::from_utf8_lossy(data).into_owned(), URL_SAFE_NO_PAD.encode_to_string(data)]
+        {
             if let Ok(payload) = opens(&text) {
                 assert!(text.len() >= payload.len() + 50);
             }

@@ -17,14 +17,19 @@ impl ResponseHeaders for HeaderMap {
         self.get_all(name.as_str()).any(|value| is(value.as_bytes()))
     }
 
-    fn append(&mut self, name: http::HeaderName, value: http::HeaderValue) {
-        let name = HeaderName::from_bytes(name.as_str().as_bytes());
+    fn append(&mut self, name: &http::HeaderName, value: http::HeaderValue) {
         let value = HeaderValue::from_bytes(value.as_bytes());
-        self.append(
-            name.expect("both versions of http take the same names"),
-            value.expect("both versions of http take the same values"),
-        );
+        self.append(self::name(name), value.expect("both versions of http take the same values"));
     }
+
+    fn append_text(&mut self, name: &http::HeaderName, value: &'static str) {
+        self.append(self::name(name), HeaderValue::from_static(value));
+    }
+}
+
+fn name(name: &http::HeaderName) -> HeaderName {
+    HeaderName::from_bytes(name.as_str().as_bytes())
+        .expect("both versions of http take the same names")
 }
 
 pub(super) fn status(status: http::StatusCode) -> StatusCode {

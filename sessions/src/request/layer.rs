@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use http::StatusCode;
 use http::header::{
-    CACHE_CONTROL, COOKIE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE, VARY,
+    CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE, VARY,
 };
 use smallvec::SmallVec;
 
@@ -134,9 +134,9 @@ impl Cookies {
     /// Writes them and what caches must know.
     pub(crate) fn write(self, headers: &mut impl ResponseHeaders) {
         for (session, cookie) in self.0 {
-            headers.append(SET_COOKIE, cookie);
+            headers.append(&SET_COOKIE, cookie);
             if headers.none(&CACHE_CONTROL) {
-                headers.append(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+                headers.append_text(&CACHE_CONTROL, "private, no-store");
             } else if headers.any(&CACHE_CONTROL, |value| names(value, "public")) {
                 event::public_response(session);
             }
@@ -153,7 +153,10 @@ pub(crate) trait ResponseHeaders {
         !self.any(name, |_| true)
     }
 
-    fn append(&mut self, name: HeaderName, value: HeaderValue);
+    fn append(&mut self, name: &HeaderName, value: HeaderValue);
+
+    /// The same of a value that needs no copy.
+    fn append_text(&mut self, name: &HeaderName, value: &'static str);
 }
 
 impl ResponseHeaders for HeaderMap {
@@ -161,15 +164,19 @@ impl ResponseHeaders for HeaderMap {
         self.get_all(name).iter().any(|value| is(value.as_bytes()))
     }
 
-    fn append(&mut self, name: HeaderName, value: HeaderValue) {
+    fn append(&mut self, name: &HeaderName, value: HeaderValue) {
         self.append(name, value);
+    }
+
+    fn append_text(&mut self, name: &HeaderName, value: &'static str) {
+        self.append(name, HeaderValue::from_static(value));
     }
 }
 
 /// Says that the response depends on the cookie.
 pub(crate) fn vary(headers: &mut impl ResponseHeaders) {
     if !headers.any(&VARY, |value| names(value, "cookie") || names(value, "*")) {
-        headers.append(VARY, HeaderValue::from_name(COOKIE));
+        headers.append_text(&VARY, "cookie");
     }
 }
 
@@ -187,10 +194,10 @@ pub(crate) fn status(error: &Error) -> StatusCode {
 /// Adds what the response to an error lacks: when to try again, and that no cache may keep it.
 pub(crate) fn complete(error: &Error, headers: &mut impl ResponseHeaders) {
     if error.is_unavailable() && headers.none(&RETRY_AFTER) {
-        headers.append(RETRY_AFTER, HeaderValue::from_static("1"));
+        headers.append_text(&RETRY_AFTER, "1");
     }
     if headers.none(&CACHE_CONTROL) {
-        headers.append(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.append_text(&CACHE_CONTROL, "no-store");
     }
 }
 
