@@ -1,11 +1,10 @@
 //! The session cookie: how it is named, written and found.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use cookie::Cookie;
-use cookie::time::Duration as CookieDuration;
 use http::header::{COOKIE, HeaderMap, HeaderValue};
 
 use crate::Error;
@@ -183,37 +182,9 @@ impl CookieConfig {
         Ok(())
     }
 
-    /// The header that gives the browser a token. `max_age` is how long the session can last;
-    /// `remember` keeps the cookie whatever the configuration says.
-    pub(crate) fn set(
-        &self,
-        name: &str,
-        token: &str,
-        max_age: Duration,
-        remember: bool,
-    ) -> Result<HeaderValue, Error> {
-        check_length(name, token.len())?;
-        let mut cookie = self.base(name, token);
-        if self.persistent || remember {
-            // Whole seconds, rounded up: the server decides, the browser must not be earlier.
-            let seconds = max_age.min(LONGEST).as_millis().div_ceil(1_000);
-            cookie.set_max_age(CookieDuration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX)));
-        }
-        let mut header = header(&cookie)?;
-        // Debug output does not show it, and HTTP/2 does not put it into a table.
-        header.set_sensitive(true);
-        Ok(header)
-    }
-
-    /// The header that makes the browser forget the cookie.
-    pub(crate) fn clear(&self, name: &str) -> Result<HeaderValue, Error> {
-        let mut cookie = self.base(name, "");
-        cookie.set_max_age(CookieDuration::ZERO);
-        header(&cookie)
-    }
-
-    fn base<'c>(&'c self, name: &'c str, value: &'c str) -> Cookie<'c> {
-        let mut cookie = Cookie::new(name, value);
+    /// The cookie of this name, whose attributes are written once and not for each response.
+    pub(crate) fn named(&self, name: String) -> SetCookie {
+        let mut cookie = Cookie::new("", "");
         cookie.set_path(&*self.path);
         cookie.set_http_only(true);
         cookie.set_secure(!self.insecure);
@@ -225,7 +196,55 @@ impl CookieConfig {
         if let Some(domain) = &self.domain {
             cookie.set_domain(domain);
         }
-        cookie
+        SetCookie { name, end: cookie.to_string(), persistent: self.persistent }
+    }
+}
+
+/// The `Set-Cookie` headers of one cookie.
+pub(crate) struct SetCookie {
+    pub(crate) name: String,
+    /// `=`, which the value follows, and the attributes.
+    end: String,
+    persistent: bool,
+}
+
+impl SetCookie {
+    /// The header that gives the browser a token. `max_age` is how long the session can last;
+    /// `remember` keeps the cookie whatever the configuration says.
+    pub(crate) fn set(
+        &self,
+        token: &str,
+        max_age: Duration,
+        remember: bool,
+    ) -> Result<HeaderValue, Error> {
+        check_length(&self.name, token.len())?;
+        let seconds = (self.persistent || remember).then(|| {
+            // Whole seconds, rounded up: the server decides, the browser must not be earlier.
+            max_age.min(LONGEST).as_millis().div_ceil(1_000)
+        });
+        let mut header = self.header(token, seconds)?;
+        // Debug output does not show it, and HTTP/2 does not put it into a table.
+        header.set_sensitive(true);
+        Ok(header)
+    }
+
+    /// The header that makes the browser forget the cookie.
+    pub(crate) fn clear(&self) -> Result<HeaderValue, Error> {
+        self.header("", Some(0))
+    }
+
+    fn header(&self, value: &str, max_age: Option<u128>) -> Result<HeaderValue, Error> {
+        let (equals, attributes) = self.end.split_at(1);
+        let mut text = String::with_capacity(self.name.len() + value.len() + self.end.len() + 24);
+        for part in [&*self.name, equals, value, attributes] {
+            text.push_str(part);
+        }
+        if let Some(seconds) = max_age {
+            // A string takes whatever is written to it.
+            let _ = write!(text, "; Max-Age={seconds}");
+        }
+        HeaderValue::try_from(text)
+            .map_err(|_| Error::config("the cookie's domain or path is not plain ASCII"))
     }
 }
 
@@ -300,12 +319,6 @@ const LARGEST: usize = 4096;
 /// Browsers keep no cookie for longer (RFC 6265bis, section 5.6.2).
 const LONGEST: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-fn header(cookie: &Cookie<'_>) -> Result<HeaderValue, Error> {
-    let text = cookie.to_string();
-    HeaderValue::try_from(text)
-        .map_err(|_| Error::config("the cookie's domain or path is not plain ASCII"))
-}
-
 impl fmt::Display for SameSite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
@@ -329,13 +342,13 @@ mod tests {
     #[test]
     fn the_default_cookie_is_the_safest() {
         let config = CookieConfig::new();
-        let name = config.cookie_name("visitor");
+        let cookie = config.named(config.cookie_name("visitor"));
         assert_eq!(
-            config.set(&name, "abc", HOUR, false).unwrap(),
+            cookie.set("abc", HOUR, false).unwrap(),
             "__Host-visitor=abc; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=3600"
         );
         assert_eq!(
-            config.clear(&name).unwrap(),
+            cookie.clear().unwrap(),
             "__Host-visitor=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0"
         );
     }
@@ -343,24 +356,24 @@ mod tests {
     #[test]
     fn a_domain_or_a_path_takes_the_weaker_prefix() {
         let config = CookieConfig::new().domain("example.com").path("/shop");
-        let name = config.cookie_name("visitor");
-        let header = config.set(&name, "abc", HOUR, false).unwrap();
+        let cookie = config.named(config.cookie_name("visitor"));
+        let header = cookie.set("abc", HOUR, false).unwrap();
         assert!(header.to_str().unwrap().starts_with("__Secure-visitor=abc;"));
         assert!(header.to_str().unwrap().contains("Domain=example.com"));
     }
 
     #[test]
     fn a_cookie_until_the_browser_closes_has_no_age_unless_remembered() {
-        let config = CookieConfig::new().until_browser_closes();
-        assert!(!config.set("a", "b", HOUR, false).unwrap().to_str().unwrap().contains("Max-Age"));
-        assert!(config.set("a", "b", HOUR, true).unwrap().to_str().unwrap().contains("Max-Age"));
+        let cookie = CookieConfig::new().until_browser_closes().named("a".to_owned());
+        assert!(!cookie.set("b", HOUR, false).unwrap().to_str().unwrap().contains("Max-Age"));
+        assert!(cookie.set("b", HOUR, true).unwrap().to_str().unwrap().contains("Max-Age"));
     }
 
     #[test]
     fn name_and_value_above_4096_bytes_are_an_error() {
-        let config = CookieConfig::new();
-        assert!(config.set("abcd", &"x".repeat(4092), HOUR, false).is_ok());
-        let error = config.set("abcd", &"x".repeat(4093), HOUR, false).unwrap_err();
+        let cookie = CookieConfig::new().named("abcd".to_owned());
+        assert!(cookie.set(&"x".repeat(4092), HOUR, false).is_ok());
+        let error = cookie.set(&"x".repeat(4093), HOUR, false).unwrap_err();
         assert!(matches!(error, Error::CookieTooLarge { length: 4097, .. }));
     }
 

@@ -43,7 +43,7 @@ fn from_hex(text: &str) -> Bytes {
 fn header() -> Header {
     let mut header = Header::new(from_unix_millis(1_767_225_600_123));
     header.saves = (1..=8).map(|n| 0x0123_4567_89ab_cdef * n).collect();
-    header.remember = Some(Duration::from_secs(86_400 * 30));
+    header.summary.remember = Some(Duration::from_secs(86_400 * 30));
     header.label = Some("Firefox on Linux".into());
     header
 }
@@ -92,10 +92,10 @@ fn records_of_version_2_are_read_for_ever() {
 #[test]
 fn records_of_version_3_are_read_for_ever() {
     let stored = record(&newest());
-    let Header { schema_version, min_reader, .. } = stored.header.clone();
-    assert_eq!((schema_version, min_reader), (3, 3));
-    let expected = Header { schema_version, min_reader, ..header() };
-    assert_eq!(stored.header, expected);
+    let mut expected = header();
+    (expected.summary.schema_version, expected.summary.min_reader) = (3, 3);
+    assert_eq!(stored.summary, expected.summary);
+    assert_eq!(stored.header().unwrap(), expected);
     assert_eq!(v3::UserSession::load(&stored).unwrap(), newest());
     assert_eq!(v4::UserSession::load(&stored).unwrap().cart_total, Cents(1_250));
 }

@@ -285,7 +285,7 @@ impl Check {
         for _ in 0..8 {
             let mut map = self.random_values::<A>();
             let stored = Self::written::<A>(&map);
-            assert_eq!(usize::from(stored.header.schema_version), to);
+            assert_eq!(usize::from(stored.summary.schema_version), to);
             for steps in ledger[to - 1..from - 1].iter().rev() {
                 step_down(&mut map, steps);
             }

@@ -39,7 +39,7 @@ fn edit<T: SessionData>(
     change(&mut value);
     let mut mine = value.fields().unwrap();
     assert!(diff(T::TABLE, &base, &mut mine).changed);
-    mine.to_data(&stored.header).unwrap()
+    mine.to_data(&stored.header().unwrap()).unwrap()
 }
 
 #[test]
@@ -91,8 +91,8 @@ fn an_upgraded_record_keeps_nothing_of_the_ledger() {
     for gone in ["utm_source", "hits", "mail"] {
         assert!(!text.contains(gone), "{gone}");
     }
-    let header = stored(&data).header;
-    assert_eq!((header.schema_version, header.min_reader), (3, 3));
+    let summary = stored(&data).summary;
+    assert_eq!((summary.schema_version, summary.min_reader), (3, 3));
 }
 
 #[test]
@@ -100,11 +100,11 @@ fn an_additive_change_lets_old_builds_read_edit_and_save() {
     let new =
         v4::UserSession { wishes: vec!["a pony".into()], ..load(&record(&newest())).unwrap() };
     let data = record(&new);
-    assert_eq!(stored(&data).header.min_reader, 3);
+    assert_eq!(stored(&data).summary.min_reader, 3);
 
     let edited = edit::<v3::UserSession>(&data, |user| user.visits += 1);
-    let header = stored(&edited).header;
-    assert_eq!((header.schema_version, header.min_reader), (4, 3));
+    let summary = stored(&edited).summary;
+    assert_eq!((summary.schema_version, summary.min_reader), (4, 3));
     let back: v4::UserSession = load(&edited).unwrap();
     assert_eq!(back, v4::UserSession { visits: 42, ..new });
 }
@@ -143,8 +143,8 @@ fn a_new_owner_never_reads_what_an_unknown_build_stored_for_the_last() {
     for next in [None, Some(8)] {
         let data = edit::<v3::UserSession>(&record(&secret), |user| user.user_id = next);
         assert!(!String::from_utf8_lossy(&data).contains("secret"));
-        let header = stored(&data).header;
-        assert_eq!((header.schema_version, header.min_reader), (3, 3));
+        let summary = stored(&data).summary;
+        assert_eq!((summary.schema_version, summary.min_reader), (3, 3));
         assert!(load::<v4::UserSession>(&data).unwrap().wishes.is_empty());
     }
 }
@@ -171,15 +171,15 @@ fn the_first_of_two_deploys_still_writes_what_old_builds_read() {
         user.cart_total = Cents(9_999);
         user.appearance.font_size = 14;
     });
-    let header = stored(&data).header;
-    assert_eq!((header.schema_version, header.min_reader), (2, 2));
+    let summary = stored(&data).summary;
+    assert_eq!((summary.schema_version, summary.min_reader), (2, 2));
     let expected = v2::UserSession { cart_total: "99.99".into(), font_size: 14, ..old };
     assert_eq!(load::<v2::UserSession>(&data).unwrap(), expected);
 
     // What the second deploy has written, the first keeps at that version.
     let upgraded = edit::<v3::UserSession>(&data, |user| user.visits += 1);
     let again = edit::<v3_writes_2::UserSession>(&upgraded, |user| user.visits += 1);
-    assert_eq!(stored(&again).header.schema_version, 3);
+    assert_eq!(stored(&again).summary.schema_version, 3);
     let third: v3::UserSession = load(&again).unwrap();
     assert_eq!(
         (third.visits, third.cart_total, third.appearance.font_size),

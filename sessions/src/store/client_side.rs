@@ -39,7 +39,7 @@ impl Store {
     ) -> Result<Origin, Error> {
         let mut unavailable = None;
         let mut sent = false;
-        for token in cookie::values(cookies, &kind.cookie).take(super::load::MOST_COOKIES) {
+        for token in cookie::values(cookies, &kind.cookie.name).take(super::load::MOST_COOKIES) {
             sent = true;
             match self.inner.codec.open_sealed(&kind.client_side, token).await {
                 Ok((data, seal)) => {
@@ -118,10 +118,10 @@ impl Store {
     ) -> Result<HeaderValue, Error> {
         // Before it is sealed: the codec takes more than a browser keeps, but not any length.
         let token = (data.len() + TOKEN_OVERHEAD).saturating_mul(4).div_ceil(3);
-        cookie::check_length(&kind.cookie, token)?;
+        cookie::check_length(&kind.cookie.name, token)?;
         let token = self.inner.codec.seal(&kind.client_side, data).await?;
         let left = self.span(summary).end().duration_since(self.now()).unwrap_or_default();
-        self.inner.cookie.set(&kind.cookie, &token, left, summary.remember.is_some())
+        kind.cookie.set(&token, left, summary.remember.is_some())
     }
 }
 

@@ -360,12 +360,7 @@ impl Store {
     ) -> Result<HeaderValue, Error> {
         let token = self.inner.codec.seal(&kind.purpose, &bearer.id.to_bytes()).await?;
         let left = self.span(summary).end().duration_since(self.now()).unwrap_or_default();
-        self.inner.cookie.set(&kind.cookie, &token, left, summary.remember.is_some())
-    }
-
-    /// The header that makes a browser forget its session.
-    pub(super) fn clear_cookie(&self, kind: &Kind) -> Result<HeaderValue, Error> {
-        self.inner.cookie.clear(&kind.cookie)
+        kind.cookie.set(&token, left, summary.remember.is_some())
     }
 }
 

@@ -164,7 +164,7 @@ impl Store {
 
     async fn destroy_now(&self, kind: &Kind, cookies: &impl CookieHeaders) -> Result<Done, Error> {
         let (bearer, cookie) = if self.is_client_side() {
-            (None, cookie::values(cookies, &kind.cookie).next().is_some())
+            (None, cookie::values(cookies, &kind.cookie.name).next().is_some())
         } else {
             self.open_cookies(kind, cookies, self.now()).await?
         };
@@ -193,7 +193,7 @@ impl Store {
                 true
             }
         };
-        let set_cookie = if cookie { Some(self.clear_cookie(kind)?) } else { None };
+        let set_cookie = if cookie { Some(kind.cookie.clear()?) } else { None };
         Ok(Done::new(Outcome::Destroyed, Origin::New { cookie: false }, set_cookie))
     }
 

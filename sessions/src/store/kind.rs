@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::id::{KeyHasher, SessionId, StoreKey};
 use crate::codec::Purpose;
-use crate::cookie::CookieConfig;
+use crate::cookie::{CookieConfig, SetCookie};
 use crate::event::Tallies;
 use crate::schema::{Fields, Table};
 use crate::{Error, SessionData};
@@ -14,7 +14,7 @@ use crate::{Error, SessionData};
 pub(crate) struct Kind {
     pub(crate) type_id: TypeId,
     pub(crate) table: &'static Table,
-    pub(crate) cookie: String,
+    pub(crate) cookie: SetCookie,
     pub(crate) purpose: Purpose,
     /// Of a cookie that holds the whole session.
     pub(crate) client_side: Purpose,
@@ -29,12 +29,12 @@ pub(crate) struct Kind {
 impl Kind {
     pub(crate) fn of<T: SessionData>(app: &str, config: &CookieConfig) -> Self {
         let name = T::SCHEMA.name;
-        let cookie = config.cookie_name(name);
+        let cookie = config.named(config.cookie_name(name));
         Self {
             type_id: TypeId::of::<T>(),
             table: T::TABLE,
-            purpose: Purpose::session(&cookie),
-            client_side: Purpose::client_side(&cookie),
+            purpose: Purpose::session(&cookie.name),
+            client_side: Purpose::client_side(&cookie.name),
             cookie,
             fresh: || T::fresh().fields(),
             tallies: Tallies::new(name),

@@ -95,7 +95,7 @@ impl Store {
         now: SystemTime,
         opened: &mut Cookies,
     ) -> Option<()> {
-        for token in cookie::values(cookies, &kind.cookie).take(MOST_COOKIES) {
+        for token in cookie::values(cookies, &kind.cookie.name).take(MOST_COOKIES) {
             opened.take(self.inner.codec.open_fixed_now(&kind.purpose, token, now)?);
         }
         Some(())
@@ -103,7 +103,7 @@ impl Store {
 
     async fn open_cookies_later(&self, kind: &Kind, cookies: &impl CookieHeaders) -> Cookies {
         let mut opened = Cookies::default();
-        for token in cookie::values(cookies, &kind.cookie).take(MOST_COOKIES) {
+        for token in cookie::values(cookies, &kind.cookie.name).take(MOST_COOKIES) {
             opened.take(self.inner.codec.open_fixed(&kind.purpose, token).await);
         }
         opened
