@@ -78,7 +78,7 @@ pub(crate) fn run(data: &[u8]) -> Result<(), Error> {
         value.log.push('t');
     });
     let merged = merge(Fuzzed::TABLE, &base, &mine, &theirs)?.fields;
-    let data = merged.to_data(&stored.header)?;
+    let data = merged.to_data(&stored.header()?)?;
     let again = Stored::parse("fuzzed", &data).and_then(|stored| stored.fields(Fuzzed::TABLE));
     again.and_then(|again| again.decode::<Fuzzed>()).expect("what was written is read");
     Ok(())
