@@ -302,7 +302,7 @@ async fn a_killed_server_loses_no_answered_save_and_everything_goes_on() {
             });
         }
         for _ in 0..4 {
-            until(|| answered.swap(0, Ordering::SeqCst) > 100).await;
+            until(|| answered.load(Ordering::SeqCst) > 100).await;
             world.server.kill();
             failed.store(0, Ordering::SeqCst);
             until(|| failed.load(Ordering::SeqCst) > 12).await;

@@ -13,6 +13,7 @@ use sessions_postgres::PostgresProvider;
 use sessions_postgres::sqlx::postgres::PgConnectOptions;
 use sessions_redis::RedisProvider;
 use sessions_sqlite::SqliteProvider;
+use sessions_tests::dynamodb;
 use sessions_tests::postgres::Postgres;
 use sessions_tests::redis::RedisServer;
 use sessions_tests::watched::{Calls, Watched};
@@ -44,6 +45,11 @@ fn main() {
     let provider = runtime.block_on(RedisProvider::connect(&format!("redis://{address}"))).unwrap();
     let redis_trips = trips(provider, &to_redis);
 
+    let (address, to_dynamodb) = Trips::start(dynamodb::address());
+    let table = runtime.block_on(dynamodb::Table::create());
+    let provider = table.provider_with(dynamodb::client(&format!("http://{address}")));
+    let dynamodb_trips = trips(provider, &to_dynamodb);
+
     let mut part = Part::new("5-store", "Store");
     part.say(
         "Calls that a request costs its provider, whichever that is, and round trips on the \
@@ -51,10 +57,14 @@ fn main() {
          none, nor has SQLite. The key ring's traffic is left out: it is read once in a while.",
     );
     let rows = KINDS.iter().enumerate().map(|(at, kind)| {
-        let [postgres, redis] = [&postgres_trips, &redis_trips].map(|trips| trips[at].to_string());
-        vec![kind.name.to_owned(), calls[at].clone(), postgres, redis]
+        let trips = [&postgres_trips, &redis_trips, &dynamodb_trips];
+        let [postgres, redis, dynamodb] = trips.map(|trips| trips[at].to_string());
+        vec![kind.name.to_owned(), calls[at].clone(), postgres, redis, dynamodb]
     });
-    part.table(&["request", "calls", "PostgreSQL, trips", "Redis, trips"], rows);
+    part.table(
+        &["request", "calls", "PostgreSQL, trips", "Redis, trips", "DynamoDB, trips"],
+        rows,
+    );
     part.write();
 }
 
