@@ -363,10 +363,14 @@ fn settle<B: MessageBody>(
     report: Option<Report>,
     on_error: Option<&OnError>,
 ) -> Handled<EitherBody<B>> {
+    if report.is_none() && on_error.is_none() {
+        return answer.map(ServiceResponse::map_into_left_body);
+    }
     let Report { cookies, error } = report.unwrap_or_default();
-    let replaced = match &error {
-        Some(error) => Some(respond(error, on_error)),
-        None => told(&answer).zip(on_error).map(|(error, on_error)| respond(error, Some(on_error))),
+    let replaced = match (&error, on_error) {
+        (Some(error), _) => Some(respond(error, on_error)),
+        (None, Some(_)) => told(&answer).map(|error| respond(error, on_error)),
+        (None, None) => None,
     };
     let mut answer = match (answer, replaced) {
         (Ok(response), None) => Ok(response.map_into_left_body()),

@@ -61,10 +61,7 @@ fn main() {
         let [postgres, redis, dynamodb] = trips.map(|trips| trips[at].to_string());
         vec![kind.name.to_owned(), calls[at].clone(), postgres, redis, dynamodb]
     });
-    part.table(
-        &["request", "calls", "PostgreSQL, trips", "Redis, trips", "DynamoDB, trips"],
-        rows,
-    );
+    part.table(&["request", "calls", "PostgreSQL, trips", "Redis, trips", "DynamoDB, trips"], rows);
     part.write();
 }
 
