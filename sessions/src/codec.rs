@@ -2,6 +2,7 @@
 
 mod builder;
 mod manage;
+mod opened;
 mod purpose;
 mod token;
 mod xaes;
@@ -14,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::builder::CodecBuilder;
+pub(crate) use self::opened::Cipher;
 pub use self::purpose::Purpose;
 pub(crate) use self::xaes::{NONCE, TAG, Xaes};
 
@@ -305,8 +307,8 @@ impl Codec {
         let (key, root) = view.sealing().ok_or(Missing::SealingKey)?;
         let mut nonce: [u8; NONCE] = ring.config().random.nonce();
         stir(&mut nonce, now);
-        root.with_cipher(&ring.config().app, purpose, |xaes| {
-            token::seal(buffer, xaes, key, &nonce, now.as_secs(), payload);
+        root.with_cipher(&ring.config().app, purpose, |cipher| {
+            token::seal(buffer, &cipher.xaes, key, &nonce, now.as_secs(), payload);
         });
         Ok(())
     }
@@ -361,7 +363,8 @@ impl Codec {
                 return Ok(Err(Error::unavailable("the token's key cannot be unwrapped now")));
             }
         };
-        let opened = root.with_cipher(&ring.config().app, purpose, |xaes| token::open(token, xaes));
+        let open = |cipher: &Cipher| token::open(token, cipher);
+        let opened = root.with_cipher(&ring.config().app, purpose, open);
         let Some((issued_at, range)) = opened else {
             return Ok(Err(self.refuse(purpose, Refused::Forged)));
         };

@@ -146,8 +146,15 @@ async fn a_token_from_the_future_or_from_outside_its_keys_time_is_invalid() {
         let view = ring.view(ring.since_epoch(), true).unwrap();
         let (key, root) = view.sealing().unwrap();
         let mut buffer = [0; 66];
-        root.with_cipher("app", &purpose(), |xaes| {
-            super::super::token::seal(&mut buffer, xaes, key, &[0; 24], issued_at, &[7; 16]);
+        root.with_cipher("app", &purpose(), |cipher| {
+            super::super::token::seal(
+                &mut buffer,
+                &cipher.xaes,
+                key,
+                &[0; 24],
+                issued_at,
+                &[7; 16],
+            );
         });
         super::super::token::encode(&buffer)
     };
@@ -168,8 +175,15 @@ async fn a_token_from_the_future_or_from_outside_its_keys_time_is_invalid() {
 fn forge_with_first(host: &super::super::Codec, issued_at: u64) -> String {
     let secrets = host.ring.oldest();
     let mut buffer = [0; 66];
-    secrets.1.with_cipher("app", &purpose(), |xaes| {
-        super::super::token::seal(&mut buffer, xaes, secrets.0, &[0; 24], issued_at, &[7; 16]);
+    secrets.1.with_cipher("app", &purpose(), |cipher| {
+        super::super::token::seal(
+            &mut buffer,
+            &cipher.xaes,
+            secrets.0,
+            &[0; 24],
+            issued_at,
+            &[7; 16],
+        );
     });
     super::super::token::encode(&buffer)
 }
