@@ -228,18 +228,24 @@ impl Inner {
 
     fn put(&self, shard: &mut Shard, mut record: Record) {
         record.expires_at = record.expires_at.map(whole_millis);
-        let (id, owner, is_due) = (record.id.clone(), record.owner.clone(), due(&record));
-        let was = shard.records.insert(id.clone(), record);
-        let was_due = was.as_ref().and_then(due);
-        if was_due != is_due {
-            shard.move_due(was_due, is_due);
-        }
-        let was_owner = was.and_then(|was| was.owner);
-        if was_owner != owner {
-            self.disown(was_owner.as_deref(), &id);
-            if let Some(owner) = owner {
-                self.owners(&owner).entry(owner.clone()).or_default().insert(id);
+        let Some(stored) = shard.records.get_mut(&record.id) else {
+            shard.move_due(None, due(&record));
+            if let Some(owner) = &record.owner {
+                self.own(owner, record.id.clone());
             }
+            shard.records.insert(record.id.clone(), record);
+            return;
+        };
+        let was = std::mem::replace(stored, record);
+        if was.owner != stored.owner {
+            self.disown(was.owner.as_deref(), &was.id);
+            if let Some(owner) = &stored.owner {
+                self.own(owner, stored.id.clone());
+            }
+        }
+        if was.expires_at != stored.expires_at {
+            let is_due = due(stored);
+            shard.move_due(due(&was), is_due);
         }
     }
 
@@ -249,6 +255,11 @@ impl Inner {
         self.disown(record.owner.as_deref(), id);
         shrink(&mut shard.records);
         Some(record)
+    }
+
+    /// Puts a record into its owner's list.
+    fn own(&self, owner: &Arc<str>, id: Arc<str>) {
+        self.owners(owner).entry(owner.clone()).or_default().insert(id);
     }
 
     /// Takes a record out of its owner's list.

@@ -77,16 +77,15 @@ impl RequestSessions {
             return Finished { read: true, commit: None };
         }
         // Encoding a value is its type's code: not under the lock.
-        let done = std::mem::take(&mut slots.slots);
+        let mut done = std::mem::take(&mut slots.slots);
         drop(slots);
         let mut report = Report { error: hidden, ..Report::default() };
         let mut jobs = SmallVec::new();
-        for slot in done {
+        for slot in &mut done {
+            let (session, set_cookie) = (slot.kind.name(), slot.set_cookie.take());
             match slot.plan(store, now) {
-                Ok(plan) => {
-                    jobs.push(Job { session: slot.kind.name(), plan, set_cookie: slot.set_cookie })
-                }
-                Err(error) => report.failed(slot.kind.name(), error, slot.set_cookie),
+                Ok(plan) => jobs.push(Job { session, plan, set_cookie }),
+                Err(error) => report.failed(session, error, set_cookie),
             }
         }
         let commit = run(store.clone(), jobs, report);
@@ -258,12 +257,16 @@ struct Job {
 }
 
 // Not an async function, for that would have room for its arguments twice.
-fn run(store: Store, jobs: SmallVec<[Job; 1]>, mut report: Report) -> impl Future<Output = Report> {
+fn run(
+    store: Store,
+    mut jobs: SmallVec<[Job; 1]>,
+    mut report: Report,
+) -> impl Future<Output = Report> {
     async move {
         let mut is_first = true;
-        for Job { session, plan, set_cookie: earlier } in jobs {
-            let Some(mut plan) = plan else {
-                report.saved(session, earlier);
+        for Job { session, plan, set_cookie: earlier } in &mut jobs {
+            let Some(mut plan) = plan.take() else {
+                report.saved(session, earlier.take());
                 continue;
             };
             // The commits before may have taken their time.
@@ -271,8 +274,8 @@ fn run(store: Store, jobs: SmallVec<[Job; 1]>, mut report: Report) -> impl Futur
                 plan.put_off(store.now());
             }
             match store.carry_out(plan).await {
-                Ok(done) => report.saved(session, done.set_cookie.or(earlier)),
-                Err(error) => report.failed(session, error, earlier),
+                Ok(done) => report.saved(session, done.set_cookie.or(earlier.take())),
+                Err(error) => report.failed(session, error, earlier.take()),
             }
         }
         report

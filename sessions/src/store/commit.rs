@@ -28,7 +28,7 @@ pub(crate) struct Change {
 
 /// What is to be done for a change.
 pub(crate) enum Plan {
-    /// A live session that goes on. In a box, as it stays where it is while it is being saved.
+    /// A live session that goes on.
     Save { edit: Box<Edit>, loaded: Arc<Loaded>, loaded_at: SystemTime },
     /// A live session that nobody changed.
     Keep(Arc<Kind>, Arc<Loaded>),
@@ -206,7 +206,7 @@ impl Store {
         let mine = fields.unwrap_or_else(|| base.clone());
         let edit = Edit::new(kind.clone(), base, mine, loaded.owner.as_ref(), &asks, now)?;
         if edit.renew || edit.diff.changed || edit.changes_header(&loaded.stored)? {
-            return Ok(Plan::Save { edit: Box::new(edit), loaded, loaded_at });
+            return Ok(Plan::Save { edit, loaded, loaded_at });
         }
         Ok(Plan::Keep(kind, loaded))
     }

@@ -72,10 +72,11 @@ impl Edit {
         owner: Option<&Arc<str>>,
         asks: &Asks,
         now: SystemTime,
-    ) -> Result<Self, Error> {
+    ) -> Result<Box<Self>, Error> {
         let diff = schema::diff(kind.table, &base, &mut mine);
         let owner_name = if diff.owner { mine.owner(kind.table)? } else { None };
-        Ok(Self {
+        // In a box: it stays where it is while it is being saved.
+        Ok(Box::new(Self {
             owner: owner_name.as_deref().map(|name| kind.owner(name).into()),
             owner_name,
             renew: asks.renew || diff.renew || diff.owner,
@@ -87,7 +88,7 @@ impl Edit {
             remember: asks.remember,
             label: asks.label.clone(),
             now,
-        })
+        }))
     }
 
     /// The new owner, where it changed, as records have it.

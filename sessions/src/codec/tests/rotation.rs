@@ -171,6 +171,38 @@ async fn a_token_from_the_future_or_from_outside_its_keys_time_is_invalid() {
     assert!(is_invalid(&open(&host, &late).await), "its key had retired by then");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_token_that_was_opened_before_is_judged_anew() {
+    let world = World::new();
+    let host = world.host();
+    let token = seal(&host).await;
+    for _ in 0..3 {
+        open(&host, &token).await.unwrap();
+    }
+    // What is remembered is this token, and no other that looks like it.
+    for at in 0..token.len() {
+        let mut changed = token.clone().into_bytes();
+        changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+        let changed = String::from_utf8(changed).unwrap();
+        assert!(changed == token || is_invalid(&open(&host, &changed).await), "character {at}");
+    }
+    open(&host, &token).await.unwrap();
+    // A key that was erased forgets what it has opened.
+    let erased = seal(&host).await;
+    open(&host, &erased).await.unwrap();
+    host.rotate_now().await.unwrap();
+    assert!(is_invalid(&open(&host, &erased).await));
+    // An age is reached by a token that is opened every day as well.
+    let token = seal(&host).await;
+    let mut days = 0;
+    while open(&host, &token).await.is_ok() {
+        world.pass(DAY);
+        days += 1;
+        assert!(days <= 31, "it is never too old");
+    }
+    assert_eq!(days, 31, "30 days are its greatest age");
+}
+
 /// A token of the oldest key.
 fn forge_with_first(host: &super::super::Codec, issued_at: u64) -> String {
     let secrets = host.ring.oldest();
