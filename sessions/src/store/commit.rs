@@ -275,7 +275,7 @@ impl Store {
         let draft = edit.first();
         // Sealed before it is saved: what no cookie can name must not be stored.
         let set_cookie = self.cookie(&edit.kind, &bearer, &draft.header.summary).await?;
-        let mut patience = Patience::new();
+        let mut patience = Patience::default();
         let written = self.put_copy(&key, 0, &edit, draft, &mut patience).await?;
         let Some(written) = written else {
             return Ok(Done::dropped(&edit.kind, key, "ended"));
@@ -387,7 +387,7 @@ mod tests {
         let store = Store::new(MemoryProvider::new());
         let headers = HeaderMap::new();
         let load = size(&store.load::<Visitor>(&headers));
-        assert!(load <= 640, "{load} bytes to load");
+        assert!(load <= 400, "{load} bytes to load");
         let change = Change {
             kind: store.kind::<Visitor>().unwrap(),
             origin: Origin::New { cookie: false },
@@ -396,7 +396,7 @@ mod tests {
             loaded_at: store.now(),
         };
         let commit = size(&store.carry_out(Plan::Other(Box::new(change))));
-        assert!(commit <= 1_000, "{commit} bytes to commit");
+        assert!(commit <= 600, "{commit} bytes to commit");
         let _ = |visitor: Session<Visitor>| visitor.visits;
     }
 }

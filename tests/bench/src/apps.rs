@@ -31,15 +31,18 @@ pub enum Cookie {
     None,
     /// That of a visitor who is logged in. Always the same.
     LoggedIn,
+    /// Those of many visitors who are logged in, one after the other.
+    Others,
     /// That of a visitor who is not logged in. Each request another one, as its login changes it.
     Anonymous,
 }
 
 /// Every kind of request.
-pub const KINDS: [Kind; 5] = [
+pub const KINDS: [Kind; 6] = [
     Kind { name: "no cookie, session unused", path: "/untouched", cookie: Cookie::None },
     Kind { name: "cookie, session unused", path: "/untouched", cookie: Cookie::LoggedIn },
     Kind { name: "read", path: "/read", cookie: Cookie::LoggedIn },
+    Kind { name: "read, each by another visitor", path: "/read", cookie: Cookie::Others },
     Kind { name: "write", path: "/write", cookie: Cookie::LoggedIn },
     Kind { name: "login", path: "/login", cookie: Cookie::Anonymous },
 ];
@@ -49,6 +52,9 @@ pub const FILL_LOGGED_IN: &str = "/fill/logged-in";
 
 /// The route whose response gives the cookie of a visitor who is not.
 pub const FILL_ANONYMOUS: &str = "/fill/anonymous";
+
+/// How many others there are: more than any library remembers.
+const OTHERS: usize = 2_000;
 
 /// What a browser sends to an application without sessions: reading the header is the same for all.
 const SOME: &str = "id=0123456789012345678901234567890123456789012345678901234567890123456789";

@@ -27,6 +27,7 @@ pub struct Actix<S> {
     system: SystemRunner,
     service: S,
     logged_in: Option<HeaderValue>,
+    others: Vec<Option<HeaderValue>>,
 }
 
 /// The framework alone. It answers all kinds of requests alike.
@@ -73,7 +74,7 @@ where
     fn start(service: impl FnOnce(&SystemRunner) -> S) -> Box<dyn App> {
         let system = System::new();
         let service = service(&system);
-        let mut app = Self { system, service, logged_in: None };
+        let mut app = Self { system, service, logged_in: None, others: Vec::new() };
         app.logged_in = app.fill(FILL_LOGGED_IN);
         Box::new(app)
     }
@@ -111,6 +112,13 @@ where
         let cookies: Vec<_> = match kind.cookie {
             Cookie::None => vec![None; count],
             Cookie::LoggedIn => vec![self.logged_in.clone(); count],
+            Cookie::Others => {
+                while self.others.len() < super::OTHERS {
+                    let other = self.fill(FILL_LOGGED_IN);
+                    self.others.push(other);
+                }
+                self.others.iter().cycle().take(count).cloned().collect()
+            }
             Cookie::Anonymous => (0..count).map(|_| self.fill(FILL_ANONYMOUS)).collect(),
         };
         measure(&mut || drop(self.requests(kind.path, &cookies)));

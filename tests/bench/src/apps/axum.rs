@@ -23,6 +23,7 @@ pub struct Axum {
     runtime: Runtime,
     service: RouterIntoService<Body>,
     logged_in: Option<HeaderValue>,
+    others: Vec<Option<HeaderValue>>,
 }
 
 impl Axum {
@@ -64,7 +65,8 @@ impl Axum {
 
     fn new(router: Router) -> Self {
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
-        let mut app = Self { runtime, service: router.into_service(), logged_in: None };
+        let mut app =
+            Self { runtime, service: router.into_service(), logged_in: None, others: Vec::new() };
         app.logged_in = app.fill(FILL_LOGGED_IN);
         app
     }
@@ -101,6 +103,13 @@ impl App for Axum {
         let cookies: Vec<_> = match kind.cookie {
             Cookie::None => vec![None; count],
             Cookie::LoggedIn => vec![self.logged_in.clone(); count],
+            Cookie::Others => {
+                while self.others.len() < super::OTHERS {
+                    let other = self.fill(FILL_LOGGED_IN);
+                    self.others.push(other);
+                }
+                self.others.iter().cycle().take(count).cloned().collect()
+            }
             Cookie::Anonymous => (0..count).map(|_| self.fill(FILL_ANONYMOUS)).collect(),
         };
         measure(&mut || drop(self.requests(kind.path, &cookies)));
