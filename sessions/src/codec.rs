@@ -102,6 +102,10 @@ impl Codec {
     /// Opens a token that [`seal`](Self::seal) made for the same app and purpose at most `max_age`
     /// ago.
     ///
+    /// A host remembers what the last tokens of at most 30 bytes decrypt to, as browsers send
+    /// theirs again and again: up to 256 of each key and purpose, in 45 kB that are wiped with the
+    /// key. Whether such a token is accepted is decided anew each time.
+    ///
     /// # Errors
     /// [`Error::InvalidToken`] for every other token, whatever is wrong with it;
     /// [`Error::Unavailable`] if its key may exist but cannot be read now.
