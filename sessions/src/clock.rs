@@ -159,8 +159,8 @@ impl fmt::Debug for ManualClock {
 #[must_use]
 pub fn to_unix_millis(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let millis = since.as_secs().saturating_mul(1_000) + u64::from(since.subsec_millis());
-    millis.min(LAST_MILLIS)
+    let millis = since.as_secs().saturating_mul(1_000);
+    millis.saturating_add(since.subsec_millis().into()).min(LAST_MILLIS)
 }
 
 /// The time that is this many milliseconds after 1970-01-01T00:00:00Z.
@@ -190,6 +190,8 @@ mod tests {
     fn times_saturate_at_both_ends() {
         assert_eq!(to_unix_millis(UNIX_EPOCH - Duration::from_secs(1)), 0);
         assert_eq!(to_unix_millis(from_unix_millis(u64::MAX)), LAST_MILLIS);
+        let end = UNIX_EPOCH + Duration::new(i64::MAX as u64, 999_999_999);
+        assert_eq!(to_unix_millis(end), LAST_MILLIS);
     }
 
     #[test]

@@ -215,7 +215,7 @@ impl Codec {
         now: Duration,
         waited: bool,
     ) -> Result<Result<([u8; N], Seal), Error>, Missing> {
-        const { assert!(N + OVERHEAD + BASE64_SLACK <= STACK) };
+        const { assert!(N + OVERHEAD <= STACK) };
         let mut buffer = [0; STACK];
         self.try_open(purpose, token, &mut buffer, now, waited, |payload| payload.try_into().ok())
     }
@@ -228,10 +228,11 @@ impl Codec {
     ) -> Result<(Vec<u8>, Seal), Error> {
         let open = |waited: bool| {
             let (mut stack, mut heap) = ([0; STACK], Vec::new());
-            let buffer = if token.len() <= STACK - BASE64_SLACK {
+            let buffer = if token.len() <= STACK {
                 &mut stack[..]
             } else {
-                heap.resize(token.len().min(token::MAX_TOKEN) / 4 * 3 + BASE64_SLACK, 0);
+                // Four characters are three bytes, rounded up.
+                heap.resize(token.len().min(token::MAX_TOKEN).div_ceil(4) * 3, 0);
                 &mut heap
             };
             let now = self.ring.since_epoch();
@@ -436,8 +437,6 @@ pub(crate) struct Seal {
 const TRIES: u32 = 3;
 /// Tokens up to this length are made and read on the stack.
 const STACK: usize = 256;
-/// How much more room than it needs the base64 decoder asks for.
-const BASE64_SLACK: usize = 3;
 
 /// Adds the time to a random nonce. It stays random; and two virtual machines that were started from
 /// one memory image, whose generators are alike, still make different ones.

@@ -235,13 +235,17 @@ impl SetCookie {
 
     fn header(&self, value: &str, max_age: Option<u128>) -> Result<HeaderValue, Error> {
         let (equals, attributes) = self.end.split_at(1);
-        let mut text = String::with_capacity(self.name.len() + value.len() + self.end.len() + 24);
+        // Of its exact length, or it would be copied.
+        let age =
+            max_age.map_or(0, |age| AGE.len() + 1 + age.checked_ilog10().unwrap_or(0) as usize);
+        let length = self.name.len() + value.len() + self.end.len() + age;
+        let mut text = String::with_capacity(length);
         for part in [&*self.name, equals, value, attributes] {
             text.push_str(part);
         }
         if let Some(seconds) = max_age {
             // A string takes whatever is written to it.
-            let _ = write!(text, "; Max-Age={seconds}");
+            let _ = write!(text, "{AGE}{seconds}");
         }
         HeaderValue::try_from(text)
             .map_err(|_| Error::config("the cookie's domain or path is not plain ASCII"))
@@ -296,7 +300,7 @@ pub(crate) fn values<'h>(
         // Most pairs are other cookies: they are told by their first bytes.
         let rest = pair.trim_ascii_start().strip_prefix(name.as_bytes())?;
         let value = rest.trim_ascii_start().strip_prefix(b"=")?;
-        Some(value.trim_ascii()).filter(|value| value.is_ascii())
+        Some(value.trim_ascii()).filter(|value| std::str::from_utf8(value).is_ok())
     })
 }
 
@@ -312,6 +316,8 @@ fn pairs(header: &[u8]) -> impl Iterator<Item = &[u8]> {
         Some(pair)
     })
 }
+
+const AGE: &str = "; Max-Age=";
 
 /// Browsers ignore a cookie whose name and value are longer (RFC 6265bis, section 5.6).
 const LARGEST: usize = 4096;

@@ -299,7 +299,7 @@ impl Inner {
 }
 
 /// The shard of an id or of an owner, by the last bytes: ids are random to their end, owners differ
-/// there. Each shard's table hashes with a secret, so nobody gains by meeting in one.
+/// there. Nobody outside chooses an id, and owners' tables hash with a secret.
 fn index(key: &str) -> usize {
     let bytes = key.as_bytes();
     let last = match bytes.last_chunk() {

@@ -87,20 +87,6 @@ struct Slot {
     spoiled: bool,
     /// Of saves in the middle of the request.
     set_cookie: Option<HeaderValue>,
-    /// Once the handler has answered.
-    #[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))]
-    todo: Todo,
-}
-
-/// What is left to do for a session once its handler has answered.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))]
-enum Todo {
-    Commit,
-    Destroy,
-    KeepAlive,
-    /// But for the cookie of an earlier save.
-    Nothing,
 }
 
 impl RequestSessions {
@@ -343,7 +329,6 @@ impl Slot {
             out: 1,
             spoiled: false,
             set_cookie: None,
-            todo: Todo::Nothing,
         }
     }
 
@@ -374,7 +359,7 @@ fn fold(kind: &Arc<Kind>, origin: &Origin, returned: &[Box<dyn Pending>]) -> Res
     if let [one] = returned
         && one.state().origin.is(origin)
     {
-        return one.change();
+        return Ok(Change { origin: origin.clone(), ..one.change()? });
     }
     let mut asks = Asks::default();
     let mut fields = None;

@@ -71,12 +71,12 @@ impl Opened {
         if token.len() > LONGEST {
             return open(token);
         }
-        let places = self.0.get_or_init(|| (0..PLACES).map(|_| Mutex::default()).collect());
-        let place = &places[usize::from(random)];
+        let place = usize::from(random);
         let mut sealed = [0; LONGEST];
         sealed[..token.len()].copy_from_slice(token);
         // Never waits: whoever finds it taken opens for itself.
-        if let Ok(entry) = place.try_lock()
+        if let Some(places) = self.0.get()
+            && let Ok(entry) = places[place].try_lock()
             && entry.length == token.len()
             && entry.is(&sealed)
         {
@@ -86,7 +86,8 @@ impl Opened {
         if !open(token) {
             return false;
         }
-        if let Ok(mut entry) = place.try_lock() {
+        let places = self.0.get_or_init(|| (0..PLACES).map(|_| Mutex::default()).collect());
+        if let Ok(mut entry) = places[place].try_lock() {
             entry.length = token.len();
             *entry.sealed = sealed;
             entry.opened[..token.len()].copy_from_slice(token);

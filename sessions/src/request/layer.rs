@@ -12,7 +12,7 @@ use http::header::{
 };
 use smallvec::SmallVec;
 
-use super::{Inner, RequestSessions, Slot, Todo, bit, fold};
+use super::{Inner, RequestSessions, Slot, bit, fold};
 use crate::store::{Asks, Change, Finish, Plan, Store};
 use crate::{Error, event};
 
@@ -51,13 +51,16 @@ impl RequestSessions {
     /// Ends the request: what its response's status allows is committed. `None` where there is
     /// nothing to do, which costs nothing.
     pub(crate) fn finish(&self, status: StatusCode) -> Finished {
-        let mut slots = self.inner.slots();
-        slots.closed = true;
-        #[cfg(feature = "actix")]
-        let hidden = slots.hidden.take();
-        #[cfg(not(feature = "actix"))]
-        let hidden: Option<Error> = None;
-        if slots.slots.is_empty() && hidden.is_none() {
+        let (mut slots, hidden) = {
+            let mut slots = self.inner.slots();
+            slots.closed = true;
+            #[cfg(feature = "actix")]
+            let hidden = slots.hidden.take();
+            #[cfg(not(feature = "actix"))]
+            let hidden: Option<Error> = None;
+            (std::mem::take(&mut slots.slots), hidden)
+        };
+        if slots.is_empty() && hidden.is_none() {
             return Finished { read: false, commit: None };
         }
         // The handler's answer will not be sent.
@@ -65,28 +68,24 @@ impl RequestSessions {
         let store = self.inner.store();
         let now = store.now();
         let borrowed = self.inner.borrowed.load(Ordering::Relaxed);
-        let mut idle = hidden.is_none();
-        for (index, slot) in slots.slots.iter_mut().enumerate() {
+        let mut report = Report { error: hidden, ..Report::default() };
+        let mut jobs = SmallVec::new();
+        for (index, slot) in slots.iter_mut().enumerate() {
             if slot.out > 0 && borrowed & bit(index) != 0 {
                 event::outlived(slot.kind.name());
             }
-            slot.todo = slot.decide(store, status, now);
-            idle &= slot.todo == Todo::Nothing && slot.set_cookie.is_none();
-        }
-        if idle {
-            return Finished { read: true, commit: None };
-        }
-        // Encoding a value is its type's code: not under the lock.
-        let mut done = std::mem::take(&mut slots.slots);
-        drop(slots);
-        let mut report = Report { error: hidden, ..Report::default() };
-        let mut jobs = SmallVec::new();
-        for slot in &mut done {
+            let todo = slot.decide(store, status, now);
+            if todo == Todo::Nothing && slot.set_cookie.is_none() {
+                continue;
+            }
             let (session, set_cookie) = (slot.kind.name(), slot.set_cookie.take());
-            match slot.plan(store, now) {
+            match slot.plan(todo, store, now) {
                 Ok(plan) => jobs.push(Job { session, plan, set_cookie }),
                 Err(error) => report.failed(session, error, set_cookie),
             }
+        }
+        if jobs.is_empty() && report.is_empty() {
+            return Finished { read: true, commit: None };
         }
         let commit = run(store.clone(), jobs, report);
         Finished { read: true, commit: Some(store.commits().track(commit)) }
@@ -108,6 +107,10 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    fn is_empty(&self) -> bool {
+        self.cookies.0.is_empty() && self.error.is_none()
+    }
+
     fn saved(&mut self, session: &'static str, set_cookie: Option<HeaderValue>) {
         self.cookies.0.extend(set_cookie.map(|cookie| (session, cookie)));
     }
@@ -209,6 +212,16 @@ pub(crate) fn text(error: &Error) -> &'static str {
     }
 }
 
+/// What is left to do for a session once its handler has answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Todo {
+    Commit,
+    Destroy,
+    KeepAlive,
+    /// But for the cookie of an earlier save.
+    Nothing,
+}
+
 impl Slot {
     /// What is left to do for this session.
     fn decide(&self, store: &Store, status: StatusCode, now: SystemTime) -> Todo {
@@ -227,8 +240,8 @@ impl Slot {
     }
 
     /// What the store is to do. Encodes the values.
-    fn plan(&self, store: &Store, now: SystemTime) -> Result<Option<Plan>, Error> {
-        let change = match self.todo {
+    fn plan(&self, todo: Todo, store: &Store, now: SystemTime) -> Result<Option<Plan>, Error> {
+        let change = match todo {
             Todo::Commit => fold(&self.kind, &self.origin, &self.returned)?,
             Todo::Destroy => self.change(Asks { destroy: true, ..Asks::default() }),
             Todo::KeepAlive => self.change(Asks::default()),
@@ -294,3 +307,17 @@ thread_local! {
 
 /// About as many requests as end on a thread before as many begin.
 const MOST_SPARES: usize = 64;
+
+#[cfg(all(test, feature = "derive"))]
+mod tests {
+    use super::*;
+    use crate::MemoryProvider;
+
+    /// It is allocated for each write: above a kilobyte the usual allocator takes a slower way.
+    #[test]
+    fn the_future_of_a_requests_commits_is_small() {
+        let store = Store::new(MemoryProvider::new());
+        let commit = size_of_val(&run(store, SmallVec::new(), Report::default()));
+        assert!(commit <= 1_000, "{commit} bytes");
+    }
+}

@@ -50,7 +50,7 @@ impl Summary {
     /// A record is read far more often than saved again, and moved several times on its way:
     /// whoever saves reads the rest by [`Header::parse`].
     pub(super) fn parse(data: &Bytes, at: usize) -> Result<(Self, usize), Malformed> {
-        parse(data, at, &mut ())
+        parse(data, at, None)
     }
 }
 
@@ -70,7 +70,7 @@ impl Header {
     /// Reads a header that begins at `at`; returns it and where it ends.
     pub(super) fn parse(data: &Bytes, at: usize) -> Result<(Self, usize), Malformed> {
         let mut header = Self::new(SystemTime::UNIX_EPOCH);
-        let (summary, end) = parse(data, at, &mut header)?;
+        let (summary, end) = parse(data, at, Some(&mut header))?;
         header.summary = summary;
         Ok((header, end))
     }
@@ -110,34 +110,12 @@ impl Header {
     }
 }
 
-/// Where the parts of a header go that its summary leaves out.
-trait Rest {
-    fn save(&mut self, id: u64);
-    fn label(&mut self, label: &str);
-    fn unknown(&mut self, extra: Bytes);
-}
-
-impl Rest for () {
-    fn save(&mut self, _: u64) {}
-    fn label(&mut self, _: &str) {}
-    fn unknown(&mut self, _: Bytes) {}
-}
-
-impl Rest for Header {
-    fn save(&mut self, id: u64) {
-        self.saves.push(id);
-    }
-
-    fn label(&mut self, label: &str) {
-        self.label = Some(label.into());
-    }
-
-    fn unknown(&mut self, extra: Bytes) {
-        self.unknown.0.push(extra);
-    }
-}
-
-fn parse(data: &Bytes, at: usize, rest: &mut impl Rest) -> Result<(Summary, usize), Malformed> {
+/// Reads a summary, and the rest into a header where there is one.
+fn parse(
+    data: &Bytes,
+    at: usize,
+    mut rest: Option<&mut Header>,
+) -> Result<(Summary, usize), Malformed> {
     let (schema_version, at) = small(data, at)?;
     let (min_reader, at) = small(data, at)?;
     let (created_at, at) = number(data, at)?;
@@ -147,8 +125,8 @@ fn parse(data: &Bytes, at: usize, rest: &mut impl Rest) -> Result<(Summary, usiz
     if !odd.is_empty() || ids.len() > MAX_SAVES {
         return Err("the save ids have an impossible length".into());
     }
-    for id in ids {
-        rest.save(u64::from_be_bytes(*id));
+    if let Some(header) = &mut rest {
+        header.saves.extend(ids.iter().map(|id| u64::from_be_bytes(*id)));
     }
     let (remember, at) = parse_extras(data, at, rest)?;
     Ok((Summary { schema_version, min_reader, created_at, remember }, at))
@@ -157,7 +135,7 @@ fn parse(data: &Bytes, at: usize, rest: &mut impl Rest) -> Result<(Summary, usiz
 fn parse_extras(
     data: &Bytes,
     at: usize,
-    rest: &mut impl Rest,
+    mut rest: Option<&mut Header>,
 ) -> Result<(Option<Duration>, usize), Malformed> {
     let head = wire::head(data, at)?;
     let (wire::MAP, Some(count)) = (head.major, head.argument) else {
@@ -178,12 +156,16 @@ fn parse_extras(
                 let (text, end) = slice(data, value, wire::TEXT)?;
                 let text = std::str::from_utf8(text)
                     .map_err(|_| Malformed::from("the label is not UTF-8"))?;
-                rest.label(text);
+                if let Some(header) = &mut rest {
+                    header.label = Some(text.into());
+                }
                 end
             }
             _ => {
                 let end = wire::skip(data, value, wire::MAX_DEPTH)?;
-                rest.unknown(data.slice(start..end));
+                if let Some(header) = &mut rest {
+                    header.unknown.0.push(data.slice(start..end));
+                }
                 end
             }
         };

@@ -22,7 +22,7 @@ const HEADER: usize = 1;
 
 /// A record's data, parsed as far as its header.
 ///
-/// Shares the data's bytes; allocates only for a header with extras.
+/// Shares the data's bytes, and allocates nothing.
 #[derive(Clone, Debug)]
 pub struct Stored {
     session: &'static str,

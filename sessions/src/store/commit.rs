@@ -275,7 +275,7 @@ impl Store {
         let draft = edit.first();
         // Sealed before it is saved: what no cookie can name must not be stored.
         let set_cookie = self.cookie(&edit.kind, &bearer, &draft.header.summary).await?;
-        let mut patience = Patience::default();
+        let mut patience = Patience::new();
         let written = self.put_copy(&key, 0, &edit, draft, &mut patience).await?;
         let Some(written) = written else {
             return Ok(Done::dropped(&edit.kind, key, "ended"));
@@ -358,7 +358,7 @@ impl Store {
         bearer: &Bearer,
         summary: &Summary,
     ) -> Result<HeaderValue, Error> {
-        let token = self.inner.codec.seal(&kind.purpose, &bearer.id.to_bytes()).await?;
+        let token = self.inner.codec.seal(&kind.purpose, &*bearer.id.to_bytes()).await?;
         let left = self.span(summary).end().duration_since(self.now()).unwrap_or_default();
         kind.cookie.set(&token, left, summary.remember.is_some())
     }

@@ -213,7 +213,7 @@ impl Store {
     async fn raise_fence(&self, kind: &Kind, owner: &str) -> Result<(), Error> {
         let key = kind.fence(owner);
         let now = self.now();
-        let mut patience = Patience::default();
+        let mut patience = Patience::new();
         let mut expect = Expect::Absent;
         loop {
             let record = Record {

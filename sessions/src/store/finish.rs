@@ -27,8 +27,6 @@ impl Commits {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        // Above a kilobyte the usual allocator takes another, slower way.
-        const { assert!(size_of::<F>() <= 1_024) };
         self.0.running.fetch_add(1, Ordering::SeqCst);
         Finish { begun: false, commit: Some((Box::pin(commit), Guard(self.clone()))) }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use base64_simd::{Out, URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::Error;
 use crate::random::Random;
@@ -28,8 +28,8 @@ impl SessionId {
         Self(u128::from_be_bytes(bytes))
     }
 
-    pub(crate) fn to_bytes(&self) -> [u8; Self::LENGTH] {
-        self.0.to_be_bytes()
+    pub(crate) fn to_bytes(&self) -> Zeroizing<[u8; Self::LENGTH]> {
+        Zeroizing::new(self.0.to_be_bytes())
     }
 }
 

@@ -49,7 +49,7 @@ impl Kind {
     }
 
     pub(crate) fn key(&self, id: &SessionId) -> StoreKey {
-        self.hasher.key(&id.to_bytes())
+        self.hasher.key(&*id.to_bytes())
     }
 
     /// Where an owner's fence is kept.

@@ -64,7 +64,7 @@ impl Store {
         if self.is_client_side() {
             return self.find_sealed(kind, cookies).await;
         }
-        match Sought::of(kind, self.open_cookies(kind, cookies, now).await) {
+        match Sought::of(kind, self.open_cookies_later(kind, cookies).await.end(kind)) {
             Continue(sought) => {
                 let record = self.inner.provider.fetch(sought.key.as_str(), now).await?;
                 sought.found(kind, record, now)

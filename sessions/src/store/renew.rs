@@ -28,7 +28,7 @@ impl Store {
         let draft = edit.over(from)?;
         // Sealed before anything is saved: once the old id is dead, a cookie must name the new.
         let set_cookie = self.cookie(&edit.kind, &bearer, &draft.header.summary).await?;
-        let mut patience = Patience::default();
+        let mut patience = Patience::new();
         let moved = match self.put_copy(&key, 0, edit, draft, &mut patience).await? {
             Some(copy) => self.move_over(edit, from, &key, copy, loaded_at, &mut patience).await,
             None => Ok(None),

@@ -44,10 +44,8 @@ impl SaveId {
 }
 
 /// How long a commit goes on, and how long it waits between its tries.
-#[derive(Default)]
 pub(super) struct Patience {
-    /// Set at the first conflict or failure: most commits meet none.
-    deadline: Option<Instant>,
+    deadline: Instant,
     round: u32,
     conflicts: u32,
     /// Since the provider answered last.
@@ -55,8 +53,9 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    fn deadline(&mut self) -> Instant {
-        *self.deadline.get_or_insert_with(|| Instant::now() + COMMIT_DEADLINE)
+    pub(super) fn new() -> Self {
+        let deadline = Instant::now() + COMMIT_DEADLINE;
+        Self { deadline, round: 0, conflicts: 0, failures: 0 }
     }
 
     /// Waits before a try after a conflict.
@@ -70,7 +69,7 @@ impl Patience {
     /// Whether what this conflict brought can be saved over at once: every other time.
     fn is_fresh(&mut self) -> bool {
         self.conflicts += 1;
-        !self.conflicts.is_multiple_of(2) && Instant::now() < self.deadline()
+        !self.conflicts.is_multiple_of(2) && Instant::now() < self.deadline
     }
 
     /// Waits before a try after a failure, but not after the first: the sooner the provider is
@@ -79,7 +78,7 @@ impl Patience {
     async fn after_failure(&mut self) -> bool {
         self.failures += 1;
         match self.failures {
-            1 => Instant::now() < self.deadline(),
+            1 => Instant::now() < self.deadline,
             2..MOST_FAILURES => self.wait().await,
             _ => false,
         }
@@ -91,7 +90,7 @@ impl Patience {
         let ceiling = 1_000_u64 << self.round.min(6);
         self.round += 1;
         let wait = Duration::from_micros(rand::rng().random_range(ceiling / 4..=ceiling));
-        if Instant::now() + wait >= self.deadline() {
+        if Instant::now() + wait >= self.deadline {
             return false;
         }
         tokio::time::sleep(wait).await;
@@ -234,7 +233,7 @@ impl Store {
             if turn.is_some() {
                 return Ok(Some(theirs));
             }
-            *turn = self.inner.queues.turn(&theirs.id, patience.deadline()).await;
+            *turn = self.inner.queues.turn(&theirs.id, patience.deadline).await;
             if turn.is_none() {
                 return Err(too_many());
             }
@@ -266,7 +265,7 @@ impl Store {
     /// Saves an edit over the live record that it was loaded from, and merges with whoever came
     /// first.
     pub(super) async fn put_over(&self, loaded: &Loaded, edit: &Edit) -> Result<Over, Error> {
-        let mut patience = Patience::default();
+        let mut patience = Patience::new();
         let save = SaveId::random();
         let draft = self.draft(&loaded.id, loaded.version, save, edit.over(loaded)?, edit.now)?;
         let expect = Expect::Version(loaded.version);
@@ -374,7 +373,7 @@ fn too_many() -> Error {
     Error::unavailable("too many requests changed the session at the same time")
 }
 
-/// So long after its first conflict or failure a commit gives up.
+/// After this long a commit gives up.
 const COMMIT_DEADLINE: Duration = Duration::from_secs(2);
 
 /// A provider that fails so often in a row is down.

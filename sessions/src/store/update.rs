@@ -67,7 +67,7 @@ impl Store {
         change: &mut (impl FnMut(&mut T) -> R + Send),
     ) -> Result<(Option<R>, Ended, StoreKey), Error> {
         let save = SaveId::random();
-        let mut patience = Patience::default();
+        let mut patience = Patience::new();
         let Some(mut found) = self.follow(key).await? else {
             return Ok((None, Ended::Gone, key.clone()));
         };
