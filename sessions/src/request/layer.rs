@@ -68,6 +68,10 @@ impl RequestSessions {
         let store = self.inner.store();
         let now = store.now();
         let borrowed = self.inner.borrowed.load(Ordering::Relaxed);
+        // Most requests only read.
+        if hidden.is_none() && slots.iter().all(|slot| slot.is_quiet(store, now)) {
+            return Finished { read: true, commit: None };
+        }
         let mut report = Report { error: hidden, ..Report::default() };
         let mut jobs = SmallVec::new();
         for (index, slot) in slots.iter_mut().enumerate() {
@@ -223,6 +227,14 @@ enum Todo {
 }
 
 impl Slot {
+    /// Whether there is nothing to do for it, nor to say of it.
+    fn is_quiet(&self, store: &Store, now: SystemTime) -> bool {
+        self.out == 0
+            && self.set_cookie.is_none()
+            && self.returned.iter().all(|one| !one.state().is_touched())
+            && !store.is_due(&self.origin, now)
+    }
+
     /// What is left to do for this session.
     fn decide(&self, store: &Store, status: StatusCode, now: SystemTime) -> Todo {
         let touched = self.returned.iter().any(|one| one.state().is_touched());

@@ -64,7 +64,7 @@ impl Axum {
     }
 
     fn new(router: Router) -> Self {
-        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let mut app =
             Self { runtime, service: router.into_service(), logged_in: None, others: Vec::new() };
         app.logged_in = app.fill(FILL_LOGGED_IN);
