@@ -282,6 +282,7 @@ struct Job {
 }
 
 // Not an async function, for that would have room for its arguments twice.
+#[allow(clippy::manual_async_fn)]
 fn run(
     store: Store,
     mut jobs: SmallVec<[Job; 1]>,

@@ -213,6 +213,7 @@ impl Store {
 
     /// Carries out what a request did to one session.
     // Not an async function, for that would have room for its arguments twice.
+    #[allow(clippy::manual_async_fn)]
     pub(crate) fn carry_out(&self, plan: Plan) -> impl Future<Output = Result<Done, Error>> {
         async move {
             let kind = observing().then(|| plan.kind().clone());
@@ -223,6 +224,7 @@ impl Store {
         }
     }
 
+    #[allow(clippy::manual_async_fn)] // As above.
     fn carry_out_now(&self, plan: Plan) -> impl Future<Output = Result<Done, Error>> {
         // All but the usual in boxes: this future is moved with what it has room for.
         async move {

@@ -19,6 +19,7 @@ impl Store {
     /// that is down or a record that this build cannot read is an error: never an empty session
     /// in place of a real one.
     // Not an async function, and by reference: either would have room for the same things twice.
+    #[allow(clippy::manual_async_fn)]
     pub(crate) fn find<'a>(
         &'a self,
         kind: &'a Kind,
