@@ -12,7 +12,9 @@ use foldhash::fast::RandomState;
 use tokio::task::yield_now;
 
 use crate::clock::{from_unix_millis, to_unix_millis};
-use crate::provider::{Expect, Listed, Page, Provider, ProviderError, Record, Saved};
+use crate::provider::{
+    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+};
 
 /// A provider for one process: tests, development, and services that may lose their sessions at a
 /// restart.
@@ -79,7 +81,7 @@ impl fmt::Debug for MemoryProvider {
 impl Provider for MemoryProvider {
     async fn fetch(&self, id: &str, now: SystemTime) -> Result<Option<Record>, ProviderError> {
         let shard = self.inner.shard(id);
-        Ok(shard.records.get(id).filter(|record| record.is_live(now)).cloned())
+        Ok(shard.live(id, now).cloned())
     }
 
     async fn save(
@@ -89,13 +91,8 @@ impl Provider for MemoryProvider {
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
         let mut shard = self.inner.shard(&record.id);
-        let live = shard.records.get(&*record.id).filter(|stored| stored.is_live(now));
-        let met = match expect {
-            Expect::Absent => live.is_none(),
-            Expect::Version(version) => live.is_some_and(|stored| stored.version == version),
-            Expect::Any => true,
-        };
-        if !met {
+        let live = shard.live(&record.id, now);
+        if !expect.is_met(live) {
             return Ok(Saved::Conflict(live.cloned()));
         }
         self.inner.put(&mut shard, record.clone());
@@ -103,19 +100,32 @@ impl Provider for MemoryProvider {
         Ok(Saved::Saved)
     }
 
-    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
         let mut shard = self.inner.shard(id);
-        Ok(self.inner.remove(&mut shard, id))
+        if expect != Expect::Any {
+            // Only what is live was looked at: an expired record is left to the sweep.
+            let Some(live) = shard.live(id, now) else { return Ok(Deleted::Deleted(None)) };
+            if !expect.is_met(Some(live)) {
+                return Ok(Deleted::Conflict(live.clone()));
+            }
+        }
+        Ok(Deleted::Deleted(self.inner.remove(&mut shard, id)))
     }
 
     async fn touch(
         &self,
         id: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
-    ) -> Result<bool, ProviderError> {
+    ) -> Result<Touched, ProviderError> {
         let mut shard = self.inner.shard(id);
-        Ok(shard.touch(id, whole_millis(expires_at), now))
+        Ok(shard.touch(id, whole_millis(expires_at), expect, now))
     }
 
     async fn list(
@@ -313,10 +323,23 @@ fn index(key: &str) -> usize {
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Shard {
-    fn touch(&mut self, id: &str, expires_at: SystemTime, now: SystemTime) -> bool {
+    fn live(&self, id: &str, now: SystemTime) -> Option<&Record> {
+        self.records.get(id).filter(|record| record.is_live(now))
+    }
+
+    fn touch(
+        &mut self,
+        id: &str,
+        expires_at: SystemTime,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Touched {
         let Some(record) = self.records.get_mut(id).filter(|record| record.is_live(now)) else {
-            return false;
+            return Touched::Conflict(None);
         };
+        if !expect.is_met(Some(record)) {
+            return Touched::Conflict(Some(record.clone()));
+        }
         // Never shortens; a record without expiry keeps none.
         if record.expires_at.is_some_and(|at| at < expires_at) {
             let was_due = due(record);
@@ -324,7 +347,7 @@ impl Shard {
             let is_due = due(record);
             self.move_due(was_due, is_due);
         }
-        true
+        Touched::Touched
     }
 
     fn move_due(&mut self, from: Option<Due>, to: Option<Due>) {
@@ -411,12 +434,13 @@ mod tests {
         for id in 0..10_000 {
             let mut record = record(id, at(10_000));
             provider.save(&record, Expect::Absent, at(0)).await.unwrap();
-            provider.touch(&record.id, at(20_000), at(0)).await.unwrap();
+            provider.touch(&record.id, at(20_000), Expect::Any, at(0)).await.unwrap();
             record.expires_at = Some(at(15_000));
             record.owner = None;
             provider.save(&record, Expect::Version(1), at(0)).await.unwrap();
             if id >= 100 {
-                provider.delete(&format!("id{}", id - 100)).await.unwrap();
+                let gone = format!("id{}", id - 100);
+                provider.delete(&gone, Expect::Version(2), at(0)).await.unwrap();
             }
         }
         assert_eq!(provider.len(), 100);

@@ -150,7 +150,7 @@ impl<P: Provider> ProviderStore<P> {
     }
 
     async fn delete(&self, id: i128) -> Result<(), Failure> {
-        self.provider.delete(self.key(id).as_str()).await?;
+        self.provider.delete(self.key(id).as_str(), Expect::Any, self.clock.now()).await?;
         Ok(())
     }
 

@@ -7,7 +7,9 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 
 use crate::codec::{Codec, Purpose};
-use crate::provider::{Expect, Listed, Page, Provider, ProviderError, Record, Saved};
+use crate::provider::{
+    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+};
 
 /// A provider whose records are sealed under the key ring, each bound to its id.
 pub(super) struct AtRest {
@@ -96,13 +98,21 @@ impl Provider for AtRest {
         }
     }
 
-    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
-        let removed = self.inner.delete(id).await?;
-        match removed {
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
+        match self.inner.delete(id, expect, now).await? {
             // It is gone: what cannot be read of it is no reason to fail, for logging out must
             // work whatever a record holds.
-            Some(record) => Ok(Some(self.open(record.clone()).await.unwrap_or(record))),
-            None => Ok(None),
+            Deleted::Deleted(Some(record)) => {
+                let opened = self.open(record.clone()).await;
+                Ok(Deleted::Deleted(Some(opened.unwrap_or(record))))
+            }
+            Deleted::Deleted(None) => Ok(Deleted::Deleted(None)),
+            Deleted::Conflict(theirs) => Ok(Deleted::Conflict(self.open(theirs).await?)),
         }
     }
 
@@ -110,9 +120,13 @@ impl Provider for AtRest {
         &self,
         id: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
-    ) -> Result<bool, ProviderError> {
-        self.inner.touch(id, expires_at, now).await
+    ) -> Result<Touched, ProviderError> {
+        match self.inner.touch(id, expires_at, expect, now).await? {
+            Touched::Touched => Ok(Touched::Touched),
+            Touched::Conflict(theirs) => Ok(Touched::Conflict(self.open_some(theirs).await?)),
+        }
     }
 
     async fn list(

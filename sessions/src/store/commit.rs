@@ -13,6 +13,7 @@ use super::save::{Over, Patience, Written};
 use super::{Asks, Kind, Loaded, Origin, Store};
 use crate::Error;
 use crate::event::{self, Call, Ended, observe, observing};
+use crate::provider::{Expect, Touched};
 use crate::schema::{self, Fields, Stored, Summary};
 
 /// One session's part of a request, without its type.
@@ -285,7 +286,7 @@ impl Store {
         match self.admits(&edit, &key, change.loaded_at).await {
             Ok(true) => {}
             Ok(false) => {
-                self.inner.provider.delete(key.as_str()).await?;
+                self.inner.provider.delete(key.as_str(), Expect::Any, self.now()).await?;
                 return Ok(Done::dropped(&edit.kind, key, "login_undone"));
             }
             Err(error) => {
@@ -324,13 +325,15 @@ impl Store {
     async fn keep_alive(&self, kind: &Kind, mut loaded: Arc<Loaded>) -> Result<Done, Error> {
         let now = self.now();
         if let Some(expiry) = self.touch_due(&loaded, now) {
-            match self.inner.provider.touch(loaded.key.as_str(), expiry, now).await {
-                Ok(true) => {
+            match self.inner.provider.touch(loaded.key.as_str(), expiry, Expect::Any, now).await {
+                Ok(Touched::Touched) => {
                     event::touched(kind.name(), &loaded.key);
                     Arc::make_mut(&mut loaded).expires_at = Some(expiry);
                 }
                 // It ended meanwhile; the next request will find out.
-                Ok(false) => return Ok(Done::unchanged(Origin::Record(loaded), None)),
+                Ok(Touched::Conflict(_)) => {
+                    return Ok(Done::unchanged(Origin::Record(loaded), None));
+                }
                 Err(error) => {
                     event::touch_failed(kind.name(), &loaded.key, &error.into());
                     return Ok(Done::unchanged(Origin::Record(loaded), None));

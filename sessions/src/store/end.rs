@@ -14,7 +14,7 @@ use super::save::{Patience, Put};
 use super::{Kind, Origin, Outcome, Store};
 use crate::cookie::{self, CookieHeaders};
 use crate::event::{self, Call, Ended, observe};
-use crate::provider::{Expect, Page, Record};
+use crate::provider::{Deleted, Expect, Page, Record};
 use crate::{Error, SessionData};
 
 impl Store {
@@ -56,7 +56,8 @@ impl Store {
     ) -> Result<Option<(Cow<'static, str>, StoreKey)>, Error> {
         let mut key = key.clone();
         for _ in 0..MOST_RENEWALS {
-            let Some(record) = self.inner.provider.delete(key.as_str()).await? else { break };
+            let deleted = self.inner.provider.delete(key.as_str(), Expect::Any, self.now()).await?;
+            let Deleted::Deleted(Some(record)) = deleted else { break };
             match successor(&record) {
                 Some(next) => key = next,
                 None if record.is_live(self.now()) => return Ok(Some((record.format, key))),
@@ -220,7 +221,7 @@ impl Store {
                 id: key.shared(),
                 version: match expect {
                     Expect::Version(version) => version + 1,
-                    Expect::Absent | Expect::Any => 1,
+                    Expect::Absent | Expect::Untouched { .. } | Expect::Any => 1,
                 },
                 expires_at: Some(now + FENCE_LIFE),
                 format: "fence".into(),

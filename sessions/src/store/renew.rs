@@ -40,7 +40,7 @@ impl Store {
                 Ok(Done::saved(edit.kind.clone(), written, place, Some(set_cookie)))
             }
             Ok(None) => {
-                self.inner.provider.delete(key.as_str()).await?;
+                self.inner.provider.delete(key.as_str(), Expect::Any, self.now()).await?;
                 Ok(Done::dropped(&edit.kind, from.key.clone(), "ended"))
             }
             Err(error) => {
@@ -68,7 +68,8 @@ impl Store {
     /// Removes a record whose id no browser will have. Where that fails it only waits for its
     /// expiry: the error that led here is what counts.
     pub(super) async fn discard(&self, kind: &Kind, key: &StoreKey) {
-        if let Err(error) = self.inner.provider.delete(key.as_str()).await {
+        if let Err(error) = self.inner.provider.delete(key.as_str(), Expect::Any, self.now()).await
+        {
             event::discard_failed(kind.name(), key, &error.into());
         }
     }
