@@ -12,7 +12,9 @@ use foldhash::fast::RandomState;
 use tokio::task::yield_now;
 
 use crate::clock::{from_unix_millis, to_unix_millis};
-use crate::provider::{Expect, Listed, Page, Provider, ProviderError, Record, Saved};
+use crate::provider::{
+    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+};
 
 /// A provider for one process: tests, development, and services that may lose their sessions at a
 /// restart.
@@ -90,12 +92,7 @@ impl Provider for MemoryProvider {
     ) -> Result<Saved, ProviderError> {
         let mut shard = self.inner.shard(&record.id);
         let live = shard.records.get(&*record.id).filter(|stored| stored.is_live(now));
-        let met = match expect {
-            Expect::Absent => live.is_none(),
-            Expect::Version(version) => live.is_some_and(|stored| stored.version == version),
-            Expect::Any => true,
-        };
-        if !met {
+        if !expect.is_met(live) {
             return Ok(Saved::Conflict(live.cloned()));
         }
         self.inner.put(&mut shard, record.clone());
@@ -103,19 +100,35 @@ impl Provider for MemoryProvider {
         Ok(Saved::Saved)
     }
 
-    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
         let mut shard = self.inner.shard(id);
-        Ok(self.inner.remove(&mut shard, id))
+        match shard.records.get(id).filter(|stored| stored.is_live(now)) {
+            Some(live) if !expect.is_met(Some(live)) => Ok(Deleted::Conflict(live.clone())),
+            None if expect != Expect::Any => Ok(Deleted::Deleted(None)),
+            _ => Ok(Deleted::Deleted(self.inner.remove(&mut shard, id))),
+        }
     }
 
     async fn touch(
         &self,
         id: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
-    ) -> Result<bool, ProviderError> {
+    ) -> Result<Touched, ProviderError> {
         let mut shard = self.inner.shard(id);
-        Ok(shard.touch(id, whole_millis(expires_at), now))
+        match shard.records.get(id).filter(|stored| stored.is_live(now)) {
+            Some(live) if expect.is_met(Some(live)) => {
+                shard.touch(id, whole_millis(expires_at));
+                Ok(Touched::Touched)
+            }
+            live => Ok(Touched::Conflict(live.cloned())),
+        }
     }
 
     async fn list(
@@ -313,10 +326,8 @@ fn index(key: &str) -> usize {
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Shard {
-    fn touch(&mut self, id: &str, expires_at: SystemTime, now: SystemTime) -> bool {
-        let Some(record) = self.records.get_mut(id).filter(|record| record.is_live(now)) else {
-            return false;
-        };
+    fn touch(&mut self, id: &str, expires_at: SystemTime) {
+        let Some(record) = self.records.get_mut(id) else { return };
         // Never shortens; a record without expiry keeps none.
         if record.expires_at.is_some_and(|at| at < expires_at) {
             let was_due = due(record);
@@ -324,7 +335,6 @@ impl Shard {
             let is_due = due(record);
             self.move_due(was_due, is_due);
         }
-        true
     }
 
     fn move_due(&mut self, from: Option<Due>, to: Option<Due>) {
@@ -411,12 +421,13 @@ mod tests {
         for id in 0..10_000 {
             let mut record = record(id, at(10_000));
             provider.save(&record, Expect::Absent, at(0)).await.unwrap();
-            provider.touch(&record.id, at(20_000), at(0)).await.unwrap();
+            provider.touch(&record.id, at(20_000), Expect::Any, at(0)).await.unwrap();
             record.expires_at = Some(at(15_000));
             record.owner = None;
             provider.save(&record, Expect::Version(1), at(0)).await.unwrap();
             if id >= 100 {
-                provider.delete(&format!("id{}", id - 100)).await.unwrap();
+                let id = format!("id{}", id - 100);
+                provider.delete(&id, Expect::Any, at(0)).await.unwrap();
             }
         }
         assert_eq!(provider.len(), 100);

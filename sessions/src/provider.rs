@@ -95,7 +95,7 @@ impl fmt::Debug for Record {
     }
 }
 
-/// What must be stored for a save to happen.
+/// What must be stored for a save, a deletion or a touch to happen.
 ///
 /// ```
 /// use sessions::provider::Expect;
@@ -107,8 +107,70 @@ pub enum Expect {
     Absent,
     /// A live record of exactly this version.
     Version(u64),
-    /// Anything: the record is replaced whole, without a check.
+    /// A live record of exactly this version and this expiry, to the millisecond: neither saved nor
+    /// touched since it was read.
+    Untouched {
+        /// The version that was read.
+        version: u64,
+        /// The expiry that was read.
+        expires_at: Option<SystemTime>,
+    },
+    /// Anything: nothing is checked.
     Any,
+}
+
+impl Expect {
+    /// Whether what is stored meets it: `live` is the live record, if there is one.
+    ///
+    /// ```
+    /// use sessions::provider::{Expect, Record};
+    ///
+    /// let record = Record::new("a", 2, Vec::new());
+    /// assert!(Expect::Version(2).is_met(Some(&record)));
+    /// assert!(!Expect::Version(1).is_met(Some(&record)));
+    /// assert!(Expect::Absent.is_met(None));
+    /// ```
+    #[must_use]
+    pub fn is_met(self, live: Option<&Record>) -> bool {
+        let millis = |time: Option<SystemTime>| time.map(to_unix_millis);
+        match self {
+            Self::Absent => live.is_none(),
+            Self::Version(version) => live.is_some_and(|live| live.version == version),
+            Self::Untouched { version, expires_at } => live.is_some_and(|live| {
+                live.version == version && millis(live.expires_at) == millis(expires_at)
+            }),
+            Self::Any => true,
+        }
+    }
+}
+
+/// How a deletion ended.
+///
+/// ```
+/// use sessions::provider::Deleted;
+/// assert!(matches!(Deleted::Deleted(None), Deleted::Deleted(None)));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deleted {
+    /// What was removed; `None` when there was no record, which is no error.
+    Deleted(Option<Record>),
+    /// The expectation was not met: the live record that is stored now. Nothing was removed.
+    Conflict(Record),
+}
+
+/// How a touch ended.
+///
+/// ```
+/// use sessions::provider::Touched;
+/// assert!(matches!(Touched::Conflict(None), Touched::Conflict(None)));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Touched {
+    /// The record expires at the given time, or later if it did before.
+    Touched,
+    /// The expectation was not met, or there is no live record. Carries the live record that is
+    /// stored now. Nothing was changed.
+    Conflict(Option<Record>),
 }
 
 /// How a save ended. A conflict is an outcome, not an error.
@@ -185,6 +247,9 @@ pub struct Listed {
 ///   equal bytes are still two: one gets [`Saved::Saved`], the other a conflict.
 /// - Reads see every save that was answered before, from whichever host.
 /// - A record that has expired at `now` is never returned and never revived.
+/// - What [`delete`](Self::delete) removes and [`touch`](Self::touch) prolongs is what the caller
+///   looked at: both take an [`Expect`] as a save does, and their conflicts bring the record that is
+///   stored now.
 /// - A provider never repeats a save by itself, nor lets its driver do so.
 /// - Cancelling a call at any await leaves the database consistent.
 ///
@@ -216,7 +281,7 @@ pub trait Provider: Send + Sync + 'static {
     /// ```
     /// # use std::time::{Duration, SystemTime};
     /// # use sessions::MemoryProvider;
-    /// # use sessions::provider::{Expect, Page, Provider, Record, Saved};
+    /// # use sessions::provider::{Deleted, Expect, Page, Provider, Record, Saved, Touched};
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
     /// # let (provider, now) = (MemoryProvider::new(), SystemTime::now());
     /// let record = Record::new("a", 1, &b"data"[..]);
@@ -235,7 +300,7 @@ pub trait Provider: Send + Sync + 'static {
     /// ```
     /// # use std::time::{Duration, SystemTime};
     /// # use sessions::MemoryProvider;
-    /// # use sessions::provider::{Expect, Page, Provider, Record, Saved};
+    /// # use sessions::provider::{Deleted, Expect, Page, Provider, Record, Saved, Touched};
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
     /// # let (provider, now) = (MemoryProvider::new(), SystemTime::now());
     /// let first = Record::new("a", 1, &b"first"[..]);
@@ -256,8 +321,12 @@ pub trait Provider: Send + Sync + 'static {
         now: SystemTime,
     ) -> Result<Saved, ProviderError>;
 
-    /// Deletes the record of this id and returns what it removed, in one atomic step. A missing
-    /// record is no error.
+    /// Deletes the record of this id if what is stored meets `expect`, and returns what it removed,
+    /// in one atomic step.
+    ///
+    /// A missing record is no error. An expired one counts as missing, but for
+    /// [`Expect::Any`], which removes it too. A live record that does not meet the expectation is
+    /// a conflict.
     ///
     /// # Errors
     /// When the database cannot answer.
@@ -265,19 +334,26 @@ pub trait Provider: Send + Sync + 'static {
     /// ```
     /// # use std::time::{Duration, SystemTime};
     /// # use sessions::MemoryProvider;
-    /// # use sessions::provider::{Expect, Page, Provider, Record, Saved};
+    /// # use sessions::provider::{Deleted, Expect, Page, Provider, Record, Saved, Touched};
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
     /// # let (provider, now) = (MemoryProvider::new(), SystemTime::now());
     /// let record = Record::new("a", 1, &b"data"[..]);
     /// provider.save(&record, Expect::Absent, now).await?;
-    /// assert_eq!(provider.delete("a").await?, Some(record));
-    /// assert_eq!(provider.delete("a").await?, None);
+    /// let stale = provider.delete("a", Expect::Version(2), now).await?;
+    /// assert_eq!(stale, Deleted::Conflict(record.clone()));
+    /// assert_eq!(provider.delete("a", Expect::Version(1), now).await?, Deleted::Deleted(Some(record)));
+    /// assert_eq!(provider.delete("a", Expect::Any, now).await?, Deleted::Deleted(None));
     /// # Ok(()) }
     /// ```
-    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError>;
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError>;
 
-    /// Moves the expiry of a live record to `expires_at`, never to an earlier time, and changes
-    /// nothing else, its version included. Returns whether there was a live record.
+    /// Moves the expiry of a live record that meets `expect` to `expires_at`, never to an earlier
+    /// time, and changes nothing else, its version included.
     ///
     /// # Errors
     /// When the database cannot answer.
@@ -285,13 +361,15 @@ pub trait Provider: Send + Sync + 'static {
     /// ```
     /// # use std::time::{Duration, SystemTime};
     /// # use sessions::MemoryProvider;
-    /// # use sessions::provider::{Expect, Page, Provider, Record, Saved};
+    /// # use sessions::provider::{Deleted, Expect, Page, Provider, Record, Saved, Touched};
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
     /// # let (provider, now) = (MemoryProvider::new(), SystemTime::now());
     /// let mut record = Record::new("a", 1, &b"data"[..]);
     /// record.expires_at = Some(now + Duration::from_secs(60));
     /// provider.save(&record, Expect::Absent, now).await?;
-    /// assert!(provider.touch("a", now + Duration::from_secs(3600), now).await?);
+    /// let in_an_hour = now + Duration::from_secs(3600);
+    /// let touched = provider.touch("a", in_an_hour, Expect::Version(1), now).await?;
+    /// assert_eq!(touched, Touched::Touched);
     /// assert!(provider.fetch("a", now + Duration::from_secs(600)).await?.is_some());
     /// # Ok(()) }
     /// ```
@@ -299,9 +377,10 @@ pub trait Provider: Send + Sync + 'static {
         &self,
         id: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
-    ) -> Result<bool, ProviderError> {
-        let _ = (id, expires_at, now);
+    ) -> Result<Touched, ProviderError> {
+        let _ = (id, expires_at, expect, now);
         Err(ProviderError::unsupported("touch"))
     }
 
@@ -313,7 +392,7 @@ pub trait Provider: Send + Sync + 'static {
     /// ```
     /// # use std::time::{Duration, SystemTime};
     /// # use sessions::MemoryProvider;
-    /// # use sessions::provider::{Expect, Page, Provider, Record, Saved};
+    /// # use sessions::provider::{Deleted, Expect, Page, Provider, Record, Saved, Touched};
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
     /// # let (provider, now) = (MemoryProvider::new(), SystemTime::now());
     /// let mut record = Record::new("a", 1, &b"data"[..]);
@@ -342,7 +421,7 @@ pub trait Provider: Send + Sync + 'static {
     /// ```
     /// # use std::time::{Duration, SystemTime};
     /// # use sessions::MemoryProvider;
-    /// # use sessions::provider::{Expect, Page, Provider, Record, Saved};
+    /// # use sessions::provider::{Deleted, Expect, Page, Provider, Record, Saved, Touched};
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
     /// # let (provider, now) = (MemoryProvider::new(), SystemTime::now());
     /// let mut record = Record::new("a", 1, &b"data"[..]);
@@ -373,17 +452,23 @@ impl<P: Provider + ?Sized> Provider for Arc<P> {
         (**self).save(record, expect, now).await
     }
 
-    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
-        (**self).delete(id).await
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
+        (**self).delete(id, expect, now).await
     }
 
     async fn touch(
         &self,
         id: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
-    ) -> Result<bool, ProviderError> {
-        (**self).touch(id, expires_at, now).await
+    ) -> Result<Touched, ProviderError> {
+        (**self).touch(id, expires_at, expect, now).await
     }
 
     async fn list(

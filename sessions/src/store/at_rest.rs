@@ -7,7 +7,9 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 
 use crate::codec::{Codec, Purpose};
-use crate::provider::{Expect, Listed, Page, Provider, ProviderError, Record, Saved};
+use crate::provider::{
+    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+};
 
 /// A provider whose records are sealed under the key ring, each bound to its id.
 pub(super) struct AtRest {
@@ -96,23 +98,35 @@ impl Provider for AtRest {
         }
     }
 
-    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
-        let removed = self.inner.delete(id).await?;
-        match removed {
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
+        let removed = match self.inner.delete(id, expect, now).await? {
+            Deleted::Deleted(removed) => removed,
+            Deleted::Conflict(record) => return Ok(Deleted::Conflict(self.open(record).await?)),
+        };
+        Ok(Deleted::Deleted(match removed {
             // It is gone: what cannot be read of it is no reason to fail, for logging out must
             // work whatever a record holds.
-            Some(record) => Ok(Some(self.open(record.clone()).await.unwrap_or(record))),
-            None => Ok(None),
-        }
+            Some(record) => Some(self.open(record.clone()).await.unwrap_or(record)),
+            None => None,
+        }))
     }
 
     async fn touch(
         &self,
         id: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
-    ) -> Result<bool, ProviderError> {
-        self.inner.touch(id, expires_at, now).await
+    ) -> Result<Touched, ProviderError> {
+        match self.inner.touch(id, expires_at, expect, now).await? {
+            Touched::Touched => Ok(Touched::Touched),
+            Touched::Conflict(record) => Ok(Touched::Conflict(self.open_some(record).await?)),
+        }
     }
 
     async fn list(

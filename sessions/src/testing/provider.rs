@@ -8,7 +8,9 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 
-use crate::provider::{Expect, Listed, Page, Provider, ProviderError, Record, Saved};
+use crate::provider::{
+    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+};
 use crate::{MemoryProvider, StoreKey};
 
 /// A kind of a provider's calls.
@@ -147,9 +149,9 @@ impl Provider for TestProvider {
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
         self.control.call(Call::Save, &record.id)?;
-        // A fence and the key ring are no sessions, and nobody can come before a new one.
-        if let (Expect::Version(_), Ok(key), false) = (expect, record.id.parse(), is_own())
-            && record.format != "fence"
+        // The ids of fences and of the key ring are no keys, and nobody can come before a new session.
+        if let (Expect::Version(_) | Expect::Untouched { .. }, Ok(key), false) =
+            (expect, record.id.parse(), is_own())
         {
             let before = self.control.state().before_save.take();
             if let Some(before) = before {
@@ -159,19 +161,25 @@ impl Provider for TestProvider {
         self.memory.save(record, expect, now).await
     }
 
-    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
         self.control.call(Call::Delete, id)?;
-        self.memory.delete(id).await
+        self.memory.delete(id, expect, now).await
     }
 
     async fn touch(
         &self,
         id: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
-    ) -> Result<bool, ProviderError> {
+    ) -> Result<Touched, ProviderError> {
         self.control.call(Call::Touch, id)?;
-        self.memory.touch(id, expires_at, now).await
+        self.memory.touch(id, expires_at, expect, now).await
     }
 
     async fn list(

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::super::Codec;
 use super::support::*;
-use crate::provider::{Expect, Provider, ProviderError, Record, Saved};
+use crate::provider::{Deleted, Expect, Provider, ProviderError, Record, Saved};
 use crate::{Error, MemoryProvider};
 
 async fn settle(hosts: &[Codec]) {
@@ -211,8 +211,13 @@ impl Provider for Vanishing {
         self.1.save(record, expect, now).await
     }
 
-    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
-        self.1.delete(id).await
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
+        self.1.delete(id, expect, now).await
     }
 }
 

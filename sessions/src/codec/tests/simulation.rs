@@ -18,7 +18,7 @@ use super::super::{Codec, Purpose};
 use super::support::{DAY, HostClock};
 use crate::clock::{from_unix_millis, to_unix_millis};
 use crate::keyring::{KeyId, Settings, stored_keys};
-use crate::provider::{Expect, Provider, ProviderError, Record, Saved};
+use crate::provider::{Deleted, Expect, Provider, ProviderError, Record, Saved};
 use crate::random::Random;
 use crate::{Clock, Error, ManualClock, MemoryProvider};
 
@@ -136,8 +136,13 @@ impl Provider for Link {
         }
     }
 
-    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
-        self.store.inner.delete(id).await
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
+        self.store.inner.delete(id, expect, now).await
     }
 }
 
@@ -246,7 +251,7 @@ impl World {
     async fn disaster(&mut self, lost: bool) {
         let now = self.store.now();
         if lost {
-            self.store.inner.delete("app:keys").await.unwrap();
+            self.store.inner.delete("app:keys", Expect::Any, SystemTime::UNIX_EPOCH).await.unwrap();
             return;
         }
         let then = now - self.rng.random_range(10..40) * 24 * HOUR;
@@ -324,7 +329,12 @@ impl World {
         let mut wrong = Vec::new();
         for token in picks {
             self.report.calls += 1;
-            let opened = host.codec.open_fixed::<16>(&self.purpose, token.text.as_bytes()).await;
+            let opened = host
+                .codec
+                .open_short(&self.purpose, token.text.as_bytes(), |it| {
+                    <[u8; 16]>::try_from(it).ok()
+                })
+                .await;
             let age = local.saturating_sub(token.issued_at);
             let fine = match &opened {
                 Ok(_) => age <= MAX_AGE,

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::super::{Codec, CodecBuilder, Purpose, Seal};
 use crate::keyring::{KeyId, stored_keys};
-use crate::provider::{Expect, Provider, ProviderError, Record, Saved};
+use crate::provider::{Deleted, Expect, Provider, ProviderError, Record, Saved};
 use crate::random::Random;
 use crate::{Clock, Error, ManualClock, MemoryProvider};
 
@@ -94,9 +94,14 @@ impl Provider for Faults {
         Ok(saved)
     }
 
-    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
         self.pass().await?;
-        self.inner.delete(id).await
+        self.inner.delete(id, expect, now).await
     }
 }
 
@@ -162,7 +167,7 @@ impl World {
     }
 
     pub(super) async fn delete(&self) {
-        self.provider.inner.delete("app:keys").await.unwrap();
+        self.provider.inner.delete("app:keys", Expect::Any, self.clock.now()).await.unwrap();
     }
 
     /// The keys that are stored and not erased.
@@ -180,7 +185,8 @@ pub(super) async fn seal(codec: &Codec) -> String {
 }
 
 pub(super) async fn open(codec: &Codec, token: &str) -> Result<Seal, Error> {
-    let (id, seal) = codec.open_fixed::<16>(&purpose(), token.as_bytes()).await?;
+    let (id, seal) =
+        codec.open_short(&purpose(), token.as_bytes(), |it| <[u8; 16]>::try_from(it).ok()).await?;
     assert_eq!(id, [7; 16]);
     Ok(seal)
 }
