@@ -263,7 +263,7 @@ impl TestStore {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
     /// let test = TestStore::new();
     /// test.set_down(true);
-    /// let error = test.store().revoke_all::<Visitor>(7, None).await.unwrap_err();
+    /// let error = test.store().revoke_all::<Visitor>(7).await.unwrap_err();
     /// assert!(error.is_unavailable());
     /// # }
     /// ```
@@ -312,7 +312,7 @@ impl TestStore {
     /// // Stands for a handler's request.
     /// let mut visitor = test.read::<Visitor>(&cookie).await.expect("a live session");
     /// visitor.visits += 1;
-    /// let _ = test.store().commit(&mut visitor).await?;
+    /// let _ = visitor.commit().await?;
     ///
     /// assert_eq!(visitor.visits, 12);
     /// # Ok(()) }
@@ -338,12 +338,12 @@ impl TestStore {
     /// let test = TestStore::new();
     /// let cookie = test.cookie(&Visitor { visits: 1 }).await;
     /// test.before_save(|store, key| async move {
-    ///     store.revoke(&key).await.expect("it can be ended");
+    ///     store.revoke_any(&key).await.expect("it can be ended");
     /// });
     ///
     /// let mut visitor = test.read::<Visitor>(&cookie).await.expect("a live session");
     /// visitor.visits += 1;
-    /// assert_eq!(test.store().commit(&mut visitor).await?.outcome(), Outcome::Dropped);
+    /// assert_eq!(visitor.commit().await?.outcome(), Outcome::Dropped);
     /// # Ok(()) }
     /// ```
     pub fn before_save<F, R>(&self, other: F)

@@ -146,34 +146,13 @@ impl Store {
         &self,
         change: Change,
     ) -> impl Future<Output = Result<Committed, Box<Failed>>> {
+        let session_type = change.session_type.clone();
+        let mut execution = Execution::new(self, change);
         async move {
-            let session_type = change.session_type.clone();
             // Pinned here: whatever holds it is moved with it.
-            let work = pin!(self.commit_unobserved(change));
+            let work = pin!(execution.finish());
             let tallies = Some(&session_type.tallies);
             observe(Call::Commit, session_type.name(), tallies, work, Committed::report).await
-        }
-    }
-
-    async fn commit_unobserved(&self, change: Change) -> Result<Committed, Box<Failed>> {
-        let mut execution = Execution::new(self, change);
-        let result = match execution.unsettled.take() {
-            // In a box: it is rare, and takes much room.
-            Some(unsettled) => match Box::pin(execution.settle(*unsettled)).await {
-                Ok(()) => Box::pin(execution.run()).await,
-                Err(error) => Err(error),
-            },
-            None => execution.run().await,
-        };
-        match result {
-            Ok(mut committed) => {
-                committed.set_cookie = committed.set_cookie.or(execution.owed.take());
-                execution.sends.drain(..).for_each(|send| {
-                    send.settle();
-                });
-                Ok(committed)
-            }
-            Err(error) => Err(Box::new(execution.fail(error))),
         }
     }
 
@@ -196,7 +175,7 @@ impl Store {
                 unsettled: None,
             };
             match self.find(session_type, cookies, self.now()).await {
-                Ok(base) => self.commit_unobserved(change(base)).await,
+                Ok(base) => Execution::new(self, change(base)).finish().await,
                 Err(error) => Err(Box::new(Execution::new(self, change(base)).fail(error))),
             }
         };
@@ -361,6 +340,15 @@ struct Execution<'s> {
     recovery: Option<HeaderValue>,
 }
 
+/// What a renewal draws and seals before anything is saved.
+#[derive(Default)]
+struct Renewing {
+    login: Option<Login>,
+    drawn: Option<Drawn>,
+    renewal: Option<Renewal>,
+    token: Option<String>,
+}
+
 /// What a step of a commit came to.
 enum Step {
     Done(Committed),
@@ -390,15 +378,37 @@ impl<'s> Execution<'s> {
         }
     }
 
-    fn fail(self, error: Error) -> Failed {
-        let Self { sends, ending, unknown, .. } = self;
+    async fn finish(&mut self) -> Result<Committed, Box<Failed>> {
+        let result = match self.unsettled.take() {
+            // In a box: it is rare, and takes much room.
+            Some(unsettled) => match Box::pin(self.settle(*unsettled)).await {
+                Ok(()) => self.run().await,
+                Err(error) => Err(error),
+            },
+            None => self.run().await,
+        };
+        match result {
+            Ok(mut committed) => {
+                committed.set_cookie = committed.set_cookie.or(self.owed.take());
+                self.sends.drain(..).for_each(|send| {
+                    send.settle();
+                });
+                Ok(committed)
+            }
+            Err(error) => Err(Box::new(self.fail(error))),
+        }
+    }
+
+    fn fail(&mut self, error: Error) -> Failed {
+        let sends = std::mem::take(&mut self.sends);
+        let (ending, unknown) = (self.ending, self.unknown);
         let unsettled = Unsettled { in_flight: None, sends, ending, unknown };
         Failed {
             error,
             // What an earlier commit owes is lost otherwise.
-            set_cookie: self.recovery.or(self.owed),
-            base: self.base,
-            ancestor: self.ancestor,
+            set_cookie: self.recovery.take().or(self.owed.take()),
+            base: self.base.clone(),
+            ancestor: self.ancestor.take(),
             unsettled: (!unsettled.is_settled()).then(|| Box::new(unsettled)),
             destroying: self.destroying,
         }
@@ -454,11 +464,7 @@ impl<'s> Execution<'s> {
             Patch::new(session_type, base, mine, self.base.owner(), self.asks.clone(), now)?;
         match (plan(facts(self.store, &self.base, &patch)?), self.base.clone()) {
             (Plan::Save { renew, login }, Base::Live(loaded)) => {
-                if renew {
-                    Box::pin(self.save(patch, loaded, renew, login)).await
-                } else {
-                    self.save(patch, loaded, renew, login).await
-                }
+                self.save(patch, loaded, renew, login).await
             }
             (Plan::Keep(due), Base::Live(loaded)) => {
                 Box::pin(self.keep(loaded, due)).await.map(Step::Done)
@@ -565,26 +571,12 @@ impl<'s> Execution<'s> {
     ) -> Result<Step, Error> {
         let store = self.store;
         let mut patience = if renew { Patience::persistent() } else { Patience::new() };
-        let login = if login { Some(self.login(&patch)?) } else { None };
-        let mut renewal = None;
-        let mut drawn = None;
-        let mut token = None;
-        if let (true, Some(bearer)) = (renew, &loaded.bearer) {
-            let secret = Secret::random(&store.inner.random)?;
-            let hash = self.session_type.hash(&secret);
-            let bearer = Bearer::new(bearer.id.clone(), secret, patch.now);
-            // Sealed before anything is saved: once the old secret is dead, a cookie must hold the
-            // new one.
-            token = Some(store.token(&self.session_type, &bearer).await?);
-            let ticket = match &login {
-                Some(_) => Some(store.ticket(&patch, &mut patience).await?),
-                None => None,
-            };
-            renewal = Some(Renewal { secret: hash, login: ticket });
-            let key = loaded.key.clone();
-            let claim = login.is_some().then(|| Claim::new(store, &key, hash));
-            drawn = Some(Drawn { bearer, hash, key, claim });
-        }
+        let Renewing { login, drawn, renewal, token } = if renew {
+            // In a box: it is rare, and takes much room.
+            Box::pin(self.renewing(&patch, &loaded, login, &mut patience)).await?
+        } else {
+            Renewing::default()
+        };
         let save = rand::random();
         let owner = loaded.owner.as_ref();
         let mut draft = match self.ancestor {
@@ -616,8 +608,34 @@ impl<'s> Execution<'s> {
                 let work = self.save_merged(patch, loaded, theirs, renewal, token, patience);
                 Box::pin(work).await
             }
-            Err(error) => Err(self.unanswered(error, &loaded).await),
+            Err(error) => Err(Box::pin(self.unanswered(error, &loaded)).await),
         }
+    }
+
+    /// What a renewal draws and seals before anything is saved.
+    async fn renewing(
+        &self,
+        patch: &Patch,
+        loaded: &Loaded,
+        login: bool,
+        patience: &mut Patience,
+    ) -> Result<Renewing, Error> {
+        let store = self.store;
+        let login = if login { Some(self.login(patch)?) } else { None };
+        let Some(bearer) = &loaded.bearer else { return Ok(Renewing::default()) };
+        let secret = Secret::random(&store.inner.random)?;
+        let hash = self.session_type.hash(&secret);
+        let bearer = Bearer::new(bearer.id.clone(), secret, patch.now);
+        // Once the old secret is dead, a cookie must hold the new one.
+        let token = Some(store.token(&self.session_type, &bearer).await?);
+        let ticket = match &login {
+            Some(_) => Some(store.ticket(patch, patience).await?),
+            None => None,
+        };
+        let key = loaded.key.clone();
+        let claim = login.is_some().then(|| Claim::new(store, &key, hash));
+        let renewal = Some(Renewal { secret: hash, login: ticket });
+        Ok(Renewing { login, drawn: Some(Drawn { bearer, hash, key, claim }), renewal, token })
     }
 
     /// Saves over whoever came first, merged with them, until nobody does.
@@ -704,7 +722,7 @@ impl<'s> Execution<'s> {
     ) -> Result<Committed, Error> {
         let store = self.store;
         if let Some(login) = last(&mut self.sends).login.clone() {
-            self.admit(&login, &loaded.key, &written.record, patience).await?;
+            Box::pin(self.admit(&login, &loaded.key, &written.record, patience)).await?;
         }
         let drawn = self.sends.pop().and_then(Sent::settle);
         let renewed = drawn.is_some();
@@ -1185,4 +1203,42 @@ fn untold() -> Error {
         "the answer to a save was lost, and nobody can tell any more whether it took place; call \
          reload() to go on with what is stored",
     )
+}
+
+#[cfg(all(test, feature = "derive"))]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+    use crate::MemoryProvider;
+
+    #[derive(crate::Session)]
+    #[session(name = "visitor", version = 1, crate = crate)]
+    struct Visitor {
+        visits: u32,
+    }
+
+    fn size<F: Future>(_: &F) -> usize {
+        size_of::<F>()
+    }
+
+    /// They are moved whole several times.
+    #[test]
+    fn the_futures_of_a_request_are_small() {
+        let store = Store::new(MemoryProvider::new());
+        let headers = HeaderMap::new();
+        let load = size(&store.load::<Visitor>(&headers));
+        assert!(load <= 1_000, "{load} bytes to load");
+        let change = Change {
+            session_type: store.session_type::<Visitor>().unwrap(),
+            base: Base::Absent { cookie: false },
+            ancestor: None,
+            fields: None,
+            asks: Asks::default(),
+            loaded_at: store.now(),
+            unsettled: None,
+        };
+        let commit = size(&store.commit(change));
+        assert!(commit <= 3_500, "{commit} bytes to commit");
+    }
 }

@@ -96,7 +96,7 @@ impl World {
         if matches!(start, Start::LoggedIn) {
             session.user = Some(USER);
         }
-        let commit = store.commit(&mut session).await.unwrap();
+        let commit = session.commit().await.unwrap();
         let cookie = pair(commit.set_cookie().unwrap());
         let cookie = HeaderMap::from_iter([(COOKIE, HeaderValue::try_from(cookie).unwrap())]);
         let key = session.key().unwrap().clone();
@@ -141,11 +141,11 @@ impl World {
         let store = Store::builder(provider).clock(self.clock.clone()).build().unwrap();
         match action {
             Action::Revoke => {
-                store.revoke(&self.key).await.expect("nothing fails");
+                store.revoke_any(&self.key).await.expect("nothing fails");
                 return end;
             }
             Action::RevokeAll => {
-                store.revoke_all::<Visitor>(USER, None).await.expect("nothing fails");
+                store.revoke_all::<Visitor>(USER).await.expect("nothing fails");
                 return end;
             }
             _ => {}
@@ -159,7 +159,7 @@ impl World {
         }
         session.count += 1;
         session.tags.push(client.to_string());
-        if let Ok(commit) = store.commit(&mut session).await {
+        if let Ok(commit) = session.commit().await {
             end.outcome = Some(commit.outcome());
             end.cookie = commit.set_cookie().map(pair);
         }
