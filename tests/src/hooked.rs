@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use sessions::provider::{
-    Expect, Listed, Page, Provider, ProviderError, Record, Saved, async_trait,
+    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched, async_trait,
 };
 use tokio::sync::watch;
 
@@ -92,17 +92,23 @@ impl<P: Provider, H: Hook> Provider for Hooked<P, H> {
         self.call(Call::Save, &record.id, self.inner.save(record, expect, now)).await
     }
 
-    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
-        self.call(Call::Delete, id, self.inner.delete(id)).await
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
+        self.call(Call::Delete, id, self.inner.delete(id, expect, now)).await
     }
 
     async fn touch(
         &self,
         id: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
-    ) -> Result<bool, ProviderError> {
-        self.call(Call::Touch, id, self.inner.touch(id, expires_at, now)).await
+    ) -> Result<Touched, ProviderError> {
+        self.call(Call::Touch, id, self.inner.touch(id, expires_at, expect, now)).await
     }
 
     async fn list(

@@ -78,7 +78,11 @@ async fn updates_beside_each_other_and_a_request_all_count() {
             let (store, key, cookies) = (store.clone(), key.clone(), cookies.clone());
             tokio::spawn(async move {
                 if task % 2 == 0 {
-                    store.update_any::<Visitor, _>(&key, |it| it.count += 1).await.unwrap().unwrap();
+                    store
+                        .update_any::<Visitor, _>(&key, |it| it.count += 1)
+                        .await
+                        .unwrap()
+                        .unwrap();
                 } else {
                     let mut visitor = store.load::<Visitor>(&cookies).await.unwrap();
                     visitor.count += 1;

@@ -186,7 +186,9 @@ async fn each_kind_of_call_is_counted_and_fails_when_told_to() {
                 let _ = session.commit().await.unwrap();
                 (session.expires_at() == before, once(|calls| &mut calls.touch))
             }
-            Call::Delete => (store.revoke_any(&key).await.is_err(), once(|calls| &mut calls.delete)),
+            Call::Delete => {
+                (store.revoke_any(&key).await.is_err(), once(|calls| &mut calls.delete))
+            }
             Call::List => {
                 let listed = store.list::<Visitor>("ada", Page::first(1)).await;
                 (listed.is_err(), once(|calls| &mut calls.list))

@@ -78,7 +78,7 @@ pub(super) async fn cancelled_deletes_and_touches_tear_nothing(subject: Subject)
             stored.expires_at = found.expires_at;
         }
         must_be(found.as_ref(), &stored, "a record whose touch was cancelled");
-        let delete = cancelled(subject.handle(turn).delete(&id), &mut random).await;
+        let delete = cancelled(subject.handle(turn).delete(&id, now), &mut random).await;
         let found = subject.handle(turn + 1).fetch(&id, now).await;
         if delete.is_some() {
             assert!(found.is_none(), "a record whose delete was answered must be gone");
@@ -107,7 +107,7 @@ pub(super) async fn cancelled_calls_leave_the_provider_usable(subject: Subject) 
                 match turn % 6 {
                     0 => drop(cancelled(handle.fetch(&id, now), random).await),
                     1 => drop(cancelled(handle.save(&stored, Expect::Absent, now), random).await),
-                    2 => drop(cancelled(handle.delete(&id), random).await),
+                    2 => drop(cancelled(handle.delete(&id, now), random).await),
                     3 if subject.touches => {
                         cancelled(handle.touch(&id, subject.at(HOUR), now), random).await;
                     }
@@ -128,7 +128,7 @@ pub(super) async fn cancelled_calls_leave_the_provider_usable(subject: Subject) 
         handle.put(&version_of(1), Expect::Any, now).await;
         handle.put(&version_of(2), Expect::Version(1), now).await;
         must_be(handle.fetch("a", now).await.as_ref(), &version_of(2), "a record after all that");
-        must_be(handle.delete("a").await.as_ref(), &version_of(2), "a record after all that");
+        must_be(handle.delete("a", now).await.as_ref(), &version_of(2), "a record after all that");
     }
 }
 

@@ -131,7 +131,7 @@ pub(super) async fn touch_of_a_missing_record_is_no_error(subject: Subject) {
     assert!(!touched, "a touch of a missing record must tell that there was none");
     must_be_absent(subject.one.fetch("a", now).await.as_ref(), "what was touched but never saved");
     subject.one.put(&record(&subject, "a", 1), Expect::Absent, now).await;
-    subject.two.delete("a").await;
+    subject.two.delete("a", now).await;
     let touched = subject.one.touch("a", subject.at(HOUR), now).await;
     assert!(!touched, "a touch of a deleted record must tell that there was none");
     must_be_absent(subject.one.fetch("a", now).await.as_ref(), "a deleted record after a touch");

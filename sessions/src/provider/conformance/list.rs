@@ -36,7 +36,7 @@ pub(super) async fn list_shows_the_live_records_of_the_owner(subject: Subject) {
     subject.one.put(&Record::new("nobody's", 1, &b"data"[..]), Expect::Absent, now).await;
     must_list(&subject, ALICE, now, &expected, "an owner beside others of like names").await;
 
-    subject.one.delete("id0").await;
+    subject.one.delete("id0", now).await;
     expected.remove(0);
     must_list(&subject, ALICE, now, &expected, "a listing just behind a delete").await;
     let mut later = record(&subject, "id1", 2);
@@ -77,7 +77,7 @@ pub(super) async fn list_pages_stand_changes_in_between(subject: Subject) {
     let first = subject.one.list(ALICE, Page::first(7), now).await;
     // The records at the mark go, others come.
     for gone in &first.records {
-        subject.two.delete(&gone.id).await;
+        subject.two.delete(&gone.id, now).await;
     }
     for (turn, id) in ["", "id0", "id10", "id19", "zz"].iter().enumerate() {
         let stored = record(&subject, &format!("{id}new"), 1);

@@ -179,7 +179,7 @@ pub(super) async fn deletes_race_and_one_returns_the_record(subject: Subject) {
             let (handle, barrier) = (subject.handle(task).clone(), barrier.clone());
             tasks.spawn(async move {
                 barrier.wait().await;
-                handle.delete("a").await
+                handle.delete("a", now).await
             });
         }
         let removed: Vec<_> = join(tasks).await.into_iter().flatten().collect();
@@ -210,7 +210,7 @@ pub(super) async fn delete_races_update_and_the_record_is_gone(subject: Subject)
         let handle = subject.handle(round + 1).clone();
         deletes.spawn(async move {
             barrier.wait().await;
-            handle.delete("a").await
+            handle.delete("a", now).await
         });
         let removed = join(deletes).await.pop().flatten();
         let saved = join(saves).await.pop().expect("the one task has answered");
@@ -261,7 +261,7 @@ pub(super) async fn touch_races_delete_and_the_record_is_gone(subject: Subject) 
         let id = format!("id{round}");
         subject.one.put(&record(&subject, &id, 1), Expect::Absent, now).await;
         let (handle, gone) = (subject.handle(round + 1).clone(), id.clone());
-        let delete = async move { handle.delete(&gone).await };
+        let delete = async move { handle.delete(&gone, now).await };
         let (removed, _) = amid_touches(&subject, &id, delete).await;
         assert!(removed.is_some(), "a delete during a touch must return the record");
         let found = subject.one.fetch(&id, now).await;

@@ -68,7 +68,7 @@ pub(super) async fn update_of_a_missing_record_conflicts_with_none(subject: Subj
     let saved = subject.one.save(&record(&subject, "a", 2), Expect::Version(1), now).await;
     must_conflict(&saved, None, "an update of a record that never was");
     subject.one.put(&record(&subject, "a", 1), Expect::Absent, now).await;
-    subject.two.delete("a").await;
+    subject.two.delete("a", now).await;
     let saved = subject.one.save(&record(&subject, "a", 2), Expect::Version(1), now).await;
     must_conflict(&saved, None, "an update of a deleted record");
     must_be_absent(subject.one.fetch("a", now).await.as_ref(), "a deleted record after an update");
@@ -110,18 +110,18 @@ pub(super) async fn delete_returns_what_it_removed(subject: Subject) {
     let now = subject.at(0);
     for stored in [record(&subject, "a", 2), Record::new("a", 1, Bytes::new())] {
         subject.one.put(&stored, Expect::Absent, now).await;
-        must_be(subject.two.delete("a").await.as_ref(), &stored, "what a delete returns");
+        must_be(subject.two.delete("a", now).await.as_ref(), &stored, "what a delete returns");
         must_be_absent(subject.one.fetch("a", now).await.as_ref(), "a deleted record");
-        must_be_absent(subject.one.delete("a").await.as_ref(), "what a second delete returns");
+        must_be_absent(subject.one.delete("a", now).await.as_ref(), "what a second delete returns");
     }
 }
 
 pub(super) async fn delete_of_a_missing_record_is_no_error(subject: Subject) {
     let now = subject.at(0);
-    must_be_absent(subject.one.delete("a").await.as_ref(), "what a delete of nothing returns");
+    must_be_absent(subject.one.delete("a", now).await.as_ref(), "what a delete of nothing returns");
     let other = record(&subject, "b", 1);
     subject.one.put(&other, Expect::Absent, now).await;
-    must_be_absent(subject.one.delete("a").await.as_ref(), "what a delete of nothing returns");
+    must_be_absent(subject.one.delete("a", now).await.as_ref(), "what a delete of nothing returns");
     must_be(subject.one.fetch("b", now).await.as_ref(), &other, "another record");
 }
 
@@ -183,7 +183,7 @@ pub(super) async fn ids_are_told_apart(subject: Subject) {
     for (version, id) in (1..).zip(&ids) {
         let expected = record(&subject, id, version);
         let what = format!("what the delete of id {id:?} returns");
-        must_be(subject.two.delete(id).await.as_ref(), &expected, &what);
+        must_be(subject.two.delete(id, now).await.as_ref(), &expected, &what);
     }
 }
 
@@ -211,7 +211,7 @@ pub(super) async fn data_of_any_bytes_is_kept(subject: Subject) {
         must_conflict(&saved, Some(&stored), &what);
         stored.version = 2;
         subject.two.put(&stored, Expect::Version(1), now).await;
-        must_be(subject.one.delete(name).await.as_ref(), &stored, &what);
+        must_be(subject.one.delete(name, now).await.as_ref(), &stored, &what);
     }
     if max < 1 << 20 {
         // An id as long as the one above, for a limit of the whole record.
@@ -245,7 +245,7 @@ pub(super) async fn two_instances_are_one_database(subject: Subject) {
             let listed = there.list("app/visitor/alice", Page::first(10), now).await;
             assert_eq!(listed.records, [stored.clone()], "what one saved and the other lists");
         }
-        must_be(there.delete(&id).await.as_ref(), &stored, "what the other instance deletes");
+        must_be(there.delete(&id, now).await.as_ref(), &stored, "what the other instance deletes");
         must_be_absent(here.fetch(&id, now).await.as_ref(), "what the other instance deleted");
     }
 }

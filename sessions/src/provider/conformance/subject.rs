@@ -9,7 +9,8 @@ use bytes::Bytes;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::provider::{
-    Expect, Listed, Page, Provider, ProviderError, Record, Saved, from_unix_millis, to_unix_millis,
+    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+    from_unix_millis, to_unix_millis,
 };
 
 /// A provider on an empty database, for one property of the suite.
@@ -159,7 +160,7 @@ impl Subject {
     /// Whether the property can go on; if not, the call must be refused as unsupported.
     pub(super) async fn offers_touch(&self) -> bool {
         if !self.touches {
-            let answer = self.one.0.touch("a", self.at(HOUR), self.at(0)).await;
+            let answer = self.one.0.touch("a", self.at(HOUR), Expect::Any, self.at(0)).await;
             must_be_unsupported("touch", answer.as_ref().err());
         }
         self.touches
@@ -215,12 +216,39 @@ impl Handle {
         );
     }
 
-    pub(super) async fn delete(&self, id: &str) -> Option<Record> {
-        answer("delete", self.0.delete(id).await)
+    /// What a delete without a check removed.
+    pub(super) async fn delete(&self, id: &str, now: SystemTime) -> Option<Record> {
+        match self.delete_if(id, Expect::Any, now).await {
+            Deleted::Deleted(removed) => removed,
+            conflict @ Deleted::Conflict(_) => {
+                panic!("a delete that expects anything must not conflict, but did: {conflict:?}")
+            }
+        }
     }
 
+    pub(super) async fn delete_if(&self, id: &str, expect: Expect, now: SystemTime) -> Deleted {
+        answer("delete", self.0.delete(id, expect, now).await)
+    }
+
+    /// Whether a touch without a check found a live record.
     pub(super) async fn touch(&self, id: &str, expires_at: SystemTime, now: SystemTime) -> bool {
-        answer("touch", self.0.touch(id, expires_at, now).await)
+        match self.touch_if(id, expires_at, Expect::Any, now).await {
+            Touched::Touched => true,
+            Touched::Conflict(None) => false,
+            conflict @ Touched::Conflict(Some(_)) => panic!(
+                "a touch that expects anything must move the expiry of a live record, but                  conflicts with one: {conflict:?}"
+            ),
+        }
+    }
+
+    pub(super) async fn touch_if(
+        &self,
+        id: &str,
+        expires_at: SystemTime,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Touched {
+        answer("touch", self.0.touch(id, expires_at, expect, now).await)
     }
 
     pub(super) async fn list(&self, owner: &str, page: Page, now: SystemTime) -> Listed {
