@@ -469,8 +469,16 @@ impl<'s> Execution<'s> {
             (Plan::Keep(due), Base::Live(loaded)) => {
                 Box::pin(self.keep(loaded, due)).await.map(Step::Done)
             }
-            (Plan::Create { login }, _) => {
-                Box::pin(self.create(patch, login, None)).await.map(Step::Done)
+            (Plan::Create { login }, base) => {
+                let (patch, whole) = match (base, &self.ancestor) {
+                    // The session that the value came from went on without it.
+                    (Base::Superseded(superseded), Some(_)) => {
+                        let fresh = patch.over_fresh(&superseded.key)?;
+                        (fresh, Some(patch.mine.clone()))
+                    }
+                    _ => (patch, None),
+                };
+                Box::pin(self.create(patch, whole, login, None)).await.map(Step::Done)
             }
             (Plan::Replace { login }, Base::Live(loaded)) => {
                 Box::pin(self.replace(patch, loaded, login)).await.map(Step::Done)
@@ -596,6 +604,9 @@ impl<'s> Execution<'s> {
             login,
             lost: false,
         })?;
+        if last(&mut self.sends).login.is_some() {
+            self.claim();
+        }
         let expect = Expect::Version(loaded.version);
         let lost = &mut last(&mut self.sends).lost;
         match store.save(&record, expect, patch.now, &mut patience, lost).await {
@@ -632,8 +643,7 @@ impl<'s> Execution<'s> {
             Some(_) => Some(store.ticket(patch, patience).await?),
             None => None,
         };
-        let key = loaded.key.clone();
-        let claim = login.is_some().then(|| Claim::new(store, &key, hash));
+        let (key, claim) = (loaded.key.clone(), None);
         let renewal = Some(Renewal { secret: hash, login: ticket });
         Ok(Renewing { login, drawn: Some(Drawn { bearer, hash, key, claim }), renewal, token })
     }
@@ -800,21 +810,25 @@ impl<'s> Execution<'s> {
         };
         // A login carries its own proof: it begins a session of its own. But where this very login
         // may have taken place, what is gone has ended as its own.
+        // What the handle's value came from, for whatever it does next.
+        self.ancestor = Some(patch.base().clone()).filter(|_| went_on);
         if login && went_on {
             let fresh = patch.over_fresh(&key)?;
-            return Box::pin(self.create(fresh, true, None)).await;
+            return Box::pin(self.create(fresh, Some(patch.mine.clone()), true, None)).await;
         }
         if login && !lost {
-            return Box::pin(self.create(patch.as_new()?, true, None)).await;
+            self.base = Base::Absent { cookie: true };
+            return Box::pin(self.create(patch.as_new()?, None, true, None)).await;
         }
-        self.ancestor = None;
         Err(Error::Gone)
     }
 
-    /// The first save of a new session.
+    /// The first save of a new session. `whole`: the handle's value, where the patch is but its
+    /// changes.
     async fn create(
         &mut self,
         patch: Box<Patch>,
+        whole: Option<Fields>,
         login: bool,
         patience: Option<Patience>,
     ) -> Result<Committed, Error> {
@@ -838,16 +852,19 @@ impl<'s> Execution<'s> {
             draft.stamp(save);
             let record = store.record(&key.shared(), 0, &draft, store.now())?;
             let summary = draft.header.summary;
-            let claim = draft.owner.is_some().then(|| Claim::new(store, &key, hash));
+            let claim = None;
             self.send(Sent {
                 save,
-                mine: patch.mine.clone(),
+                mine: whole.as_ref().unwrap_or(&patch.mine).clone(),
                 asks: self.asks.clone(),
                 version: 0,
                 drawn: Some(Drawn { bearer, hash, key: key.clone(), claim }),
                 login: login.clone(),
                 lost: false,
             })?;
+            if record.owner.is_some() {
+                self.claim();
+            }
             let record = match self.create_once(&key, record, &mut patience).await? {
                 Some(record) => record,
                 // Nobody has it: another id.
@@ -862,7 +879,7 @@ impl<'s> Execution<'s> {
             let bearer = self.sends.pop().and_then(Sent::settle);
             let set_cookie = Some(store.cookie(&self.session_type, &token, &summary)?);
             event::created(self.name(), &self.session_type.tallies, &key);
-            let written = Written { record, merged: false };
+            let written = Written { record, merged: whole.is_some() };
             let after = After::Written(self.session_type.clone(), Box::new((written, key, bearer)));
             return Ok(Committed { outcome: Outcome::Saved, set_cookie, after });
         }
@@ -954,6 +971,7 @@ impl<'s> Execution<'s> {
             }
             EndOutcome::Refused(record) => {
                 self.base = self.standing(&loaded, record)?;
+                self.ancestor = Some(patch.base().clone());
                 return Err(Error::Gone);
             }
         }
@@ -961,7 +979,7 @@ impl<'s> Execution<'s> {
         (self.ancestor, self.ending) = (None, false);
         let patch = patch.as_new()?;
         if patch.diff.changed {
-            return self.create(patch, login, Some(patience)).await;
+            return self.create(patch, None, login, Some(patience)).await;
         }
         // Nobody in particular, who stores nothing.
         let set_cookie = Some(self.session_type.cookie.clear()?);
@@ -1174,6 +1192,13 @@ impl<'s> Execution<'s> {
         }
         self.sends.push(send);
         Ok(())
+    }
+
+    /// From here on the send under way may make a session that no browser has.
+    fn claim(&mut self) {
+        if let Some(drawn) = &mut last(&mut self.sends).drawn {
+            drawn.claim = Some(Claim::new(self.store, &drawn.key, drawn.hash));
+        }
     }
 
     /// The send under way is known not to have taken place, or to have been undone.

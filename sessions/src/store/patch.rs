@@ -142,6 +142,11 @@ impl Patch {
         }))
     }
 
+    /// What the value came from.
+    pub(super) fn base(&self) -> &Fields {
+        &self.base
+    }
+
     /// The owner, as records have it.
     pub(super) fn owner(&self) -> Option<&Arc<str>> {
         self.owner.as_ref()
