@@ -133,8 +133,14 @@ pub enum Fault {
     None,
     /// The provider is down: no call takes place.
     Down,
+    /// So many calls fail without taking place, from the next on.
+    Next(u32),
     /// The answer to the one call of this kind that has this number, from 1 on, is lost.
     Lost(Call, u32),
+    /// The answer to the next call of this kind is lost, and the provider is down from then on.
+    LostThenDown(Call),
+    /// The answer to the next call of this kind is lost, and so many calls after it fail.
+    LostThenNext(Call, u32),
     /// The answer to each call of this kind whose number this divides is lost.
     LostEach(Call, u32),
 }
@@ -153,8 +159,13 @@ impl Faults {
 #[async_trait]
 impl Hook for Faults {
     async fn before(&self, _: Call, _: &str) -> Result<(), ProviderError> {
-        match self.0.lock().unwrap_or_else(PoisonError::into_inner).0 {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut state.0 {
             Fault::Down => Err(ProviderError::unavailable("switched off by the test")),
+            Fault::Next(left) if *left > 0 => {
+                *left -= 1;
+                Err(ProviderError::unavailable("the test let it fail"))
+            }
             _ => Ok(()),
         }
     }
@@ -166,6 +177,14 @@ impl Hook for Faults {
             Fault::Lost(kind, number) if kind == call => {
                 *count += 1;
                 *count == number
+            }
+            Fault::LostThenDown(kind) if kind == call => {
+                *fault = Fault::Down;
+                true
+            }
+            Fault::LostThenNext(kind, calls) if kind == call => {
+                *fault = Fault::Next(calls);
+                true
             }
             Fault::LostEach(kind, number) if kind == call => {
                 *count += 1;
