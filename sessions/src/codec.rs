@@ -2,7 +2,6 @@
 
 mod builder;
 mod manage;
-mod opened;
 mod purpose;
 mod token;
 mod xaes;
@@ -13,9 +12,9 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 pub use self::builder::CodecBuilder;
-pub(crate) use self::opened::Cipher;
 pub use self::purpose::Purpose;
 pub(crate) use self::xaes::{NONCE, TAG, Xaes};
 
@@ -185,39 +184,44 @@ impl Codec {
         })
     }
 
-    /// Opens a token whose payload has exactly `N` bytes, without an allocation.
-    pub(crate) async fn open_fixed<const N: usize>(
+    /// Opens a short token without an allocation; `take` takes the payload, or refuses it.
+    pub(crate) async fn open_short<R>(
         &self,
         purpose: &Purpose,
         token: &[u8],
-    ) -> Result<([u8; N], Seal), Error> {
-        let open = |waited| self.try_open_fixed(purpose, token, self.ring.since_epoch(), waited);
-        match open(false) {
+        take: fn(&[u8]) -> Option<R>,
+    ) -> Result<(R, Seal), Error> {
+        let now = || self.ring.since_epoch();
+        match self.try_open_short(purpose, token, now(), false, take) {
             Ok(opened) => opened,
-            Err(missing) => Box::pin(self.open_later(purpose, missing, || open(true))).await,
+            Err(missing) => {
+                let open = || self.try_open_short(purpose, token, now(), true, take);
+                Box::pin(self.open_later(purpose, missing, open)).await
+            }
         }
     }
 
     /// The same at once; `None` where it has to wait for a key.
-    pub(crate) fn open_fixed_now<const N: usize>(
+    pub(crate) fn open_short_now<R>(
         &self,
         purpose: &Purpose,
         token: &[u8],
         now: SystemTime,
-    ) -> Option<Result<([u8; N], Seal), Error>> {
-        self.try_open_fixed(purpose, token, since_epoch(now), false).ok()
+        take: fn(&[u8]) -> Option<R>,
+    ) -> Option<Result<(R, Seal), Error>> {
+        self.try_open_short(purpose, token, since_epoch(now), false, take).ok()
     }
 
-    fn try_open_fixed<const N: usize>(
+    fn try_open_short<R>(
         &self,
         purpose: &Purpose,
         token: &[u8],
         now: Duration,
         waited: bool,
-    ) -> Result<Result<([u8; N], Seal), Error>, Missing> {
-        const { assert!(N + OVERHEAD <= STACK) };
-        let mut buffer = [0; STACK];
-        self.try_open(purpose, token, &mut buffer, now, waited, |payload| payload.try_into().ok())
+        take: fn(&[u8]) -> Option<R>,
+    ) -> Result<Result<(R, Seal), Error>, Missing> {
+        let mut buffer = Zeroizing::new([0; STACK]);
+        self.try_open(purpose, token, &mut *buffer, now, waited, take)
     }
 
     /// Opens a token of any length.
@@ -312,8 +316,8 @@ impl Codec {
         let (key, root) = view.sealing().ok_or(Missing::SealingKey)?;
         let mut nonce: [u8; NONCE] = ring.config().random.nonce();
         stir(&mut nonce, now);
-        root.with_cipher(&ring.config().app, purpose, |cipher| {
-            token::seal(buffer, &cipher.xaes, key, &nonce, now.as_secs(), payload);
+        root.with_cipher(&ring.config().app, purpose, |xaes| {
+            token::seal(buffer, xaes, key, &nonce, now.as_secs(), payload);
         });
         Ok(())
     }
@@ -368,7 +372,7 @@ impl Codec {
                 return Ok(Err(Error::unavailable("the token's key cannot be unwrapped now")));
             }
         };
-        let open = |cipher: &Cipher| token::open(token, cipher);
+        let open = |xaes: &Xaes| token::open(token, xaes);
         let opened = root.with_cipher(&ring.config().app, purpose, open);
         let Some((issued_at, range)) = opened else {
             return Ok(Err(self.refuse(purpose, Refused::Forged)));

@@ -68,9 +68,16 @@ pub enum Error {
         field: Cow<'static, str>,
     },
 
-    /// The session ended (it was destroyed, revoked, renewed elsewhere or it expired) after it
-    /// was loaded. What was changed is not saved: a dead session is never revived.
+    /// The session ended (it was destroyed, revoked or it expired), or another request renewed it,
+    /// after it was loaded. What was changed is not saved: a dead session is never revived, and a
+    /// cookie from before a login changes nothing after it.
     Gone,
+
+    /// The login was undone: its owner was logged out everywhere while it was under way, has too
+    /// many other sessions, or took more than 30 minutes since
+    /// [`begin_login`](crate::Store::begin_login). Nobody is logged in; the visitor may log in
+    /// again.
+    LoginUndone,
 
     /// The record was written by a newer build whose changes this build cannot read. The record
     /// is neither overwritten nor deleted.
@@ -178,7 +185,18 @@ impl fmt::Display for Error {
                 "another request changed field `{field}` of session `{session}` at the same time; \
                  load it again, or give the field a merge policy"
             ),
-            Self::Gone => f.write_str("the session has ended, its changes were not saved"),
+            Self::Gone => f.write_str(
+                "the session has ended or was renewed by another request, its changes were not \
+                 saved",
+            ),
+            Self::LoginUndone => f.write_str("the login was undone, log in again"),
+            Self::NewerSchema { session, min_reader, supported, .. } if min_reader <= supported => {
+                write!(
+                    f,
+                    "the record of session `{session}` was written by a newer version of this \
+                     library; finish the deploy"
+                )
+            }
             Self::NewerSchema { session, found, min_reader, supported } => write!(
                 f,
                 "the record of session `{session}` has schema version {found} and needs a build \

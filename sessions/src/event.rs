@@ -10,13 +10,13 @@ mod keys;
 mod meter;
 mod session;
 
-pub(crate) use self::call::{Call, Ended, observe, observing};
+pub(crate) use self::call::{Call, Ended, Fault, observe};
 pub(crate) use self::keys::*;
 #[cfg(feature = "metrics")]
 pub(crate) use self::meter::describe;
 pub(crate) use self::meter::{Refusals, Refused, Tallies};
 pub(crate) use self::session::*;
-use crate::store::StoreKey;
+use crate::id::StoreKey;
 
 /// One event: its name is that of its metadata, for filters, and a field, for logs.
 macro_rules! tell {

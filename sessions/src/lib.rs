@@ -80,7 +80,7 @@
 //!
 //! let mut visitor = store.load::<Visitor>(&request).await?;
 //! visitor.visits += 1;
-//! if let Some(cookie) = store.commit(&mut visitor).await?.set_cookie() {
+//! if let Some(cookie) = visitor.commit().await?.set_cookie() {
 //!     response.append(SET_COOKIE, cookie.clone());
 //! }
 //! # assert!(response.contains_key(SET_COOKIE));
@@ -145,6 +145,7 @@ pub mod fuzzing;
 // Its examples need both features; nothing in it can be called, so that no build contains it.
 #[cfg(all(any(doc, doctest), feature = "axum", feature = "derive"))]
 pub mod guide;
+mod id;
 mod keyring;
 mod memory;
 pub mod provider;
@@ -167,16 +168,18 @@ pub use crate::cookie::{CookieConfig, CookieHeaders, SameSite};
 pub use crate::data::SessionData;
 pub use crate::error::Error;
 pub use crate::flash::Flash;
+pub use crate::id::StoreKey;
 pub use crate::keyring::{
     KeyEncryption, KeyEncryptionError, KeyInfo, KeyRingInfo, KeyState, LocalKey, WrappedKey,
 };
 pub use crate::memory::MemoryProvider;
+pub use crate::provider::Page;
 pub use crate::request::RequestSessions;
 pub use crate::schema::{MergeConflict, Schema, SchemaField, SchemaVersion};
 pub use crate::session::Session;
-pub use crate::standalone::Commit;
+pub use crate::standalone::{Commit, CommitError};
 pub use crate::store::{
-    KeepChanges, Outcome, SessionInfo, Sessions, Store, StoreBuilder, StoreKey,
+    KeepChanges, LoginAttempt, Outcome, SessionInfo, SessionPage, Store, StoreBuilder,
 };
 #[cfg(feature = "derive")]
 #[doc = include_str!("derive.md")]

@@ -261,8 +261,7 @@ pub struct Listed {
 /// - Reads see every save that was answered before, from whichever host.
 /// - A record that has expired at `now` is never returned and never revived. Only a deletion that
 ///   expects [`Expect::Any`] returns one, as what it removed.
-/// - A provider never repeats a save, nor a deletion under a version, and does not let its driver do
-///   so.
+/// - A provider never repeats a save, nor a deletion under a version, nor lets its driver do so.
 /// - Cancelling a call at any await leaves the database consistent.
 ///
 /// ```
@@ -337,8 +336,8 @@ pub trait Provider: Send + Sync + 'static {
     /// in one atomic step. A missing record is no error and no conflict, whatever is expected.
     ///
     /// - [`Expect::Any`] removes whatever is stored, an expired record too.
-    /// - [`Expect::Version`] and [`Expect::Untouched`] remove only such a live record. An expired one
-    ///   counts as missing; it may stay or go.
+    /// - [`Expect::Version`] and [`Expect::Untouched`] remove only such a live record. An expired
+    ///   one counts as missing; it may stay or go.
     /// - [`Expect::Absent`] removes no live record.
     ///
     /// # Errors

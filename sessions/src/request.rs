@@ -13,6 +13,7 @@ use std::time::SystemTime;
 
 use http::header::HeaderValue;
 use smallvec::SmallVec;
+use tokio::sync::oneshot;
 
 #[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) use self::ending::{Answer, Ending};
@@ -22,7 +23,7 @@ pub(crate) use self::layer::ResponseHeaders;
 pub(crate) use self::layer::{Report, complete, status, text, vary};
 use crate::cookie::CookieHeaders;
 use crate::session::{Live, Pending, State};
-use crate::store::{Asks, Change, Kind, Origin, Outcome, Settled, Store};
+use crate::store::{Asks, Base, Change, Committed, Failed, Outcome, SessionType, Settled, Store};
 use crate::{Error, Session, SessionData, event, schema};
 
 /// The sessions of one request. A layer puts it into the request's extensions; the extractors of
@@ -73,9 +74,9 @@ struct Slots {
 
 /// One session type's place in a request.
 struct Slot {
-    kind: Arc<Kind>,
+    session_type: Arc<SessionType>,
     /// What the next handle is loaded from.
-    origin: Origin,
+    base: Base,
     loaded_at: SystemTime,
     /// How often the session was destroyed in the middle of the request.
     epoch: u32,
@@ -85,8 +86,11 @@ struct Slot {
     out: u32,
     /// A handle came back from a panic: nothing is saved.
     spoiled: bool,
-    /// Of saves in the middle of the request.
+    /// The cookie of what ended in the middle of the request without a handle.
     set_cookie: Option<HeaderValue>,
+    /// Saves in the middle of the request that may give the browser a cookie: each sends it when it
+    /// has ended.
+    saves: SmallVec<[oneshot::Receiver<Option<HeaderValue>>; 1]>,
 }
 
 impl RequestSessions {
@@ -116,17 +120,17 @@ impl RequestSessions {
         &self,
         cookies: &impl CookieHeaders,
     ) -> Result<Session<T>, Error> {
-        let kind = self.inner.store().kind::<T>()?;
-        if let Some(session) = self.again::<T>(&kind, &mut self.inner.slots())? {
+        let session_type = self.inner.store().session_type::<T>()?;
+        if let Some(session) = self.again::<T>(&session_type, &mut self.inner.slots())? {
             return Ok(session);
         }
-        let live = Live::<T>::find(self.inner.store(), &kind, cookies).await?;
+        let live = Live::<T>::find(self.inner.store(), &session_type, cookies).await?;
         let mut slots = self.inner.slots();
         // Another handle of this type may have been loaded meanwhile; then the first counts.
-        if let Some(session) = self.again::<T>(&kind, &mut slots)? {
+        if let Some(session) = self.again::<T>(&session_type, &mut slots)? {
             return Ok(session);
         }
-        slots.slots.push(Slot::new(kind, live.state.origin.clone(), live.state.loaded_at));
+        slots.slots.push(Slot::new(session_type, live.state.base.clone(), live.state.loaded_at));
         let home = Home { request: self.inner.clone(), slot: slots.slots.len() - 1 };
         Ok(Session::new(live, Some(home)))
     }
@@ -139,6 +143,8 @@ impl RequestSessions {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the provider is down: the session may still be alive.
+    /// [`Error::Gone`] where the cookie is from before a login or a renewal and so may not end the
+    /// session; the response clears it.
     ///
     /// ```
     /// use sessions::{Error, RequestSessions};
@@ -156,38 +162,53 @@ impl RequestSessions {
     /// # let _ = logout::<()>;
     /// ```
     pub async fn destroy<T: SessionData>(&self, cookies: &impl CookieHeaders) -> Result<(), Error> {
-        let kind = self.inner.store().kind::<T>()?;
-        let done = self.inner.store().destroy_unread(&kind, cookies).await?.settle()?;
+        let session_type = self.inner.store().session_type::<T>()?;
+        let (done, error) = match self.inner.store().destroy_unread(&session_type, cookies).await {
+            Ok(committed) => (committed.settle()?, None),
+            Err(failed) => {
+                let Failed { error, set_cookie, base, .. } = *failed;
+                (
+                    Settled { outcome: Outcome::Unchanged, base, merged: None, set_cookie },
+                    Some(error),
+                )
+            }
+        };
         let mut slots = self.inner.slots();
-        let index = slots.slots.iter().position(|slot| slot.kind.type_id == kind.type_id);
-        let slot = match index {
+        let is_same = |slot: &Slot| slot.session_type.type_id == session_type.type_id;
+        let slot = match slots.slots.iter().position(is_same) {
             Some(index) => &mut slots.slots[index],
+            None if error.is_some() && done.set_cookie.is_none() => {
+                return error.map_or(Ok(()), Err);
+            }
             None => {
                 let loaded_at = self.inner.store().now();
-                let mut slot = Slot::new(kind, done.origin.clone(), loaded_at);
+                let mut slot = Slot::new(session_type, done.base.clone(), loaded_at);
                 slot.out = 0;
                 slots.slots.push(slot);
                 let last = slots.slots.len() - 1;
                 &mut slots.slots[last]
             }
         };
-        slot.settle(&done);
-        Ok(())
+        if error.is_none() {
+            slot.settle(&done);
+        }
+        if done.set_cookie.is_some() {
+            slot.set_cookie.clone_from(&done.set_cookie);
+        }
+        error.map_or(Ok(()), Err)
     }
 
     /// Another handle of a session that this request has loaded before.
     fn again<T: SessionData>(
         &self,
-        kind: &Kind,
+        session_type: &SessionType,
         slots: &mut Slots,
     ) -> Result<Option<Session<T>>, Error> {
         if slots.closed {
             return Err(Error::config("the response has been sent, its sessions are closed"));
         }
-        let Some(index) = slots.slots.iter().position(|slot| slot.kind.type_id == kind.type_id)
-        else {
-            return Ok(None);
-        };
+        let is_same = |slot: &Slot| slot.session_type.type_id == session_type.type_id;
+        let Some(index) = slots.slots.iter().position(is_same) else { return Ok(None) };
         let slot = &mut slots.slots[index];
         let live = match slot.returned.len() {
             0 => Live::<T>::new(slot.state(self.inner.store()))?,
@@ -196,14 +217,18 @@ impl RequestSessions {
                 // The type was compared above.
                 Some(Err(_)) | None => return Err(Error::config("a session of another type")),
             },
+            // What one of them left open has to be found out before they can be one.
+            _ if slot.returned.iter().any(|one| one.state().is_unsettled()) => {
+                Live::<T>::new(slot.state(self.inner.store()))?
+            }
             _ => {
-                let change = fold(&slot.kind, &slot.origin, &slot.returned)?;
+                let change = fold(&slot.session_type, &slot.base, &mut slot.returned)?;
                 let mut state = slot.state(self.inner.store());
                 state.borrowed = change.fields.is_some();
                 state.asks = change.asks;
                 let fields = match change.fields {
                     Some(fields) => fields,
-                    None => slot.origin.fields(&slot.kind)?,
+                    None => slot.base.fields(&slot.session_type)?,
                 };
                 let live = Live::from_fields(state, &fields)?;
                 slot.returned.clear();
@@ -234,7 +259,7 @@ impl Home {
         if slots.closed {
             drop(slots);
             if live.state.is_touched() {
-                event::outlived(live.state.kind.name());
+                event::outlived(live.state.session_type.name());
             }
             return;
         }
@@ -245,44 +270,44 @@ impl Home {
         if live.state.epoch != slot.epoch {
             // The session that it belonged to was destroyed in the middle of the request.
             if touched {
-                event::dropped_in_request(slot.kind.name());
+                event::dropped_in_request(slot.session_type.name());
             }
             return;
         }
         // An untouched value is kept only to spare the next handle its decoding.
-        if touched || (slot.returned.is_empty() && live.state.origin.is(&slot.origin)) {
+        if touched || (slot.returned.is_empty() && live.state.base.is(&slot.base)) {
             slot.returned.retain(|one| one.state().is_touched());
             slot.returned.push(live);
         }
     }
 
-    /// Whether the session can still be saved: a new id needs a response to carry its cookie, and
-    /// so does whatever a client-side session becomes.
-    pub(crate) fn check_save(&self, change: &Change) -> Result<(), Error> {
-        if !self.request.slots().closed {
-            return Ok(());
+    /// Whether the response has been sent.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.request.slots().closed
+    }
+
+    /// Begins a save in the middle of the request. Where it may give the browser a cookie, the
+    /// response waits for it; a response that has been sent cannot.
+    pub(crate) fn begin_save(&self, change: &Change) -> Result<Option<BegunSave>, Error> {
+        let store = self.request.store();
+        let needs_cookie = store.needs_cookie(change)? || change.unsettled.is_some();
+        let mut slots = self.request.slots();
+        if slots.closed {
+            return if needs_cookie && change.unsettled.is_none() {
+                Err(Error::config(
+                    "once its response was sent, a session can take no new cookie: neither begin, \
+                     nor be renewed; change or save it before the handler answers",
+                ))
+            } else {
+                Ok(None)
+            };
         }
-        let diff = match &change.fields {
-            Some(mine) => {
-                let base = change.origin.fields(&change.kind)?;
-                schema::diff(change.kind.table, &base, &mut mine.clone())
-            }
-            None => schema::Diff::default(),
-        };
-        let needs_cookie = match &change.origin {
-            Origin::Client(_) => diff.changed || !change.asks.is_empty(),
-            _ if change.asks.destroy => false,
-            Origin::New { .. } => diff.changed,
-            Origin::Record(_) => change.asks.renew || diff.renew || diff.owner,
-            Origin::Ended { .. } => false,
-        };
-        if needs_cookie {
-            return Err(Error::config(
-                "once its response was sent, a session can take no new cookie: neither begin, nor \
-                 get a new id; change or save it before the handler answers",
-            ));
-        }
-        Ok(())
+        let Some(slot) = slots.slots.get_mut(self.slot) else { return Ok(None) };
+        // A cookie that is due may be set by any save: only that one, which can come later as
+        // well, is not waited for.
+        let (sender, receiver) = oneshot::channel();
+        slot.saves.push(receiver);
+        Ok(Some(BegunSave(sender)))
     }
 
     /// A handle was saved in the middle of the request.
@@ -291,6 +316,27 @@ impl Home {
         let mut slots = self.request.slots();
         let Some(slot) = slots.slots.get_mut(self.slot) else { return };
         slot.settle(done);
+    }
+
+    /// A handle was read again.
+    pub(crate) fn reloaded(&self, base: &Base) {
+        let mut slots = self.request.slots();
+        let Some(slot) = slots.slots.get_mut(self.slot) else { return };
+        slot.base = base.clone();
+    }
+}
+
+/// A save that the response waits for.
+pub(crate) struct BegunSave(oneshot::Sender<Option<HeaderValue>>);
+
+impl BegunSave {
+    pub(crate) fn end(self, committed: &Result<Committed, Box<Failed>>) {
+        let set_cookie = match committed {
+            Ok(committed) => committed.set_cookie.clone(),
+            Err(failed) => failed.set_cookie.clone(),
+        };
+        // Nobody waits where the response has been sent meanwhile without it.
+        let _ = self.0.send(set_cookie);
     }
 }
 
@@ -319,35 +365,33 @@ impl Inner {
 
 impl Slot {
     /// Of a session whose first handle is out.
-    fn new(kind: Arc<Kind>, origin: Origin, loaded_at: SystemTime) -> Self {
+    fn new(session_type: Arc<SessionType>, base: Base, loaded_at: SystemTime) -> Self {
         Self {
-            kind,
-            origin,
+            session_type,
+            base,
             loaded_at,
             epoch: 0,
             returned: SmallVec::new(),
             out: 1,
             spoiled: false,
             set_cookie: None,
+            saves: SmallVec::new(),
         }
     }
 
     /// Takes over what was done in the middle of the request.
     fn settle(&mut self, done: &Settled) {
-        self.origin = done.origin.clone();
+        self.base = done.base.clone();
         if done.outcome == Outcome::Destroyed {
             // What other handles hold is the destroyed session's.
             self.epoch += 1;
             self.returned.clear();
         }
-        if done.set_cookie.is_some() {
-            self.set_cookie.clone_from(&done.set_cookie);
-        }
     }
 
     fn state(&self, store: &Store) -> State {
-        let mut state =
-            State::new(store.clone(), self.kind.clone(), self.origin.clone(), self.loaded_at);
+        let (session_type, base) = (self.session_type.clone(), self.base.clone());
+        let mut state = State::new(store.clone(), session_type, base, self.loaded_at);
         state.epoch = self.epoch;
         state
     }
@@ -355,41 +399,63 @@ impl Slot {
 
 /// The changes of all handles that came back, as one: each against what it was loaded from, on
 /// top of what the session is now.
-fn fold(kind: &Arc<Kind>, origin: &Origin, returned: &[Box<dyn Pending>]) -> Result<Change, Error> {
+fn fold(
+    session_type: &Arc<SessionType>,
+    base: &Base,
+    returned: &mut [Box<dyn Pending>],
+) -> Result<Change, Error> {
     if let [one] = returned
-        && one.state().origin.is(origin)
+        && (one.state().base.is(base) || one.state().is_unsettled())
     {
-        return Ok(Change { origin: origin.clone(), ..one.change()? });
+        return one.change();
     }
+    if returned.iter().filter(|one| one.state().is_unsettled()).count() > 1 {
+        return Err(Error::unavailable(
+            "two handles of one session hold saves whose answers were lost; use one handle",
+        ));
+    }
+    let table = session_type.table;
     let mut asks = Asks::default();
-    let mut fields = None;
+    let mut fields: Option<crate::schema::Fields> = None;
     let mut loaded_at = None;
+    let mut unsettled = None;
+    // What a handle left open is settled against its own base.
+    let mut from = (base.clone(), None);
     for pending in returned {
+        let is_unsettled = pending.state().is_unsettled();
         let change = pending.change()?;
+        if is_unsettled {
+            (from, unsettled) = ((change.base.clone(), change.ancestor.clone()), change.unsettled);
+        }
         asks = asks.and(change.asks);
         let at: SystemTime = loaded_at.unwrap_or(change.loaded_at);
         loaded_at = Some(at.min(change.loaded_at));
         let Some(mut mine) = change.fields else { continue };
-        fields = Some(if fields.is_none() && change.origin.is(origin) {
+        fields = Some(if fields.is_none() && change.base.is(base) {
             mine
         } else {
             let theirs = match fields {
                 Some(fields) => fields,
-                None => origin.fields(kind)?,
+                None => base.fields(session_type)?,
             };
-            let base = change.origin.fields(kind)?;
-            schema::diff(kind.table, &base, &mut mine);
-            let merged = schema::merge(kind.table, &base, &mine, &theirs)?;
-            event::merged_in_request(kind.name(), &merged.overwritten);
+            let was = match change.ancestor {
+                Some(ancestor) => ancestor,
+                None => change.base.fields(session_type)?,
+            };
+            schema::diff(table, &was, &mut mine);
+            let merged = schema::merge(table, &was, &mine, &theirs)?;
+            event::merged_in_request(session_type.name(), &merged.overwritten);
             merged.fields
         });
     }
     Ok(Change {
-        kind: kind.clone(),
-        origin: origin.clone(),
+        session_type: session_type.clone(),
+        base: from.0,
+        ancestor: from.1,
         fields,
         asks,
         loaded_at: loaded_at.unwrap_or(SystemTime::UNIX_EPOCH),
+        unsettled,
     })
 }
 
@@ -400,7 +466,7 @@ fn bit(slot: usize) -> u32 {
 impl fmt::Debug for RequestSessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let slots = self.inner.slots();
-        let names = slots.slots.iter().map(|slot| slot.kind.name());
+        let names = slots.slots.iter().map(|slot| slot.session_type.name());
         f.debug_tuple("RequestSessions").field(&names.collect::<Vec<_>>()).finish()
     }
 }

@@ -21,7 +21,7 @@ mod wire;
 pub use self::describe::{Schema, SchemaField, SchemaVersion};
 pub use self::fields::{Downgrade, Fields, Writer};
 pub use self::header::{Header, MAX_SAVES, Summary, UnknownExtras};
-pub use self::merge::{Diff, Merged, diff, merge};
+pub use self::merge::{Diff, Merged, diff, merge, replay};
 pub use self::policy::{
     ByType, DefaultValue, Elements, FieldType, Kind, MergeAdd, MergeAny, MergeAppend,
     MergeClearWins, MergeConflict, MergeFn, MergeMax, MergeUnion, OnlyDefault, OwnerType, Policy,

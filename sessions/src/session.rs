@@ -6,19 +6,27 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use http::HeaderValue;
+use tokio::sync::oneshot;
+
 use crate::cookie::CookieHeaders;
 use crate::event::{self, Call, Ended, observe};
+use crate::id::StoreKey;
 use crate::request::Home;
 use crate::schema::{Fields, Summary};
-use crate::store::{Asks, Change, Kind, Origin, Outcome, Settled, Store, StoreKey};
-use crate::{Commit, Error, SessionData};
+use crate::standalone::{Commit, CommitError};
+use crate::store::{
+    Asks, Base, Change, Failed, InFlight, LoginAttempt, Outcome, SessionType, Settled, Store,
+    Unsettled,
+};
+use crate::{Error, SessionData, schema};
 
 /// A visitor's session, as a typed value.
 ///
 /// It derefs to `T`: read and assign the struct's fields. Reading never marks it changed; whether
 /// anything really changed is decided by comparing the encoded fields when it is committed. In a
 /// handler of a web framework the layer commits it once the handler has answered; without one,
-/// [`Store::commit`] does.
+/// call [`commit`](Self::commit).
 ///
 /// The handle's methods hide the struct's methods of the same name: `(*session).save()` reaches
 /// the struct's. Two fields borrowed mutably at once need one borrow of the struct first:
@@ -62,37 +70,63 @@ pub(crate) struct Live<T> {
 /// What a handle knows besides its value.
 pub(crate) struct State {
     pub(crate) store: Store,
-    pub(crate) kind: Arc<Kind>,
-    pub(crate) origin: Origin,
+    pub(crate) session_type: Arc<SessionType>,
+    pub(crate) base: Base,
+    /// What the value came from, where that is not what the base's record holds.
+    ancestor: Option<Fields>,
     pub(crate) loaded_at: SystemTime,
     /// How often the request's session had been destroyed when this was loaded.
     pub(crate) epoch: u32,
     /// Somebody could have changed the value.
     pub(crate) borrowed: bool,
     pub(crate) asks: Asks,
+    /// What earlier commits left open.
+    unsettled: Option<Box<Unsettled>>,
+    /// A cookie that no response carries yet.
+    owed: Option<HeaderValue>,
 }
 
 impl State {
     pub(crate) fn new(
         store: Store,
-        kind: Arc<Kind>,
-        origin: Origin,
+        session_type: Arc<SessionType>,
+        base: Base,
         loaded_at: SystemTime,
     ) -> Self {
-        Self { store, kind, origin, loaded_at, epoch: 0, borrowed: false, asks: Asks::default() }
+        Self {
+            store,
+            session_type,
+            base,
+            ancestor: None,
+            loaded_at,
+            epoch: 0,
+            borrowed: false,
+            asks: Asks::default(),
+            unsettled: None,
+            owed: None,
+        }
     }
 
     /// Whether a commit has anything to look at.
     pub(crate) fn is_touched(&self) -> bool {
-        self.borrowed || !self.asks.is_empty()
+        self.borrowed
+            || !self.asks.is_empty()
+            || self.unsettled.is_some()
+            || self.ancestor.is_some()
+    }
+
+    /// Whether what earlier commits left open has to be found out first.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.unsettled.is_some() || self.ancestor.is_some()
     }
 }
 
 /// A session that waits for its commit, without its type.
 pub(crate) trait Pending: Send {
     fn state(&self) -> &State;
-    /// What it asks of the store; encodes the value if somebody could have changed it.
-    fn change(&self) -> Result<Change, Error>;
+    /// What it asks of the store; encodes the value if somebody could have changed it. What
+    /// earlier commits left open goes along.
+    fn change(&mut self) -> Result<Change, Error>;
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
 }
 
@@ -101,44 +135,44 @@ impl<T: SessionData> Live<T> {
     // Not an async function, for that would have room for its arguments twice.
     pub(crate) fn find<'a>(
         store: &'a Store,
-        kind: &'a Arc<Kind>,
+        session_type: &'a Arc<SessionType>,
         cookies: &'a impl CookieHeaders,
     ) -> impl Future<Output = Result<Box<Self>, Error>> + 'a {
         let work = async move {
             let now = store.now();
-            Self::found(store, kind, store.find(kind, cookies, now).await, now)
+            Self::found(store, session_type, store.find(session_type, cookies, now).await, now)
         };
-        observe(Call::Load, kind.name(), Some(&kind.tallies), work, |live| {
-            let ended = match live.state.origin {
-                Origin::Record(_) | Origin::Client(_) => Ended::Live,
-                Origin::New { .. } => Ended::New,
-                Origin::Ended { .. } => Ended::Gone,
+        observe(Call::Load, session_type.name(), Some(&session_type.tallies), work, |live| {
+            let ended = match live.state.base {
+                Base::Live(_) | Base::Sealed(_) => Ended::Live,
+                Base::Absent { .. } => Ended::New,
+                Base::Superseded(_) | Base::Ended(_) => Ended::Gone,
             };
-            (ended, live.state.origin.key())
+            (ended, live.state.base.key())
         })
     }
 
     fn found(
         store: &Store,
-        kind: &Arc<Kind>,
-        found: Result<Origin, Error>,
+        session_type: &Arc<SessionType>,
+        found: Result<Base, Error>,
         loaded_at: SystemTime,
     ) -> Result<Box<Self>, Error> {
-        let state = |origin| State::new(store.clone(), kind.clone(), origin, loaded_at);
-        match found.and_then(|origin| Self::new(state(origin))) {
+        let state = |base| State::new(store.clone(), session_type.clone(), base, loaded_at);
+        match found.and_then(|base| Self::new(state(base))) {
             Err(error) if error.is_unreadable() && store.resets_unreadable() => {
-                event::reset(kind.name(), &error);
-                Self::new(state(Origin::New { cookie: true }))
+                event::reset(session_type.name(), &error);
+                Self::new(state(Base::Absent { cookie: true }))
             }
             found => found,
         }
     }
 
     pub(crate) fn new(state: State) -> Result<Box<Self>, Error> {
-        let value = match &state.origin {
-            Origin::Record(loaded) => T::load(&loaded.stored)?,
-            Origin::Client(sealed) => T::load(&sealed.stored)?,
-            Origin::New { .. } | Origin::Ended { .. } => T::fresh(),
+        let value = match &state.base {
+            Base::Live(loaded) => T::load(&loaded.stored)?,
+            Base::Sealed(sealed) => T::load(&sealed.stored)?,
+            Base::Absent { .. } | Base::Superseded(_) | Base::Ended(_) => T::fresh(),
         };
         Ok(Box::new(Self { value, state }))
     }
@@ -146,6 +180,17 @@ impl<T: SessionData> Live<T> {
     /// The value of these fields, which another handle of this request has changed.
     pub(crate) fn from_fields(state: State, fields: &Fields) -> Result<Box<Self>, Error> {
         Ok(Box::new(Self { value: fields.decode()?, state }))
+    }
+
+    /// Whether anything would be lost with it.
+    fn is_changed(&self) -> bool {
+        let State { borrowed, asks, ancestor, base, session_type, .. } = &self.state;
+        if !*borrowed {
+            return !asks.is_empty();
+        }
+        let base = ancestor.clone().map_or_else(|| base.fields(session_type), Ok);
+        let (Ok(base), Ok(mut mine)) = (base, self.value.fields()) else { return true };
+        !asks.is_empty() || schema::diff(session_type.table, &base, &mut mine).changed
     }
 
     /// Takes over what a commit did.
@@ -156,11 +201,21 @@ impl<T: SessionData> Live<T> {
         if done.outcome == Outcome::Destroyed {
             self.value = T::fresh();
         }
-        self.state.origin = done.origin;
-        self.state.epoch += u32::from(done.outcome == Outcome::Destroyed);
-        self.state.borrowed = false;
-        self.state.asks = Asks::default();
+        let state = &mut self.state;
+        state.base = done.base;
+        state.epoch += u32::from(done.outcome == Outcome::Destroyed);
+        state.borrowed = false;
+        state.asks = Asks::default();
+        (state.ancestor, state.unsettled) = (None, None);
         Ok(())
+    }
+
+    /// Keeps what a commit that failed left open.
+    fn fail(&mut self, failed: Failed) -> Error {
+        let Failed { error, base, ancestor, unsettled, .. } = failed;
+        let state = &mut self.state;
+        (state.base, state.ancestor, state.unsettled) = (base, ancestor, unsettled);
+        error
     }
 }
 
@@ -169,14 +224,18 @@ impl<T: SessionData> Pending for Live<T> {
         &self.state
     }
 
-    fn change(&self) -> Result<Change, Error> {
-        let State { kind, origin, loaded_at, borrowed, asks, .. } = &self.state;
+    fn change(&mut self) -> Result<Change, Error> {
+        let fields = if self.state.borrowed { Some(self.value.fields()?) } else { None };
+        let State { session_type, base, ancestor, loaded_at, asks, unsettled, .. } =
+            &mut self.state;
         Ok(Change {
-            kind: kind.clone(),
-            origin: origin.clone(),
-            fields: if *borrowed { Some(self.value.fields()?) } else { None },
+            session_type: session_type.clone(),
+            base: base.clone(),
+            ancestor: ancestor.clone(),
+            fields,
             asks: asks.clone(),
             loaded_at: *loaded_at,
+            unsettled: unsettled.take(),
         })
     }
 
@@ -203,7 +262,7 @@ impl<T: SessionData> Session<T> {
     /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
     /// assert!(visitor.is_new());
     /// visitor.visits = 1;
-    /// let _ = store.commit(&mut visitor).await?;
+    /// let _ = visitor.commit().await?;
     /// assert!(!visitor.is_new());
     /// # Ok(()) }
     /// ```
@@ -225,17 +284,13 @@ impl<T: SessionData> Session<T> {
     /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
     /// visitor.user = Some(7);
     /// assert_eq!(visitor.owner(), None);
-    /// let _ = store.commit(&mut visitor).await?;
+    /// let _ = visitor.commit().await?;
     /// assert_eq!(visitor.owner(), Some("7"));
     /// # Ok(()) }
     /// ```
     #[must_use]
     pub fn owner(&self) -> Option<&str> {
-        let owner = match &self.state().origin {
-            Origin::Record(loaded) => loaded.owner.as_deref()?,
-            Origin::Client(sealed) => sealed.owner.as_deref()?,
-            Origin::New { .. } | Origin::Ended { .. } => return None,
-        };
+        let owner = self.state().base.owner()?;
         // "app/name/owner", and neither app nor name has a slash.
         owner.splitn(3, '/').nth(2)
     }
@@ -253,7 +308,7 @@ impl<T: SessionData> Session<T> {
     /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
     /// assert_eq!(visitor.created_at(), None);
     /// visitor.visits = 1;
-    /// let _ = store.commit(&mut visitor).await?;
+    /// let _ = visitor.commit().await?;
     /// assert_eq!(visitor.created_at(), Some(clock.now()));
     /// # Ok(()) }
     /// ```
@@ -275,7 +330,7 @@ impl<T: SessionData> Session<T> {
     /// # let store = Store::builder(MemoryProvider::new()).clock(clock.clone()).build()?;
     /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
     /// visitor.visits = 1;
-    /// let _ = store.commit(&mut visitor).await?;
+    /// let _ = visitor.commit().await?;
     /// assert_eq!(visitor.last_seen(), Some(clock.now()));
     /// # Ok(()) }
     /// ```
@@ -299,21 +354,25 @@ impl<T: SessionData> Session<T> {
     /// use std::time::Duration;
     ///
     /// visitor.visits = 1;
-    /// let _ = store.commit(&mut visitor).await?;
+    /// let _ = visitor.commit().await?;
     /// // Seven days and an hour, with the default settings.
     /// assert_eq!(visitor.expires_at(), Some(clock.now() + Duration::from_secs(169 * 60 * 60)));
     /// # Ok(()) }
     /// ```
     #[must_use]
     pub fn expires_at(&self) -> Option<SystemTime> {
-        match &self.state().origin {
-            Origin::Record(loaded) => loaded.expires_at,
-            Origin::Client(sealed) => Some(sealed.expires_at),
-            Origin::New { .. } | Origin::Ended { .. } => None,
+        match &self.state().base {
+            Base::Live(loaded) => loaded.expires_at,
+            Base::Sealed(sealed) => Some(sealed.expires_at),
+            Base::Absent { .. } | Base::Superseded(_) | Base::Ended(_) => None,
         }
     }
 
-    /// The name under which the store keeps the session; `None` if it is new or client-side.
+    /// The key under which the store keeps the session; `None` if it is new or client-side.
+    ///
+    /// It stays the same for the session's whole life, across logins and renewals: an app may keep
+    /// it, for [`update`](crate::Store::update) or [`revoke`](crate::Store::revoke). It is no
+    /// secret; what must change at a login is derived from [`binding`](Self::binding).
     ///
     /// ```
     /// # use sessions::{MemoryProvider, Session, Store};
@@ -324,21 +383,61 @@ impl<T: SessionData> Session<T> {
     /// # let store = Store::new(MemoryProvider::new());
     /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
     /// visitor.visits = 1;
-    /// let _ = store.commit(&mut visitor).await?;
+    /// let _ = visitor.commit().await?;
     /// let key = visitor.key().expect("it was saved").clone();
-    /// assert!(store.revoke(&key).await?);
+    /// assert!(store.revoke_any(&key).await?);
     /// # Ok(()) }
     /// ```
     #[must_use]
     pub fn key(&self) -> Option<&StoreKey> {
-        match &self.state().origin {
-            Origin::Record(loaded) => Some(&loaded.key),
-            Origin::New { .. } | Origin::Client(_) | Origin::Ended { .. } => None,
+        match &self.state().base {
+            Base::Live(loaded) => Some(&loaded.key),
+            _ => None,
         }
     }
 
+    /// 16 bytes derived from the secret in the cookie, for what must be worthless after the next
+    /// login: a CSRF token, the name of a channel. `None` if the session is new or client-side.
+    ///
+    /// A login and each renewal change them; nobody can work them out from the database.
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { visits: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = Store::new(MemoryProvider::new());
+    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// visitor.visits = 1;
+    /// let _ = visitor.commit().await?;
+    /// let (key, binding) = (visitor.key().cloned(), visitor.binding());
+    ///
+    /// visitor.renew();
+    /// let _ = visitor.commit().await?;
+    /// assert_eq!(visitor.key(), key.as_ref());
+    /// assert_ne!(visitor.binding(), binding);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn binding(&self) -> Option<[u8; 16]> {
+        let State { base: Base::Live(loaded), session_type, .. } = self.state() else {
+            return None;
+        };
+        Some(session_type.binding(&loaded.bearer.as_ref()?.secret))
+    }
+
+    /// The owner as its field displays it.
+    pub(crate) fn owner_name(&self) -> Result<Option<String>, Error> {
+        let State { base, session_type, .. } = self.state();
+        if base.owner().is_none() {
+            return Ok(None);
+        }
+        base.fields(session_type)?.owner(session_type.table)
+    }
+
     /// A short name of the session that is safe to log: the first 10 characters of its
-    /// [`key`](Self::key), which changes with the id; "new" if nothing is stored yet, and
+    /// [`key`](Self::key); "new" if nothing is stored yet, and
     /// "client-side" where no record is.
     ///
     /// ```
@@ -351,7 +450,7 @@ impl<T: SessionData> Session<T> {
     /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
     /// assert_eq!(visitor.log_id(), "new");
     /// visitor.visits = 1;
-    /// let _ = store.commit(&mut visitor).await?;
+    /// let _ = visitor.commit().await?;
     /// assert_eq!(visitor.log_id().len(), 10);
     /// # Ok(()) }
     /// ```
@@ -364,9 +463,10 @@ impl<T: SessionData> Session<T> {
         }
     }
 
-    /// Gives the session a new id when it is committed: the old cookie is dead from then on. Done
-    /// by itself when the owner, or a field of the group "owner", changes. A
-    /// [client-side](crate::StoreBuilder::client_side) session has no id to renew.
+    /// Gives the session a new secret, and the browser a new cookie, when it is committed: the old
+    /// cookie is dead from then on. The store does this itself when the owner, or a field of the
+    /// group "owner", changes. The session and its [`key`](Self::key) stay. A
+    /// [client-side](crate::StoreBuilder::client_side) session has no secret to renew.
     ///
     /// ```
     /// # use sessions::{MemoryProvider, Session, Store};
@@ -377,13 +477,13 @@ impl<T: SessionData> Session<T> {
     /// # let store = Store::new(MemoryProvider::new());
     /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
     /// visitor.visits = 1;
-    /// let _ = store.commit(&mut visitor).await?;
-    /// let before = visitor.key().cloned();
+    /// let _ = visitor.commit().await?;
+    /// let before = visitor.binding();
     ///
     /// visitor.renew();
-    /// let commit = store.commit(&mut visitor).await?;
+    /// let commit = visitor.commit().await?;
     /// assert!(commit.set_cookie().is_some());
-    /// assert_ne!(visitor.key(), before.as_ref());
+    /// assert_ne!(visitor.binding(), before);
     /// # Ok(()) }
     /// ```
     pub fn renew(&mut self) {
@@ -392,6 +492,10 @@ impl<T: SessionData> Session<T> {
 
     /// Ends the session when it is committed, and makes the browser forget it. What was changed
     /// in it is not saved. The record is deleted even when the response is an error.
+    ///
+    /// Where another request has logged this browser in, or its owner in again, since this one was
+    /// loaded, that session is not this cookie's to end: the commit clears the cookie and is
+    /// [`Error::Gone`], which the layer answers with 409.
     ///
     /// ```
     /// # use sessions::{MemoryProvider, Outcome, Session, Store};
@@ -402,10 +506,10 @@ impl<T: SessionData> Session<T> {
     /// # let store = Store::new(MemoryProvider::new());
     /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
     /// visitor.visits = 1;
-    /// let _ = store.commit(&mut visitor).await?;
+    /// let _ = visitor.commit().await?;
     ///
     /// visitor.destroy();
-    /// let commit = store.commit(&mut visitor).await?;
+    /// let commit = visitor.commit().await?;
     /// assert_eq!(commit.outcome(), Outcome::Destroyed);
     /// assert!(visitor.is_new());
     /// assert_eq!(visitor.visits, 0);
@@ -434,7 +538,7 @@ impl<T: SessionData> Session<T> {
     ///
     /// visitor.user = Some(7);
     /// visitor.remember(Duration::from_secs(60 * 24 * 60 * 60));
-    /// let commit = store.commit(&mut visitor).await?;
+    /// let commit = visitor.commit().await?;
     /// let cookie = commit.set_cookie().expect("a login sets one").to_str().expect("it is ASCII");
     /// assert!(cookie.ends_with("Max-Age=5184000"));
     /// # Ok(()) }
@@ -443,7 +547,7 @@ impl<T: SessionData> Session<T> {
         let state = self.state();
         let granted = time.min(state.store.longest_remember());
         if granted < time {
-            event::remember_capped(state.kind.name(), time.as_secs(), granted.as_secs());
+            event::remember_capped(state.session_type.name(), time.as_secs(), granted.as_secs());
         }
         self.ask(|asks| asks.remember = Some(granted));
     }
@@ -459,12 +563,12 @@ impl<T: SessionData> Session<T> {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
     /// # let store = Store::new(MemoryProvider::new());
     /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
-    /// use sessions::provider::Page;
+    /// use sessions::Page;
     ///
     /// visitor.user = Some(7);
     /// visitor.set_label("Firefox on Linux");
-    /// let _ = store.commit(&mut visitor).await?;
-    /// let devices = store.list::<Visitor>(7, Page::first(20)).await?.sessions;
+    /// let _ = visitor.commit().await?;
+    /// let devices = store.list::<Visitor>(7, Page::first(20)).await?.items;
     /// assert_eq!(devices[0].label.as_deref(), Some("Firefox on Linux"));
     /// # Ok(()) }
     /// ```
@@ -473,14 +577,51 @@ impl<T: SessionData> Session<T> {
         self.ask(|asks| asks.label = Some(label));
     }
 
-    /// Saves the session now, in the middle of a handler, a stream or a task: for where the
-    /// layer's commit would come too late, or its error is wanted here.
+    /// Ties a login to the attempt that [`Store::begin_login`](crate::Store::begin_login) made
+    /// before the password was checked. The login itself is the assignment of the owner.
     ///
-    /// Afterwards the value is what is stored, with the changes that others made meanwhile.
+    /// [`revoke_all`](crate::Store::revoke_all) then undoes this login exactly where it was called
+    /// after the attempt began. Where the owner is the same as before, the session is renewed: they
+    /// have proved again who they are.
+    ///
+    /// The commit is [`Error::LoginUndone`] for an attempt of more than 30 minutes ago, and
+    /// [`Error::Config`] for one of another owner.
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { #[session(owner)] user: Option<u64> }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = Store::new(MemoryProvider::new());
+    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// let attempt = store.begin_login::<Visitor>(7).await?;
+    /// // Check the password here.
+    /// visitor.user = Some(7);
+    /// visitor.log_in(attempt);
+    /// let _ = visitor.commit().await?;
+    /// assert_eq!(visitor.owner(), Some("7"));
+    /// # Ok(()) }
+    /// ```
+    pub fn log_in(&mut self, attempt: LoginAttempt) {
+        self.ask(|asks| asks.attempt = Some(Box::new(attempt)));
+    }
+
+    /// Saves the session now, in the middle of a handler, a stream or a task: for where the
+    /// layer's commit would come too late, or its error is wanted here. Where there is nothing to
+    /// save it makes no call (but a touch that is due): [`reload`](Self::reload) is what asks whether the session still
+    /// lives.
+    ///
+    /// Afterwards the value is what is stored, with the changes that others made meanwhile. The
+    /// response of the request carries the cookie, if one is due; without a request, the next
+    /// [`commit`](Self::commit) has it.
+    ///
+    /// A change is applied once, whoever tries again: this method again, also after one whose
+    /// future was dropped, or the layer.
     ///
     /// # Errors
-    /// As [`Store::commit`], and [`Error::Gone`] if the session has ended. [`Error::Config`] when
-    /// the session needs a new cookie but its response has already been sent.
+    /// As [`commit`](Self::commit). [`Error::Config`] when the session needs a new cookie but its
+    /// response has already been sent.
     ///
     /// ```
     /// # use sessions::{MemoryProvider, Session, Store};
@@ -498,28 +639,162 @@ impl<T: SessionData> Session<T> {
     /// # Ok(()) }
     /// ```
     pub async fn save(&mut self) -> Result<(), Error> {
-        match self.commit_now().await?.outcome() {
-            Outcome::Dropped => Err(Error::Gone),
-            _ => Ok(()),
+        match self.commit_now().await {
+            Ok((_, set_cookie)) => {
+                self.owe(set_cookie);
+                Ok(())
+            }
+            Err(failed) => {
+                let CommitError { error, set_cookie } = failed;
+                self.owe(set_cookie);
+                Err(error)
+            }
         }
     }
 
-    /// Saves what was changed; [`Store::commit`] and [`save`](Self::save) say the rest.
-    pub(crate) async fn commit_now(&mut self) -> Result<Commit, Error> {
-        let change = self.live().change()?;
-        if let Some(home) = &self.home {
-            home.check_save(&change)?;
+    /// Saves what was changed, and returns what the response must carry: for code without a
+    /// framework's layer.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] if the session has ended, or another request renewed it.
+    /// [`Error::Conflict`] when another request changed the same field and its policy refuses to
+    /// choose, [`Error::LoginUndone`] when the owner was logged out everywhere meanwhile,
+    /// [`Error::Unavailable`] when the provider is down, [`Error::Encode`] for a field that cannot
+    /// be encoded. Nothing is lost: the handle keeps its changes, and a second call applies none
+    /// twice. The response must carry the error's [`set_cookie`](CommitError::set_cookie), too.
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { visits: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// let store = Store::new(MemoryProvider::new());
+    /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// visitor.visits = 1;
+    /// let commit = visitor.commit().await?;
+    /// let mut response = http::HeaderMap::new();
+    /// response.extend(commit.set_cookie().map(|it| (http::header::SET_COOKIE, it.clone())));
+    /// # Ok(()) }
+    /// ```
+    pub async fn commit(&mut self) -> Result<Commit, CommitError> {
+        let owed = self.live_mut().state.owed.take();
+        match self.commit_now().await {
+            Ok((outcome, set_cookie)) => Ok(Commit::new(outcome, set_cookie.or(owed))),
+            Err(CommitError { error, set_cookie }) => {
+                Err(CommitError { error, set_cookie: set_cookie.or(owed) })
+            }
         }
-        let store = self.state().store.clone();
+    }
+
+    /// Reads again what is stored, and gives up what was changed and not saved.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] if the session has ended, or another request renewed it: the value is then
+    /// that of a new session. Else as [`Store::load`].
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { visits: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = Store::new(MemoryProvider::new());
+    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// visitor.visits = 1;
+    /// visitor.save().await?;
+    /// visitor.visits = 100;
+    /// visitor.reload().await?;
+    /// assert_eq!(visitor.visits, 1);
+    /// # Ok(()) }
+    /// ```
+    pub async fn reload(&mut self) -> Result<(), Error> {
+        let State { store, session_type, base, unsettled, .. } = &mut self.live_mut().state;
+        let (store, session_type) = (store.clone(), session_type.clone());
+        let (base, cookie) = store.reload(&session_type, base.clone(), unsettled).await?;
+        let now = store.now();
+        let live = self.live_mut();
+        let was_live = live.state.base.key().is_some();
+        let mut state = State::new(store, session_type, base, now);
+        state.epoch = live.state.epoch;
+        state.owed = live.state.owed.take();
+        let fresh = Live::<T>::new(state)?;
+        let is_gone = was_live && fresh.state.base.summary().is_none();
+        *live = *fresh;
+        if let Some(home) = &self.home {
+            home.reloaded(&self.live().state.base);
+        }
+        self.owe(cookie);
+        if is_gone { Err(Error::Gone) } else { Ok(()) }
+    }
+
+    /// Keeps a cookie for the response, or for the next commit.
+    fn owe(&mut self, set_cookie: Option<HeaderValue>) {
+        if set_cookie.is_some() && self.home.as_ref().is_none_or(Home::is_closed) {
+            self.live_mut().state.owed = set_cookie;
+        }
+    }
+
+    /// Saves what was changed; [`commit`](Self::commit) and [`save`](Self::save) say the rest.
+    async fn commit_now(&mut self) -> Result<(Outcome, Option<HeaderValue>), CommitError> {
+        let live = self.live_mut();
+        if !live.state.is_touched()
+            && !live.state.store.is_due(&live.state.base, live.state.store.now())
+        {
+            return Ok((Outcome::Unchanged, None));
+        }
+        let change = live.change()?;
+        let begun = match &self.home {
+            Some(home) => match home.begin_save(&change) {
+                Ok(begun) => begun,
+                Err(error) => {
+                    self.live_mut().state.unsettled = change.unsettled;
+                    return Err(error.into());
+                }
+            },
+            None => None,
+        };
+        let state = &mut self.live_mut().state;
+        let store = state.store.clone();
         let commits = store.commits().clone();
-        let plan = store.plan(change, store.now())?;
-        let done = commits.track(async move { store.carry_out(plan).await }).await?.settle()?;
-        if let Some(home) = &self.home {
-            home.saved(&done);
+        let (sender, result) = oneshot::channel();
+        // Whoever drops this future finds the commit there: it goes on, and is waited for.
+        state.unsettled = Some(Unsettled::in_flight(InFlight {
+            result,
+            base: change.base.clone(),
+            ancestor: change.ancestor.clone(),
+            fields: change.fields.clone(),
+            asks: change.asks.clone(),
+        }));
+        commits
+            .track(async move {
+                let committed = store.commit(change).await;
+                if let Some(begun) = begun {
+                    begun.end(&committed);
+                }
+                let _ = sender.send(committed);
+            })
+            .await;
+        let live = self.live_mut();
+        let unsettled = live.state.unsettled.take();
+        let committed = unsettled.and_then(|mut unsettled| unsettled.take_result());
+        match committed {
+            Some(Ok(committed)) => {
+                let done = committed.settle()?;
+                let (outcome, set_cookie) = (done.outcome, done.set_cookie.clone());
+                if let Some(home) = &self.home {
+                    home.saved(&done);
+                }
+                self.live_mut().settle(done)?;
+                Ok((outcome, set_cookie))
+            }
+            Some(Err(mut failed)) => {
+                let set_cookie = failed.set_cookie.take();
+                Err(CommitError { error: live.fail(*failed), set_cookie })
+            }
+            // The task that sends it has ended, and keeps the receiver's other end until then.
+            None => Err(Error::unavailable("a commit ended without a result").into()),
         }
-        let commit = Commit::of(&done);
-        self.live_mut().settle(done)?;
-        Ok(commit)
     }
 
     fn ask(&mut self, ask: impl FnOnce(&mut Asks)) {
@@ -530,11 +805,7 @@ impl<T: SessionData> Session<T> {
     }
 
     fn summary(&self) -> Option<&Summary> {
-        match &self.state().origin {
-            Origin::Record(loaded) => Some(&loaded.stored.summary),
-            Origin::Client(sealed) => Some(&sealed.stored.summary),
-            Origin::New { .. } | Origin::Ended { .. } => None,
-        }
+        self.state().base.summary()
     }
 
     fn state(&self) -> &State {
@@ -572,8 +843,12 @@ impl<T: SessionData> DerefMut for Session<T> {
 
 impl<T: SessionData> Drop for Session<T> {
     fn drop(&mut self) {
-        if let (Some(live), Some(home)) = (self.live.take(), &self.home) {
-            home.put_back(live);
+        match (self.live.take(), &self.home) {
+            (Some(live), Some(home)) => home.put_back(live),
+            (Some(live), None) if live.is_changed() => {
+                event::uncommitted(live.state.session_type.name());
+            }
+            _ => {}
         }
     }
 }

@@ -1,22 +1,21 @@
 //! Sessions without a framework: loaded from a request's cookies, committed, destroyed.
 
+use std::fmt;
+
 use http::{HeaderMap, HeaderValue};
 
 use crate::session::Live;
-use crate::store::{Outcome, Settled, Store};
+use crate::store::{Outcome, Store};
 use crate::{Error, Session, SessionData};
 
-/// What [`Store::commit`] did, and what the response must carry.
+/// What [`Session::commit`] did, and what the response must carry.
 ///
 /// ```
-/// use sessions::{Commit, Outcome};
+/// use sessions::Commit;
 ///
 /// fn respond(commit: &Commit, headers: &mut http::HeaderMap) {
 ///     if let Some(cookie) = commit.set_cookie() {
 ///         headers.append(http::header::SET_COOKIE, cookie.clone());
-///     }
-///     if commit.outcome() == Outcome::Dropped {
-///         // The session was ended by another request, such as a logout.
 ///     }
 /// }
 /// # let _ = respond;
@@ -29,8 +28,8 @@ pub struct Commit {
 }
 
 impl Commit {
-    pub(crate) fn of(done: &Settled) -> Self {
-        Self { outcome: done.outcome, set_cookie: done.set_cookie.clone() }
+    pub(crate) fn new(outcome: Outcome, set_cookie: Option<HeaderValue>) -> Self {
+        Self { outcome, set_cookie }
     }
 
     /// The value of the `Set-Cookie` header that the response must carry, if any.
@@ -44,13 +43,11 @@ impl Commit {
     /// # let store = Store::new(MemoryProvider::new());
     /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
     /// visitor.visits = 1;
-    /// let commit = store.commit(&mut visitor).await?;
-    /// assert!(commit.set_cookie().is_some());
+    /// assert!(visitor.commit().await?.set_cookie().is_some());
     ///
     /// // The browser has it now.
     /// visitor.visits = 2;
-    /// let commit = store.commit(&mut visitor).await?;
-    /// assert!(commit.set_cookie().is_none());
+    /// assert!(visitor.commit().await?.set_cookie().is_none());
     /// # Ok(()) }
     /// ```
     #[must_use]
@@ -58,7 +55,7 @@ impl Commit {
         self.set_cookie.as_ref()
     }
 
-    /// How it ended.
+    /// How the commit ended.
     ///
     /// ```
     /// # use sessions::{MemoryProvider, Outcome, Session, Store};
@@ -68,14 +65,99 @@ impl Commit {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
     /// # let store = Store::new(MemoryProvider::new());
     /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
-    /// assert_eq!(store.commit(&mut visitor).await?.outcome(), Outcome::Unchanged);
     /// visitor.visits = 1;
-    /// assert_eq!(store.commit(&mut visitor).await?.outcome(), Outcome::Saved);
+    /// assert_eq!(visitor.commit().await?.outcome(), Outcome::Saved);
     /// # Ok(()) }
     /// ```
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         self.outcome
+    }
+}
+
+/// A [commit](Session::commit) that failed. `?` turns it into an [`Error`].
+///
+/// ```
+/// use sessions::CommitError;
+///
+/// fn respond(error: CommitError, headers: &mut http::HeaderMap) -> sessions::Error {
+///     if let Some(cookie) = error.set_cookie() {
+///         headers.append(http::header::SET_COOKIE, cookie.clone());
+///     }
+///     error.into_error()
+/// }
+/// # let _ = respond;
+/// ```
+#[derive(Debug)]
+pub struct CommitError {
+    pub(crate) error: Error,
+    pub(crate) set_cookie: Option<HeaderValue>,
+}
+
+impl CommitError {
+    /// The value of the `Set-Cookie` header that the response must carry although the commit
+    /// failed: where a session was renewed and its answer was lost, or where `destroy()` could only
+    /// make the browser forget it.
+    ///
+    /// ```
+    /// fn cookie(error: &sessions::CommitError) -> Option<&http::HeaderValue> {
+    ///     error.set_cookie()
+    /// }
+    /// # let _ = cookie;
+    /// ```
+    #[must_use]
+    pub fn set_cookie(&self) -> Option<&HeaderValue> {
+        self.set_cookie.as_ref()
+    }
+
+    /// What went wrong.
+    ///
+    /// ```
+    /// fn status(error: &sessions::CommitError) -> u16 {
+    ///     if error.error().is_unavailable() { 503 } else { 500 }
+    /// }
+    /// # let _ = status;
+    /// ```
+    #[must_use]
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// What went wrong, without the cookie.
+    ///
+    /// ```
+    /// fn error(error: sessions::CommitError) -> sessions::Error {
+    ///     error.into_error()
+    /// }
+    /// # let _ = error;
+    /// ```
+    #[must_use]
+    pub fn into_error(self) -> Error {
+        self.error
+    }
+}
+
+impl From<CommitError> for Error {
+    fn from(error: CommitError) -> Self {
+        error.error
+    }
+}
+
+impl From<Error> for CommitError {
+    fn from(error: Error) -> Self {
+        Self { error, set_cookie: None }
+    }
+}
+
+impl fmt::Display for CommitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for CommitError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
     }
 }
 
@@ -99,8 +181,8 @@ impl Store {
     /// # Ok(()) }
     /// ```
     pub async fn load<T: SessionData>(&self, cookies: &HeaderMap) -> Result<Session<T>, Error> {
-        let kind = self.kind::<T>()?;
-        Ok(Session::new(Live::find(self, &kind, cookies).await?, None))
+        let session_type = self.session_type::<T>()?;
+        Ok(Session::new(Live::find(self, &session_type, cookies).await?, None))
     }
 
     /// Ends the session that a request's cookies stand for, without reading it: logging out works
@@ -112,6 +194,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the provider is down: the session may still be alive.
+    /// [`Error::Gone`] where the cookie is from before a login or a renewal and so may not end the
+    /// session; the error's [`set_cookie`](CommitError::set_cookie) clears it.
     ///
     /// ```
     /// # use sessions::{MemoryProvider, Outcome, Session, Store};
@@ -125,34 +209,14 @@ impl Store {
     /// assert!(commit.set_cookie().is_none(), "there was no cookie to clear");
     /// # Ok(()) }
     /// ```
-    pub async fn destroy<T: SessionData>(&self, cookies: &HeaderMap) -> Result<Commit, Error> {
-        let kind = self.kind::<T>()?;
-        let done = self.destroy_unread(&kind, cookies).await?.settle()?;
-        Ok(Commit::of(&done))
-    }
-
-    /// Saves what was changed, and says what the response must carry.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] when another request changed the same field and its policy refuses to
-    /// choose, [`Error::Unavailable`] when the provider is down, [`Error::Encode`] for a field
-    /// that cannot be encoded. Nothing is lost: the handle keeps its changes.
-    ///
-    /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// let store = Store::new(MemoryProvider::new());
-    /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
-    /// visitor.visits = 1;
-    /// let commit = store.commit(&mut visitor).await?;
-    /// let mut response = http::HeaderMap::new();
-    /// response.extend(commit.set_cookie().map(|it| (http::header::SET_COOKIE, it.clone())));
-    /// # Ok(()) }
-    /// ```
-    pub async fn commit<T: SessionData>(&self, session: &mut Session<T>) -> Result<Commit, Error> {
-        session.commit_now().await
+    pub async fn destroy<T: SessionData>(
+        &self,
+        cookies: &HeaderMap,
+    ) -> Result<Commit, CommitError> {
+        let session_type = self.session_type::<T>()?;
+        match self.destroy_unread(&session_type, cookies).await {
+            Ok(done) => Ok(Commit::new(done.outcome, done.set_cookie)),
+            Err(failed) => Err(CommitError { error: failed.error, set_cookie: failed.set_cookie }),
+        }
     }
 }

@@ -1,23 +1,23 @@
 //! The store: sessions loaded from a provider and committed back under an optimistic lock.
 
 mod at_rest;
+mod base;
 mod builder;
-mod cap;
 mod client_side;
-mod commit;
-mod edit;
-mod end;
-mod finish;
-mod id;
-mod kind;
-mod list;
+mod execute;
+mod fence;
 mod load;
-mod origin;
+mod owner;
+mod patch;
+mod plan;
 mod purge;
 mod queue;
-mod renew;
+mod reported;
 mod save;
+mod session_type;
 mod times;
+mod tracker;
+mod unsettled;
 mod update;
 
 use std::any::TypeId;
@@ -27,25 +27,23 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
+pub(crate) use self::base::Base;
 pub use self::builder::{KeepChanges, StoreBuilder};
-pub use self::commit::Outcome;
-#[cfg(any(feature = "actix", feature = "axum"))]
-pub(crate) use self::commit::Plan;
-pub(crate) use self::commit::{Change, Settled};
-pub(crate) use self::edit::Asks;
-pub(crate) use self::finish::Commits;
-#[cfg(any(feature = "actix", feature = "axum"))]
-pub(crate) use self::finish::Finish;
-#[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
-pub(crate) use self::id::KeyHasher;
-pub use self::id::StoreKey;
-pub(crate) use self::kind::Kind;
-pub use self::list::{SessionInfo, Sessions};
-pub(crate) use self::origin::{Loaded, Origin};
-#[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
+pub use self::execute::Outcome;
+pub(crate) use self::execute::{Change, Committed, Failed, Settled};
+pub use self::fence::LoginAttempt;
+pub use self::owner::{SessionInfo, SessionPage};
+pub(crate) use self::patch::Asks;
+use self::plan::Due;
 pub(crate) use self::purge::SKEW;
 use self::queue::Queues;
+use self::reported::Reported;
+pub(crate) use self::session_type::SessionType;
 use self::times::{Span, Times};
+pub(crate) use self::tracker::Commits;
+#[cfg(any(feature = "actix", feature = "axum"))]
+pub(crate) use self::tracker::Finish;
+pub(crate) use self::unsettled::{InFlight, Unsettled};
 use crate::clock::Clock;
 use crate::codec::Codec;
 use crate::cookie::CookieConfig;
@@ -73,7 +71,7 @@ use crate::{Error, SessionData};
 ///
 /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
 /// visitor.visits += 1;
-/// let commit = store.commit(&mut visitor).await?;
+/// let commit = visitor.commit().await?;
 /// assert!(commit.set_cookie().is_some());
 /// # Ok(()) }
 /// ```
@@ -96,7 +94,7 @@ struct Inner {
     keep: KeepChanges,
     // A std lock, never held across an await; written once for each session type. They are few:
     // looking through them is cheaper than hashing.
-    kinds: RwLock<Vec<Arc<Kind>>>,
+    types: RwLock<Vec<Arc<SessionType>>>,
     /// A record that this build cannot read counts as none.
     reset_unreadable: bool,
     /// Sessions live in their cookies.
@@ -107,6 +105,8 @@ struct Inner {
     /// Turns true at the shutdown.
     closing: watch::Sender<bool>,
     queues: Queues,
+    /// The sessions whose superseded cookies were reported.
+    reported: Reported,
 }
 
 impl Store {
@@ -170,29 +170,29 @@ impl Store {
     }
 
     /// What the store knows of a session type.
-    pub(crate) fn kind<T: SessionData>(&self) -> Result<Arc<Kind>, Error> {
-        let known = |kinds: &[Arc<Kind>]| {
-            kinds.iter().find(|kind| kind.type_id == TypeId::of::<T>()).cloned()
+    pub(crate) fn session_type<T: SessionData>(&self) -> Result<Arc<SessionType>, Error> {
+        let known = |types: &[Arc<SessionType>]| {
+            types.iter().find(|it| it.type_id == TypeId::of::<T>()).cloned()
         };
-        let kinds = self.inner.kinds.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kind) = known(&kinds) {
-            return Ok(kind);
+        let types = self.inner.types.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known(&types) {
+            return Ok(known);
         }
-        drop(kinds);
-        let kind = Arc::new(Kind::of::<T>(&self.inner.app, &self.inner.cookie));
-        let mut kinds = self.inner.kinds.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kind) = known(&kinds) {
-            return Ok(kind);
+        drop(types);
+        let new = Arc::new(SessionType::of::<T>(&self.inner.app, &self.inner.cookie));
+        let mut types = self.inner.types.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known(&types) {
+            return Ok(known);
         }
         // They would read each other's records.
-        if kinds.iter().any(|other| other.name() == kind.name()) {
+        if types.iter().any(|other| other.name() == new.name()) {
             return Err(Error::config(format!(
                 "two session types are named \"{}\"; give one of them another name",
-                kind.name()
+                new.name()
             )));
         }
-        kinds.push(kind.clone());
-        Ok(kind)
+        types.push(new.clone());
+        Ok(new)
     }
 
     pub(crate) fn now(&self) -> SystemTime {
@@ -223,22 +223,29 @@ impl Store {
 
     /// Whether a session that nobody changed has something to be written all the same: its
     /// expiry, or its cookie.
-    pub(crate) fn is_due(&self, origin: &Origin, now: SystemTime) -> bool {
-        match origin {
-            Origin::Record(loaded) => {
-                loaded.bearer.as_ref().is_some_and(|bearer| bearer.seal.reissue)
-                    || self.touch_due(loaded, now).is_some()
-            }
-            Origin::Client(sealed) => {
+    pub(crate) fn is_due(&self, base: &Base, now: SystemTime) -> bool {
+        self.due(base, now) != Due::default()
+    }
+
+    fn due(&self, base: &Base, now: SystemTime) -> Due {
+        match base {
+            Base::Live(loaded) => Due {
+                touch: self.touch_due(loaded, now).is_some(),
+                // While a renewal's cookie may be on its way, no other is sent after it.
+                cookie: loaded.bearer.as_ref().is_some_and(|bearer| bearer.is_due())
+                    && !base::is_recent(&loaded.stored.summary, now),
+            },
+            Base::Sealed(sealed) => {
                 let span = self.span(&sealed.stored.summary);
-                sealed.reissue || span.touch(sealed.expires_at, now).is_some()
+                let touch = span.touch(sealed.expires_at, now).is_some();
+                Due { touch, cookie: sealed.reissue }
             }
-            Origin::New { .. } | Origin::Ended { .. } => false,
+            Base::Absent { .. } | Base::Superseded(_) | Base::Ended(_) => Due::default(),
         }
     }
 
     /// The new expiry, where a touch is due.
-    pub(crate) fn touch_due(&self, loaded: &Loaded, now: SystemTime) -> Option<SystemTime> {
+    pub(crate) fn touch_due(&self, loaded: &base::Loaded, now: SystemTime) -> Option<SystemTime> {
         self.span(&loaded.stored.summary).touch(loaded.expires_at?, now)
     }
 }

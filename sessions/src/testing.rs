@@ -19,7 +19,7 @@ pub use self::provider::{Call, Calls};
 use self::provider::{Control, TestProvider, own};
 use crate::provider::ProviderError;
 use crate::random::Random;
-use crate::store::{Asks, Change, Origin};
+use crate::store::{Asks, Base, Change};
 use crate::{ManualClock, MemoryProvider, Session, SessionData, Store, StoreBuilder, StoreKey};
 
 /// A store for tests: in memory, with a clock that the test moves, and the same "random" ids and
@@ -171,13 +171,15 @@ impl TestStore {
     pub async fn cookie<T: SessionData>(&self, value: &T) -> String {
         let saved = own(async {
             let change = Change {
-                kind: self.store.kind::<T>()?,
-                origin: Origin::New { cookie: false },
+                session_type: self.store.session_type::<T>()?,
+                base: Base::Absent { cookie: false },
+                ancestor: None,
                 fields: Some(value.fields()?),
                 asks: Asks::default(),
                 loaded_at: self.store.now(),
+                unsettled: None,
             };
-            self.store.carry_out(self.store.plan(change, self.store.now())?).await
+            self.store.commit(change).await.map_err(|failed| failed.error)
         });
         let name = T::SCHEMA.name;
         let done = saved.await.unwrap_or_else(|error| {
@@ -261,7 +263,7 @@ impl TestStore {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
     /// let test = TestStore::new();
     /// test.set_down(true);
-    /// let error = test.store().revoke_all::<Visitor>(7, None).await.unwrap_err();
+    /// let error = test.store().revoke_all::<Visitor>(7).await.unwrap_err();
     /// assert!(error.is_unavailable());
     /// # }
     /// ```
@@ -310,14 +312,14 @@ impl TestStore {
     /// // Stands for a handler's request.
     /// let mut visitor = test.read::<Visitor>(&cookie).await.expect("a live session");
     /// visitor.visits += 1;
-    /// let _ = test.store().commit(&mut visitor).await?;
+    /// let _ = visitor.commit().await?;
     ///
     /// assert_eq!(visitor.visits, 12);
     /// # Ok(()) }
     /// ```
     pub fn conflict<T: SessionData>(&self, change: impl FnMut(&mut T) + Send + 'static) {
         self.before_save(async move |store: Store, key| {
-            let changed = store.update::<T, ()>(&key, change).await;
+            let changed = store.update_any::<T, ()>(&key, change).await;
             if let Err(error) = changed {
                 panic!("the other request's change failed: {}", crate::event::chain(&error));
             }
@@ -336,12 +338,12 @@ impl TestStore {
     /// let test = TestStore::new();
     /// let cookie = test.cookie(&Visitor { visits: 1 }).await;
     /// test.before_save(|store, key| async move {
-    ///     store.revoke(&key).await.expect("it can be ended");
+    ///     store.revoke_any(&key).await.expect("it can be ended");
     /// });
     ///
     /// let mut visitor = test.read::<Visitor>(&cookie).await.expect("a live session");
     /// visitor.visits += 1;
-    /// assert_eq!(test.store().commit(&mut visitor).await?.outcome(), Outcome::Dropped);
+    /// assert_eq!(visitor.commit().await?.outcome(), Outcome::Dropped);
     /// # Ok(()) }
     /// ```
     pub fn before_save<F, R>(&self, other: F)

@@ -48,8 +48,9 @@ use serde_json::Value;
 
 use crate::clock::{Clock, SystemClock, from_unix_millis, to_unix_millis};
 use crate::event;
+use crate::id::{KeyHasher, StoreKey};
 use crate::provider::{Expect, Provider, ProviderError, Record, Saved};
-use crate::store::{KeyHasher, SKEW, StoreKey};
+use crate::store::SKEW;
 
 /// A store of tower-sessions over a provider. Clones share it.
 ///
@@ -138,7 +139,7 @@ impl<P: Provider> ProviderStore<P> {
                 Saved::Conflict(winner) => current = winner,
             }
         }
-        event::dropped(NAME, &key, "ended");
+        event::dropped(NAME, Some(&key), "ended");
         Ok(())
     }
 

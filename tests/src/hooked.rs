@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use sessions::provider::{
-    Expect, Listed, Page, Provider, ProviderError, Record, Saved, async_trait,
+    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched, async_trait,
 };
 use tokio::sync::watch;
 
@@ -92,17 +92,23 @@ impl<P: Provider, H: Hook> Provider for Hooked<P, H> {
         self.call(Call::Save, &record.id, self.inner.save(record, expect, now)).await
     }
 
-    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
-        self.call(Call::Delete, id, self.inner.delete(id)).await
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
+        self.call(Call::Delete, id, self.inner.delete(id, expect, now)).await
     }
 
     async fn touch(
         &self,
         id: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
-    ) -> Result<bool, ProviderError> {
-        self.call(Call::Touch, id, self.inner.touch(id, expires_at, now)).await
+    ) -> Result<Touched, ProviderError> {
+        self.call(Call::Touch, id, self.inner.touch(id, expires_at, expect, now)).await
     }
 
     async fn list(
@@ -127,8 +133,14 @@ pub enum Fault {
     None,
     /// The provider is down: no call takes place.
     Down,
+    /// So many calls fail without taking place, from the next on.
+    Next(u32),
     /// The answer to the one call of this kind that has this number, from 1 on, is lost.
     Lost(Call, u32),
+    /// The answer to the next call of this kind is lost, and the provider is down from then on.
+    LostThenDown(Call),
+    /// The answer to the next call of this kind is lost, and so many calls after it fail.
+    LostThenNext(Call, u32),
     /// The answer to each call of this kind whose number this divides is lost.
     LostEach(Call, u32),
 }
@@ -147,8 +159,13 @@ impl Faults {
 #[async_trait]
 impl Hook for Faults {
     async fn before(&self, _: Call, _: &str) -> Result<(), ProviderError> {
-        match self.0.lock().unwrap_or_else(PoisonError::into_inner).0 {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut state.0 {
             Fault::Down => Err(ProviderError::unavailable("switched off by the test")),
+            Fault::Next(left) if *left > 0 => {
+                *left -= 1;
+                Err(ProviderError::unavailable("the test let it fail"))
+            }
             _ => Ok(()),
         }
     }
@@ -160,6 +177,14 @@ impl Hook for Faults {
             Fault::Lost(kind, number) if kind == call => {
                 *count += 1;
                 *count == number
+            }
+            Fault::LostThenDown(kind) if kind == call => {
+                *fault = Fault::Down;
+                true
+            }
+            Fault::LostThenNext(kind, calls) if kind == call => {
+                *fault = Fault::Next(calls);
+                true
             }
             Fault::LostEach(kind, number) if kind == call => {
                 *count += 1;

@@ -1,7 +1,7 @@
 //! A client without HTTP: the cookie that it got last.
 
 use http::header::{COOKIE, HeaderMap, HeaderValue};
-use sessions::Commit;
+use sessions::{Commit, CommitError};
 
 /// The cookie of one session type. Clones have a copy of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +28,16 @@ impl Jar {
     /// When the cookie is not ASCII.
     pub fn keep(&mut self, commit: &Commit) -> bool {
         let Some(cookie) = commit.set_cookie() else { return false };
+        self.keep_text(cookie.to_str().expect("a cookie is ASCII"));
+        true
+    }
+
+    /// As [`keep`](Self::keep), of a commit that failed.
+    ///
+    /// # Panics
+    /// When the cookie is not ASCII.
+    pub fn keep_error(&mut self, error: &CommitError) -> bool {
+        let Some(cookie) = error.set_cookie() else { return false };
         self.keep_text(cookie.to_str().expect("a cookie is ASCII"));
         true
     }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 pub use sessions::testing::Calls;
 
 use sessions::provider::{
-    Expect, Listed, Page, Provider, ProviderError, Record, Saved, async_trait,
+    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched, async_trait,
 };
 
 /// Another provider, watched. The key ring's own record is left out of the count.
@@ -89,19 +89,25 @@ impl<P: Provider> Provider for Watched<P> {
         self.inner.save(record, expect, now).await
     }
 
-    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
         self.call(id, &self.watch.0.delete)?;
-        self.inner.delete(id).await
+        self.inner.delete(id, expect, now).await
     }
 
     async fn touch(
         &self,
         id: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
-    ) -> Result<bool, ProviderError> {
+    ) -> Result<Touched, ProviderError> {
         self.call(id, &self.watch.0.touch)?;
-        self.inner.touch(id, expires_at, now).await
+        self.inner.touch(id, expires_at, expect, now).await
     }
 
     async fn list(

@@ -32,7 +32,7 @@ async fn saved(store: &Store, user: Option<u64>) -> (StoreKey, HeaderMap) {
     let mut visitor = store.load::<Visitor>(&HeaderMap::new()).await.unwrap();
     visitor.user = user;
     visitor.count = 1;
-    let commit = store.commit(&mut visitor).await.unwrap();
+    let commit = visitor.commit().await.unwrap();
     assert_eq!(commit.outcome(), Outcome::Saved);
     let cookie = commit.set_cookie().unwrap().to_str().unwrap();
     let pair = HeaderValue::from_str(cookie.split(';').next().unwrap()).unwrap();
@@ -44,17 +44,17 @@ async fn an_update_reaches_the_session_and_is_no_activity() {
     let clock = ManualClock::default();
     let store = Store::builder(MemoryProvider::new()).clock(clock.clone()).build().unwrap();
     let (key, cookies) = saved(&store, Some(7)).await;
-    let before = store.list::<Visitor>(7, Page::first(1)).await.unwrap().sessions;
+    let before = store.list::<Visitor>(7, Page::first(1)).await.unwrap().items;
     clock.advance(HOUR);
     let count = store
-        .update::<Visitor, _>(&key, |visitor| {
+        .update_any::<Visitor, _>(&key, |visitor| {
             visitor.count += 1;
             visitor.roles.push("admin".to_owned());
             visitor.count
         })
         .await;
     assert_eq!(count.unwrap(), Some(2));
-    assert_eq!(store.list::<Visitor>(7, Page::first(1)).await.unwrap().sessions, before);
+    assert_eq!(store.list::<Visitor>(7, Page::first(1)).await.unwrap().items, before);
     let visitor = store.load::<Visitor>(&cookies).await.unwrap();
     assert_eq!((visitor.count, visitor.roles.len()), (2, 1));
 }
@@ -65,7 +65,7 @@ async fn an_update_that_changes_nothing_saves_nothing() {
     let store = Store::new(provider);
     let (key, _) = saved(&store, None).await;
     let _ = watch.take();
-    assert_eq!(store.update::<Visitor, _>(&key, |it| it.count).await.unwrap(), Some(1));
+    assert_eq!(store.update_any::<Visitor, _>(&key, |it| it.count).await.unwrap(), Some(1));
     assert_eq!(watch.take(), Calls { fetch: 1, ..Calls::default() });
 }
 
@@ -78,7 +78,11 @@ async fn updates_beside_each_other_and_a_request_all_count() {
             let (store, key, cookies) = (store.clone(), key.clone(), cookies.clone());
             tokio::spawn(async move {
                 if task % 2 == 0 {
-                    store.update::<Visitor, _>(&key, |it| it.count += 1).await.unwrap().unwrap();
+                    store
+                        .update_any::<Visitor, _>(&key, |it| it.count += 1)
+                        .await
+                        .unwrap()
+                        .unwrap();
                 } else {
                     let mut visitor = store.load::<Visitor>(&cookies).await.unwrap();
                     visitor.count += 1;
@@ -101,7 +105,7 @@ async fn an_update_follows_a_new_id_and_revives_nothing() {
     visitor.user = Some(7);
     visitor.save().await.unwrap();
     assert_ne!(visitor.key(), Some(&key));
-    let told = store.update::<Visitor, _>(&key, |it| it.notices.push("hi".to_owned())).await;
+    let told = store.update_any::<Visitor, _>(&key, |it| it.notices.push("hi".to_owned())).await;
     assert_eq!(told.unwrap(), Some(()));
     visitor.count += 1;
     visitor.save().await.unwrap();
@@ -109,14 +113,14 @@ async fn an_update_follows_a_new_id_and_revives_nothing() {
 
     visitor.destroy();
     visitor.save().await.unwrap();
-    assert_eq!(store.update::<Visitor, _>(&key, |it| it.count += 1).await.unwrap(), None);
+    assert_eq!(store.update_any::<Visitor, _>(&key, |it| it.count += 1).await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn an_update_cannot_change_the_owner() {
     let store = Store::new(MemoryProvider::new());
     let (key, cookies) = saved(&store, Some(7)).await;
-    let error = store.update::<Visitor, _>(&key, |it| it.user = Some(8)).await.unwrap_err();
+    let error = store.update_any::<Visitor, _>(&key, |it| it.user = Some(8)).await.unwrap_err();
     assert!(error.to_string().contains("revoke()"), "{error}");
     assert_eq!(store.load::<Visitor>(&cookies).await.unwrap().user, Some(7));
 }
@@ -132,7 +136,7 @@ struct Admin {
 async fn an_update_refuses_a_key_of_another_type() {
     let store = Store::new(MemoryProvider::new());
     let (key, cookies) = saved(&store, None).await;
-    let error = store.update::<Admin, _>(&key, |it| it.count = 99).await.unwrap_err();
+    let error = store.update_any::<Admin, _>(&key, |it| it.count = 99).await.unwrap_err();
     assert!(error.to_string().contains("of type \"visitor\", not of type \"admin\""), "{error}");
     assert_eq!(store.load::<Visitor>(&cookies).await.unwrap().count, 1);
 }
@@ -150,7 +154,7 @@ async fn a_login_above_the_cap_ends_the_oldest() {
         clock.advance(Duration::from_secs(1));
         all.push(saved(&store, Some(7)).await);
         let others = saved(&store, Some(8)).await;
-        assert!(store.revoke(&others.0).await.unwrap());
+        assert!(store.revoke_any(&others.0).await.unwrap());
     }
     let mut live = Vec::new();
     for (_, cookies) in &all {
@@ -170,14 +174,14 @@ async fn logins_at_the_same_time_agree_on_who_stays() {
                 tokio::spawn(async move {
                     let mut visitor = store.load::<Visitor>(&HeaderMap::new()).await.unwrap();
                     visitor.user = Some(7);
-                    store.commit(&mut visitor).await.unwrap().outcome()
+                    visitor.commit().await.unwrap().outcome()
                 })
             })
             .collect();
         for task in tasks {
             task.await.unwrap();
         }
-        let left = store.list::<Visitor>(7, Page::first(10)).await.unwrap().sessions;
+        let left = store.list::<Visitor>(7, Page::first(10)).await.unwrap().items;
         assert_eq!(left.len(), 1);
     }
 }
@@ -200,10 +204,10 @@ async fn a_login_is_undone_by_a_revoke_all_within_its_millisecond() {
     clock.0.store(START + 700, Ordering::SeqCst);
     let mut visitor = store.load::<Visitor>(&cookies).await.unwrap();
     clock.0.store(START + 900, Ordering::SeqCst);
-    store.revoke_all::<Visitor>(7, None).await.unwrap();
+    store.revoke_all::<Visitor>(7).await.unwrap();
     clock.0.store(START + 1_100, Ordering::SeqCst);
     visitor.user = Some(7);
-    assert_eq!(store.commit(&mut visitor).await.unwrap().outcome(), Outcome::Dropped);
+    assert_eq!(visitor.commit().await.unwrap().outcome(), Outcome::Dropped);
     // One that begins after it is none that was under way, however soon.
     clock.0.store(START + 901, Ordering::SeqCst);
     assert_eq!(saved(&store, Some(7)).await.1.len(), 1);

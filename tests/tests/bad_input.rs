@@ -28,7 +28,7 @@ async fn saved() -> Saved {
     visitor.name = "Ada".to_owned();
     visitor.visits = 300;
     visitor.cart = vec!["tea".to_owned(); 3];
-    let commit = store.commit(&mut visitor).await.unwrap();
+    let commit = visitor.commit().await.unwrap();
     let cookie = commit.set_cookie().unwrap().to_str().unwrap();
     let pair = HeaderValue::from_str(cookie.split(';').next().unwrap()).unwrap();
     let id = visitor.key().unwrap().to_string();

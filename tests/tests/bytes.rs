@@ -36,7 +36,7 @@ async fn a_session_takes_few_bytes() {
             visitor.seen = (0..8).collect();
         }
         visitor.user = user;
-        let commit = store.commit(&mut visitor).await.unwrap();
+        let commit = visitor.commit().await.unwrap();
         if let Some(set_cookie) = commit.set_cookie() {
             let set_cookie = set_cookie.to_str().unwrap();
             let (cookie, attributes) = set_cookie.split_once(';').unwrap();

@@ -170,9 +170,9 @@ async fn what_needs_records_says_so() {
     let key = "rIzFhEBBR0tLtLGF5jQGBqzTq2J5ZCg0xTqHc6kZT5k".parse().unwrap();
     let errors = [
         store.list::<Visitor>("ada", Page::first(1)).await.unwrap_err(),
-        store.revoke(&key).await.unwrap_err(),
-        store.revoke_all::<Visitor>("ada", None).await.unwrap_err(),
-        store.update::<Visitor, _>(&key, |_| ()).await.unwrap_err(),
+        store.revoke_any(&key).await.unwrap_err(),
+        store.revoke_all::<Visitor>("ada").await.unwrap_err(),
+        store.update_any::<Visitor, _>(&key, |_| ()).await.unwrap_err(),
         store.purge_expired(1).await.unwrap_err(),
     ];
     for error in errors {

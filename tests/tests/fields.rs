@@ -113,7 +113,7 @@ fn filled() -> All {
 async fn stored(store: &Store, value: All) -> HeaderMap {
     let mut session = store.load::<All>(&HeaderMap::new()).await.unwrap();
     *session = value;
-    let commit = store.commit(&mut session).await.unwrap();
+    let commit = session.commit().await.unwrap();
     let cookie = commit.set_cookie().unwrap().to_str().unwrap();
     let pair = cookie.split(';').next().unwrap();
     HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(pair).unwrap())])
@@ -129,11 +129,11 @@ async fn every_type_comes_back_as_it_was_stored() {
 
     // Borrowed mutably and assigned the same: nothing changed, whatever order a hash map has.
     *session = filled();
-    assert_eq!(store.commit(&mut session).await.unwrap().outcome(), Outcome::Unchanged);
+    assert_eq!(session.commit().await.unwrap().outcome(), Outcome::Unchanged);
 
     for step in [Step::Start, Step::Address("x".to_owned())] {
         session.step = step.clone();
-        assert_eq!(store.commit(&mut session).await.unwrap().outcome(), Outcome::Saved);
+        assert_eq!(session.commit().await.unwrap().outcome(), Outcome::Saved);
         assert_eq!(store.load::<All>(&cookies).await.unwrap().step, step);
     }
 }
@@ -179,6 +179,6 @@ async fn a_struct_may_use_the_names_of_the_trait() {
     let store = Store::new(MemoryProvider::new());
     let mut session = store.load::<Namesake>(&HeaderMap::new()).await.unwrap();
     *session.fields() = Namesake::SCHEMA + Namesake::TABLE;
-    assert_eq!(store.commit(&mut session).await.unwrap().outcome(), Outcome::Saved);
+    assert_eq!(session.commit().await.unwrap().outcome(), Outcome::Saved);
     assert_eq!(session.load(), 42);
 }

@@ -25,7 +25,7 @@ struct Visitor {
 async fn visitor(store: &Store) -> HeaderMap {
     let mut visitor = store.load::<Visitor>(&HeaderMap::new()).await.unwrap();
     visitor.words.push("start".to_owned());
-    let commit = store.commit(&mut visitor).await.unwrap();
+    let commit = visitor.commit().await.unwrap();
     let cookie = commit.set_cookie().unwrap().to_str().unwrap();
     let pair = HeaderValue::from_str(cookie.split(';').next().unwrap()).unwrap();
     HeaderMap::from_iter([(COOKIE, pair)])
@@ -39,16 +39,16 @@ async fn pushed_in_one_request_and_read_once_in_the_next() {
     let mut first = store.load::<Visitor>(&cookies).await.unwrap();
     first.notices.push(Notice::Saved);
     first.notices.push(Notice::Failed { code: 3 });
-    let _ = store.commit(&mut first).await.unwrap();
+    let _ = first.commit().await.unwrap();
 
     let mut second = store.load::<Visitor>(&cookies).await.unwrap();
     assert_eq!(second.notices.peek().count(), 2);
     assert_eq!(second.notices.take(), [Notice::Saved, Notice::Failed { code: 3 }]);
-    let _ = store.commit(&mut second).await.unwrap();
+    let _ = second.commit().await.unwrap();
 
     let mut third = store.load::<Visitor>(&cookies).await.unwrap();
     assert_eq!(third.notices.take(), []);
-    assert_eq!(store.commit(&mut third).await.unwrap().outcome(), Outcome::Unchanged);
+    assert_eq!(third.commit().await.unwrap().outcome(), Outcome::Unchanged);
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ async fn crowd<T: SessionData>(
                 loop {
                     let mut session = store.load::<T>(jar.headers()).await.unwrap();
                     edit(&mut session, task, number, made);
-                    match store.commit(&mut session).await {
+                    match session.commit().await {
                         Ok(commit) => {
                             assert_ne!(commit.outcome(), Outcome::Dropped);
                             break;
@@ -107,7 +107,7 @@ async fn begin<T: SessionData>(store: &Store, edit: impl FnOnce(&mut T)) -> Jar 
     let mut jar = Jar::new();
     let mut session = store.load::<T>(jar.headers()).await.unwrap();
     edit(&mut session);
-    assert!(jar.keep(&store.commit(&mut session).await.unwrap()));
+    assert!(jar.keep(&session.commit().await.unwrap()));
     jar
 }
 

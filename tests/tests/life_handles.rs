@@ -126,7 +126,7 @@ async fn a_save_that_comes_too_late_says_so() {
     let mut jar = sessions_tests::jar::Jar::new();
     let mut session = store.load::<Visitor>(jar.headers()).await.unwrap();
     session.visits = 1;
-    jar.keep(&store.commit(&mut session).await.unwrap());
+    jar.keep(&session.commit().await.unwrap());
     let mut late = store.load::<Visitor>(jar.headers()).await.unwrap();
     store.revoke(session.key().unwrap()).await.unwrap();
     late.visits = 2;

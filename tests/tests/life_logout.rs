@@ -45,7 +45,7 @@ async fn the_session_stays_dead(provider: Arc<dyn Provider>) {
         let mut jar = Jar::new();
         let mut session = store.load::<Visitor>(jar.headers()).await.unwrap();
         session.user = Some("ada".to_owned());
-        jar.keep(&store.commit(&mut session).await.unwrap());
+        jar.keep(&session.commit().await.unwrap());
         let key = session.key().unwrap().clone();
 
         let loaded = Arc::new(Barrier::new(WRITERS as usize + 1));
@@ -70,7 +70,7 @@ async fn the_session_stays_dead(provider: Arc<dyn Provider>) {
                 if late {
                     ended.wait().await;
                 }
-                let commit = store.commit(&mut session).await.unwrap();
+                let commit = session.commit().await.unwrap();
                 let outcome = commit.outcome();
                 if late || outcome == Outcome::Dropped {
                     assert_eq!((outcome, commit.set_cookie()), (Outcome::Dropped, None));
@@ -86,15 +86,15 @@ async fn the_session_stays_dead(provider: Arc<dyn Provider>) {
         match end {
             End::Logout => {
                 last.destroy();
-                let outcome = store.commit(&mut last).await.unwrap().outcome();
+                let outcome = last.commit().await.unwrap().outcome();
                 assert_eq!(outcome, Outcome::Destroyed);
             }
             End::Revoke => {
-                store.revoke(&key).await.unwrap();
+                store.revoke_any(&key).await.unwrap();
             }
             End::RevokeAll => {
-                store.revoke_all::<Visitor>("ada", None).await.unwrap();
-                store.revoke_all::<Visitor>("bob", None).await.unwrap();
+                store.revoke_all::<Visitor>("ada").await.unwrap();
+                store.revoke_all::<Visitor>("bob").await.unwrap();
             }
         }
         ended.wait().await;
@@ -105,7 +105,7 @@ async fn the_session_stays_dead(provider: Arc<dyn Provider>) {
         }
         for owner in ["ada", "bob"] {
             let page = Page::first(9);
-            assert_eq!(store.list::<Visitor>(owner, page).await.unwrap().sessions, [], "{end:?}");
+            assert_eq!(store.list::<Visitor>(owner, page).await.unwrap().items, [], "{end:?}");
         }
     }
 }
@@ -180,7 +180,7 @@ impl Hook for RenewsMeanwhile {
         if call == Call::List {
             let late = std::mem::take(&mut *self.late.lock().unwrap());
             for (store, mut session) in late {
-                let _ = store.commit(&mut session).await.unwrap();
+                let _ = session.commit().await.unwrap();
             }
         }
         Ok(())
@@ -197,7 +197,7 @@ async fn a_renewal_does_not_slip_through_the_pages_of_revoke_all() {
     for _ in 0..150 {
         let mut session = store.load::<Visitor>(Jar::new().headers()).await.unwrap();
         session.user = Some("ada".to_owned());
-        let _ = store.commit(&mut session).await.unwrap();
+        let _ = session.commit().await.unwrap();
         session.renew();
         loaded.push((session.key().unwrap().clone(), session));
     }
@@ -205,8 +205,8 @@ async fn a_renewal_does_not_slip_through_the_pages_of_revoke_all() {
     loaded.sort_by(|one, other| one.0.cmp(&other.0));
     let late = loaded.into_iter().skip(120).map(|(_, session)| (store.clone(), session));
     hook.late.lock().unwrap().extend(late);
-    store.revoke_all::<Visitor>("ada", None).await.unwrap();
-    assert_eq!(store.list::<Visitor>("ada", Page::first(9)).await.unwrap().sessions, []);
+    store.revoke_all::<Visitor>("ada").await.unwrap();
+    assert_eq!(store.list::<Visitor>("ada", Page::first(9)).await.unwrap().items, []);
 }
 
 async fn visit(mut visitor: Session<Visitor>) -> String {

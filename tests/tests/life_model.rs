@@ -319,7 +319,7 @@ impl World {
             Step::Revoke { session } if !self.model.entries.is_empty() => {
                 let session = session % self.model.entries.len();
                 let key = self.model.entries.keys().nth(session).unwrap().clone();
-                self.store.revoke(&key).await.unwrap();
+                self.store.revoke_any(&key).await.unwrap();
                 self.end_now(&key).await;
             }
             Step::RevokeAll { user, fault } => self.revoke_all(*user, *fault).await?,
@@ -379,7 +379,7 @@ impl World {
     async fn commit(&mut self, index: usize, fault: Fault) -> Result<(), TestCaseError> {
         let request = &mut self.requests[index];
         self.ids.1.set(fault);
-        let committed = self.store.commit(&mut request.session).await;
+        let committed = request.session.commit().await;
         self.ids.1.set(Fault::None);
         let verdict = match &committed {
             Ok(commit) => Verdict::Ok(commit.outcome()),
@@ -544,7 +544,7 @@ impl World {
     async fn revoke_all(&mut self, user: u64, fault: Fault) -> Result<(), TestCaseError> {
         let now = self.clock.now();
         self.ids.1.set(fault);
-        let ended = self.store.revoke_all::<Visitor>(user, None).await;
+        let ended = self.store.revoke_all::<Visitor>(user).await;
         self.ids.1.set(Fault::None);
         if fault == Fault::Down {
             prop_assert!(ended.is_err_and(|error| error.is_unavailable()));
@@ -588,7 +588,7 @@ impl World {
         for user in 0..USERS {
             let listed = self.store.list::<Visitor>(user, Page::first(1_000)).await.unwrap();
             let expected = owned.get(&user).copied().unwrap_or_default();
-            prop_assert_eq!(listed.sessions.len() as u64, expected);
+            prop_assert_eq!(listed.items.len() as u64, expected);
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ async fn two() -> (Session<Visitor>, Session<Visitor>) {
     let store = Store::new(MemoryProvider::new());
     let mut first = store.load::<Visitor>(&HeaderMap::new()).await.unwrap();
     first.theme = "light".to_owned();
-    let commit = store.commit(&mut first).await.unwrap();
+    let commit = first.commit().await.unwrap();
     let cookie = commit.set_cookie().unwrap().to_str().unwrap();
     let pair = HeaderValue::from_str(cookie.split(';').next().unwrap()).unwrap();
     let cookies = HeaderMap::from_iter([(COOKIE, pair)]);

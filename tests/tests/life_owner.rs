@@ -81,7 +81,7 @@ impl Deploy {
     async fn in_new(&mut self, handler: impl FnOnce(&mut new::Visitor)) -> StoreKey {
         let mut session = self.load_new().await;
         handler(&mut session);
-        let commit = self.new.commit(&mut session).await.unwrap();
+        let commit = self.session.commit().await.unwrap();
         assert_eq!(commit.outcome(), Outcome::Saved);
         self.jar.keep(&commit);
         session.key().unwrap().clone()
@@ -90,7 +90,7 @@ impl Deploy {
     async fn in_old(&mut self, handler: impl FnOnce(&mut old::Visitor)) -> StoreKey {
         let mut session = self.load_old().await;
         handler(&mut session);
-        let commit = self.old.commit(&mut session).await.unwrap();
+        let commit = self.session.commit().await.unwrap();
         assert_eq!(commit.outcome(), Outcome::Saved);
         self.jar.keep(&commit);
         session.key().unwrap().clone()
@@ -151,7 +151,7 @@ async fn what_ada_saved_while_the_owner_changed_is_not_merged_into_bobs_session(
             .await;
         let (commit, bob) = if from_old {
             from_old_build.user = Some(BOB);
-            let commit = deploy.old.commit(&mut from_old_build).await.unwrap();
+            let commit = deploy.from_old_build.commit().await.unwrap();
             (commit, from_old_build.key().unwrap().clone())
         } else {
             let visitor = &mut *from_new_build;
@@ -162,7 +162,7 @@ async fn what_ada_saved_while_the_owner_changed_is_not_merged_into_bobs_session(
                 secrets: Vec::new(),
                 balance: 0,
             };
-            let commit = deploy.new.commit(&mut from_new_build).await.unwrap();
+            let commit = deploy.from_new_build.commit().await.unwrap();
             (commit, from_new_build.key().unwrap().clone())
         };
         deploy.jar.keep(&commit);
@@ -187,7 +187,7 @@ async fn a_write_of_adas_that_comes_after_the_change_of_owner_is_dropped() {
     let bob = deploy.in_old(|visitor| visitor.user = Some(BOB)).await;
     slow.secrets.push("ada's last".to_owned());
     slow.balance += 50;
-    let commit = deploy.new.commit(&mut slow).await.unwrap();
+    let commit = deploy.slow.commit().await.unwrap();
     assert_eq!((commit.outcome(), commit.set_cookie()), (Outcome::Dropped, None));
     assert!(!deploy.holds(&bob, "ada's").await);
 }
@@ -211,10 +211,10 @@ async fn remember_and_label_are_the_last_owners_too() {
     let mut session = deploy.load_new().await;
     session.set_label("ada's phone");
     session.remember(std::time::Duration::from_secs(80 * 24 * 60 * 60));
-    deploy.jar.keep(&deploy.new.commit(&mut session).await.unwrap());
+    deploy.jar.keep(&deploy.session.commit().await.unwrap());
     let listed = async |deploy: &Deploy, user: u64| {
         let page = sessions::provider::Page::first(9);
-        deploy.new.list::<new::Visitor>(user, page).await.unwrap().sessions
+        deploy.new.list::<new::Visitor>(user, page).await.unwrap().items
     };
     assert_eq!(listed(&deploy, ADA).await[0].label.as_deref(), Some("ada's phone"));
     deploy.in_old(|visitor| visitor.user = Some(BOB)).await;

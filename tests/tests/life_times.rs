@@ -62,7 +62,7 @@ impl Life {
         let _ = self.watch.take();
         let mut session = self.load().await;
         handler(&mut session);
-        let commit = self.store.commit(&mut session).await.unwrap();
+        let commit = session.commit().await.unwrap();
         self.jar.keep(&commit);
         commit.outcome()
     }
@@ -171,7 +171,7 @@ async fn a_save_cannot_revive_what_has_expired_since_it_was_loaded() {
         let mut slow = life.load().await;
         slow.count += 1;
         life.clock.advance(if last { IDLE + TOUCH - MILLI } else { IDLE + TOUCH });
-        let outcome = life.store.commit(&mut slow).await.unwrap().outcome();
+        let outcome = life.slow.commit().await.unwrap().outcome();
         assert_eq!(outcome, if last { Outcome::Saved } else { Outcome::Dropped });
         assert_eq!(life.is_live().await, last);
     }
@@ -272,13 +272,13 @@ async fn a_tombstone_stands_for_a_minute() {
     let mut late = load_old().await;
     assert!(late.is_new() && late.count == 0);
     late.count = 9;
-    let commit = life.store.commit(&mut late).await.unwrap();
+    let commit = life.late.commit().await.unwrap();
     assert_eq!((commit.outcome(), commit.set_cookie()), (Outcome::Dropped, None));
     // After it, a new session under an id of its own.
     life.at(renewed, MINUTE);
     let mut anew = load_old().await;
     anew.count = 9;
-    let commit = life.store.commit(&mut anew).await.unwrap();
+    let commit = life.anew.commit().await.unwrap();
     assert_eq!(commit.outcome(), Outcome::Saved);
     assert!(commit.set_cookie().is_some());
     assert_ne!(anew.key(), life.load().await.key());
@@ -294,28 +294,28 @@ async fn a_touch_that_meets_a_tombstone_does_not_lengthen_its_minute() {
     life.clock.advance(TOUCH);
     let mut slow = life.load().await;
     life.request(Session::renew).await;
-    let _ = life.store.commit(&mut slow).await.unwrap();
+    let _ = life.slow.commit().await.unwrap();
     assert_eq!(life.watch.take().touch, 1);
     life.clock.advance(MINUTE);
     let mut anew = life.store.load::<Visitor>(old.headers()).await.unwrap();
     anew.count = 9;
-    assert_eq!(life.store.commit(&mut anew).await.unwrap().outcome(), Outcome::Saved);
+    assert_eq!(life.anew.commit().await.unwrap().outcome(), Outcome::Saved);
 }
 
 #[tokio::test]
 async fn a_fence_undoes_logins_that_were_loaded_before_it() {
     for (loaded_after, outcome) in [(Duration::ZERO, Outcome::Dropped), (MILLI, Outcome::Saved)] {
         let mut life = Life::begin().await;
-        life.store.revoke_all::<Visitor>(1, None).await.unwrap();
+        life.store.revoke_all::<Visitor>(1).await.unwrap();
         life.clock.advance(loaded_after);
         assert_eq!(life.request(|visitor| visitor.user = Some(1)).await, outcome);
         let page = sessions::provider::Page::first(9);
-        let live = life.store.list::<Visitor>(1, page).await.unwrap().sessions.len();
+        let live = life.store.list::<Visitor>(1, page).await.unwrap().items.len();
         assert_eq!(live, usize::from(outcome == Outcome::Saved));
         // The visitor's own session is as it was, but for the login.
         assert!(life.is_live().await);
         // Another owner's login is not concerned.
-        life.store.revoke_all::<Visitor>(1, None).await.unwrap();
+        life.store.revoke_all::<Visitor>(1).await.unwrap();
         if outcome == Outcome::Dropped {
             assert_eq!(life.request(|visitor| visitor.user = Some(2)).await, Outcome::Saved);
         }
@@ -329,14 +329,14 @@ async fn a_fence_stands_for_an_hour() {
         // A visitor with a session, and one without.
         let mut known = life.load().await;
         let mut new = life.store.load::<Visitor>(Jar::new().headers()).await.unwrap();
-        life.store.revoke_all::<Visitor>(1, None).await.unwrap();
+        life.store.revoke_all::<Visitor>(1).await.unwrap();
         life.clock.advance(after);
         for session in [&mut known, &mut new] {
             session.user = Some(1);
             assert_eq!(life.store.commit(session).await.unwrap().outcome(), outcome);
         }
         let page = sessions::provider::Page::first(9);
-        let live = life.store.list::<Visitor>(1, page).await.unwrap().sessions.len();
+        let live = life.store.list::<Visitor>(1, page).await.unwrap().items.len();
         assert_eq!(live, if outcome == Outcome::Saved { 2 } else { 0 });
     }
 }

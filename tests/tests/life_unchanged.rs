@@ -63,7 +63,7 @@ async fn shop() -> Shop {
     let mut jar = Jar::new();
     let mut visitor = store.load::<Visitor>(jar.headers()).await.unwrap();
     filled(&mut visitor);
-    jar.keep(&store.commit(&mut visitor).await.unwrap());
+    jar.keep(&visitor.commit().await.unwrap());
     let _ = watch.take();
     Shop { store, watch, jar }
 }
@@ -74,7 +74,7 @@ impl Shop {
         let mut visitor = self.store.load::<Visitor>(self.jar.headers()).await.unwrap();
         assert_eq!(visitor.map.len(), ENTRIES as usize);
         handler(&mut visitor);
-        let commit = self.store.commit(&mut visitor).await.unwrap();
+        let commit = visitor.commit().await.unwrap();
         let Calls { fetch, save, touch, delete, list, purge } = self.watch.take();
         assert_eq!((fetch, touch, delete, list, purge), (1, 0, 0, 0, 0));
         assert_eq!(commit.outcome() == Outcome::Saved, save > 0);
@@ -178,7 +178,7 @@ async fn a_new_visitor_who_changes_nothing_has_no_record() {
     visitor.map = HashMap::with_capacity(100);
     visitor.renew();
     visitor.set_label("phone");
-    let commit = store.commit(&mut visitor).await.unwrap();
+    let commit = visitor.commit().await.unwrap();
     assert_eq!((commit.outcome(), commit.set_cookie()), (Outcome::Unchanged, None));
     assert_eq!(watch.take(), Calls::default());
 }

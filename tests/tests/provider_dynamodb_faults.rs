@@ -314,7 +314,7 @@ async fn a_commit_whose_answer_was_lost_counts_once() {
         loop {
             let mut session = store.load::<Visitor>(jar.headers()).await.unwrap();
             session.visits = 1;
-            match store.commit(&mut session).await {
+            match session.commit().await {
                 Ok(_) => break,
                 Err(error) => assert!(Instant::now() < deadline, "{error}"),
             }
@@ -323,13 +323,13 @@ async fn a_commit_whose_answer_was_lost_counts_once() {
         let mut session = store.load::<Visitor>(jar.headers()).await.unwrap();
         (session.user, session.visits) = (user, 1);
         link.proxy.cut_after(target(first).as_bytes());
-        assert!(jar.keep(&store.commit(&mut session).await.unwrap()));
+        assert!(jar.keep(&session.commit().await.unwrap()));
         assert!(!link.proxy.cut_is_due());
         for visits in 2..6 {
             let mut session = store.load::<Visitor>(jar.headers()).await.unwrap();
             session.visits += 1;
             link.proxy.cut_after(target(later).as_bytes());
-            let commit = store.commit(&mut session).await.unwrap();
+            let commit = session.commit().await.unwrap();
             assert_ne!(commit.outcome(), Outcome::Dropped);
             assert!(!link.proxy.cut_is_due());
             let session = store.load::<Visitor>(jar.headers()).await.unwrap();

@@ -147,7 +147,7 @@ async fn the_store_counts_once_whatever_becomes_of_the_answers() {
         let mut jar = Jar::new();
         let mut session = store.load::<Visitor>(jar.headers()).await.unwrap();
         session.note = "first".to_owned();
-        jar.keep(&store.commit(&mut session).await.unwrap());
+        jar.keep(&session.commit().await.unwrap());
         for (number, lost) in [true, false, true, true, false].into_iter().enumerate() {
             let mut session = store.load::<Visitor>(jar.headers()).await.unwrap();
             session.count += 1;
@@ -157,7 +157,7 @@ async fn the_store_counts_once_whatever_becomes_of_the_answers() {
             } else {
                 world.proxy.cut_before(session.note.as_bytes());
             }
-            let commit = store.commit(&mut session).await.unwrap();
+            let commit = session.commit().await.unwrap();
             assert_eq!(commit.outcome(), Outcome::Saved);
             assert!(!world.proxy.cut_is_due());
             let session = store.load::<Visitor>(jar.headers()).await.unwrap();

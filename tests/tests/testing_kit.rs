@@ -141,19 +141,19 @@ async fn another_request_comes_first() {
     let mut mine = test.read::<Visitor>(&cookie).await.unwrap();
     test.conflict::<Visitor>(|other| other.seat = "12A".to_owned());
     mine.seat = "9F".to_owned();
-    let refused = test.store().commit(&mut mine).await.unwrap_err();
+    let refused = mine.commit().await.unwrap_err();
     assert!(refused.is_conflict(), "{refused}");
 
     // Only one save meets it.
     let mut mine = test.read::<Visitor>(&cookie).await.unwrap();
     assert_eq!(mine.seat, "12A");
     mine.seat = "9F".to_owned();
-    assert_eq!(test.store().commit(&mut mine).await.unwrap().outcome(), Outcome::Saved);
+    assert_eq!(mine.commit().await.unwrap().outcome(), Outcome::Saved);
 
     let mut mine = test.read::<Visitor>(&cookie).await.unwrap();
-    test.before_save(|store, key| async move { assert!(store.revoke(&key).await.unwrap()) });
+    test.before_save(|store, key| async move { assert!(store.revoke_any(&key).await.unwrap()) });
     mine.visits += 1;
-    assert_eq!(test.store().commit(&mut mine).await.unwrap().outcome(), Outcome::Dropped);
+    assert_eq!(mine.commit().await.unwrap().outcome(), Outcome::Dropped);
 }
 
 #[tokio::test]
@@ -178,15 +178,17 @@ async fn each_kind_of_call_is_counted_and_fails_when_told_to() {
             }
             Call::Save => {
                 session.visits += 1;
-                (store.commit(&mut session).await.is_err(), once(|calls| &mut calls.save))
+                (session.commit().await.is_err(), once(|calls| &mut calls.save))
             }
             Call::Touch => {
                 test.advance(Duration::from_secs(2 * 60 * 60));
                 let before = session.expires_at();
-                let _ = store.commit(&mut session).await.unwrap();
+                let _ = session.commit().await.unwrap();
                 (session.expires_at() == before, once(|calls| &mut calls.touch))
             }
-            Call::Delete => (store.revoke(&key).await.is_err(), once(|calls| &mut calls.delete)),
+            Call::Delete => {
+                (store.revoke_any(&key).await.is_err(), once(|calls| &mut calls.delete))
+            }
             Call::List => {
                 let listed = store.list::<Visitor>("ada", Page::first(1)).await;
                 (listed.is_err(), once(|calls| &mut calls.list))
@@ -196,7 +198,7 @@ async fn each_kind_of_call_is_counted_and_fails_when_told_to() {
         assert!(failed, "{call:?}");
         assert_eq!(test.calls(), expected, "{call:?}");
     }
-    assert!(store.revoke(&key).await.unwrap(), "each failed once");
+    assert!(store.revoke_any(&key).await.unwrap(), "each failed once");
 }
 
 #[tokio::test]

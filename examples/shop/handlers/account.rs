@@ -75,7 +75,7 @@ pub(super) async fn devices<V: Shopper>(
     let Some(user) = visitor.user().map(str::to_owned) else {
         return Ok(Err(Redirect::to("/login")));
     };
-    let devices = shop.store.list::<V>(&user, Page::first(50)).await?.sessions;
+    let devices = shop.store.list::<V>(&user, Page::first(50)).await?.items;
     let frame = Frame::new("Your account", &mut visitor);
     Ok(Ok(pages::devices(&frame, visitor.key(), &devices)))
 }
@@ -96,7 +96,7 @@ pub(super) async fn end_one<V: Shopper>(
     match device.key.parse::<StoreKey>() {
         // Only one's own: a key that is not in the list is nobody's business.
         Ok(key) if owns::<V>(&shop.store, &user, &key).await? => {
-            shop.store.revoke(&key).await?;
+            shop.store.revoke_any(&key).await?;
             visitor.tell("That device is logged out");
         }
         _ => visitor.warn("That device was logged out already"),
@@ -109,7 +109,7 @@ async fn owns<V: Shopper>(store: &Store, user: &str, key: &StoreKey) -> Result<b
     let mut page = Page::first(50);
     loop {
         let listed = store.list::<V>(user, page).await?;
-        if listed.sessions.iter().any(|session| session.key == *key) {
+        if listed.items.iter().any(|session| session.key == *key) {
             return Ok(true);
         }
         match listed.next {

@@ -302,7 +302,9 @@ impl Provider for SqliteProvider {
         let statements = &self.statements;
         let (statement, version): (&SqlStr, _) = match expect {
             Expect::Absent => (&statements.save_absent, None),
-            Expect::Version(version) => (&statements.save_version, Some(version)),
+            Expect::Version(version) | Expect::Untouched { version, .. } => {
+                (&statements.save_version, Some(version))
+            }
             Expect::Any => (&statements.save_any, None),
         };
         let query = sqlx::query(statement.clone())
@@ -322,12 +324,23 @@ impl Provider for SqliteProvider {
         Ok(Saved::Conflict(self.fetch(&record.id, now).await?))
     }
 
-    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<sessions::provider::Deleted, ProviderError> {
+        if let Some(live) = self.fetch(id, now).await?
+            && !expect.is_met(Some(&live))
+        {
+            return Ok(sessions::provider::Deleted::Conflict(live));
+        }
         sqlx::query(self.statements.delete.clone())
             .bind(id)
             .fetch_all(&self.writer)
             .await
             .and_then(|rows| rows.first().map(to_record).transpose())
+            .map(sessions::provider::Deleted::Deleted)
             .map_err(|error| self.error(error))
     }
 
@@ -335,15 +348,26 @@ impl Provider for SqliteProvider {
         &self,
         id: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
-    ) -> Result<bool, ProviderError> {
+    ) -> Result<sessions::provider::Touched, ProviderError> {
+        let live = self.fetch(id, now).await?;
+        if !expect.is_met(live.as_ref()) {
+            return Ok(sessions::provider::Touched::Conflict(live));
+        }
         sqlx::query(self.statements.touch.clone())
             .bind(id)
             .bind(millis(expires_at))
             .bind(millis(now))
             .execute(&self.writer)
             .await
-            .map(|touched| touched.rows_affected() > 0)
+            .map(|touched| {
+                if touched.rows_affected() > 0 {
+                    sessions::provider::Touched::Touched
+                } else {
+                    sessions::provider::Touched::Conflict(None)
+                }
+            })
             .map_err(|error| self.error(error))
     }
 

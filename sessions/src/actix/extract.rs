@@ -259,7 +259,7 @@ impl ResponseError for SessionRejection {
 /// # struct Visitor { #[session(owner)] user: Option<u64> }
 ///
 /// async fn end_all(store: Data<Store>) -> Result<String, Error> {
-///     let ended = store.revoke_all::<Visitor>(7, None).await?;
+///     let ended = store.revoke_all::<Visitor>(7).await?;
 ///     Ok(format!("{ended} sessions ended"))
 /// }
 /// # let _ = post().to(end_all);

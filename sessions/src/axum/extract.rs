@@ -157,7 +157,7 @@ impl IntoResponse for SessionRejection {
 /// # struct Visitor { #[session(owner)] user: Option<u64> }
 ///
 /// async fn end_all(State(store): State<Store>) -> Result<String, Error> {
-///     let ended = store.revoke_all::<Visitor>(7, None).await?;
+///     let ended = store.revoke_all::<Visitor>(7).await?;
 ///     Ok(format!("{ended} sessions ended"))
 /// }
 /// # let _: axum::routing::MethodRouter<Store> = axum::routing::post(end_all);

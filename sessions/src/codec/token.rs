@@ -16,7 +16,6 @@ use std::ops::Range;
 
 use base64_simd::{Out, URL_SAFE_NO_PAD};
 
-use super::opened::Cipher;
 use super::xaes::{NONCE, TAG, Xaes};
 use crate::keyring::KeyId;
 
@@ -100,12 +99,12 @@ pub(crate) fn read(token: &mut [u8]) -> Result<(KeyId, &mut [u8]), Malformed> {
 
 /// Decrypts a decoded token in place: the second of its issue, and where its payload is. `None`
 /// if it was not sealed by this key, or was changed.
-pub(crate) fn open(token: &mut [u8], cipher: &Cipher) -> Option<(u64, Range<usize>)> {
+pub(crate) fn open(token: &mut [u8], xaes: &Xaes) -> Option<(u64, Range<usize>)> {
     if token.len() < OVERHEAD {
         return None;
     }
     let tag_at = token.len() - TAG;
-    if !cipher.open(token, token[HEADER], |token| decrypt(token, tag_at, &cipher.xaes)) {
+    if !decrypt(token, tag_at, xaes) {
         return None;
     }
     let issued_at = &token[SEALED..PAYLOAD];
@@ -128,16 +127,16 @@ mod tests {
 
     const KEY: KeyId = KeyId::from_bytes([0, 7, 0xab, 0xcd]);
 
-    fn sealed(payload: &[u8]) -> (Cipher, String) {
-        let cipher = Cipher::new(Xaes::new(&[9; 32]));
+    fn sealed(payload: &[u8]) -> (Xaes, String) {
+        let xaes = Xaes::new(&[9; 32]);
         let mut buffer = vec![0; payload.len() + OVERHEAD];
-        seal(&mut buffer, &cipher.xaes, KEY, &[5; NONCE], 1_767_225_600, payload);
-        (cipher, encode(&buffer))
+        seal(&mut buffer, &xaes, KEY, &[5; NONCE], 1_767_225_600, payload);
+        (xaes, encode(&buffer))
     }
 
     #[test]
     fn the_bytes_of_a_token_are_pinned() {
-        let (cipher, text) = sealed(b"0123456789abcdef");
+        let (xaes, text) = sealed(b"0123456789abcdef");
         assert_eq!(text.len(), 88);
         assert_eq!(text, PINNED);
         let mut buffer = [0; 128];
@@ -146,7 +145,7 @@ mod tests {
         assert_eq!(token[0], 1);
         assert_eq!(token[1..5], [0, 7, 0xab, 0xcd]);
         assert_eq!(token[5..29], [5; 24]);
-        let (issued_at, payload) = open(token, &cipher).unwrap();
+        let (issued_at, payload) = open(token, &xaes).unwrap();
         assert_eq!(issued_at, 1_767_225_600);
         assert_eq!(&token[payload], b"0123456789abcdef");
     }
@@ -185,18 +184,18 @@ mod tests {
 
     #[test]
     fn the_longest_payload_makes_the_longest_token() {
-        let (cipher, text) = sealed(&[1; MAX_PAYLOAD]);
+        let (xaes, text) = sealed(&[1; MAX_PAYLOAD]);
         assert_eq!(text.len(), MAX_TOKEN);
         let mut buffer = vec![0; MAX_TOKEN];
         let (_, token) = decode(text.as_bytes(), &mut buffer).unwrap();
-        assert!(open(token, &cipher).is_some());
+        assert!(open(token, &xaes).is_some());
     }
 
     #[test]
     fn times_beyond_forty_bits_saturate() {
-        let cipher = Cipher::new(Xaes::new(&[9; 32]));
+        let xaes = Xaes::new(&[9; 32]);
         let mut buffer = [0; OVERHEAD];
-        seal(&mut buffer, &cipher.xaes, KEY, &[5; NONCE], u64::MAX, b"");
-        assert_eq!(open(&mut buffer, &cipher).unwrap().0, LAST_SECOND);
+        seal(&mut buffer, &xaes, KEY, &[5; NONCE], u64::MAX, b"");
+        assert_eq!(open(&mut buffer, &xaes).unwrap().0, LAST_SECOND);
     }
 }

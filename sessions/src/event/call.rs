@@ -11,7 +11,7 @@ use tracing::{Span, debug_span};
 use super::meter::{Tallies, Timer};
 use super::{log_id, tell};
 use crate::Error;
-use crate::store::StoreKey;
+use crate::id::StoreKey;
 
 /// What is being done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +141,9 @@ impl Ended {
     }
 
     fn of(error: &Error) -> Self {
-        if error.is_unreadable() {
+        if matches!(error, Error::Gone | Error::LoginUndone) {
+            Self::Dropped
+        } else if error.is_unreadable() {
             Self::Unreadable
         } else if error.is_unavailable() {
             Self::Unavailable
@@ -153,8 +155,19 @@ impl Ended {
     }
 }
 
+/// What a call fails with.
+pub(crate) trait Fault {
+    fn error(&self) -> &Error;
+}
+
+impl Fault for Error {
+    fn error(&self) -> &Error {
+        self
+    }
+}
+
 /// Whether anybody wants to know of calls: else they are not looked at at all.
-pub(crate) fn observing() -> bool {
+fn observing() -> bool {
     cfg!(feature = "metrics")
         || LevelFilter::DEBUG <= STATIC_MAX_LEVEL && LevelFilter::DEBUG <= LevelFilter::current()
 }
@@ -163,7 +176,7 @@ pub(crate) fn observing() -> bool {
 /// key of the session that it was about.
 ///
 /// `of`: the session type's name, or the app's where it is the key ring.
-pub(crate) fn observe<'a, F, T>(
+pub(crate) fn observe<'a, F, T, E>(
     call: Call,
     of: &'a str,
     tallies: Option<&'a Tallies>,
@@ -171,7 +184,8 @@ pub(crate) fn observe<'a, F, T>(
     end: fn(&T) -> (Ended, Option<&StoreKey>),
 ) -> Observed<'a, F, T>
 where
-    F: Future<Output = Result<T, Error>>,
+    F: Future<Output = Result<T, E>>,
+    E: Fault,
 {
     let about = || About { call, of, tallies, span: call.span(of), timer: Timer::start() };
     Observed { work, end, about: observing().then(about) }
@@ -195,11 +209,12 @@ struct About<'a> {
     timer: Timer,
 }
 
-impl<F, T> Future for Observed<'_, F, T>
+impl<F, T, E> Future for Observed<'_, F, T>
 where
-    F: Future<Output = Result<T, Error>>,
+    F: Future<Output = Result<T, E>>,
+    E: Fault,
 {
-    type Output = Result<T, Error>;
+    type Output = Result<T, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
@@ -209,7 +224,7 @@ where
         if let Poll::Ready(result) = &polled {
             let (ended, key) = match result {
                 Ok(value) => (this.end)(value),
-                Err(error) => (Ended::of(error), None),
+                Err(failed) => (Ended::of(failed.error()), None),
             };
             about.tell(ended, key, result.is_ok());
         }

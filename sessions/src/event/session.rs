@@ -3,7 +3,7 @@
 use super::meter::{self, Tallies, add};
 use super::{chain, log_id, tell};
 use crate::Error;
-use crate::store::StoreKey;
+use crate::id::StoreKey;
 
 /// A cookie that stands for no session; the browser gets a new anonymous one.
 pub(crate) fn refused_cookie(session: &'static str, reason: &'static str) {
@@ -28,8 +28,9 @@ pub(crate) fn created(session: &'static str, tallies: &Tallies, key: &StoreKey) 
 }
 
 /// Changes that were not saved because the session had ended meanwhile.
-pub(crate) fn dropped(session: &'static str, key: &StoreKey, reason: &'static str) {
-    tell!(WARN, "session.dropped", { session, id = log_id(key), reason }, "changes dropped");
+pub(crate) fn dropped(session: &'static str, key: Option<&StoreKey>, reason: &'static str) {
+    let id = key.map(log_id);
+    tell!(WARN, "session.dropped", { session, id, reason }, "changes dropped");
     lost(session, reason);
 }
 
@@ -56,6 +57,18 @@ pub(crate) fn outlived(session: &'static str) {
         "a handle with unsaved changes outlived its request, call save() on it"
     );
     lost(session, "outlived");
+}
+
+/// A handle was dropped outside a request with changes that nobody committed.
+pub(crate) fn uncommitted(session: &'static str) {
+    let reason = "uncommitted";
+    tell!(
+        WARN,
+        "session.dropped",
+        { session, reason },
+        "a handle with unsaved changes was dropped, call commit() on it"
+    );
+    lost(session, reason);
 }
 
 fn lost(session: &'static str, reason: &'static str) {
@@ -114,10 +127,9 @@ pub(crate) fn merge_failed(session: &'static str, key: &StoreKey, error: &Error)
     }
 }
 
-/// The session has a new id.
-pub(crate) fn renewed(session: &'static str, from: &StoreKey, to: &StoreKey) {
-    let (id, from) = (log_id(to), log_id(from));
-    tell!(INFO, "session.renewed", { session, id, from }, "renewed");
+/// The session has a new secret.
+pub(crate) fn renewed(session: &'static str, key: &StoreKey) {
+    tell!(INFO, "session.renewed", { session, id = log_id(key) }, "renewed");
     add(&meter::RENEWALS, 1, &[("session", session)]);
 }
 
@@ -132,9 +144,28 @@ pub(crate) fn revoked_all(session: &'static str, count: u64) {
     tell!(INFO, "session.revoked_all", { session, count }, "ended an owner's sessions");
 }
 
-/// A login was undone: its owner was logged out everywhere while it was under way.
-pub(crate) fn fenced(session: &'static str, key: &StoreKey) {
-    tell!(WARN, "session.fenced", { session, id = log_id(key) }, "login undone by revoke_all");
+/// A login was undone: its owner was logged out everywhere while it was under way, or has too many
+/// other sessions.
+pub(crate) fn login_undone(session: &'static str, key: &StoreKey, reason: &'static str) {
+    tell!(WARN, "session.login_undone", { session, id = log_id(key), reason }, "login undone");
+}
+
+/// A login was refused: it took longer than its attempt is good for.
+pub(crate) fn login_expired(session: &'static str) {
+    let reason = "too_late";
+    tell!(WARN, "session.login_undone", { session, reason }, "login undone");
+}
+
+/// A cookie from before a renewal came long after it: an answer was lost, or the cookie was stolen.
+pub(crate) fn superseded(session: &'static str, key: &StoreKey) {
+    let reason = "superseded_long_ago";
+    tell!(
+        WARN,
+        "session.refused",
+        { session, id = log_id(key), reason },
+        "a cookie from before a renewal came long after it"
+    );
+    add(&meter::COOKIES_REFUSED, 1, &[("session", session), ("reason", reason)]);
 }
 
 /// The expiry was moved.
@@ -151,13 +182,13 @@ pub(crate) fn touch_failed(session: &'static str, key: &StoreKey, error: &Error)
 }
 
 /// A record that no browser can reach could not be removed.
-pub(crate) fn discard_failed(session: &'static str, key: &StoreKey, error: &Error) {
+pub(crate) fn discard_failed(key: &StoreKey, error: &Error) {
     let id = log_id(key);
     tell!(
-        DEBUG,
+        WARN,
         "session.left_behind",
-        { session, id, error = %chain(error) },
-        "left an unreachable record"
+        { id, error = %chain(error) },
+        "a session that no browser has is still there, trying again"
     );
 }
 

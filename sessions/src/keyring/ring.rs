@@ -8,7 +8,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::codec::{Cipher, Purpose, Xaes};
+use crate::codec::{Purpose, Xaes};
 
 /// The most keys that a ring holds.
 pub(crate) const MAX_KEYS: usize = 64;
@@ -80,7 +80,7 @@ pub(crate) struct RootKey {
     secret: Secret,
     ring: RingId,
     /// Filled from the front, read by every request without a lock.
-    derived: [OnceLock<(Purpose, Box<Cipher>)>; MAX_DERIVED],
+    derived: [OnceLock<(Purpose, Box<Xaes>)>; MAX_DERIVED],
 }
 
 impl RootKey {
@@ -97,18 +97,18 @@ impl RootKey {
         &self,
         app: &str,
         purpose: &Purpose,
-        with: impl FnOnce(&Cipher) -> R,
+        with: impl FnOnce(&Xaes) -> R,
     ) -> R {
         for slot in &self.derived {
             let (known, cipher) = slot.get_or_init(|| {
                 let xaes = derive(&self.secret, &self.ring, app, purpose);
-                (purpose.clone(), Box::new(Cipher::new(xaes)))
+                (purpose.clone(), Box::new(xaes))
             });
             if known == purpose {
                 return with(cipher);
             }
         }
-        with(&Cipher::once(derive(&self.secret, &self.ring, app, purpose)))
+        with(&derive(&self.secret, &self.ring, app, purpose))
     }
 }
 
@@ -345,7 +345,7 @@ mod tests {
     fn a_cipher_is_bound_to_ring_app_purpose_and_kind() {
         let root = |ring| RootKey::new([ring; 16], Secret::new([1; 32]));
         let tag = |root: &RootKey, app: &str, purpose: &Purpose| {
-            root.with_cipher(app, purpose, |cipher| cipher.xaes.seal(&[0; 24], b"", &mut [0; 4]))
+            root.with_cipher(app, purpose, |xaes| xaes.seal(&[0; 24], b"", &mut [0; 4]))
         };
         let (one, other) = (root(1), root(2));
         let reset = Purpose::new("reset");
@@ -368,7 +368,7 @@ mod tests {
         let root = RootKey::new([1; 16], Secret::new([1; 32]));
         let tag = |at: usize| {
             let purpose = Purpose::new(&format!("purpose {at}"));
-            root.with_cipher("app", &purpose, |cipher| cipher.xaes.seal(&[0; 24], b"", &mut [0; 4]))
+            root.with_cipher("app", &purpose, |xaes| xaes.seal(&[0; 24], b"", &mut [0; 4]))
         };
         let first: Vec<_> = (0..2 * MAX_DERIVED).map(tag).collect();
         let second: Vec<_> = (0..2 * MAX_DERIVED).map(tag).collect();
@@ -390,6 +390,5 @@ mod tests {
         <Secret as Ambiguous<_>>::check();
         <RootKey as Ambiguous<_>>::check();
         <Xaes as Ambiguous<_>>::check();
-        <Cipher as Ambiguous<_>>::check();
     }
 }

@@ -9,11 +9,13 @@ use smallvec::SmallVec;
 use super::malformed::{Malformed, Reason};
 use super::wire::{self, Out};
 use crate::clock::{from_unix_millis, to_unix_millis};
+use crate::id::{Mark, SecretHash};
 
 /// How many save ids a record keeps.
 pub const MAX_SAVES: usize = 8;
 
-/// The keys of the extras this build knows.
+/// The keys of the extras that this build knows. A build that does not know an odd one must not
+/// use the record; one that does not know an even one keeps it.
 const REMEMBER: u64 = 1;
 const LABEL: u64 = 2;
 
@@ -29,6 +31,16 @@ pub struct Summary {
     pub created_at: SystemTime,
     /// This session's own lifetime and idle timeout, where `remember` set one.
     pub remember: Option<Duration>,
+    /// The hash of the secret that the browser must have. Every record has one; a session that its
+    /// cookie holds has none.
+    pub secret: Option<SecretHash>,
+    /// The hash of the secret before that one, where the owner has been the same since.
+    pub previous: Option<SecretHash>,
+    /// When the secret was last replaced, in whole milliseconds.
+    pub renewed_at: SystemTime,
+    /// The header has an extra of an odd number that this build does not know: it must not use
+    /// the record.
+    pub critical: bool,
 }
 
 /// The part of an envelope in front of the fields.
@@ -38,6 +50,10 @@ pub struct Header {
     pub summary: Summary,
     /// The ids of the last saves, newest first, at most [`MAX_SAVES`].
     pub saves: SmallVec<[u64; MAX_SAVES]>,
+    /// Orders an owner's logins, whatever their hosts' clocks say.
+    pub ticket: u64,
+    /// The mark of the owner's fence that the last login began with.
+    pub mark: Option<Mark>,
     /// What the app calls this session, such as a device's name.
     pub label: Option<Arc<str>>,
     /// Extras of newer builds, kept as they are.
@@ -59,12 +75,23 @@ impl Header {
     #[must_use]
     pub fn new(created_at: SystemTime) -> Self {
         let created_at = from_unix_millis(to_unix_millis(created_at));
-        Self::of(Summary { schema_version: 0, min_reader: 0, created_at, remember: None })
-    }
-
-    fn of(summary: Summary) -> Self {
-        let (saves, unknown) = (SmallVec::new(), UnknownExtras::default());
-        Self { summary, saves, label: None, unknown }
+        Self {
+            summary: Summary {
+                schema_version: 0,
+                min_reader: 0,
+                created_at,
+                remember: None,
+                secret: None,
+                previous: None,
+                renewed_at: created_at,
+                critical: false,
+            },
+            saves: SmallVec::new(),
+            ticket: 0,
+            mark: None,
+            label: None,
+            unknown: UnknownExtras::default(),
+        }
     }
 
     /// Reads a header that begins at `at`; returns it and where it ends.
@@ -92,6 +119,11 @@ impl Header {
         for id in saves {
             out.put(&id.to_be_bytes());
         }
+        put_bytes(out, self.summary.secret.as_ref().map(SecretHash::as_bytes));
+        put_bytes(out, self.summary.previous.as_ref().map(SecretHash::as_bytes));
+        wire::put_head(out, wire::UNSIGNED, to_unix_millis(self.summary.renewed_at));
+        wire::put_head(out, wire::UNSIGNED, self.ticket);
+        put_bytes(out, self.mark.as_ref().map(Mark::as_bytes));
         let unknown = if forget { &[] } else { &*self.unknown.0 };
         let known = u64::from(self.summary.remember.is_some()) + u64::from(self.label.is_some());
         wire::put_head(out, wire::MAP, known + unknown.len() as u64);
@@ -128,20 +160,54 @@ fn parse(
     if let Some(header) = &mut rest {
         header.saves.extend(ids.iter().map(|id| u64::from_be_bytes(*id)));
     }
-    let (remember, at) = parse_extras(data, at, rest)?;
-    Ok((Summary { schema_version, min_reader, created_at, remember }, at))
+    let (secret, at) = sixteen(data, at, "secret")?;
+    let (previous, at) = sixteen(data, at, "previous secret")?;
+    let (renewed_at, at) = number(data, at)?;
+    let (ticket, at) = number(data, at)?;
+    let (mark, at) = sixteen(data, at, "mark")?;
+    if let Some(header) = &mut rest {
+        (header.ticket, header.mark) = (ticket, mark.map(Mark::from_bytes));
+    }
+    let (remember, critical, at) = parse_extras(data, at, rest)?;
+    let summary = Summary {
+        schema_version,
+        min_reader,
+        created_at,
+        remember,
+        secret: secret.map(SecretHash::from_bytes),
+        previous: previous.map(SecretHash::from_bytes),
+        renewed_at: from_unix_millis(renewed_at),
+        critical,
+    };
+    Ok((summary, at))
+}
+
+/// Sixteen bytes, or none.
+fn sixteen(data: &[u8], at: usize, what: &str) -> Result<(Option<[u8; 16]>, usize), Malformed> {
+    let (bytes, end) = slice(data, at, wire::BYTES)?;
+    match (bytes.is_empty(), bytes.try_into()) {
+        (true, _) => Ok((None, end)),
+        (false, Ok(bytes)) => Ok((Some(bytes), end)),
+        (false, Err(_)) => Err(format!("the {what} has an impossible length").into()),
+    }
+}
+
+fn put_bytes(out: &mut (impl Out + ?Sized), bytes: Option<&[u8; 16]>) {
+    let bytes = bytes.map_or(&[][..], |bytes| bytes);
+    wire::put_head(out, wire::BYTES, bytes.len() as u64);
+    out.put(bytes);
 }
 
 fn parse_extras(
     data: &Bytes,
     at: usize,
     mut rest: Option<&mut Header>,
-) -> Result<(Option<Duration>, usize), Malformed> {
+) -> Result<(Option<Duration>, bool, usize), Malformed> {
     let head = wire::head(data, at)?;
     let (wire::MAP, Some(count)) = (head.major, head.argument) else {
         return Err(wrong_type("map", data, at));
     };
-    let mut remember = None;
+    let (mut remember, mut critical) = (None, false);
     let mut at = head.end;
     for _ in 0..count {
         let start = at;
@@ -162,6 +228,7 @@ fn parse_extras(
                 end
             }
             _ => {
+                critical |= !key.is_multiple_of(2);
                 let end = wire::skip(data, value, wire::MAX_DEPTH)?;
                 if let Some(header) = &mut rest {
                     header.unknown.0.push(data.slice(start..end));
@@ -170,7 +237,7 @@ fn parse_extras(
             }
         };
     }
-    Ok((remember, at))
+    Ok((remember, critical, at))
 }
 
 /// Extras of a header that this build does not know, each a key and its value as encoded.
@@ -217,6 +284,11 @@ mod tests {
         header.saves = SmallVec::from_slice(&[u64::MAX, 1, 2, 3, 4, 5, 6, 7]);
         header.summary.remember = Some(Duration::from_millis(86_400_001));
         header.label = Some("Firefox on Linux".into());
+        header.summary.secret = Some(SecretHash::from_bytes([1; 16]));
+        header.summary.previous = Some(SecretHash::from_bytes([2; 16]));
+        header.summary.renewed_at = from_unix_millis(1_767_225_600_124);
+        header.ticket = 300;
+        header.mark = Some(Mark::from_bytes([3; 16]));
         header
     }
 
@@ -237,7 +309,7 @@ mod tests {
         let mut data = Vec::new();
         Header::new(from_unix_millis(5)).put(&mut data, 1, 1, false);
         *data.last_mut().unwrap() = 0xa2;
-        data.extend_from_slice(b"\x09\x82\x01\x02\x02\x61x");
+        data.extend_from_slice(b"\x08\x82\x01\x02\x02\x61x");
         let data = Bytes::from(data);
         let (header, end) = Header::parse(&data, 0).unwrap();
         assert_eq!(end, data.len());
@@ -249,6 +321,33 @@ mod tests {
         let (forgotten, _) = Header::parse(&out.into(), 0).unwrap();
         assert_eq!(forgotten.unknown, UnknownExtras::default());
         assert_eq!(forgotten.label.as_deref(), Some("x"));
+    }
+
+    #[test]
+    fn an_unknown_extra_of_an_odd_number_is_critical() {
+        for (number, critical) in [(8, false), (9, true)] {
+            let mut data = Vec::new();
+            Header::new(from_unix_millis(5)).put(&mut data, 1, 1, false);
+            *data.last_mut().unwrap() = 0xa1;
+            data.extend_from_slice(&[number, 0x01]);
+            let (header, _) = Header::parse(&data.into(), 0).unwrap();
+            assert_eq!(header.summary.critical, critical, "{number}");
+        }
+    }
+
+    #[test]
+    fn a_secret_of_another_length_is_refused() {
+        let mut data = Vec::new();
+        Header::new(from_unix_millis(5)).put(&mut data, 1, 1, false);
+        // Versions, time and save ids take four bytes; the empty secret is the fifth.
+        assert_eq!(data[4], 0x40);
+        for length in [1, 15, 17, 32] {
+            let mut two = data[..4].to_vec();
+            wire::put_head(&mut two, wire::BYTES, length);
+            two.extend(std::iter::repeat_n(7, length as usize));
+            two.extend_from_slice(&data[5..]);
+            assert!(Header::parse(&two.into(), 0).is_err(), "{length}");
+        }
     }
 
     #[test]

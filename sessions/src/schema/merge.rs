@@ -113,6 +113,29 @@ pub fn merge(
     Ok(Merged { fields, overwritten })
 }
 
+/// What `mine` changed, over the values of a new session: for an owner who proved who they are,
+/// while the session that they came from went on without them. The owner group is mine whole.
+///
+/// # Errors
+/// As [`merge`].
+pub fn replay(
+    table: &'static Table,
+    base: &Fields,
+    mine: &Fields,
+    fresh: &Fields,
+) -> Result<Fields, Error> {
+    // As if the owner had come from nobody.
+    let sides = table.fields.iter().enumerate().map(|(index, field)| match field.group {
+        Some(OWNER_GROUP) => fresh.slice(index),
+        _ => base.slice(index),
+    });
+    let (data, spans) = join(&sides.collect::<SmallVec<[&[u8]; 8]>>());
+    let base = Fields::new(table, data.into(), spans);
+    let mut mine = mine.clone();
+    diff(table, &base, &mut mine);
+    Ok(merge(table, &base, &mine, fresh)?.fields)
+}
+
 /// The three sides of a merge.
 struct Sides<'a> {
     table: &'static Table,

@@ -14,7 +14,7 @@ use super::reader::{Reader, unreadable};
 use super::table::Table;
 use crate::Error;
 
-/// The envelope version that this build reads and writes. Zero marks the store's tombstones.
+/// The envelope version that this build reads and writes.
 pub(super) const ENVELOPE: u8 = 1;
 
 /// Where the header stands.
@@ -140,9 +140,9 @@ impl Stored {
 
     /// Whether this build reads the record's version.
     fn check(&self, table: &'static Table) -> Result<(), Error> {
-        let Summary { schema_version: found, min_reader, .. } = self.summary;
+        let Summary { schema_version: found, min_reader, critical, .. } = self.summary;
         let supported = table.schema.version;
-        if min_reader > supported {
+        if min_reader > supported || critical {
             return Err(Error::NewerSchema {
                 session: Cow::Borrowed(self.session),
                 found,

@@ -104,16 +104,16 @@ impl Provider for AtRest {
         expect: Expect,
         now: SystemTime,
     ) -> Result<Deleted, ProviderError> {
-        match self.inner.delete(id, expect, now).await? {
+        let removed = match self.inner.delete(id, expect, now).await? {
+            Deleted::Deleted(removed) => removed,
+            Deleted::Conflict(record) => return Ok(Deleted::Conflict(self.open(record).await?)),
+        };
+        Ok(Deleted::Deleted(match removed {
             // It is gone: what cannot be read of it is no reason to fail, for logging out must
             // work whatever a record holds.
-            Deleted::Deleted(Some(record)) => {
-                let opened = self.open(record.clone()).await;
-                Ok(Deleted::Deleted(Some(opened.unwrap_or(record))))
-            }
-            Deleted::Deleted(None) => Ok(Deleted::Deleted(None)),
-            Deleted::Conflict(theirs) => Ok(Deleted::Conflict(self.open(theirs).await?)),
-        }
+            Some(record) => Some(self.open(record.clone()).await.unwrap_or(record)),
+            None => None,
+        }))
     }
 
     async fn touch(
@@ -125,7 +125,7 @@ impl Provider for AtRest {
     ) -> Result<Touched, ProviderError> {
         match self.inner.touch(id, expires_at, expect, now).await? {
             Touched::Touched => Ok(Touched::Touched),
-            Touched::Conflict(theirs) => Ok(Touched::Conflict(self.open_some(theirs).await?)),
+            Touched::Conflict(record) => Ok(Touched::Conflict(self.open_some(record).await?)),
         }
     }
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::at_rest::AtRest;
-use super::finish::Commits;
 use super::queue::Queues;
+use super::reported::Reported;
 use super::times::Times;
+use super::tracker::Commits;
 use super::{Inner, Store};
 use crate::clock::{Clock, SystemClock};
 use crate::codec::Codec;
@@ -319,7 +320,7 @@ impl StoreBuilder {
     }
 
     /// After which responses a request's changes are kept; by default unless the status is 5xx or
-    /// 408. The layer of a framework heeds it, [`Store::commit`] does not.
+    /// 408. The layer of a framework heeds it, [`Session::commit`](crate::Session::commit) does not.
     ///
     /// ```
     /// use sessions::{KeepChanges, MemoryProvider, Store};
@@ -448,10 +449,11 @@ impl StoreBuilder {
             reset_unreadable: self.reset_unreadable,
             cookie: self.cookie,
             keep: self.keep,
-            kinds: RwLock::default(),
+            types: RwLock::default(),
             commits: Commits::default(),
             closing: watch::Sender::new(false),
             queues: Queues::default(),
+            reported: Reported::default(),
         }))
     }
 

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::commit::{Change, Done};
-use super::edit::{Draft, Edit};
-use super::origin::Sealed;
-use super::{Kind, Origin, Outcome, Store};
+use super::Store;
+use super::base::{Base, Sealed};
+use super::execute::{Committed, Outcome};
+use super::patch::{Asks, Draft, Patch};
+use super::session_type::SessionType;
 use crate::cookie::{self, CookieHeaders};
-use crate::schema::{Stored, Summary};
+use crate::schema::{Fields, Stored, Summary};
 use crate::{Error, event};
 
 impl Store {
@@ -34,104 +35,117 @@ impl Store {
     /// Finds the session that a request's cookies hold.
     pub(super) async fn find_sealed(
         &self,
-        kind: &Kind,
+        session_type: &SessionType,
         cookies: &impl CookieHeaders,
-    ) -> Result<Origin, Error> {
+    ) -> Result<Base, Error> {
         let mut unavailable = None;
         let mut sent = false;
-        for token in cookie::values(cookies, &kind.cookie.name).take(super::load::MOST_COOKIES) {
+        for token in
+            cookie::values(cookies, &session_type.cookie.name).take(super::load::MOST_COOKIES)
+        {
             sent = true;
-            match self.inner.codec.open_sealed(&kind.client_side, token).await {
+            match self.inner.codec.open_sealed(&session_type.client_side, token).await {
                 Ok((data, seal)) => {
                     let data = Bytes::from(data);
-                    let stored = Stored::parse(kind.name(), &data)?;
+                    let stored = Stored::parse(session_type.name(), &data)?;
                     let expires_at = self.span(&stored.summary).expiry(seal.issued_at);
                     if expires_at > self.now() {
-                        let owner = owner(kind, &stored)?;
+                        let owner = owner(session_type, &stored)?;
                         let reissue = seal.reissue;
                         let sealed = Sealed { data, stored, expires_at, owner, reissue };
-                        return Ok(Origin::Client(sealed.into()));
+                        return Ok(Base::Sealed(sealed.into()));
                     }
-                    event::refused_cookie(kind.name(), "expired");
+                    event::refused_cookie(session_type.name(), "expired");
                 }
-                Err(Error::InvalidToken) => event::refused_cookie(kind.name(), "token"),
+                Err(Error::InvalidToken) => event::refused_cookie(session_type.name(), "token"),
                 Err(error) => unavailable = Some(error),
             }
         }
-        unavailable.map_or(Ok(Origin::New { cookie: sent }), Err)
+        unavailable.map_or(Ok(Base::Absent { cookie: sent }), Err)
     }
 
-    /// Carries out what a request did to a session that its cookie holds.
-    pub(super) async fn carry_out_sealed(&self, change: Change) -> Result<Done, Error> {
-        let Change { kind, origin, fields, asks, .. } = change;
-        let sealed = match &origin {
-            Origin::Client(sealed) => Some(sealed),
+    /// Carries out what a handler did to a session that its cookie holds.
+    pub(super) async fn commit_sealed(
+        &self,
+        session_type: &Arc<SessionType>,
+        base: Base,
+        fields: Option<Fields>,
+        asks: Asks,
+    ) -> Result<Committed, Error> {
+        let sealed = match &base {
+            Base::Sealed(sealed) => Some(sealed.clone()),
             _ => None,
         };
         let quiet = fields.is_none() && asks.is_empty();
         if quiet || (sealed.is_none() && fields.is_none()) {
-            return self.keep_sealed(&kind, origin).await;
+            return self.keep_sealed(session_type, base).await;
         }
-        let base = origin.fields(&kind)?;
-        let mine = fields.unwrap_or_else(|| base.clone());
-        let owner = sealed.and_then(|sealed| sealed.owner.as_ref());
-        let edit = Edit::new(kind, base, mine, owner, &asks, self.now())?;
-        let draft = match sealed {
-            None if !edit.diff.changed => return Ok(Done::unchanged(origin, None)),
-            None => edit.first(),
+        let was = base.fields(session_type)?;
+        let mine = fields.unwrap_or_else(|| was.clone());
+        let renew = asks.renew;
+        let now = self.now();
+        let patch = Patch::new(session_type.clone(), was, mine, base.owner(), asks, now)?;
+        let draft = match &sealed {
+            None if !patch.diff.changed => return Ok(Committed::unchanged(base, None)),
+            None => patch.first(None),
             Some(sealed) => {
                 let Sealed { stored, owner, .. } = &**sealed;
-                if !edit.diff.changed && !asks.renew && !edit.changes_header(stored)? {
-                    return self.keep_sealed(&edit.kind, origin).await;
+                if !patch.diff.changed && !renew && !patch.changes_header(stored)? {
+                    return self.keep_sealed(session_type, base).await;
                 }
-                edit.over_sealed(stored, owner.clone())?
+                patch.over(stored, owner.as_ref(), None)?
             }
         };
-        self.seal(&edit.kind, draft).await
+        self.seal(session_type, draft).await
     }
 
     /// Nothing changed: the cookie is written again where its times or its key ask for it.
-    async fn keep_sealed(&self, kind: &Kind, origin: Origin) -> Result<Done, Error> {
-        let Origin::Client(sealed) = &origin else { return Ok(Done::unchanged(origin, None)) };
-        if !self.is_due(&origin, self.now()) {
-            return Ok(Done::unchanged(origin, None));
+    async fn keep_sealed(
+        &self,
+        session_type: &SessionType,
+        base: Base,
+    ) -> Result<Committed, Error> {
+        let Base::Sealed(sealed) = &base else { return Ok(Committed::unchanged(base, None)) };
+        if !self.is_due(&base, self.now()) {
+            return Ok(Committed::unchanged(base, None));
         }
-        let cookie = self.sealed_cookie(kind, &sealed.data, &sealed.stored.summary).await?;
-        Ok(Done::unchanged(origin, Some(cookie)))
+        let summary = &sealed.stored.summary;
+        let cookie = self.sealed_cookie(session_type, &sealed.data, summary).await?;
+        Ok(Committed::unchanged(base, Some(cookie)))
     }
 
-    async fn seal(&self, kind: &Kind, draft: Draft<'_>) -> Result<Done, Error> {
+    async fn seal(&self, session_type: &SessionType, draft: Draft<'_>) -> Result<Committed, Error> {
         let data = draft.fields.to_data(&draft.header)?;
-        let set_cookie = self.sealed_cookie(kind, &data, &draft.header.summary).await?;
-        let stored = Stored::parse(kind.name(), &data)?;
+        let set_cookie = self.sealed_cookie(session_type, &data, &draft.header.summary).await?;
+        let stored = Stored::parse(session_type.name(), &data)?;
         let expires_at = self.span(&draft.header.summary).expiry(self.now());
         let owner = draft.owner;
         let sealed = Sealed { data, stored, expires_at, owner, reissue: false };
-        Ok(Done::new(Outcome::Saved, Origin::Client(sealed.into()), Some(set_cookie)))
+        Ok(Committed::new(Outcome::Saved, Base::Sealed(sealed.into()), Some(set_cookie)))
     }
 
     async fn sealed_cookie(
         &self,
-        kind: &Kind,
+        session_type: &SessionType,
         data: &[u8],
         summary: &Summary,
     ) -> Result<HeaderValue, Error> {
         // Before it is sealed: the codec takes more than a browser keeps, but not any length.
         let token = (data.len() + TOKEN_OVERHEAD).saturating_mul(4).div_ceil(3);
-        cookie::check_length(&kind.cookie.name, token)?;
-        let token = self.inner.codec.seal(&kind.client_side, data).await?;
+        cookie::check_length(&session_type.cookie.name, token)?;
+        let token = self.inner.codec.seal(&session_type.client_side, data).await?;
         let left = self.span(summary).end().duration_since(self.now()).unwrap_or_default();
-        kind.cookie.set(&token, left, summary.remember.is_some())
+        session_type.cookie.set(&token, left, summary.remember.is_some())
     }
 }
 
-fn owner(kind: &Kind, stored: &Stored) -> Result<Option<Arc<str>>, Error> {
-    if kind.table.owner.is_none() {
+fn owner(session_type: &SessionType, stored: &Stored) -> Result<Option<Arc<str>>, Error> {
+    if session_type.table.owner.is_none() {
         return Ok(None);
     }
     // A record of a newer schema is refused when its value is decoded.
-    let owner = stored.fields(kind.table)?.owner(kind.table)?;
-    Ok(owner.map(|owner| kind.owner(&owner).into()))
+    let owner = stored.fields(session_type.table)?.owner(session_type.table)?;
+    Ok(owner.map(|owner| session_type.owner(&owner).into()))
 }
 
 /// What a token has besides its payload.

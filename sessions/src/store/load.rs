@@ -1,15 +1,16 @@
 //! From a request's cookies to a session's record.
 
-use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::id::{SessionId, StoreKey};
-use super::origin::{Bearer, Content};
-use super::{Kind, Loaded, Origin, Store};
+use smallvec::SmallVec;
+
+use super::Store;
+use super::base::{Base, Bearer, Standing};
+use super::session_type::SessionType;
 use crate::codec::Seal;
 use crate::cookie::{self, CookieHeaders};
-use crate::provider::Record;
+use crate::id::{Secret, SessionId};
 use crate::{Error, event};
 
 impl Store {
@@ -22,153 +23,151 @@ impl Store {
     #[allow(clippy::manual_async_fn)]
     pub(crate) fn find<'a>(
         &'a self,
-        kind: &'a Kind,
+        session_type: &'a SessionType,
         cookies: &'a impl CookieHeaders,
         now: SystemTime,
-    ) -> impl Future<Output = Result<Origin, Error>> + 'a {
+    ) -> impl Future<Output = Result<Base, Error>> + 'a {
         async move {
-            let sought = match self.seek_now(kind, cookies, now) {
-                Some(Continue(sought)) => Some(sought),
-                Some(Break(found)) => return found,
-                None => None,
-            };
-            let Some(sought) = &sought else {
-                // In a box: it is rare, and takes much room.
-                return Box::pin(self.find_later(kind, cookies, now)).await;
-            };
-            let record = self.inner.provider.fetch(sought.key.as_str(), now).await?;
-            sought.found(kind, record, now)
-        }
-    }
-
-    /// `None` where something has to be waited for.
-    fn seek_now(
-        &self,
-        kind: &Kind,
-        cookies: &impl CookieHeaders,
-        now: SystemTime,
-    ) -> Option<Seeking> {
-        if self.is_client_side() {
-            return None;
-        }
-        let mut opened = Cookies::default();
-        self.open_cookies_now(kind, cookies, now, &mut opened)?;
-        Some(Sought::of(kind, opened.end(kind)))
-    }
-
-    async fn find_later(
-        &self,
-        kind: &Kind,
-        cookies: &impl CookieHeaders,
-        now: SystemTime,
-    ) -> Result<Origin, Error> {
-        if self.is_client_side() {
-            return self.find_sealed(kind, cookies).await;
-        }
-        match Sought::of(kind, self.open_cookies_later(kind, cookies).await.end(kind)) {
-            Continue(sought) => {
-                let record = self.inner.provider.fetch(sought.key.as_str(), now).await?;
-                sought.found(kind, record, now)
+            if self.is_client_side() {
+                return Box::pin(self.find_sealed(session_type, cookies)).await;
             }
-            Break(found) => found,
+            let opened = match self.open_cookies_now(session_type, cookies, now) {
+                Some(opened) => opened,
+                // In a box: it is rare, and takes much room.
+                None => Box::pin(self.open_cookies_later(session_type, cookies)).await,
+            };
+            let (mut bearers, sent) = opened.end(session_type)?;
+            match (bearers.pop(), bearers.is_empty()) {
+                (None, _) => Ok(Base::Absent { cookie: sent }),
+                (Some(bearer), true) => self.fetch_base(session_type, bearer, now).await,
+                (Some(bearer), false) => {
+                    bearers.push(bearer);
+                    Box::pin(self.find_among(session_type, bearers, now)).await
+                }
+            }
         }
     }
 
-    /// The first of the request's cookies that opens, and whether there was any.
-    pub(super) async fn open_cookies(
+    /// What one bearer stands for.
+    pub(super) async fn fetch_base(
         &self,
-        kind: &Kind,
-        cookies: &impl CookieHeaders,
+        session_type: &SessionType,
+        bearer: Bearer,
         now: SystemTime,
-    ) -> Result<(Option<Bearer>, bool), Error> {
-        let mut opened = Cookies::default();
-        match self.open_cookies_now(kind, cookies, now, &mut opened) {
-            Some(()) => opened.end(kind),
-            None => self.open_cookies_later(kind, cookies).await.end(kind),
+    ) -> Result<Base, Error> {
+        let key = session_type.key(&bearer.id);
+        let Some(record) = self.inner.provider.fetch(key.as_str(), now).await? else {
+            event::refused_cookie(session_type.name(), "gone");
+            return Ok(Base::Absent { cookie: true });
+        };
+        Ok(match Standing::of(session_type, bearer, key, record, now)? {
+            Standing::Live(loaded) => Base::Live(Arc::new(loaded)),
+            Standing::Superseded(superseded) => {
+                if superseded.recent {
+                    event::refused_cookie(session_type.name(), "superseded");
+                } else if self.inner.reported.is_first(&superseded.key) {
+                    event::superseded(session_type.name(), &superseded.key);
+                }
+                Base::Superseded(Arc::new(superseded))
+            }
+        })
+    }
+
+    /// Several cookies of one name, as where the cookie's domain or path was changed: the first
+    /// that names a live session counts.
+    async fn find_among(
+        &self,
+        session_type: &SessionType,
+        bearers: Bearers,
+        now: SystemTime,
+    ) -> Result<Base, Error> {
+        let mut found: Option<Result<Base, Error>> = None;
+        let mut live = 0;
+        for bearer in bearers {
+            let base = self.fetch_base(session_type, bearer, now).await;
+            live += usize::from(matches!(base, Ok(Base::Live(_))));
+            let better = match (&found, &base) {
+                (None, _) => true,
+                (Some(Ok(Base::Live(_))), _) => false,
+                (_, Ok(Base::Live(_))) => true,
+                // What cannot be told may be the live one.
+                (Some(Ok(_)), Err(_)) => true,
+                (Some(Ok(Base::Absent { .. })), Ok(Base::Superseded(_))) => true,
+                _ => false,
+            };
+            if better {
+                found = Some(base);
+            }
         }
+        if live > 1 {
+            event::ambiguous_cookies(session_type.name());
+        }
+        found.unwrap_or(Ok(Base::Absent { cookie: true }))
     }
 
     /// `None` where a key has to be waited for.
     fn open_cookies_now(
         &self,
-        kind: &Kind,
+        session_type: &SessionType,
         cookies: &impl CookieHeaders,
         now: SystemTime,
-        opened: &mut Cookies,
-    ) -> Option<()> {
-        for token in cookie::values(cookies, &kind.cookie.name).take(MOST_COOKIES) {
-            opened.take(self.inner.codec.open_fixed_now(&kind.purpose, token, now)?);
+    ) -> Option<Opened> {
+        let mut opened = Opened::default();
+        for token in cookie::values(cookies, &session_type.cookie.name).take(MOST_COOKIES) {
+            let purpose = &session_type.purpose;
+            opened.take(self.inner.codec.open_short_now(purpose, token, now, payload)?);
         }
-        Some(())
+        Some(opened)
     }
 
-    async fn open_cookies_later(&self, kind: &Kind, cookies: &impl CookieHeaders) -> Cookies {
-        let mut opened = Cookies::default();
-        for token in cookie::values(cookies, &kind.cookie.name).take(MOST_COOKIES) {
-            opened.take(self.inner.codec.open_fixed(&kind.purpose, token).await);
+    async fn open_cookies_later(
+        &self,
+        session_type: &SessionType,
+        cookies: &impl CookieHeaders,
+    ) -> Opened {
+        let mut opened = Opened::default();
+        for token in cookie::values(cookies, &session_type.cookie.name).take(MOST_COOKIES) {
+            let purpose = &session_type.purpose;
+            opened.take(self.inner.codec.open_short(purpose, token, payload).await);
         }
         opened
     }
 }
 
-/// A record that a request's cookies stand for.
-struct Sought {
-    bearer: Bearer,
-    key: StoreKey,
-}
+/// The sessions that the cookies of one request name.
+pub(super) type Bearers = SmallVec<[Bearer; 1]>;
 
-/// What to fetch, or what was found without.
-type Seeking = ControlFlow<Result<Origin, Error>, Sought>;
+/// What a token holds: an id and a secret, or two where it is not known which one the record has.
+type Payload = (SessionId, Secret, Option<Secret>);
 
-impl Sought {
-    fn of(kind: &Kind, opened: Result<(Option<Bearer>, bool), Error>) -> Seeking {
-        match opened {
-            Ok((Some(bearer), _)) => Continue(Self { key: kind.key(&bearer.id), bearer }),
-            Ok((None, cookie)) => Break(Ok(Origin::New { cookie })),
-            Err(error) => Break(Err(error)),
-        }
-    }
-
-    fn found(&self, kind: &Kind, record: Option<Record>, now: SystemTime) -> Result<Origin, Error> {
-        let Some(record) = record else {
-            event::refused_cookie(kind.name(), "gone");
-            return Ok(Origin::New { cookie: true });
-        };
-        Ok(match Content::parse(kind.name(), &record.data)? {
-            Content::Session(stored) => {
-                let (key, bearer) = (self.key.clone(), self.bearer.clone());
-                Origin::Record(Arc::new(Loaded::new(key, Some(bearer), record, stored)))
-            }
-            Content::Tombstone { until } if now < until => Origin::Ended { key: self.key.clone() },
-            Content::Tombstone { .. } => {
-                event::refused_cookie(kind.name(), "moved");
-                Origin::New { cookie: true }
-            }
-        })
-    }
+fn payload(bytes: &[u8]) -> Option<Payload> {
+    let (id, secrets) = bytes.split_first_chunk()?;
+    let (first, rest) = secrets.split_first_chunk()?;
+    let spare = match rest.len() {
+        0 => None,
+        _ => Some(Secret::from_bytes(rest.try_into().ok()?)),
+    };
+    Some((SessionId::from_bytes(*id), Secret::from_bytes(*first), spare))
 }
 
 /// What a request's cookies of one name came to.
 #[derive(Default)]
-struct Cookies {
+struct Opened {
     sent: bool,
-    first: Option<Bearer>,
-    /// How many hold another id than the first.
-    others: usize,
+    bearers: Bearers,
     refused: usize,
     unavailable: Option<Error>,
 }
 
-impl Cookies {
-    fn take(&mut self, opened: Result<([u8; SessionId::LENGTH], Seal), Error>) {
+impl Opened {
+    fn take(&mut self, opened: Result<(Payload, Seal), Error>) {
         self.sent = true;
         match opened {
-            Ok((id, seal)) => {
-                let id = SessionId::from_bytes(id);
-                match &self.first {
-                    Some(bearer) if bearer.id == id => {}
-                    Some(_) => self.others += 1,
-                    None => self.first = Some(Bearer { id, seal }),
+            Ok(((id, secret, spare), seal)) => {
+                let bearer = Bearer { id, secret, spare, seal };
+                let same = |other: &Bearer| other.id == bearer.id && other.secret == bearer.secret;
+                if self.bearers.len() < MOST_SESSIONS && !self.bearers.iter().any(same) {
+                    self.bearers.push(bearer);
                 }
             }
             Err(Error::InvalidToken) => self.refused += 1,
@@ -176,20 +175,37 @@ impl Cookies {
         }
     }
 
-    fn end(self, kind: &Kind) -> Result<(Option<Bearer>, bool), Error> {
-        for _ in 0..self.others {
-            event::ambiguous_cookies(kind.name());
-        }
+    fn end(self, session_type: &SessionType) -> Result<(Bearers, bool), Error> {
         for _ in 0..self.refused {
-            event::refused_cookie(kind.name(), "token");
+            event::refused_cookie(session_type.name(), "token");
         }
-        match (self.first, self.unavailable) {
+        match self.unavailable {
             // It may be the real one, and nobody can say.
-            (None, Some(error)) => Err(error),
-            (first, _) => Ok((first, self.sent)),
+            Some(error) if self.bearers.is_empty() => Err(error),
+            _ => Ok((self.bearers, self.sent)),
         }
     }
 }
 
 /// More cookies of one name than any browser sends are not looked at: each costs a decryption.
 pub(super) const MOST_COOKIES: usize = 16;
+
+/// How many sessions one request may name: each costs a fetch.
+const MOST_SESSIONS: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_holds_an_id_and_one_secret_or_two() {
+        let bytes: Vec<u8> = (0..48).collect();
+        let (id, secret, spare) = payload(&bytes[..32]).unwrap();
+        assert_eq!((id.to_bytes()[0], secret.to_bytes()[0]), (0, 16));
+        assert!(spare.is_none());
+        assert_eq!(payload(&bytes).unwrap().2.unwrap().to_bytes()[0], 32);
+        for length in (0..32).chain(33..48) {
+            assert!(payload(&bytes[..length]).is_none(), "{length}");
+        }
+    }
+}

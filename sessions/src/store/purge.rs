@@ -27,7 +27,7 @@ impl Store {
     pub async fn purge_expired(&self, limit: u32) -> Result<u64, Error> {
         self.needs_records("purge_expired()")?;
         let before = self.now().checked_sub(SKEW).unwrap_or(std::time::UNIX_EPOCH);
-        let work = async { Ok(self.inner.provider.purge(before, limit).await?) };
+        let work = async { Ok::<_, Error>(self.inner.provider.purge(before, limit).await?) };
         let purged = observe(Call::Purge, "", None, work, |_| (Ended::Done, None)).await?;
         event::purged(purged);
         Ok(purged)

@@ -1,47 +1,18 @@
-//! One record saved: again where its answer was lost, and merged where another came first.
+//! One record saved or deleted: how often it is tried, how long, and how that ended.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rand::Rng as _;
 use tokio::time::Instant;
 
-use super::edit::{Draft, Edit};
-use super::id::StoreKey;
-use super::origin::{Content, successor};
+use super::Store;
+use super::base::Loaded;
+use super::patch::Draft;
 use super::queue::Turn;
-use super::{Loaded, Store};
-use crate::provider::{Expect, ProviderError, Record, Saved};
-use crate::schema::{Header, MAX_SAVES, Stored};
-use crate::{Error, event};
-
-/// The random id of a save, kept across its retries and written into the record: a retry that
-/// meets it knows that an earlier try has won although its answer was lost.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct SaveId(u64);
-
-impl SaveId {
-    pub(super) fn random() -> Self {
-        Self(rand::rng().random())
-    }
-
-    /// Puts this save in front of a record's last ones.
-    pub(super) fn stamp(self, header: &mut Header) {
-        if header.saves.first() != Some(&self.0) {
-            header.saves.insert(0, self.0);
-            header.saves.truncate(MAX_SAVES);
-        }
-    }
-
-    pub(super) fn is_in(self, record: &Record) -> bool {
-        matches!(
-            Content::parse("", &record.data),
-            Ok(Content::Session(stored))
-                if stored.header().is_ok_and(|header| header.saves.contains(&self.0))
-        )
-    }
-}
+use crate::Error;
+use crate::id::StoreKey;
+use crate::provider::{Deleted, Expect, ProviderError, Record, Saved};
 
 /// How long a commit goes on, and how long it waits between its tries.
 pub(super) struct Patience {
@@ -50,12 +21,19 @@ pub(super) struct Patience {
     conflicts: u32,
     /// Since the provider answered last.
     failures: u32,
+    /// Goes on until the deadline, however often the provider fails.
+    persistent: bool,
 }
 
 impl Patience {
     pub(super) fn new() -> Self {
         let deadline = Instant::now() + COMMIT_DEADLINE;
-        Self { deadline, round: 0, conflicts: 0, failures: 0 }
+        Self { deadline, round: 0, conflicts: 0, failures: 0, persistent: false }
+    }
+
+    /// For a save whose outcome matters: three quick failures are not an outage.
+    pub(super) fn persistent() -> Self {
+        Self { persistent: true, ..Self::new() }
     }
 
     /// Waits before a try after a conflict.
@@ -75,12 +53,12 @@ impl Patience {
     /// Waits before a try after a failure, but not after the first: the sooner the provider is
     /// asked, the fewer saves followed one whose answer was lost. `false` when there have been
     /// enough.
-    async fn after_failure(&mut self) -> bool {
+    pub(super) async fn after_failure(&mut self) -> bool {
         self.failures += 1;
         match self.failures {
             1 => Instant::now() < self.deadline,
             2..MOST_FAILURES => self.wait().await,
-            _ => false,
+            _ => self.persistent && self.wait().await,
         }
     }
 
@@ -99,13 +77,22 @@ impl Patience {
 }
 
 /// How one save ended.
-pub(super) enum Put {
+#[allow(clippy::large_enum_variant)] // It lives for one match.
+pub(super) enum SaveOutcome {
     Saved,
-    /// An earlier try had won, its answer was lost; the record as it stands now.
-    Found(Record),
-    /// An earlier try had won, its answer was lost; the session has taken a new id since.
-    Moved,
+    /// Something else is stored, or nothing.
     Conflict(Option<Record>),
+}
+
+/// How the end of a session went.
+#[allow(clippy::large_enum_variant)] // It lives for one match.
+pub(super) enum EndOutcome {
+    /// The record that was removed.
+    Ended(Record),
+    /// There was none any more.
+    Gone,
+    /// The record is not, or not any more, one that may be ended.
+    Refused(Record),
 }
 
 /// A record as it was written, or found to be.
@@ -113,105 +100,120 @@ pub(super) struct Written {
     pub(super) record: Record,
     /// Whether it may hold other values than the handle that was committed.
     pub(super) merged: bool,
-    /// As its header has it.
-    pub(super) remember: Option<Duration>,
-}
-
-/// How a save over a live record ended.
-pub(super) enum Over {
-    Written(Box<Written>),
-    /// It is saved, and the session has taken a new id since.
-    Moved,
-    /// The session has ended.
-    Gone,
-}
-
-impl Written {
-    /// Of an earlier try.
-    fn found(session: &'static str, record: Record) -> Result<Box<Self>, Error> {
-        let remember = Stored::parse(session, &record.data)?.summary.remember;
-        Ok(Box::new(Self { record, merged: true, remember }))
-    }
-}
-
-impl Put {
-    /// How the save of a draft over a live record ended; `Err`: another came first, and this is
-    /// what stands there.
-    fn over(self, edit: &Edit, draft: Box<Written>) -> Result<Result<Over, Record>, Error> {
-        Ok(Ok(match self {
-            Self::Saved => Over::Written(draft),
-            Self::Found(record) => Over::Written(Written::found(edit.kind.name(), record)?),
-            Self::Moved => Over::Moved,
-            Self::Conflict(None) => Over::Gone,
-            Self::Conflict(Some(theirs)) => return Ok(Err(theirs)),
-        }))
-    }
 }
 
 impl Store {
-    /// Saves a record, first at `now`. Where the answer is lost it tries again, and finds out
-    /// whether the first try had won.
-    pub(super) async fn put(
+    /// Saves a record, first at `now`, and again where the answer was lost: then `lost` is set, and
+    /// a conflict may be with this very save.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where no answer came in time: the save may have taken place.
+    pub(super) async fn save(
         &self,
         record: &Record,
         expect: Expect,
         now: SystemTime,
         patience: &mut Patience,
-        is_mine: impl Fn(&Record) -> bool,
-    ) -> Result<Put, Error> {
-        let lost = match self.inner.provider.save(record, expect, now).await {
+        lost: &mut bool,
+    ) -> Result<SaveOutcome, Error> {
+        let error = match self.inner.provider.save(record, expect, now).await {
             Ok(saved) => {
                 patience.failures = 0;
-                return Ok(match saved {
-                    Saved::Saved => Put::Saved,
-                    Saved::Conflict(theirs) => Put::Conflict(theirs),
-                });
+                return Ok(saved.into());
             }
             Err(error) if error.is_unavailable() => error,
             Err(error) => return Err(error.into()),
         };
+        *lost = true;
         // In a box: it is rare, and takes much room.
-        Box::pin(self.put_again(record, expect, lost, patience, is_mine)).await
+        Box::pin(self.save_again(record, expect, error, patience)).await
     }
 
-    /// Saves a record whose first try ended with `lost`.
-    async fn put_again(
+    async fn save_again(
         &self,
         record: &Record,
         expect: Expect,
-        mut lost: ProviderError,
+        mut error: ProviderError,
         patience: &mut Patience,
-        is_mine: impl Fn(&Record) -> bool,
-    ) -> Result<Put, Error> {
+    ) -> Result<SaveOutcome, Error> {
         loop {
             if !patience.after_failure().await {
-                return Err(lost.into());
+                return Err(error.into());
             }
-            let answer = self.inner.provider.save(record, expect, self.now()).await;
-            if answer.is_ok() {
-                patience.failures = 0;
-            }
-            match answer {
-                Ok(Saved::Saved) => return Ok(Put::Saved),
-                Ok(Saved::Conflict(None)) => return Ok(Put::Conflict(None)),
-                Ok(Saved::Conflict(Some(theirs))) => {
-                    if is_mine(&theirs) {
-                        return Ok(Put::Found(theirs));
-                    }
-                    if self.moved_on(&theirs, &is_mine).await? {
-                        return Ok(Put::Moved);
-                    }
-                    // My mark may have been pushed out by later saves.
-                    let before = record.version.saturating_sub(1);
-                    if theirs.version > before.saturating_add(MAX_SAVES as u64) {
-                        return Err(Error::unavailable(
-                            "the answer to a save was lost, and so many followed that nobody can \
-                             tell whether it took place",
-                        ));
-                    }
-                    return Ok(Put::Conflict(Some(theirs)));
+            match self.inner.provider.save(record, expect, self.now()).await {
+                Ok(saved) => {
+                    patience.failures = 0;
+                    return Ok(saved.into());
                 }
-                Err(error) if error.is_unavailable() => lost = error,
+                Err(again) if again.is_unavailable() => error = again,
+                Err(again) => return Err(again.into()),
+            }
+        }
+    }
+
+    /// The live record of an id, asked for again where the provider fails.
+    pub(super) async fn fetch(
+        &self,
+        id: &str,
+        patience: &mut Patience,
+    ) -> Result<Option<Record>, Error> {
+        loop {
+            match self.inner.provider.fetch(id, self.now()).await {
+                Ok(record) => {
+                    patience.failures = 0;
+                    return Ok(record);
+                }
+                Err(error) if error.is_unavailable() && patience.after_failure().await => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Deletes whatever is stored under an id that nobody else can know.
+    pub(super) async fn delete_any(
+        &self,
+        id: &str,
+        patience: &mut Patience,
+    ) -> Result<Option<Record>, Error> {
+        loop {
+            match self.inner.provider.delete(id, Expect::Any, self.now()).await {
+                Ok(Deleted::Deleted(record)) => return Ok(record),
+                // `Any` is met by everything.
+                Ok(Deleted::Conflict(_)) => return Ok(None),
+                Err(error) if error.is_unavailable() && patience.after_failure().await => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Ends the session of a record as long as `may` allows it: what is removed is what was looked
+    /// at.
+    pub(super) async fn end(
+        &self,
+        id: &str,
+        mut version: u64,
+        patience: &mut Patience,
+        lost: &mut bool,
+        may: impl Fn(&Record) -> bool,
+    ) -> Result<EndOutcome, Error> {
+        loop {
+            let expect = Expect::Version(version);
+            match self.inner.provider.delete(id, expect, self.now()).await {
+                Ok(Deleted::Deleted(Some(record))) => return Ok(EndOutcome::Ended(record)),
+                Ok(Deleted::Deleted(None)) => return Ok(EndOutcome::Gone),
+                Ok(Deleted::Conflict(record)) if !may(&record) => {
+                    return Ok(EndOutcome::Refused(record));
+                }
+                Ok(Deleted::Conflict(record)) => {
+                    version = record.version;
+                    patience.after_conflict().await?;
+                }
+                Err(error) if error.is_unavailable() => {
+                    *lost = true;
+                    if !patience.after_failure().await {
+                        return Err(error.into());
+                    }
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -242,115 +244,10 @@ impl Store {
         } else {
             patience.after_conflict().await?;
         }
-        loop {
-            match self.inner.provider.fetch(&theirs.id, self.now()).await {
-                Ok(record) => return Ok(record),
-                Err(error) if error.is_unavailable() && patience.after_failure().await => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        self.fetch(&theirs.id, patience).await
     }
 
-    /// Whether a tombstone stands for a session that took my save along to its new id.
-    async fn moved_on(
-        &self,
-        stone: &Record,
-        is_mine: impl Fn(&Record) -> bool,
-    ) -> Result<bool, Error> {
-        let Some(next) = successor(stone) else { return Ok(false) };
-        let record = self.inner.provider.fetch(next.as_str(), self.now()).await?;
-        Ok(record.is_some_and(|record| is_mine(&record)))
-    }
-
-    /// Saves an edit over the live record that it was loaded from, and merges with whoever came
-    /// first.
-    pub(super) async fn put_over(&self, loaded: &Loaded, edit: &Edit) -> Result<Over, Error> {
-        let mut patience = Patience::new();
-        let save = SaveId::random();
-        let draft = self.draft(&loaded.id, loaded.version, save, edit.over(loaded)?, edit.now)?;
-        let expect = Expect::Version(loaded.version);
-        let is_mine = |record: &Record| save.is_in(record);
-        let put = self.put(&draft.record, expect, edit.now, &mut patience, is_mine).await?;
-        let theirs = match put.over(edit, draft)? {
-            Ok(over) => return Ok(over),
-            Err(theirs) => theirs,
-        };
-        // In a box: it is rare, and takes much room.
-        Box::pin(self.put_onto(loaded, edit, save, theirs, &mut patience)).await
-    }
-
-    /// Merges an edit with `theirs` and saves it, until nobody comes first.
-    async fn put_onto(
-        &self,
-        loaded: &Loaded,
-        edit: &Edit,
-        save: SaveId,
-        mut theirs: Record,
-        patience: &mut Patience,
-    ) -> Result<Over, Error> {
-        let mut turn = None;
-        loop {
-            event::conflicted(edit.kind.name(), &loaded.key);
-            let newest = self.newest(theirs, patience, &mut turn).await?;
-            let Some(newest) = newest else { return Ok(Over::Gone) };
-            let Content::Session(stored) = Content::parse(edit.kind.name(), &newest.data)? else {
-                return Ok(Over::Gone);
-            };
-            let draft = edit.onto(&loaded.key, &stored, newest.owner)?;
-            let now = self.now();
-            let draft = self.draft(&loaded.id, newest.version, save, draft, now)?;
-            let expect = Expect::Version(newest.version);
-            let put = self.put(&draft.record, expect, now, patience, |it| save.is_in(it)).await?;
-            match put.over(edit, draft)? {
-                Ok(over) => return Ok(over),
-                Err(next) => theirs = next,
-            }
-        }
-    }
-
-    /// Saves a draft as the record of an id that nobody else can know: a new one where `version`
-    /// is zero, else over that version. `None`: the record was there and is gone.
-    pub(super) async fn put_copy(
-        &self,
-        key: &StoreKey,
-        version: u64,
-        edit: &Edit,
-        draft: Draft<'_>,
-        patience: &mut Patience,
-    ) -> Result<Option<Box<Written>>, Error> {
-        let save = SaveId::random();
-        let now = self.now();
-        let draft = self.draft(&key.shared(), version, save, draft, now)?;
-        let expect = if version == 0 { Expect::Absent } else { Expect::Version(version) };
-        match self.put(&draft.record, expect, now, patience, |it| save.is_in(it)).await? {
-            Put::Saved => Ok(Some(draft)),
-            Put::Found(record) => Written::found(edit.kind.name(), record).map(Some),
-            Put::Conflict(None) | Put::Moved => Ok(None),
-            // Only who lists the owner's sessions can know it; a merge would count my changes
-            // twice, for what stands there holds them.
-            Put::Conflict(Some(_)) => {
-                Err(Error::unavailable("a session was changed while it took its new id"))
-            }
-        }
-    }
-
-    /// The record that is to follow `version`.
-    fn draft(
-        &self,
-        id: &Arc<str>,
-        version: u64,
-        save: SaveId,
-        mut draft: Draft<'_>,
-        now: SystemTime,
-    ) -> Result<Box<Written>, Error> {
-        save.stamp(&mut draft.header);
-        Ok(Box::new(Written {
-            record: self.record(id, version + 1, &draft, now)?,
-            merged: matches!(draft.fields, Cow::Owned(_)),
-            remember: draft.header.summary.remember,
-        }))
-    }
-
+    /// The record that follows `version`.
     pub(super) fn record(
         &self,
         id: &Arc<str>,
@@ -360,13 +257,37 @@ impl Store {
     ) -> Result<Record, Error> {
         Ok(Record {
             id: id.clone(),
-            version,
+            version: version + 1,
             expires_at: Some(self.span(&draft.header.summary).expiry(now)),
             format: draft.fields.format(),
             data: draft.fields.to_data(&draft.header)?,
             owner: draft.owner.clone(),
         })
     }
+
+    /// As [`record`](Self::record), over what was loaded.
+    pub(super) fn next_record(
+        &self,
+        loaded: &Loaded,
+        draft: &Draft<'_>,
+        now: SystemTime,
+    ) -> Result<Record, Error> {
+        self.record(&loaded.id, loaded.version, draft, now)
+    }
+}
+
+impl From<Saved> for SaveOutcome {
+    fn from(saved: Saved) -> Self {
+        match saved {
+            Saved::Saved => Self::Saved,
+            Saved::Conflict(record) => Self::Conflict(record),
+        }
+    }
+}
+
+/// The key of a record, where it is a session's.
+pub(super) fn key_of(record: &Record) -> Option<StoreKey> {
+    record.id.parse().ok()
 }
 
 fn too_many() -> Error {

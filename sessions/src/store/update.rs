@@ -1,30 +1,68 @@
 //! A session changed in the background, by its key.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
-use super::edit::{Asks, Edit};
-use super::id::StoreKey;
-use super::origin::{Content, successor};
-use super::save::{Patience, Put, SaveId};
-use super::{Kind, Loaded, Store};
+use super::Store;
+use super::patch::{Asks, Patch};
+use super::save::{Patience, SaveOutcome};
+use super::session_type::SessionType;
 use crate::event::{self, Call, Ended, observe};
+use crate::id::StoreKey;
 use crate::provider::{Expect, Record};
+use crate::schema::{MAX_SAVES, Stored};
 use crate::{Error, SessionData};
 
 impl Store {
-    /// Changes the session of this key, wherever its visitor is: from a background job, a webhook,
-    /// an operator's page. `None` if there is no live session; else what `change` returned.
+    /// Changes the session of this key if it is this owner's, wherever its visitor is: from a
+    /// background job, a webhook, an app's own page. `owner` is `None::<u64>`, say, for the
+    /// session of an anonymous visitor.
     ///
-    /// `change` runs again, on the newer value, when somebody else saved the session meanwhile.
-    /// The session keeps its id, also where a field of the group "owner" changes: only its
-    /// visitor's own request can take a new one. It does not count as activity: the session ends
-    /// when it would have ended. It follows a session that has taken a new id within the last
-    /// minute.
+    /// Returns what `change` returned; `None` if there is no live session of this key, or it is
+    /// somebody else's. `change` runs again, on the newer value, when somebody else saved the
+    /// session meanwhile. The session keeps its secret and does not count as used: it ends when
+    /// it would have ended.
+    ///
+    /// A save whose answer was lost is applied once. A second call is a second change.
     ///
     /// # Errors
-    /// As [`Store::commit`]. [`Error::Config`] when the key names a session of another type, or when
-    /// `change` assigns the owner: a session whose owner changes needs a new id, and only its
-    /// visitor's next request can take one.
+    /// As [`Session::commit`](crate::Session::commit). [`Error::Config`] when the key names a
+    /// session of another type, or when `change` assigns the owner: only a visitor's own request
+    /// can log them in.
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { #[session(owner)] user: Option<u64>, notices: Vec<String> }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = Store::new(MemoryProvider::new());
+    /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// visitor.user = Some(7);
+    /// let _ = visitor.commit().await?;
+    ///
+    /// // Later, in a job that kept the key:
+    /// let key = visitor.key().expect("it was saved").clone();
+    /// let add = |visitor: &mut Visitor| visitor.notices.push("your order left".to_owned());
+    /// assert!(store.update::<Visitor, _>(Some(7), &key, add).await?.is_some());
+    /// assert!(store.update::<Visitor, _>(Some(8), &key, add).await?.is_none());
+    /// # Ok(()) }
+    /// ```
+    pub async fn update<T: SessionData, R: Send>(
+        &self,
+        owner: Option<impl Display + Send>,
+        key: &StoreKey,
+        mut change: impl FnMut(&mut T) -> R + Send,
+    ) -> Result<Option<R>, Error> {
+        let owner = owner.map(|owner| owner.to_string());
+        let whose = Whose::Of(owner.as_deref());
+        self.observe_update(whose, key, &mut change).await
+    }
+
+    /// As [`update`](Self::update), whosever session it is: for operators.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
     ///
     /// ```
     /// # use sessions::{MemoryProvider, Session, Store};
@@ -35,114 +73,137 @@ impl Store {
     /// # let store = Store::new(MemoryProvider::new());
     /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
     /// visitor.notices.push("hello".to_owned());
-    /// let _ = store.commit(&mut visitor).await?;
+    /// let _ = visitor.commit().await?;
     ///
-    /// // Later, in a job that kept the key:
     /// let key = visitor.key().expect("it was saved").clone();
-    /// let told = store
-    ///     .update::<Visitor, _>(&key, |visitor| visitor.notices.push("your order left".to_owned()))
-    ///     .await?;
-    /// assert!(told.is_some());
+    /// let count = |visitor: &mut Visitor| visitor.notices.len();
+    /// assert_eq!(store.update_any::<Visitor, _>(&key, count).await?, Some(1));
     /// # Ok(()) }
     /// ```
-    pub async fn update<T: SessionData, R: Send>(
+    pub async fn update_any<T: SessionData, R: Send>(
         &self,
         key: &StoreKey,
         mut change: impl FnMut(&mut T) -> R + Send,
     ) -> Result<Option<R>, Error> {
+        self.observe_update(Whose::Anybodys, key, &mut change).await
+    }
+
+    async fn observe_update<T: SessionData, R: Send>(
+        &self,
+        whose: Whose<'_>,
+        key: &StoreKey,
+        change: &mut (impl FnMut(&mut T) -> R + Send),
+    ) -> Result<Option<R>, Error> {
         self.needs_records("update()")?;
-        let kind = self.kind::<T>()?;
-        let work = self.update_now(&kind, key, &mut change);
-        let (result, _, _) =
-            observe(Call::Update, kind.name(), None, work, |(_, ended, key)| (*ended, Some(key)))
-                .await?;
+        let session_type = self.session_type::<T>()?;
+        let work = async {
+            let updated = self.update_session(&session_type, whose, key, change).await?;
+            Ok::<_, Error>((updated, key))
+        };
+        let ((result, _), _) = observe(
+            Call::Update,
+            session_type.name(),
+            None,
+            work,
+            |done: &((Option<R>, Ended), &StoreKey)| (done.0.1, Some(done.1)),
+        )
+        .await?;
         Ok(result)
     }
 
-    /// The change's result, how it ended, and the session's key.
-    async fn update_now<T: SessionData, R: Send>(
+    /// The change's result, and how it ended.
+    async fn update_session<T: SessionData, R: Send>(
         &self,
-        kind: &Arc<Kind>,
+        session_type: &Arc<SessionType>,
+        whose: Whose<'_>,
         key: &StoreKey,
         change: &mut (impl FnMut(&mut T) -> R + Send),
-    ) -> Result<(Option<R>, Ended, StoreKey), Error> {
-        let save = SaveId::random();
-        let mut patience = Patience::new();
-        let Some(mut found) = self.follow(key).await? else {
-            return Ok((None, Ended::Gone, key.clone()));
+    ) -> Result<(Option<R>, Ended), Error> {
+        let name = session_type.name();
+        let owner = match whose {
+            Whose::Anybodys => None,
+            Whose::Of(owner) => Some(owner.map(|owner| session_type.owner(owner))),
         };
+        let save = rand::random();
+        let mut patience = Patience::new();
+        let mut lost = false;
+        // What the change returned, and the version that it was sent over.
+        let mut sent: Option<(R, u64)> = None;
+        let mut found = self.fetch(key.as_str(), &mut patience).await?;
         loop {
-            let (key, record) = &found;
+            let Some(record) = found else { return Ok((None, Ended::Gone)) };
             // The key of another type's session must not be read as this one's.
-            let name = record.format.split('/').next().unwrap_or_default();
-            if name != kind.name() {
+            let other = record.format.split('/').next().unwrap_or_default();
+            if other != name {
                 return Err(Error::config(format!(
-                    "the key names a session of type \"{name}\", not of type \"{}\"",
-                    kind.name()
+                    "the key names a session of type \"{other}\", not of type \"{name}\""
                 )));
             }
-            let Content::Session(stored) = Content::parse(kind.name(), &record.data)? else {
-                return Ok((None, Ended::Gone, key.clone()));
-            };
+            let stored = Stored::parse(name, &record.data)?;
+            if lost && let Some((result, version)) = sent.take() {
+                if stored.header()?.saves.contains(&save) {
+                    return Ok((Some(result), Ended::Saved));
+                }
+                if record.version > version.saturating_add(MAX_SAVES as u64) {
+                    return Err(Error::unavailable(
+                        "the answer to an update was lost, and so many saves followed that nobody \
+                         can tell whether it took place",
+                    ));
+                }
+                sent = Some((result, version));
+            }
+            if owner
+                .as_ref()
+                .is_some_and(|owner| *owner != record.owner.as_deref().map(str::to_owned))
+            {
+                return Ok((None, Ended::Gone));
+            }
             let mut value = T::load(&stored)?;
             let result = change(&mut value);
-            let base = stored.fields(kind.table)?;
-            let now = self.now();
-            let edit = Edit::new(
-                kind.clone(),
-                base,
+            let patch = Patch::new(
+                session_type.clone(),
+                stored.fields(session_type.table)?,
                 value.fields()?,
                 record.owner.as_ref(),
-                &Asks::default(),
-                now,
+                Asks::default(),
+                self.now(),
             )?;
-            if edit.diff.owner {
+            if patch.diff.owner {
                 return Err(Error::config(
-                    "update() cannot change a session's owner, for that takes a new id; end the \
-                     session with revoke() instead",
+                    "update() cannot change a session's owner: only a visitor's own request can \
+                     log them in; end the session with revoke() instead",
                 ));
             }
-            if !edit.diff.changed {
-                return Ok((Some(result), Ended::Unchanged, key.clone()));
+            if !patch.diff.changed {
+                return Ok((Some(result), Ended::Unchanged));
             }
-            let loaded = Loaded::new(key.clone(), None, record.clone(), stored);
-            let mut draft = edit.over(&loaded)?;
-            save.stamp(&mut draft.header);
-            let mut next = self.record(&record.id, record.version + 1, &draft, now)?;
-            // What happens behind a visitor's back is no activity of theirs.
+            let mut draft = patch.over(&stored, record.owner.as_ref(), None)?;
+            draft.stamp(save);
+            let mut next = self.record(&record.id, record.version, &draft, patch.now)?;
+            // What happens behind a visitor's back is no activity of theirs, and must not take
+            // back an expiry that a touch moves meanwhile.
             next.expires_at = record.expires_at;
-            let expect = Expect::Version(record.version);
-            let is_mine = |record: &Record| save.is_in(record);
-            let theirs = match self.put(&next, expect, now, &mut patience, is_mine).await? {
-                Put::Saved | Put::Found(_) | Put::Moved => {
-                    return Ok((Some(result), Ended::Saved, key.clone()));
+            let Record { version, expires_at, .. } = record;
+            let expect = Expect::Untouched { version, expires_at };
+            let first = sent.as_ref().map_or(version, |(_, version)| *version);
+            sent = Some((result, first));
+            match self.save(&next, expect, patch.now, &mut patience, &mut lost).await? {
+                SaveOutcome::Saved => {
+                    return Ok((sent.map(|(result, _)| result), Ended::Saved));
                 }
-                Put::Conflict(None) => return Ok((None, Ended::Gone, key.clone())),
-                Put::Conflict(Some(theirs)) => theirs,
-            };
-            event::conflicted(kind.name(), key);
-            patience.after_conflict().await?;
-            found = match successor(&theirs) {
-                None => (key.clone(), theirs),
-                Some(next) => match self.follow(&next).await? {
-                    Some(found) => found,
-                    None => return Ok((None, Ended::Gone, next)),
-                },
-            };
-        }
-    }
-
-    /// The live record of a key, or of what took its place.
-    async fn follow(&self, key: &StoreKey) -> Result<Option<(StoreKey, Record)>, Error> {
-        let mut key = key.clone();
-        for _ in 0..super::end::MOST_RENEWALS {
-            let record = self.inner.provider.fetch(key.as_str(), self.now()).await?;
-            let Some(record) = record else { return Ok(None) };
-            match successor(&record) {
-                Some(next) => key = next,
-                None => return Ok(Some((key, record))),
+                SaveOutcome::Conflict(None) => return Ok((None, Ended::Gone)),
+                SaveOutcome::Conflict(theirs) => found = theirs,
             }
+            event::conflicted(name, key);
+            patience.after_conflict().await?;
         }
-        Ok(None)
     }
+}
+
+/// Whose session may be changed.
+#[derive(Clone, Copy)]
+enum Whose<'o> {
+    Anybodys,
+    /// This owner's, or nobody's.
+    Of(Option<&'o str>),
 }

@@ -149,10 +149,9 @@ impl Provider for TestProvider {
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
         self.control.call(Call::Save, &record.id)?;
-        // A fence and the key ring are no sessions, and nobody can come before a new one.
-        let over_another = matches!(expect, Expect::Version(_) | Expect::Untouched { .. });
-        if let (true, Ok(key), false) = (over_another, record.id.parse(), is_own())
-            && record.format != "fence"
+        // The ids of fences and of the key ring are no keys, and nobody can come before a new session.
+        if let (Expect::Version(_) | Expect::Untouched { .. }, Ok(key), false) =
+            (expect, record.id.parse(), is_own())
         {
             let before = self.control.state().before_save.take();
             if let Some(before) = before {

@@ -131,7 +131,7 @@ async fn ours(provider: impl Provider, tasks: u64, updates: u64) -> Crowd {
     let store = Store::new(provider);
     let mut first = store.load::<Counter>(&HeaderMap::new()).await.unwrap();
     first.name = "Ada Lovelace".to_owned();
-    let commit = store.commit(&mut first).await.unwrap();
+    let commit = first.commit().await.unwrap();
     let set_cookie = commit.set_cookie().unwrap().to_str().unwrap();
     let pair = set_cookie.split(';').next().unwrap();
     let cookies = HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(pair).unwrap())]);
@@ -144,7 +144,7 @@ async fn ours(provider: impl Provider, tasks: u64, updates: u64) -> Crowd {
             loop {
                 let mut session = store.load::<Counter>(&cookies).await.unwrap();
                 session.count += 1;
-                match store.commit(&mut session).await {
+                match session.commit().await {
                     Ok(commit) => {
                         assert_eq!(commit.outcome(), Outcome::Saved);
                         return;

@@ -191,7 +191,7 @@ pub(crate) async fn saved(mut visitor: Session<Visitor>, app: &App) -> Result<Re
     visitor.visits += 1;
     visitor.save().await?;
     let page = sessions::provider::Page::first(10);
-    let sessions = app.store.list::<Visitor>("ada", page).await?.sessions;
+    let sessions = app.store.list::<Visitor>("ada", page).await?.items;
     Ok(Reply::text(sessions.len().to_string()))
 }
 

@@ -188,7 +188,7 @@ async fn what_a_call_tells_is_in_its_span_and_what_happens_beside_it_is_not() {
     });
     let mut session = test.read::<scenario::Visitor>(&cookie).await.unwrap();
     session.renew();
-    let _ = test.store().commit(&mut session).await.unwrap();
+    let _ = session.commit().await.unwrap();
     let told = world.told();
     let of = |text| told.iter().find(|it| it.value("message") == Some(text)).unwrap();
     assert_eq!(of("of the provider").span.as_deref(), Some("session.commit"));

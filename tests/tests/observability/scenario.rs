@@ -96,29 +96,29 @@ pub(crate) async fn visitors(world: &mut World) {
     session.notices.push(FLASH.to_owned());
     session.set_label(LABEL);
     session.remember(1_000 * DAY);
-    let commit = store.commit(&mut session).await.unwrap();
+    let commit = session.commit().await.unwrap();
     let anonymous = of_commit(world, &commit);
 
     // Others come first: one merges, one overwrites, one is refused.
     test.conflict::<Visitor>(|other| other.visits += 1);
     session.visits += 1;
-    let _ = store.commit(&mut session).await.unwrap();
+    let _ = session.commit().await.unwrap();
     test.conflict::<Visitor>(|other| other.theme = THEME.to_owned() + "!");
     session.theme = OTHER_THEME.to_owned();
-    let _ = store.commit(&mut session).await.unwrap();
+    let _ = session.commit().await.unwrap();
     test.conflict::<Visitor>(|other| other.seat = SEAT.to_owned() + "!");
     session.seat = SEAT.to_owned();
-    world.error(&store.commit(&mut session).await.unwrap_err());
+    world.error(&session.commit().await.unwrap_err());
 
     // Logged in, while another request still has the old cookie.
     let mut late = load(&store, &anonymous).await;
     let mut session = load(&store, &anonymous).await;
     assert_eq!(session.notices.take(), [FLASH]);
     session.user = Some(OWNER.to_owned());
-    let commit = store.commit(&mut session).await.unwrap();
+    let commit = session.commit().await.unwrap();
     let cookie = of_commit(world, &commit);
     late.visits += 1;
-    assert_eq!(store.commit(&mut late).await.unwrap().outcome(), Outcome::Dropped);
+    assert_eq!(late.commit().await.unwrap().outcome(), Outcome::Dropped);
     assert!(load(&store, &anonymous).await.is_new());
     world.debug(&(session.key(), session.log_id(), session.expires_at()));
 
@@ -131,7 +131,7 @@ pub(crate) async fn visitors(world: &mut World) {
             test.fail_next(Call::Touch, ProviderError::unavailable("connection refused"));
         }
         let mut session = load(&store, &used).await;
-        assert_eq!(store.commit(&mut session).await.unwrap().outcome(), Outcome::Unchanged);
+        assert_eq!(session.commit().await.unwrap().outcome(), Outcome::Unchanged);
     }
 
     // Two that were loaded before a renewal: one moves the tombstone's expiry.
@@ -139,9 +139,9 @@ pub(crate) async fn visitors(world: &mut World) {
     let mut slow = load(&store, &used).await;
     let mut quick = load(&store, &used).await;
     quick.renew();
-    let commit = store.commit(&mut quick).await.unwrap();
+    let commit = quick.commit().await.unwrap();
     of_commit(world, &commit);
-    let _ = store.commit(&mut slow).await.unwrap();
+    let _ = slow.commit().await.unwrap();
     assert!(load(&store, &used).await.is_new());
     test.advance(Duration::from_secs(61));
     assert!(load(&store, &used).await.is_new());
@@ -162,17 +162,17 @@ pub(crate) async fn visitors(world: &mut World) {
         headers(world, &cookie);
     }
     let listed = store.list::<Visitor>(OWNER, Page::first(10)).await.unwrap();
-    assert_eq!(listed.sessions.len(), 2);
-    assert!(store.revoke(&listed.sessions[0].key).await.unwrap());
-    assert!(!store.revoke(&listed.sessions[0].key).await.unwrap());
-    assert!(store.update(&listed.sessions[0].key, |_: &mut Visitor| {}).await.unwrap().is_none());
+    assert_eq!(listed.items.len(), 2);
+    assert!(store.revoke_any(&listed.items[0].key).await.unwrap());
+    assert!(!store.revoke_any(&listed.items[0].key).await.unwrap());
+    assert!(store.update(&listed.items[0].key, |_: &mut Visitor| {}).await.unwrap().is_none());
 
     // A login that was under way when its owner was logged out everywhere.
     let mut login = load(&store, &HeaderMap::new()).await;
     test.advance(Duration::from_secs(1));
-    assert_eq!(store.revoke_all::<Visitor>(OWNER, None).await.unwrap(), 1);
+    assert_eq!(store.revoke_all::<Visitor>(OWNER).await.unwrap(), 1);
     login.user = Some(OWNER.to_owned());
-    assert_eq!(store.commit(&mut login).await.unwrap().outcome(), Outcome::Dropped);
+    assert_eq!(login.commit().await.unwrap().outcome(), Outcome::Dropped);
     assert!(load(&store, &cookie).await.is_new());
 
     // Two cookies at once, a logout, and one without reading.
@@ -181,7 +181,7 @@ pub(crate) async fn visitors(world: &mut World) {
     headers(world, &two[0]);
     let mut session = load(&store, &both).await;
     session.destroy();
-    let commit = store.commit(&mut session).await.unwrap();
+    let commit = session.commit().await.unwrap();
     assert_eq!(commit.outcome(), Outcome::Destroyed);
     let second = headers(world, &two[1]);
     world.debug(&store.destroy::<Visitor>(&second).await.unwrap());
@@ -210,13 +210,13 @@ pub(crate) async fn failures(world: &mut World) {
         world.error(&store.load::<Visitor>(&cookies).await.err().unwrap());
         fail(Call::Save);
         session.theme.push('!');
-        world.error(&store.commit(&mut session).await.unwrap_err());
+        world.error(&session.commit().await.unwrap_err());
         fail(Call::Fetch);
         world.error(&store.update(&key, |it: &mut Visitor| it.visits += 1).await.unwrap_err());
         fail(Call::Delete);
-        world.error(&store.revoke(&key).await.unwrap_err());
+        world.error(&store.revoke_any(&key).await.unwrap_err());
         fail(Call::Save);
-        world.error(&store.revoke_all::<Visitor>(OWNER, None).await.unwrap_err());
+        world.error(&store.revoke_all::<Visitor>(OWNER).await.unwrap_err());
         fail(Call::List);
         world.error(&store.list::<Visitor>(OWNER, Page::first(10)).await.unwrap_err());
         fail(Call::Delete);
@@ -229,7 +229,7 @@ pub(crate) async fn failures(world: &mut World) {
     test.fail_next(Call::Delete, ProviderError::permanent("no such table"));
     let mut login = load(&store, &HeaderMap::new()).await;
     login.user = Some(OWNER.to_owned());
-    world.error(&store.commit(&mut login).await.unwrap_err());
+    world.error(&login.commit().await.unwrap_err());
     world.error(&"SECRET-THEME".parse::<sessions::StoreKey>().unwrap_err());
     let same_name = store.load::<Choosy>(&cookies).await;
     world.error(&same_name.err().unwrap());
@@ -302,7 +302,7 @@ pub(crate) async fn unreadable(world: &mut World) {
     let mut session = load(&store, &HeaderMap::new()).await;
     session.theme = THEME.to_owned();
     session.visits = 1;
-    let commit = store.commit(&mut session).await.unwrap();
+    let commit = session.commit().await.unwrap();
     let cookies = of_commit(world, &commit);
     read_by_other_builds(world, &provider, &cookies).await;
 
@@ -333,11 +333,11 @@ pub(crate) async fn client_side(world: &mut World) {
     assert_eq!(session.user.as_deref(), Some(OWNER));
     world.debug(&(session.log_id(), session.owner().is_some()));
     session.visits += 1;
-    let commit = store.commit(&mut session).await.unwrap();
+    let commit = session.commit().await.unwrap();
     of_commit(world, &commit);
     session.theme = THEME.repeat(1_000);
-    world.error(&store.commit(&mut session).await.unwrap_err());
-    world.error(&store.revoke_all::<Visitor>(OWNER, None).await.unwrap_err());
+    world.error(&session.commit().await.unwrap_err());
+    world.error(&store.revoke_all::<Visitor>(OWNER).await.unwrap_err());
     let changed = headers(world, &format!("{}AAAA", &cookie[..cookie.len() - 4]));
     assert!(load(&store, &changed).await.is_new());
     test.advance(8 * DAY);
@@ -357,7 +357,7 @@ pub(crate) async fn at_rest(world: &mut World) {
     let mut session = load(&test.store(), &cookies).await;
     test.conflict::<Visitor>(|other| other.theme = OTHER_THEME.to_owned());
     session.theme = THEME.to_owned() + "!";
-    let _ = test.store().commit(&mut session).await.unwrap();
+    let _ = session.commit().await.unwrap();
     test.store().codec().rotate_now().await.unwrap();
     let listed = test.store().list::<Visitor>(OWNER, Page::first(10)).await;
     world.error(&listed.unwrap_err());

@@ -5,33 +5,58 @@
 
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
+mod check;
+mod client;
 mod driver;
 mod world;
 
+use client::{Act, Client, Fault};
 use driver::explore;
-use world::{Action, Start};
+use world::Start;
 
-const PAIRS: [Action; 9] = [
-    Action::Login,
-    Action::Write,
-    Action::Logout,
-    Action::Revoke,
-    Action::RevokeAll,
-    Action::Expire,
-    Action::LostWrite,
-    Action::LostLogin { save: 1 },
-    Action::LostLogin { save: 2 },
+const STARTS: [Start; 2] = [Start::Anonymous, Start::LoggedIn];
+
+/// What a client does in the pairs.
+const ACTS: [Act; 14] = [
+    Act::Login,
+    Act::LoginWithAttempt,
+    Act::Renew,
+    Act::ChangeRole,
+    Act::ReplaceOwner,
+    Act::Leave,
+    Act::Write,
+    Act::Update,
+    Act::Read,
+    Act::Reload,
+    Act::Logout,
+    Act::Revoke,
+    Act::RevokeAll,
+    Act::Expire,
 ];
+
+/// What can go wrong for a client.
+const FAULTS: [Fault; 6] = [
+    Fault::LoseSave(1),
+    Fault::LoseSave(2),
+    Fault::LoseDelete,
+    Fault::FailFirst(3),
+    Fault::FailAfterSave(4),
+    Fault::LoseAllAfterSave,
+];
+
+fn check(start: Start, clients: &[Client]) -> usize {
+    let found = explore(start, clients);
+    assert_eq!(found.violations, [""; 0], "{start:?}: {clients:?}");
+    found.schedules
+}
 
 #[test]
 fn every_pair_keeps_what_must_hold() {
     let mut schedules = 0;
-    for start in [Start::Anonymous, Start::LoggedIn] {
-        for (at, one) in PAIRS.iter().enumerate() {
-            for other in &PAIRS[at..] {
-                let found = explore(start, &[*one, *other], false);
-                assert_eq!(found.violations, [""; 0], "{start:?}: {one:?} beside {other:?}");
-                schedules += found.schedules;
+    for start in STARTS {
+        for (at, one) in ACTS.iter().enumerate() {
+            for other in &ACTS[at..] {
+                schedules += check(start, &[Client::new(*one), Client::new(*other)]);
             }
         }
     }
@@ -39,39 +64,58 @@ fn every_pair_keeps_what_must_hold() {
     assert!(schedules > 1_000, "{schedules}");
 }
 
+/// The app calls `commit()` again on the same handle when it fails.
 #[test]
-fn every_triple_of_login_write_and_logout_keeps_what_must_hold() {
+fn every_pair_with_a_fault_keeps_what_must_hold() {
     let mut schedules = 0;
-    let actions = [Action::Login, Action::Write, Action::Logout];
-    for start in [Start::Anonymous, Start::LoggedIn] {
-        for (first, one) in actions.iter().enumerate() {
-            for (second, two) in actions.iter().enumerate().skip(first) {
-                for three in &actions[second..] {
-                    let clients = [*one, *two, *three];
-                    let found = explore(start, &clients, false);
-                    assert_eq!(found.violations, [""; 0], "{start:?}: {clients:?}");
-                    schedules += found.schedules;
+    for start in STARTS {
+        for one in ACTS {
+            for fault in FAULTS {
+                for other in [Act::Login, Act::Write, Act::Logout, Act::ChangeRole, Act::RevokeAll]
+                {
+                    let clients = [Client::new(one).with(fault), Client::new(other)];
+                    schedules += check(start, &clients);
                 }
             }
+        }
+    }
+    println!("pairs with a fault: {schedules} schedules, no violation");
+    assert!(schedules > 5_000, "{schedules}");
+}
+
+#[test]
+fn every_triple_that_matters_keeps_what_must_hold() {
+    let mut schedules = 0;
+    let acts = [Act::Login, Act::Write, Act::Logout, Act::ChangeRole];
+    for start in STARTS {
+        for (first, one) in acts.iter().enumerate() {
+            for (second, two) in acts.iter().enumerate().skip(first) {
+                for three in &acts[second..] {
+                    schedules += check(start, &[*one, *two, *three].map(Client::new));
+                }
+            }
+        }
+        for other in [Act::Login, Act::LoginWithAttempt, Act::ReplaceOwner] {
+            let clients = [Act::RevokeAll, Act::Logout, other].map(Client::new);
+            schedules += check(start, &clients);
         }
     }
     println!("triples: {schedules} schedules, no violation");
     assert!(schedules > 10_000, "{schedules}");
 }
 
-/// What shows that the driver can find something: renewal done as "save the new, delete the old".
+/// A cap of one: logins beside each other and beside a change of role.
 #[test]
-fn the_driver_finds_what_a_naive_renewal_breaks() {
-    let mut violations = 0;
-    for other in [Action::Write, Action::Login, Action::Logout] {
-        let found = explore(Start::Anonymous, &[Action::Login, other], true);
-        println!(
-            "naive login beside {other:?}: {} of {} schedules",
-            found.violations.len(),
-            found.schedules
-        );
-        assert!(!found.violations.is_empty(), "login beside {other:?}");
-        violations += found.violations.len();
+fn every_pair_under_a_cap_keeps_what_must_hold() {
+    let mut schedules = 0;
+    for start in [Start::Anonymous, Start::TwoDevices] {
+        for one in [Act::Login, Act::LoginWithAttempt, Act::LoginElsewhere] {
+            for other in [Act::Login, Act::LoginElsewhere, Act::ChangeRole, Act::Write] {
+                schedules +=
+                    check(start, &[Client::new(one).capped(), Client::new(other).capped()]);
+            }
+        }
     }
-    assert!(violations > 10, "{violations}");
+    println!("pairs under a cap: {schedules} schedules, no violation");
+    assert!(schedules > 500, "{schedules}");
 }

@@ -1,48 +1,38 @@
-//! One session, the clients that work on it, and what must hold when they are done.
+//! One session, where the clients meet, and a log of what reached the provider.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
-use http::header::{COOKIE, HeaderMap, HeaderValue};
+use http::header::HeaderMap;
 use sessions::provider::{
-    Expect, Listed, Page, Provider, ProviderError, Record, Saved, async_trait,
+    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched, async_trait,
 };
-use sessions::{Clock as _, ManualClock, MemoryProvider, Outcome, Session, Store, StoreKey};
+use sessions::{ManualClock, MemoryProvider, Session, Store, StoreKey};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
+use crate::client::{Client, Faults, headers, pair};
 use crate::driver::Message;
 
 #[derive(Session)]
 #[session(name = "visitor", version = 1)]
-struct Visitor {
+pub(crate) struct Visitor {
     #[session(owner)]
-    user: Option<u64>,
+    pub(crate) user: Option<u64>,
+    #[session(group = "owner")]
+    pub(crate) role: u8,
     #[session(merge = add)]
-    count: u32,
-    tags: Vec<String>,
+    pub(crate) count: u32,
+    pub(crate) tags: Vec<String>,
 }
 
-/// What a client does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
-    /// Makes user 1 the owner, counts, and leaves its tag.
-    Login,
-    /// Counts, and leaves its tag.
-    Write,
-    /// Destroys the session that its cookie names.
-    Logout,
-    /// Ends the session that there was at the start, by its key.
-    Revoke,
-    /// Ends all sessions of user 1.
-    RevokeAll,
-    /// Lets the idle timeout pass.
-    Expire,
-    /// A write whose save takes place although its answer is lost.
-    LostWrite,
-    /// A login that loses the answer to this save.
-    LostLogin { save: u32 },
+impl Visitor {
+    /// Counts, and leaves the client's tag.
+    pub(crate) fn leave_mark(&mut self, client: usize) {
+        self.count += 1;
+        self.tags.push(client.to_string());
+    }
 }
 
 /// What there is at the start.
@@ -52,16 +42,8 @@ pub(crate) enum Start {
     Anonymous,
     /// A session that user 1 owns.
     LoggedIn,
-}
-
-/// What a client came to.
-pub(crate) struct End {
-    /// It found the session that there was at the start, live.
-    found: bool,
-    /// How its commit ended; `None` where it has none or it failed.
-    outcome: Option<Outcome>,
-    /// The cookie that its response set.
-    cookie: Option<String>,
+    /// The same, and another of user 1 on another device.
+    TwoDevices,
 }
 
 /// Where the clients meet.
@@ -71,173 +53,123 @@ pub(crate) struct World {
     clock: ManualClock,
     cookie: HeaderMap,
     key: StoreKey,
-    naive: bool,
+    anonymous: bool,
     log: Arc<Mutex<Log>>,
 }
 
 #[derive(Default)]
-struct Log {
-    step: u32,
-    /// Who saved a record of this id, and when.
-    saves: BTreeMap<String, usize>,
-    fetched_at: BTreeMap<usize, u32>,
-    fenced_at: Option<u32>,
+pub(crate) struct Log {
+    pub(crate) step: u32,
+    /// The ids of sessions that were saved, and by whom first.
+    pub(crate) saves: BTreeMap<String, usize>,
+    /// When each client fetched the session of the start.
+    pub(crate) fetched_at: BTreeMap<usize, u32>,
+    pub(crate) last_fetch: BTreeMap<usize, u32>,
+    pub(crate) fenced_at: Option<u32>,
+    /// When the secret of the start's session was first replaced, and by whom.
+    pub(crate) renewed_at: Option<(u32, usize)>,
+    /// Who deleted the session of the start, and when.
+    pub(crate) deleted_at: Option<(u32, usize)>,
+    /// Whoever moved its expiry after its secret was replaced, with the secret from before.
+    pub(crate) touched_late: BTreeSet<usize>,
 }
 
-const USER: u64 = 1;
+pub(crate) const USER: u64 = 1;
+pub(crate) const OTHER: u64 = 2;
 
 impl World {
-    pub(crate) async fn new(start: Start, naive: bool) -> Self {
+    pub(crate) async fn new(start: Start) -> Self {
         let memory = MemoryProvider::new();
         let clock = ManualClock::default();
         let store = Store::builder(memory.clone()).clock(clock.clone()).build().unwrap();
+        if matches!(start, Start::TwoDevices) {
+            let mut session = store.load::<Visitor>(&HeaderMap::new()).await.unwrap();
+            session.user = Some(USER);
+            let _ = session.commit().await.unwrap();
+        }
         let mut session = store.load::<Visitor>(&HeaderMap::new()).await.unwrap();
         session.tags.push("start".to_owned());
-        if matches!(start, Start::LoggedIn) {
+        if !matches!(start, Start::Anonymous) {
             session.user = Some(USER);
         }
-        let commit = store.commit(&mut session).await.unwrap();
-        let cookie = pair(commit.set_cookie().unwrap());
-        let cookie = HeaderMap::from_iter([(COOKIE, HeaderValue::try_from(cookie).unwrap())]);
+        let commit = session.commit().await.unwrap();
+        let cookie = headers(&pair(commit.set_cookie().unwrap()));
         let key = session.key().unwrap().clone();
-        Self { memory, clock, cookie, key, naive, log: Arc::default() }
+        // The next touch is due, and the login of the start is long ago.
+        clock.advance(Duration::from_secs(2 * 60 * 60));
+        let anonymous = matches!(start, Start::Anonymous);
+        Self { memory, clock, cookie, key, anonymous, log: Arc::default() }
+    }
+
+    /// Whether nobody owned the session at the start.
+    pub(crate) fn anonymous(&self) -> bool {
+        self.anonymous
+    }
+
+    pub(crate) fn key(&self) -> &StoreKey {
+        &self.key
+    }
+
+    pub(crate) fn cookie(&self) -> &HeaderMap {
+        &self.cookie
+    }
+
+    pub(crate) fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap()
+    }
+
+    pub(crate) fn last_fetch(&self, client: usize) -> u32 {
+        self.log().last_fetch.get(&client).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn memory(&self) -> &MemoryProvider {
+        &self.memory
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        sessions::Clock::now(&self.clock)
+    }
+
+    /// A store that no client and no driver sees.
+    pub(crate) fn plain(&self) -> Store {
+        Store::builder(self.memory.clone()).clock(self.clock.clone()).build().unwrap()
+    }
+
+    /// A client's own host.
+    pub(crate) fn host(
+        &self,
+        at: usize,
+        client: Client,
+        driver: UnboundedSender<Message>,
+    ) -> (Store, Faults) {
+        let faults = Faults::new(client.fault);
+        let gate = Gate { client: at, driver };
+        let provider = Stepped { world: self.clone(), gate, faults: faults.clone() };
+        let mut builder = Store::builder(provider).clock(self.clock.clone());
+        if let Some(cap) = client.cap {
+            builder = builder.max_sessions_per_owner(cap);
+        }
+        (builder.build().unwrap(), faults)
     }
 
     /// Time passes between any two calls.
     pub(crate) fn tick(&self) {
         self.clock.advance(Duration::from_millis(1));
-        self.log.lock().unwrap().step += 1;
+        self.log().step += 1;
     }
 
-    /// A host of its own that does one thing.
-    pub(crate) fn client(
-        &self,
-        client: usize,
-        action: Action,
-        driver: UnboundedSender<Message>,
-    ) -> impl Future<Output = End> + Send + use<> {
-        let lose = match action {
-            Action::LostWrite => Some(1),
-            Action::LostLogin { save } => Some(save),
-            _ => None,
-        };
-        let gate = Gate { client, driver: driver.clone() };
-        let provider = Stepped { world: self.clone(), gate, lose: Mutex::new(lose) };
-        let world = self.clone();
-        async move {
-            let end = world.act(client, action, provider).await;
-            driver.send(Message::Ended).expect("the driver listens");
-            end
-        }
+    /// Lets the idle timeout pass, once the driver lets it.
+    pub(crate) async fn expire(&self, store: &Store) {
+        // A call that stops at the gate.
+        let _ = store.begin_login::<Visitor>(USER).await;
+        self.clock.advance(Duration::from_secs(8 * 24 * 60 * 60));
     }
 
-    async fn act(&self, client: usize, action: Action, provider: Stepped) -> End {
-        let mut end = End { found: false, outcome: None, cookie: None };
-        if action == Action::Expire {
-            provider.gate.pass().await;
-            self.clock.advance(Duration::from_secs(8 * 24 * 60 * 60));
-            return end;
-        }
-        let store = Store::builder(provider).clock(self.clock.clone()).build().unwrap();
-        match action {
-            Action::Revoke => {
-                store.revoke(&self.key).await.expect("nothing fails");
-                return end;
-            }
-            Action::RevokeAll => {
-                store.revoke_all::<Visitor>(USER, None).await.expect("nothing fails");
-                return end;
-            }
-            _ => {}
-        }
-        let mut session = store.load::<Visitor>(&self.cookie).await.expect("nothing fails");
-        end.found = session.key() == Some(&self.key);
-        match action {
-            Action::Logout => session.destroy(),
-            Action::Login | Action::LostLogin { .. } => session.user = Some(USER),
-            _ => {}
-        }
-        session.count += 1;
-        session.tags.push(client.to_string());
-        if let Ok(commit) = store.commit(&mut session).await {
-            end.outcome = Some(commit.outcome());
-            end.cookie = commit.set_cookie().map(pair);
-        }
-        end
+    /// Whether the cookie of the start still opens the session.
+    async fn opens(&self) -> bool {
+        let session = self.plain().load::<Visitor>(&self.cookie).await.unwrap();
+        session.key() == Some(&self.key)
     }
-
-    /// What must hold whatever happened.
-    pub(crate) async fn check(&self, clients: &[Action], ends: &[End]) -> Result<(), String> {
-        let now = self.clock.now();
-        let (saves, fetched_at, fenced_at) = {
-            let log = self.log.lock().unwrap();
-            (log.saves.clone(), log.fetched_at.clone(), log.fenced_at)
-        };
-        // What came from the session at the start: itself, and what was saved by who found it.
-        let mut live = Vec::new();
-        let descends = saves.iter().filter(|(_, client)| ends[**client].found);
-        let ids = descends.map(|(id, _)| id.as_str()).chain([self.key.as_str()]);
-        for id in std::collections::BTreeSet::from_iter(ids) {
-            let record = self.memory.fetch(id, now).await.expect("memory does not fail");
-            live.extend(record.filter(|record| record.format.starts_with("visitor/")));
-        }
-        if live.len() > 1 {
-            return Err(format!("{} live sessions from one cookie", live.len()));
-        }
-        let ends_it = |action| matches!(action, Action::Logout | Action::Revoke | Action::Expire);
-        if clients.iter().any(|action| ends_it(*action)) && !live.is_empty() {
-            return Err("what was ended is alive".to_owned());
-        }
-        if clients.contains(&Action::RevokeAll) {
-            for record in &live {
-                let client = saves.get(&*record.id).copied();
-                let loaded = client.and_then(|client| fetched_at.get(&client));
-                if record.owner.is_some() && loaded.is_none_or(|loaded| Some(*loaded) < fenced_at) {
-                    return Err("a session survived revoke_all".to_owned());
-                }
-            }
-        }
-        let Some(record) = live.first() else { return Ok(()) };
-        self.check_content(record, ends).await
-    }
-
-    /// Nothing that was saved is lost or there twice, and who logged in has a cookie that works.
-    async fn check_content(&self, record: &Record, ends: &[End]) -> Result<(), String> {
-        let store = Store::builder(self.memory.clone()).clock(self.clock.clone()).build().unwrap();
-        let key: StoreKey = record.id.parse().expect("a session's id");
-        let mut content = None;
-        let cookies = ends.iter().filter_map(|end| end.cookie.clone());
-        let cookies = cookies
-            .map(|pair| HeaderMap::from_iter([(COOKIE, HeaderValue::try_from(pair).unwrap())]));
-        for cookie in cookies.chain([self.cookie.clone()]) {
-            let session = store.load::<Visitor>(&cookie).await.expect("memory does not fail");
-            if session.key() == Some(&key) {
-                content = Some((session.count, session.tags.clone()));
-            }
-        }
-        let Some((count, mut tags)) = content else {
-            return Err("no browser has the cookie of the live session".to_owned());
-        };
-        let mut expected = vec!["start".to_owned()];
-        for (client, end) in ends.iter().enumerate() {
-            if end.found && end.outcome == Some(Outcome::Saved) {
-                expected.push(client.to_string());
-            }
-        }
-        tags.sort();
-        expected.sort();
-        if tags != expected {
-            return Err(format!("tags {tags:?} instead of {expected:?}"));
-        }
-        if count as usize != expected.len() - 1 {
-            return Err(format!("counted {count} instead of {}", expected.len() - 1));
-        }
-        Ok(())
-    }
-}
-
-fn pair(cookie: &HeaderValue) -> String {
-    cookie.to_str().unwrap().split(';').next().unwrap().to_owned()
 }
 
 struct Gate {
@@ -257,36 +189,37 @@ impl Gate {
 struct Stepped {
     world: World,
     gate: Gate,
-    /// Which save loses its answer, counted down.
-    lose: Mutex<Option<u32>>,
+    faults: Faults,
 }
 
 impl Stepped {
-    async fn pass(&self, id: &str) {
+    async fn pass(&self, id: &str) -> Result<(), ProviderError> {
         if !id.ends_with(":keys") {
+            // A call that does not take place meets nobody.
+            if self.faults.fails() {
+                return Err(ProviderError::unavailable("the provider is down"));
+            }
             self.gate.pass().await;
         }
+        Ok(())
     }
+}
 
-    fn loses(&self) -> bool {
-        let mut lose = self.lose.lock().unwrap();
-        *lose = lose.map(|left| left.saturating_sub(1));
-        if *lose == Some(0) {
-            *lose = None;
-            return true;
-        }
-        false
-    }
+fn lost<T>() -> Result<T, ProviderError> {
+    Err(ProviderError::unavailable("the answer was lost"))
 }
 
 #[async_trait]
 impl Provider for Stepped {
     async fn fetch(&self, id: &str, now: SystemTime) -> Result<Option<Record>, ProviderError> {
-        self.pass(id).await;
-        if id == self.world.key.as_str() {
-            let mut log = self.world.log.lock().unwrap();
-            let step = log.step;
-            log.fetched_at.entry(self.gate.client).or_insert(step);
+        self.pass(id).await?;
+        {
+            let mut log = self.world.log();
+            let (step, client) = (log.step, self.gate.client);
+            log.last_fetch.insert(client, step);
+            if id == self.world.key.as_str() {
+                log.fetched_at.entry(client).or_insert(step);
+            }
         }
         self.world.memory.fetch(id, now).await
     }
@@ -297,42 +230,61 @@ impl Provider for Stepped {
         expect: Expect,
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
-        self.pass(&record.id).await;
-        let memory = &self.world.memory;
-        let saved = if self.world.naive && record.format == "tombstone" {
-            memory.delete(&record.id).await?;
-            Saved::Saved
-        } else {
-            memory.save(record, expect, now).await?
-        };
-        if saved == Saved::Saved && !record.id.ends_with(":keys") {
-            let mut log = self.world.log.lock().unwrap();
+        if record.id.ends_with(":keys") {
+            return self.world.memory.save(record, expect, now).await;
+        }
+        self.pass(&record.id).await?;
+        let saved = self.world.memory.save(record, expect, now).await?;
+        if saved != Saved::Saved {
+            return Ok(saved);
+        }
+        let is_start = *record.id == *self.world.key.as_str();
+        let renewed = is_start && !self.world.opens().await;
+        {
+            let mut log = self.world.log();
+            let (step, client) = (log.step, self.gate.client);
             if record.format == "fence" {
-                log.fenced_at = Some(log.step);
-            } else if *record.id != *self.world.key.as_str() {
-                log.saves.insert(record.id.to_string(), self.gate.client);
+                log.fenced_at.get_or_insert(step);
+            } else if !is_start {
+                log.saves.insert(record.id.to_string(), client);
             }
-            drop(log);
-            if self.loses() {
-                return Err(ProviderError::unavailable("the answer was lost"));
+            if renewed {
+                log.renewed_at.get_or_insert((step, client));
             }
         }
-        Ok(saved)
+        if self.faults.loses_save() { lost() } else { Ok(saved) }
     }
 
-    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
-        self.pass(id).await;
-        self.world.memory.delete(id).await
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
+        self.pass(id).await?;
+        let deleted = self.world.memory.delete(id, expect, now).await?;
+        if id == self.world.key.as_str() && matches!(deleted, Deleted::Deleted(Some(_))) {
+            let mut log = self.world.log();
+            let (step, client) = (log.step, self.gate.client);
+            log.deleted_at.get_or_insert((step, client));
+        }
+        if self.faults.loses_delete() { lost() } else { Ok(deleted) }
     }
 
     async fn touch(
         &self,
         id: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
-    ) -> Result<bool, ProviderError> {
-        self.pass(id).await;
-        self.world.memory.touch(id, expires_at, now).await
+    ) -> Result<Touched, ProviderError> {
+        self.pass(id).await?;
+        let touched = self.world.memory.touch(id, expires_at, expect, now).await?;
+        let mut log = self.world.log();
+        if touched == Touched::Touched && log.renewed_at.is_some() {
+            log.touched_late.insert(self.gate.client);
+        }
+        Ok(touched)
     }
 
     async fn list(
@@ -341,7 +293,7 @@ impl Provider for Stepped {
         page: Page,
         now: SystemTime,
     ) -> Result<Listed, ProviderError> {
-        self.pass(owner).await;
+        self.pass(owner).await?;
         self.world.memory.list(owner, page, now).await
     }
 }

@@ -146,15 +146,8 @@ async fn a_token_from_the_future_or_from_outside_its_keys_time_is_invalid() {
         let view = ring.view(ring.since_epoch(), true).unwrap();
         let (key, root) = view.sealing().unwrap();
         let mut buffer = [0; 66];
-        root.with_cipher("app", &purpose(), |cipher| {
-            super::super::token::seal(
-                &mut buffer,
-                &cipher.xaes,
-                key,
-                &[0; 24],
-                issued_at,
-                &[7; 16],
-            );
+        root.with_cipher("app", &purpose(), |xaes| {
+            super::super::token::seal(&mut buffer, xaes, key, &[0; 24], issued_at, &[7; 16]);
         });
         super::super::token::encode(&buffer)
     };
@@ -179,7 +172,6 @@ async fn a_token_that_was_opened_before_is_judged_anew() {
     for _ in 0..3 {
         open(&host, &token).await.unwrap();
     }
-    // What is remembered is this token, and no other that looks like it.
     for at in 0..token.len() {
         let mut changed = token.clone().into_bytes();
         changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
@@ -187,7 +179,7 @@ async fn a_token_that_was_opened_before_is_judged_anew() {
         assert!(changed == token || is_invalid(&open(&host, &changed).await), "character {at}");
     }
     open(&host, &token).await.unwrap();
-    // A key that was erased forgets what it has opened.
+    // Its key is erased.
     let erased = seal(&host).await;
     open(&host, &erased).await.unwrap();
     host.rotate_now().await.unwrap();
@@ -207,15 +199,8 @@ async fn a_token_that_was_opened_before_is_judged_anew() {
 fn forge_with_first(host: &super::super::Codec, issued_at: u64) -> String {
     let secrets = host.ring.oldest();
     let mut buffer = [0; 66];
-    secrets.1.with_cipher("app", &purpose(), |cipher| {
-        super::super::token::seal(
-            &mut buffer,
-            &cipher.xaes,
-            secrets.0,
-            &[0; 24],
-            issued_at,
-            &[7; 16],
-        );
+    secrets.1.with_cipher("app", &purpose(), |xaes| {
+        super::super::token::seal(&mut buffer, xaes, secrets.0, &[0; 24], issued_at, &[7; 16]);
     });
     super::super::token::encode(&buffer)
 }

@@ -185,7 +185,8 @@ pub(super) async fn seal(codec: &Codec) -> String {
 }
 
 pub(super) async fn open(codec: &Codec, token: &str) -> Result<Seal, Error> {
-    let (id, seal) = codec.open_fixed::<16>(&purpose(), token.as_bytes()).await?;
+    let (id, seal) =
+        codec.open_short(&purpose(), token.as_bytes(), |it| <[u8; 16]>::try_from(it).ok()).await?;
     assert_eq!(id, [7; 16]);
     Ok(seal)
 }

@@ -29,7 +29,7 @@ pub(crate) async fn login_gives_a_new_id_and_the_old_cookie_is_dead(framework: F
 
 pub(crate) async fn logout_ends_the_session_and_clears_the_cookie(framework: Framework) {
     let Site { mut browser, store, _server, .. } = Site::new(framework).await;
-    let sessions = async || store.list::<Visitor>("ada", Page::first(10)).await.unwrap().sessions;
+    let sessions = async || store.list::<Visitor>("ada", Page::first(10)).await.unwrap().items;
     browser.post("/login", "ada").await;
     assert_eq!(sessions().await.len(), 1);
     let mut copy = browser.clone();
@@ -48,7 +48,7 @@ pub(crate) async fn a_session_that_cannot_be_read_can_be_ended(framework: Framew
     let Site { mut browser, store, records, clock, _server, .. } = Site::new(framework).await;
     use sessions::Clock as _;
     browser.post("/login", "ada").await;
-    let listed = store.list::<Visitor>("ada", Page::first(10)).await.unwrap().sessions;
+    let listed = store.list::<Visitor>("ada", Page::first(10)).await.unwrap().items;
     let id = listed[0].key.as_str();
     let mut record = records.fetch(id, clock.now()).await.unwrap().expect("a live record");
     record.data = sessions::provider::Bytes::from_static(b"no envelope");

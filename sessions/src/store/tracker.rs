@@ -6,8 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
+use std::time::Duration;
+
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+
+use super::Store;
+use super::save::{EndOutcome, Patience};
+use crate::event;
+use crate::id::{SecretHash, StoreKey};
+use crate::schema::Stored;
 
 /// The commits under way.
 #[derive(Clone, Default)]
@@ -27,8 +35,13 @@ impl Commits {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
+        Finish { begun: false, commit: Some((Box::pin(commit), self.guard())) }
+    }
+
+    /// A place in the count, until it is dropped.
+    fn guard(&self) -> Guard {
         self.0.running.fetch_add(1, Ordering::SeqCst);
-        Finish { begun: false, commit: Some((Box::pin(commit), Guard(self.clone()))) }
+        Guard(self.clone())
     }
 
     /// Waits until no commit is under way.
@@ -89,6 +102,58 @@ impl<T: Send + 'static> Drop for Finish<T> {
         }
     }
 }
+
+impl Store {
+    /// Ends a session that no browser will come to have, in a task that goes on until the provider
+    /// has answered. Only while its secret is still the one that was drawn for it.
+    pub(super) fn abandon(&self, key: StoreKey, hash: SecretHash) {
+        // Outside a runtime nothing can go on.
+        let Ok(runtime) = Handle::try_current() else { return };
+        let store = self.clone();
+        let guard = self.inner.commits.guard();
+        runtime.spawn(async move {
+            let _guard = guard;
+            let mut wait = FIRST_WAIT;
+            let mut closing = store.inner.closing.subscribe();
+            loop {
+                match store.abandon_once(&key, hash).await {
+                    Ok(()) => return,
+                    Err(error) => event::discard_failed(&key, &error),
+                }
+                let closed = closing.wait_for(|closed| *closed);
+                if tokio::time::timeout(wait, closed).await.is_ok() {
+                    return;
+                }
+                wait = (2 * wait).min(LAST_WAIT);
+            }
+        });
+    }
+
+    async fn abandon_once(&self, key: &StoreKey, hash: SecretHash) -> Result<(), crate::Error> {
+        let mut patience = Patience::new();
+        let is_mine = |record: &crate::provider::Record| {
+            let stored = Stored::parse("", &record.data);
+            stored.is_ok_and(|stored| stored.summary.secret == Some(hash))
+        };
+        let Some(record) = self.fetch(key.as_str(), &mut patience).await? else {
+            // It may still be on its way.
+            self.delete_any(key.as_str(), &mut patience).await?;
+            return Ok(());
+        };
+        if is_mine(&record) {
+            let version = record.version;
+            let end = self.end(key.as_str(), version, &mut patience, &mut false, is_mine).await?;
+            if let EndOutcome::Ended(record) = end {
+                event::ended(record.format.split('/').next().unwrap_or_default(), key, "abandoned");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How long to wait after the first try to end a session that nobody has.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LAST_WAIT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

@@ -3,15 +3,15 @@
 use std::any::TypeId;
 use std::fmt;
 
-use super::id::{KeyHasher, SessionId, StoreKey};
 use crate::codec::Purpose;
 use crate::cookie::{CookieConfig, SetCookie};
 use crate::event::Tallies;
+use crate::id::{KeyHasher, Secret, SecretHash, SessionId, StoreKey};
 use crate::schema::{Fields, Table};
 use crate::{Error, SessionData};
 
 /// A session type as the store sees it, without the type.
-pub(crate) struct Kind {
+pub(crate) struct SessionType {
     pub(crate) type_id: TypeId,
     pub(crate) table: &'static Table,
     pub(crate) cookie: SetCookie,
@@ -21,15 +21,18 @@ pub(crate) struct Kind {
     /// The fields of a new session.
     pub(crate) fresh: fn() -> Result<Fields, Error>,
     pub(crate) tallies: Tallies,
-    hasher: KeyHasher,
+    ids: KeyHasher,
+    secrets: KeyHasher,
+    bindings: KeyHasher,
     fences: KeyHasher,
     app: String,
 }
 
-impl Kind {
+impl SessionType {
     pub(crate) fn of<T: SessionData>(app: &str, config: &CookieConfig) -> Self {
         let name = T::SCHEMA.name;
         let cookie = config.named(config.cookie_name(name));
+        let hasher = |domain| KeyHasher::new(domain, app, name);
         Self {
             type_id: TypeId::of::<T>(),
             table: T::TABLE,
@@ -38,8 +41,10 @@ impl Kind {
             cookie,
             fresh: || T::fresh().fields(),
             tallies: Tallies::new(name),
-            hasher: KeyHasher::new("session", app, name),
-            fences: KeyHasher::new("fence", app, name),
+            ids: hasher("session"),
+            secrets: hasher("secret"),
+            bindings: hasher("binding"),
+            fences: hasher("fence"),
             app: app.to_owned(),
         }
     }
@@ -49,12 +54,23 @@ impl Kind {
     }
 
     pub(crate) fn key(&self, id: &SessionId) -> StoreKey {
-        self.hasher.key(&*id.to_bytes())
+        self.ids.key(&*id.to_bytes())
     }
 
-    /// Where an owner's fence is kept.
-    pub(crate) fn fence(&self, owner: &str) -> StoreKey {
-        self.fences.key(owner.as_bytes())
+    /// As the record holds it.
+    pub(crate) fn hash(&self, secret: &Secret) -> SecretHash {
+        SecretHash::from_bytes(self.secrets.half(&*secret.to_bytes()))
+    }
+
+    /// What an app may derive from a secret.
+    pub(crate) fn binding(&self, secret: &Secret) -> [u8; 16] {
+        self.bindings.half(&*secret.to_bytes())
+    }
+
+    /// The id of the record of an owner's fence. No store key looks like it, so that nobody can
+    /// revoke a fence.
+    pub(crate) fn fence(&self, owner: &str) -> String {
+        format!("{FENCE}{}", self.fences.key(owner.as_bytes()))
     }
 
     /// `"app/name/owner"`, so that user 7 of one type is not user 7 of another. An owner that
@@ -66,13 +82,16 @@ impl Kind {
             format!("{}/{name}/{owner}", self.app)
         } else {
             // Two slashes: no owner that stands as it is looks like this.
-            format!("{}/{name}//{}", self.app, self.fence(owner))
+            format!("{}/{name}//{}", self.app, self.fences.key(owner.as_bytes()))
         }
     }
 }
 
-impl fmt::Debug for Kind {
+/// What the id of a fence's record begins with.
+const FENCE: &str = "fence:";
+
+impl fmt::Debug for SessionType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kind").field("name", &self.name()).finish_non_exhaustive()
+        f.debug_struct("SessionType").field("name", &self.name()).finish_non_exhaustive()
     }
 }

@@ -1,0 +1,238 @@
+//! What a session's value was loaded from.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+
+use super::session_type::SessionType;
+use crate::Error;
+use crate::codec::Seal;
+use crate::id::{Secret, SecretHash, SessionId, StoreKey};
+use crate::provider::Record;
+use crate::schema::{Fields, Stored, Summary};
+
+/// What a session was loaded from. Cheap to clone and to move: both happen several times in each
+/// request.
+#[derive(Clone, Debug)]
+pub(crate) enum Base {
+    /// No session. A first save makes one under a new id: an unknown id is never adopted.
+    Absent {
+        /// The browser sent a cookie of this name, whatever was wrong with it.
+        cookie: bool,
+    },
+    /// A live record whose secret the browser has.
+    Live(Arc<Loaded>),
+    /// A session that its cookie holds.
+    Sealed(Arc<Sealed>),
+    /// A live record that has had another secret since the browser got its cookie. It reads as
+    /// empty.
+    Superseded(Arc<Superseded>),
+    /// A session that ended after it was loaded. It is never saved again.
+    Ended(StoreKey),
+}
+
+impl Base {
+    /// The session's key, where it has or had one.
+    pub(crate) fn key(&self) -> Option<&StoreKey> {
+        match self {
+            Self::Live(loaded) => Some(&loaded.key),
+            Self::Superseded(superseded) => Some(&superseded.key),
+            Self::Ended(key) => Some(key),
+            Self::Absent { .. } | Self::Sealed(_) => None,
+        }
+    }
+
+    /// The times and versions of a session that can be read.
+    pub(crate) fn summary(&self) -> Option<&Summary> {
+        match self {
+            Self::Live(loaded) => Some(&loaded.stored.summary),
+            Self::Sealed(sealed) => Some(&sealed.stored.summary),
+            Self::Absent { .. } | Self::Superseded(_) | Self::Ended(_) => None,
+        }
+    }
+
+    /// As records have it.
+    pub(crate) fn owner(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Live(loaded) => loaded.owner.as_ref(),
+            Self::Sealed(sealed) => sealed.owner.as_ref(),
+            Self::Absent { .. } | Self::Superseded(_) | Self::Ended(_) => None,
+        }
+    }
+
+    /// Whether both stand for the same state of the same record.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Absent { .. }, Self::Absent { .. }) => true,
+            (Self::Live(one), Self::Live(two)) => one.version == two.version && one.key == two.key,
+            (Self::Sealed(one), Self::Sealed(two)) => one.data == two.data,
+            (Self::Superseded(one), Self::Superseded(two)) => one.key == two.key,
+            (Self::Ended(one), Self::Ended(two)) => one == two,
+            _ => false,
+        }
+    }
+
+    /// The fields that a value loaded from here had.
+    pub(crate) fn fields(&self, session_type: &SessionType) -> Result<Fields, Error> {
+        match self {
+            Self::Live(loaded) => loaded.stored.fields(session_type.table),
+            Self::Sealed(sealed) => sealed.stored.fields(session_type.table),
+            Self::Absent { .. } | Self::Superseded(_) | Self::Ended(_) => (session_type.fresh)(),
+        }
+    }
+}
+
+/// A live record, decoded as far as its header.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    /// What the browser has; `None` where the session was named by its key.
+    pub(crate) bearer: Option<Bearer>,
+    pub(crate) key: StoreKey,
+    /// The key as the record has it.
+    pub(crate) id: Arc<str>,
+    pub(crate) version: u64,
+    pub(crate) expires_at: Option<SystemTime>,
+    /// As the record has it.
+    pub(crate) owner: Option<Arc<str>>,
+    pub(crate) stored: Stored,
+}
+
+impl Loaded {
+    /// `stored` is what `record` holds.
+    pub(crate) fn new(
+        key: StoreKey,
+        bearer: Option<Bearer>,
+        record: Record,
+        stored: Stored,
+    ) -> Self {
+        Self {
+            bearer,
+            key,
+            id: record.id,
+            version: record.version,
+            expires_at: record.expires_at,
+            owner: record.owner,
+            stored,
+        }
+    }
+}
+
+/// A live record that the browser's secret does not reach any more.
+#[derive(Clone, Debug)]
+pub(crate) struct Superseded {
+    pub(crate) key: StoreKey,
+    pub(crate) bearer: Bearer,
+    pub(crate) version: u64,
+    /// The browser may have sent its cookie before it had the new one.
+    pub(crate) recent: bool,
+    /// The secret is the one before, and the owner has been the same since: it may end the session.
+    pub(crate) may_end: bool,
+}
+
+/// A session that its cookie holds.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    pub(crate) data: Bytes,
+    pub(crate) stored: Stored,
+    pub(crate) expires_at: SystemTime,
+    /// As a record would have it.
+    pub(crate) owner: Option<Arc<str>>,
+    /// Its token's key no longer seals, or the token is past half its age.
+    pub(crate) reissue: bool,
+}
+
+/// What the browser has.
+#[derive(Clone, Debug)]
+pub(crate) struct Bearer {
+    pub(crate) id: SessionId,
+    pub(crate) secret: Secret,
+    /// A second secret: a renewal's outcome was not known when the cookie was set, and the
+    /// session has one of the two.
+    pub(crate) spare: Option<Secret>,
+    pub(crate) seal: Seal,
+}
+
+impl Bearer {
+    /// Of a token that is sealed in this very commit.
+    pub(crate) fn new(id: SessionId, secret: Secret, now: SystemTime) -> Self {
+        Self { id, secret, spare: None, seal: Seal { issued_at: now, reissue: false } }
+    }
+
+    /// With the secret in front that the record has; `false` where it has neither.
+    pub(crate) fn matches(&mut self, session_type: &SessionType, current: SecretHash) -> bool {
+        let first = session_type.hash(&self.secret) == current;
+        let second = self.spare.as_ref().is_some_and(|it| session_type.hash(it) == current);
+        if second && let Some(spare) = &mut self.spare {
+            std::mem::swap(spare, &mut self.secret);
+        }
+        first | second
+    }
+
+    /// Whether either secret has this hash.
+    pub(crate) fn knows(&self, session_type: &SessionType, hash: SecretHash) -> bool {
+        session_type.hash(&self.secret) == hash
+            || self.spare.as_ref().is_some_and(|it| session_type.hash(it) == hash)
+    }
+
+    /// Whether the browser should get its token again.
+    pub(crate) fn is_due(&self) -> bool {
+        self.seal.reissue || self.spare.is_some()
+    }
+}
+
+/// What a bearer and a live record are to each other.
+#[allow(clippy::large_enum_variant)] // It lives for one match.
+pub(crate) enum Standing {
+    Live(Loaded),
+    Superseded(Superseded),
+}
+
+impl Standing {
+    /// # Errors
+    /// [`Error::Decode`] for a record that has no header, or no secret.
+    pub(crate) fn of(
+        session_type: &SessionType,
+        mut bearer: Bearer,
+        key: StoreKey,
+        record: Record,
+        now: SystemTime,
+    ) -> Result<Self, Error> {
+        let stored = Stored::parse(session_type.name(), &record.data)?;
+        if bearer.matches(session_type, secret(session_type, &stored.summary)?) {
+            return Ok(Self::Live(Loaded::new(key, Some(bearer), record, stored)));
+        }
+        Ok(Self::Superseded(Superseded {
+            recent: is_recent(&stored.summary, now),
+            may_end: may_end(session_type, &bearer, &stored.summary),
+            key,
+            bearer,
+            version: record.version,
+        }))
+    }
+}
+
+/// The hash that every record has.
+pub(crate) fn secret(session_type: &SessionType, summary: &Summary) -> Result<SecretHash, Error> {
+    summary.secret.ok_or_else(|| Error::Decode {
+        session: session_type.name().into(),
+        field: None,
+        version: 0,
+        source: "the record has no secret".into(),
+    })
+}
+
+/// Whether a bearer whose secret is not the record's may end its session all the same.
+pub(crate) fn may_end(session_type: &SessionType, bearer: &Bearer, summary: &Summary) -> bool {
+    summary.previous.is_some_and(|previous| bearer.knows(session_type, previous))
+}
+
+/// Whether the secret was replaced a moment ago, so that a browser may still send the one before.
+/// A time in the future counts as now.
+pub(crate) fn is_recent(summary: &Summary, now: SystemTime) -> bool {
+    !now.duration_since(summary.renewed_at).is_ok_and(|age| age >= SUPERSEDED)
+}
+
+/// For how long after a renewal a request with the cookie from before counts as one that was under
+/// way: two minutes, and ten for the difference of two hosts' clocks.
+pub(crate) const SUPERSEDED: Duration = Duration::from_secs(12 * 60);

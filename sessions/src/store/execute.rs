@@ -1,0 +1,1269 @@
+//! A commit carried out: what earlier ones left open is settled, the plan is made, and done.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::HeaderValue;
+
+use super::Store;
+use super::base::{self, Base, Bearer, Loaded, Standing, Superseded};
+use super::patch::{Asks, Patch, Renewal, SaveId};
+use super::plan::{Due, Facts, Plan, Status, plan};
+use super::save::{EndOutcome, Patience, SaveOutcome, Written};
+use super::session_type::SessionType;
+use super::unsettled::{Claim, Drawn, Login, MOST_SENDS, Sends, Sent, Unsettled};
+use crate::Error;
+use crate::cookie::CookieHeaders;
+use crate::event::{self, Call, Ended, observe};
+use crate::id::{Secret, SessionId, StoreKey};
+use crate::provider::{Expect, Record, Touched};
+use crate::schema::{Fields, Stored, Summary};
+
+/// One session's part of a request, without its type.
+pub(crate) struct Change {
+    pub(crate) session_type: Arc<SessionType>,
+    pub(crate) base: Base,
+    /// What the handle's value came from, where that is not what the base's record holds.
+    pub(crate) ancestor: Option<Fields>,
+    /// The value as it is now; `None` when nobody could have changed it.
+    pub(crate) fields: Option<Fields>,
+    pub(crate) asks: Asks,
+    /// When the session was loaded: a login is undone by a later `revoke_all`.
+    pub(crate) loaded_at: SystemTime,
+    pub(crate) unsettled: Option<Box<Unsettled>>,
+}
+
+/// How a commit ended.
+///
+/// ```
+/// use sessions::{MemoryProvider, Outcome, Session, Store};
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { visits: u32 }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+/// let store = Store::new(MemoryProvider::new());
+/// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+/// assert_eq!(visitor.commit().await?.outcome(), Outcome::Unchanged);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Nothing had changed, and nothing was saved.
+    Unchanged,
+    /// The changes are saved, merged with others' where those came first.
+    Saved,
+    /// The session was destroyed, as its handler asked.
+    Destroyed,
+}
+
+/// What a commit came to.
+pub(crate) struct Committed {
+    pub(crate) outcome: Outcome,
+    pub(crate) set_cookie: Option<HeaderValue>,
+    after: After,
+}
+
+/// What the session is after a commit.
+enum After {
+    Base(Base),
+    /// As it was written: read only where its handle goes on, which is rare.
+    Written(Arc<SessionType>, Box<(Written, StoreKey, Option<Bearer>)>),
+}
+
+/// What a commit came to, for a handle that goes on.
+pub(crate) struct Settled {
+    pub(crate) outcome: Outcome,
+    pub(crate) base: Base,
+    /// The saved fields, where they may differ from the handle's.
+    pub(crate) merged: Option<Fields>,
+    pub(crate) set_cookie: Option<HeaderValue>,
+}
+
+/// A commit that failed, and what its handle goes on with.
+pub(crate) struct Failed {
+    pub(crate) error: Error,
+    /// What the response must carry all the same.
+    pub(crate) set_cookie: Option<HeaderValue>,
+    pub(crate) base: Base,
+    pub(crate) ancestor: Option<Fields>,
+    pub(crate) unsettled: Option<Box<Unsettled>>,
+    /// The handler asked for the end of the session, and it goes on.
+    pub(crate) destroying: bool,
+}
+
+impl Committed {
+    pub(super) fn new(outcome: Outcome, base: Base, set_cookie: Option<HeaderValue>) -> Self {
+        Self { outcome, set_cookie, after: After::Base(base) }
+    }
+
+    pub(super) fn unchanged(base: Base, set_cookie: Option<HeaderValue>) -> Self {
+        Self::new(Outcome::Unchanged, base, set_cookie)
+    }
+
+    /// How it is reported.
+    fn report(&self) -> (Ended, Option<&StoreKey>) {
+        let ended = match self.outcome {
+            Outcome::Unchanged => Ended::Unchanged,
+            Outcome::Saved => Ended::Saved,
+            Outcome::Destroyed => Ended::Destroyed,
+        };
+        let key = match &self.after {
+            After::Base(base) => base.key(),
+            After::Written(_, written) => Some(&written.1),
+        };
+        (ended, key)
+    }
+
+    /// What its handle needs to go on.
+    pub(crate) fn settle(self) -> Result<Settled, Error> {
+        let Self { outcome, set_cookie, after } = self;
+        let (base, merged) = match after {
+            After::Base(base) => (base, None),
+            After::Written(session_type, written) => {
+                let (Written { record, merged }, key, bearer) = *written;
+                let stored = Stored::parse(session_type.name(), &record.data)?;
+                let merged = if merged { Some(stored.fields(session_type.table)?) } else { None };
+                (Base::Live(Arc::new(Loaded::new(key, bearer, record, stored))), merged)
+            }
+        };
+        Ok(Settled { outcome, base, merged, set_cookie })
+    }
+}
+
+impl event::Fault for Box<Failed> {
+    fn error(&self) -> &Error {
+        &self.error
+    }
+}
+
+impl Store {
+    /// Carries out what a handler did to one session.
+    // Not an async function, for that would have room for its arguments twice.
+    #[allow(clippy::manual_async_fn)]
+    pub(crate) fn commit(
+        &self,
+        change: Change,
+    ) -> impl Future<Output = Result<Committed, Box<Failed>>> {
+        let session_type = change.session_type.clone();
+        let mut execution = Execution::new(self, change);
+        async move {
+            // Pinned here: whatever holds it is moved with it.
+            let work = pin!(execution.finish());
+            let tallies = Some(&session_type.tallies);
+            observe(Call::Commit, session_type.name(), tallies, work, Committed::report).await
+        }
+    }
+
+    /// Ends what a request's cookies stand for. No field is decoded, so that logging out works
+    /// whatever the record holds.
+    pub(crate) async fn destroy_unread(
+        &self,
+        session_type: &Arc<SessionType>,
+        cookies: &impl CookieHeaders,
+    ) -> Result<Committed, Box<Failed>> {
+        let work = async {
+            let base = Base::Absent { cookie: false };
+            let change = |base| Change {
+                session_type: session_type.clone(),
+                base,
+                ancestor: None,
+                fields: None,
+                asks: Asks { destroy: true, ..Asks::default() },
+                loaded_at: self.now(),
+                unsettled: None,
+            };
+            match self.find(session_type, cookies, self.now()).await {
+                Ok(base) => Execution::new(self, change(base)).finish().await,
+                Err(error) => Err(Box::new(Execution::new(self, change(base)).fail(error))),
+            }
+        };
+        let name = session_type.name();
+        observe(Call::Destroy, name, None, work, Committed::report).await
+    }
+
+    /// What is stored now of a handle's session, and the cookie of an earlier commit that turned
+    /// out to have taken place.
+    pub(crate) async fn reload(
+        &self,
+        session_type: &Arc<SessionType>,
+        base: Base,
+        unsettled: &mut Option<Box<Unsettled>>,
+    ) -> Result<(Base, Option<HeaderValue>), Error> {
+        let mut execution = Execution::new(
+            self,
+            Change {
+                session_type: session_type.clone(),
+                base,
+                ancestor: None,
+                fields: None,
+                asks: Asks::default(),
+                loaded_at: self.now(),
+                unsettled: None,
+            },
+        );
+        if let Some(open) = unsettled.take()
+            && let Err(error) = Box::pin(execution.settle(*open)).await
+            && !execution.unknown
+        {
+            let failed = execution.fail(error);
+            *unsettled = failed.unsettled;
+            return Err(failed.error);
+        }
+        let now = self.now();
+        let owed = execution.owed.take();
+        let base = match execution.base.clone() {
+            Base::Live(loaded) => match &loaded.bearer {
+                Some(bearer) => self.fetch_base(session_type, bearer.clone(), now).await?,
+                None => Base::Live(loaded),
+            },
+            Base::Superseded(superseded) => {
+                self.fetch_base(session_type, superseded.bearer.clone(), now).await?
+            }
+            base => base,
+        };
+        Ok((base, owed))
+    }
+
+    /// Whether a commit would give the browser a cookie.
+    pub(crate) fn needs_cookie(&self, change: &Change) -> Result<bool, Error> {
+        if self.is_client_side() {
+            return Ok(match (&change.base, &change.fields) {
+                (Base::Sealed(_), None) => !change.asks.is_empty(),
+                (base, Some(mine)) => {
+                    let mut mine = mine.clone();
+                    let fields = base.fields(&change.session_type)?;
+                    let diff = crate::schema::diff(change.session_type.table, &fields, &mut mine);
+                    diff.changed || matches!(base, Base::Sealed(_)) && !change.asks.is_empty()
+                }
+                _ => false,
+            });
+        }
+        if change.fields.is_none() && change.asks.is_empty() {
+            return Ok(false);
+        }
+        let base = match &change.ancestor {
+            Some(ancestor) => ancestor.clone(),
+            None => change.base.fields(&change.session_type)?,
+        };
+        let fields = change.fields.clone().unwrap_or_else(|| base.clone());
+        let patch = Patch::new(
+            change.session_type.clone(),
+            base,
+            fields,
+            change.base.owner(),
+            change.asks.clone(),
+            self.now(),
+        )?;
+        Ok(match plan(facts(self, &change.base, &patch)?) {
+            Plan::Create { .. } | Plan::Replace { .. } => true,
+            Plan::Save { renew, .. } => renew,
+            Plan::Leave | Plan::Keep(_) | Plan::Destroy | Plan::Refuse => false,
+        })
+    }
+
+    /// The token that a browser gets.
+    async fn token(&self, session_type: &SessionType, bearer: &Bearer) -> Result<String, Error> {
+        let (id, secret) = (bearer.id.to_bytes(), bearer.secret.to_bytes());
+        let mut payload = zeroize::Zeroizing::new([0; 48]);
+        payload[..16].copy_from_slice(&*id);
+        payload[16..32].copy_from_slice(&*secret);
+        let length = match &bearer.spare {
+            Some(spare) => {
+                payload[32..].copy_from_slice(&*spare.to_bytes());
+                48
+            }
+            None => 32,
+        };
+        self.inner.codec.seal(&session_type.purpose, &payload[..length]).await
+    }
+
+    /// The header that gives a session's browser its token.
+    fn cookie(
+        &self,
+        session_type: &SessionType,
+        token: &str,
+        summary: &Summary,
+    ) -> Result<HeaderValue, Error> {
+        let left = self.span(summary).end().duration_since(self.now()).unwrap_or_default();
+        session_type.cookie.set(token, left, summary.remember.is_some())
+    }
+}
+
+fn status(base: &Base) -> Status {
+    match base {
+        Base::Absent { .. } => Status::Absent,
+        Base::Live(_) | Base::Sealed(_) => Status::Live,
+        Base::Superseded(superseded) if superseded.recent => Status::Superseded,
+        Base::Superseded(_) => Status::Absent,
+        Base::Ended(_) => Status::Ended,
+    }
+}
+
+fn facts(store: &Store, base: &Base, patch: &Patch) -> Result<Facts, Error> {
+    let header = match base {
+        Base::Live(loaded) => patch.changes_header(&loaded.stored)?,
+        _ => false,
+    };
+    Ok(Facts {
+        status: status(base),
+        asks: patch.asks.asked(),
+        changed: patch.diff.changed,
+        header,
+        rights: patch.diff.renew || patch.diff.owner,
+        owner: patch.owner_move,
+        due: store.due(base, patch.now),
+    })
+}
+
+/// A commit on its way.
+struct Execution<'s> {
+    store: &'s Store,
+    session_type: Arc<SessionType>,
+    base: Base,
+    ancestor: Option<Fields>,
+    fields: Option<Fields>,
+    asks: Asks,
+    loaded_at: SystemTime,
+    unsettled: Option<Box<Unsettled>>,
+    /// What was sent and is not known to have taken place, or is not done with.
+    sends: Sends,
+    ending: bool,
+    unknown: bool,
+    destroying: bool,
+    /// An earlier commit of the handle turned out to have taken place.
+    took: bool,
+    /// The cookie of an earlier commit that turned out to have taken place.
+    owed: Option<HeaderValue>,
+    /// What the response must carry although the commit fails.
+    recovery: Option<HeaderValue>,
+}
+
+/// What a renewal draws and seals before anything is saved.
+#[derive(Default)]
+struct Renewing {
+    login: Option<Login>,
+    drawn: Option<Drawn>,
+    renewal: Option<Renewal>,
+    token: Option<String>,
+}
+
+/// What a step of a commit came to.
+enum Step {
+    Done(Committed),
+    /// An earlier send took place: the plan has to be made again.
+    Again,
+}
+
+impl<'s> Execution<'s> {
+    fn new(store: &'s Store, change: Change) -> Self {
+        let Change { session_type, base, ancestor, fields, asks, loaded_at, unsettled } = change;
+        Self {
+            store,
+            session_type,
+            base,
+            ancestor,
+            fields,
+            asks,
+            loaded_at,
+            unsettled,
+            sends: Sends::new(),
+            ending: false,
+            unknown: false,
+            destroying: false,
+            took: false,
+            owed: None,
+            recovery: None,
+        }
+    }
+
+    async fn finish(&mut self) -> Result<Committed, Box<Failed>> {
+        let result = match self.unsettled.take() {
+            // In a box: it is rare, and takes much room.
+            Some(unsettled) => match Box::pin(self.settle(*unsettled)).await {
+                Ok(()) => self.run().await,
+                Err(error) => Err(error),
+            },
+            None => self.run().await,
+        };
+        match result {
+            Ok(mut committed) => {
+                committed.set_cookie = committed.set_cookie.or(self.owed.take());
+                self.sends.drain(..).for_each(|send| {
+                    send.settle();
+                });
+                Ok(committed)
+            }
+            Err(error) => Err(Box::new(self.fail(error))),
+        }
+    }
+
+    fn fail(&mut self, error: Error) -> Failed {
+        let sends = std::mem::take(&mut self.sends);
+        let (ending, unknown) = (self.ending, self.unknown);
+        let unsettled = Unsettled { in_flight: None, sends, ending, unknown };
+        Failed {
+            error,
+            // What an earlier commit owes is lost otherwise.
+            set_cookie: self.recovery.take().or(self.owed.take()),
+            base: self.base.clone(),
+            ancestor: self.ancestor.take(),
+            unsettled: (!unsettled.is_settled()).then(|| Box::new(unsettled)),
+            destroying: self.destroying,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        self.session_type.name()
+    }
+
+    async fn run(&mut self) -> Result<Committed, Error> {
+        if self.store.is_client_side() {
+            return Box::pin(self.run_client_side()).await;
+        }
+        loop {
+            if let Step::Done(committed) = self.step().await? {
+                return Ok(committed);
+            }
+        }
+    }
+
+    async fn run_client_side(&mut self) -> Result<Committed, Error> {
+        if self.asks.destroy {
+            let cookie = self.has_cookie();
+            return self.destroyed(cookie);
+        }
+        let (base, fields) = (self.base.clone(), self.fields.take());
+        self.store.commit_sealed(&self.session_type, base, fields, self.asks.clone()).await
+    }
+
+    async fn step(&mut self) -> Result<Step, Error> {
+        if self.asks.destroy {
+            return Box::pin(self.destroy()).await.map(Step::Done);
+        }
+        let now = self.store.now();
+        if self.fields.is_none() && self.asks.is_empty() && self.ancestor.is_none() {
+            // Nobody could have changed anything: there is nothing to compare.
+            let due = self.store.due(&self.base, now);
+            return match &self.base {
+                Base::Live(loaded) if due != Due::default() => {
+                    let loaded = loaded.clone();
+                    Box::pin(self.keep(loaded, due)).await.map(Step::Done)
+                }
+                _ => Ok(Step::Done(self.leave())),
+            };
+        }
+        let base = match &self.ancestor {
+            Some(ancestor) => ancestor.clone(),
+            None => self.base.fields(&self.session_type)?,
+        };
+        let mine = self.fields.clone().unwrap_or_else(|| base.clone());
+        let session_type = self.session_type.clone();
+        let patch =
+            Patch::new(session_type, base, mine, self.base.owner(), self.asks.clone(), now)?;
+        match (plan(facts(self.store, &self.base, &patch)?), self.base.clone()) {
+            (Plan::Save { renew, login }, Base::Live(loaded)) => {
+                self.save(patch, loaded, renew, login).await
+            }
+            (Plan::Keep(due), Base::Live(loaded)) => {
+                Box::pin(self.keep(loaded, due)).await.map(Step::Done)
+            }
+            (Plan::Create { login }, base) => {
+                let (patch, whole) = match (base, &self.ancestor) {
+                    // The session that the value came from went on without it.
+                    (Base::Superseded(superseded), Some(_)) => {
+                        let fresh = patch.over_fresh(&superseded.key)?;
+                        (fresh, Some(patch.mine.clone()))
+                    }
+                    _ => (patch, None),
+                };
+                Box::pin(self.create(patch, whole, login, None)).await.map(Step::Done)
+            }
+            (Plan::Replace { login }, Base::Live(loaded)) => {
+                Box::pin(self.replace(patch, loaded, login)).await.map(Step::Done)
+            }
+            (Plan::Refuse, _) => Err(Error::Gone),
+            // `step` has seen to the end of a session; the plans above are only made of what is
+            // live.
+            _ => Ok(Step::Done(self.leave())),
+        }
+    }
+
+    /// Nothing is left to do.
+    fn leave(&mut self) -> Committed {
+        let outcome = if self.took { Outcome::Saved } else { Outcome::Unchanged };
+        Committed::new(outcome, self.base.clone(), None)
+    }
+
+    /// Nothing changed: moves the expiry where that is due, and gives the browser its token again.
+    async fn keep(&mut self, mut loaded: Arc<Loaded>, due: Due) -> Result<Committed, Error> {
+        let (store, provider) = (self.store, &self.store.inner.provider);
+        let now = store.now();
+        // Whether the provider has just said that the record has still this secret.
+        let mut seen = None;
+        if let (true, Some(expiry)) = (due.touch, store.touch_due(&loaded, now)) {
+            let expect = Expect::Version(loaded.version);
+            match provider.touch(loaded.key.as_str(), expiry, expect, now).await {
+                Ok(Touched::Touched) => {
+                    event::touched(self.name(), &loaded.key);
+                    Arc::make_mut(&mut loaded).expires_at = Some(expiry);
+                    seen = Some(true);
+                }
+                // It was saved or ended meanwhile: the next request will find out.
+                Ok(Touched::Conflict(record)) => seen = Some(self.is_still(&loaded, record)),
+                Err(error) => {
+                    event::touch_failed(self.name(), &loaded.key, &error.into());
+                    seen = Some(false);
+                }
+            }
+        }
+        let mut set_cookie = None;
+        if let (true, Some(bearer)) = (due.cookie, &loaded.bearer) {
+            let seen = match seen {
+                Some(seen) => seen,
+                // A login beside this request may have replaced the secret since it was read.
+                None => match provider.fetch(loaded.key.as_str(), now).await {
+                    Ok(record) => self.is_still(&loaded, record),
+                    Err(_) => false,
+                },
+            };
+            if seen {
+                let bearer = Bearer { spare: None, ..bearer.clone() };
+                let token = store.token(&self.session_type, &bearer).await?;
+                set_cookie =
+                    Some(store.cookie(&self.session_type, &token, &loaded.stored.summary)?);
+            }
+        }
+        self.base = Base::Live(loaded);
+        let mut left = self.leave();
+        left.set_cookie = set_cookie;
+        Ok(left)
+    }
+
+    /// Whether a record has still the secret that it was loaded with, and for so long that no
+    /// renewal's cookie can be on its way.
+    fn is_still(&self, loaded: &Loaded, record: Option<Record>) -> bool {
+        let stored = record.and_then(|record| Stored::parse(self.name(), &record.data).ok());
+        stored.is_some_and(|stored| {
+            stored.summary.secret == loaded.stored.summary.secret
+                && !base::is_recent(&stored.summary, self.store.now())
+        })
+    }
+
+    /// The login that a patch carries out, if its attempt is good.
+    fn login(&self, patch: &Patch) -> Result<Login, Error> {
+        let name = patch.owner_name.clone().unwrap_or_default();
+        if let Some(attempt) = &patch.asks.attempt {
+            if !attempt.is_for(self.name(), &name) {
+                return Err(Error::config(
+                    "the LoginAttempt was begun for another owner or session type; call \
+                     begin_login() for the owner who logs in",
+                ));
+            }
+            if attempt.is_over(self.store.now()) {
+                event::login_expired(self.name());
+                return Err(Error::LoginUndone);
+            }
+        }
+        Ok(Login { name, attempt: patch.asks.attempt.clone(), loaded_at: self.loaded_at })
+    }
+
+    /// Saves over the live record.
+    async fn save(
+        &mut self,
+        patch: Box<Patch>,
+        loaded: Arc<Loaded>,
+        renew: bool,
+        login: bool,
+    ) -> Result<Step, Error> {
+        let store = self.store;
+        let mut patience = if renew { Patience::persistent() } else { Patience::new() };
+        let Renewing { login, drawn, renewal, token } = if renew {
+            // In a box: it is rare, and takes much room.
+            Box::pin(self.renewing(&patch, &loaded, login, &mut patience)).await?
+        } else {
+            Renewing::default()
+        };
+        let save = rand::random();
+        let owner = loaded.owner.as_ref();
+        let mut draft = match self.ancestor {
+            None => patch.over(&loaded.stored, owner, renewal)?,
+            Some(_) => patch.onto(&loaded.key, &loaded.stored, owner, renewal)?,
+        };
+        draft.stamp(save);
+        let record = store.next_record(&loaded, &draft, patch.now)?;
+        let merged = self.ancestor.is_some();
+        let summary = draft.header.summary;
+        self.send(Sent {
+            save,
+            mine: patch.mine.clone(),
+            asks: self.asks.clone(),
+            version: loaded.version,
+            drawn,
+            login,
+            lost: false,
+        })?;
+        if last(&mut self.sends).login.is_some() {
+            self.claim();
+        }
+        let expect = Expect::Version(loaded.version);
+        let lost = &mut last(&mut self.sends).lost;
+        match store.save(&record, expect, patch.now, &mut patience, lost).await {
+            Ok(SaveOutcome::Saved) => {
+                let written = Written { record, merged };
+                self.saved(&loaded, written, summary, token, &mut patience).await.map(Step::Done)
+            }
+            Ok(SaveOutcome::Conflict(theirs)) => {
+                // In a box: it is rare, and takes much room.
+                let work = self.save_merged(patch, loaded, theirs, renewal, token, patience);
+                Box::pin(work).await
+            }
+            Err(error) => Err(Box::pin(self.unanswered(error, &loaded)).await),
+        }
+    }
+
+    /// What a renewal draws and seals before anything is saved.
+    async fn renewing(
+        &self,
+        patch: &Patch,
+        loaded: &Loaded,
+        login: bool,
+        patience: &mut Patience,
+    ) -> Result<Renewing, Error> {
+        let store = self.store;
+        let login = if login { Some(self.login(patch)?) } else { None };
+        let Some(bearer) = &loaded.bearer else { return Ok(Renewing::default()) };
+        let secret = Secret::random(&store.inner.random)?;
+        let hash = self.session_type.hash(&secret);
+        let bearer = Bearer::new(bearer.id.clone(), secret, patch.now);
+        // Once the old secret is dead, a cookie must hold the new one.
+        let token = Some(store.token(&self.session_type, &bearer).await?);
+        let ticket = match &login {
+            Some(_) => Some(store.ticket(patch, patience).await?),
+            None => None,
+        };
+        let (key, claim) = (loaded.key.clone(), None);
+        let renewal = Some(Renewal { secret: hash, login: ticket });
+        Ok(Renewing { login, drawn: Some(Drawn { bearer, hash, key, claim }), renewal, token })
+    }
+
+    /// Saves over whoever came first, merged with them, until nobody does.
+    async fn save_merged(
+        &mut self,
+        patch: Box<Patch>,
+        loaded: Arc<Loaded>,
+        mut theirs: Option<Record>,
+        renewal: Option<Renewal>,
+        token: Option<String>,
+        mut patience: Patience,
+    ) -> Result<Step, Error> {
+        let (store, name) = (self.store, self.name());
+        let mut turn = None;
+        loop {
+            let Some(record) = theirs else {
+                return self.overtaken(patch, &loaded, None).await.map(Step::Done);
+            };
+            let stored = Stored::parse(name, &record.data)?;
+            let header = stored.header()?;
+            if let Some(at) = self.sends.iter().rposition(|send| send.is_in(&header)) {
+                if at + 1 == self.sends.len() {
+                    // My own save, whose answer was lost.
+                    let (summary, written) = (stored.summary, Written { record, merged: true });
+                    let saved = self.saved(&loaded, written, summary, token, &mut patience).await;
+                    return saved.map(Step::Done);
+                }
+                self.sends.pop();
+                self.take_place(at, &record, &stored).await?;
+                return Ok(Step::Again);
+            }
+            if self.sends.iter().any(|send| send.is_past(record.version)) {
+                self.unknown = true;
+                return Err(untold());
+            }
+            event::conflicted(name, &loaded.key);
+            let secret = base::secret(&self.session_type, &stored.summary)?;
+            if loaded.bearer.as_ref().is_some_and(|it| !it.knows(&self.session_type, secret)) {
+                return self.overtaken(patch, &loaded, Some(record)).await.map(Step::Done);
+            }
+            let record = match store.newest(record, &mut patience, &mut turn).await {
+                Ok(Some(record)) => record,
+                Ok(None) => {
+                    theirs = None;
+                    continue;
+                }
+                Err(error) => return Err(self.unanswered(error, &loaded).await),
+            };
+            let stored = Stored::parse(name, &record.data)?;
+            // What was asked for anew may be somebody else's by now, or my own.
+            let is_next =
+                |send: &Sent| send.is_in(&stored.header().unwrap_or_else(|_| header.clone()));
+            let same = stored.summary.secret == Some(secret);
+            if !same || self.sends.iter().any(is_next) {
+                theirs = Some(record);
+                continue;
+            }
+            let mut draft = patch.onto(&loaded.key, &stored, record.owner.as_ref(), renewal)?;
+            draft.stamp(last(&mut self.sends).save);
+            let now = store.now();
+            let next = store.record(&loaded.id, record.version, &draft, now)?;
+            let (summary, expect) = (draft.header.summary, Expect::Version(record.version));
+            let lost = &mut last(&mut self.sends).lost;
+            match store.save(&next, expect, now, &mut patience, lost).await {
+                Ok(SaveOutcome::Saved) => {
+                    let written = Written { record: next, merged: true };
+                    let saved = self.saved(&loaded, written, summary, token, &mut patience).await;
+                    return saved.map(Step::Done);
+                }
+                Ok(SaveOutcome::Conflict(next)) => theirs = next,
+                Err(error) => return Err(self.unanswered(error, &loaded).await),
+            }
+        }
+    }
+
+    /// The save under way took place.
+    async fn saved(
+        &mut self,
+        loaded: &Loaded,
+        written: Written,
+        summary: Summary,
+        token: Option<String>,
+        patience: &mut Patience,
+    ) -> Result<Committed, Error> {
+        let store = self.store;
+        if let Some(login) = last(&mut self.sends).login.clone() {
+            Box::pin(self.admit(&login, &loaded.key, &written.record, patience)).await?;
+        }
+        let drawn = self.sends.pop().and_then(Sent::settle);
+        let renewed = drawn.is_some();
+        let bearer = drawn.or_else(|| loaded.bearer.clone());
+        let set_cookie = match (&bearer, token) {
+            (Some(_), Some(token)) => Some(store.cookie(&self.session_type, &token, &summary)?),
+            (Some(bearer), None) if self.is_due_after(bearer, loaded, &summary) => {
+                let bearer = Bearer { spare: None, ..bearer.clone() };
+                let token = Box::pin(store.token(&self.session_type, &bearer)).await?;
+                Some(store.cookie(&self.session_type, &token, &summary)?)
+            }
+            _ => None,
+        };
+        if renewed {
+            event::renewed(self.name(), &loaded.key);
+        }
+        Ok(Committed {
+            outcome: Outcome::Saved,
+            set_cookie,
+            after: After::Written(
+                self.session_type.clone(),
+                Box::new((written, loaded.key.clone(), bearer)),
+            ),
+        })
+    }
+
+    /// Whether a save that renewed nothing gives the browser its token again.
+    fn is_due_after(&self, bearer: &Bearer, loaded: &Loaded, summary: &Summary) -> bool {
+        let recent = base::is_recent(summary, self.store.now());
+        loaded.stored.summary.remember != summary.remember || bearer.is_due() && !recent
+    }
+
+    /// No answer came in time.
+    async fn unanswered(&mut self, error: Error, loaded: &Loaded) -> Error {
+        let send = last(&mut self.sends);
+        if !(error.is_unavailable() && send.lost) {
+            // It is known not to have taken place.
+            self.forget_last();
+            return error;
+        }
+        // The browser must have both secrets, for nobody can tell which one the record has. A login
+        // carries its own proof, and can be sent again.
+        if let (None, Some(drawn), Some(had)) = (&send.login, &send.drawn, &loaded.bearer) {
+            let both = Bearer { spare: Some(drawn.bearer.secret.clone()), ..had.clone() };
+            let summary = &loaded.stored.summary;
+            let store = self.store;
+            if let Ok(token) = store.token(&self.session_type, &both).await {
+                self.recovery = store.cookie(&self.session_type, &token, summary).ok();
+            }
+        }
+        error
+    }
+
+    /// The session ended, or took another secret, before the save.
+    async fn overtaken(
+        &mut self,
+        patch: Box<Patch>,
+        loaded: &Loaded,
+        record: Option<Record>,
+    ) -> Result<Committed, Error> {
+        let lost = last(&mut self.sends).lost;
+        let login = last(&mut self.sends).login.is_some();
+        self.forget_last();
+        let (key, went_on) = (loaded.key.clone(), record.is_some());
+        self.base = match (record, &loaded.bearer) {
+            (Some(record), Some(bearer)) => {
+                let now = self.store.now();
+                let session_type = &self.session_type;
+                match Standing::of(session_type, bearer.clone(), key.clone(), record, now)? {
+                    Standing::Live(loaded) => Base::Live(Arc::new(loaded)),
+                    Standing::Superseded(superseded) => Base::Superseded(Arc::new(superseded)),
+                }
+            }
+            _ => Base::Ended(key.clone()),
+        };
+        // A login carries its own proof: it begins a session of its own. But where this very login
+        // may have taken place, what is gone has ended as its own.
+        // What the handle's value came from, for whatever it does next.
+        self.ancestor = Some(patch.base().clone()).filter(|_| went_on);
+        if login && went_on {
+            let fresh = patch.over_fresh(&key)?;
+            return Box::pin(self.create(fresh, Some(patch.mine.clone()), true, None)).await;
+        }
+        if login && !lost {
+            self.base = Base::Absent { cookie: true };
+            return Box::pin(self.create(patch.as_new()?, None, true, None)).await;
+        }
+        Err(Error::Gone)
+    }
+
+    /// The first save of a new session. `whole`: the handle's value, where the patch is but its
+    /// changes.
+    async fn create(
+        &mut self,
+        patch: Box<Patch>,
+        whole: Option<Fields>,
+        login: bool,
+        patience: Option<Patience>,
+    ) -> Result<Committed, Error> {
+        let store = self.store;
+        let mut patience =
+            patience.unwrap_or_else(if login { Patience::persistent } else { Patience::new });
+        let login = if login { Some(self.login(&patch)?) } else { None };
+        let ticket = match &login {
+            Some(_) => Some(store.ticket(&patch, &mut patience).await?),
+            None => None,
+        };
+        loop {
+            let (id, secret) =
+                (SessionId::random(&store.inner.random)?, Secret::random(&store.inner.random)?);
+            let (key, hash) = (self.session_type.key(&id), self.session_type.hash(&secret));
+            let bearer = Bearer::new(id, secret, patch.now);
+            // Sealed before it is saved: what no cookie can name must not be stored.
+            let token = store.token(&self.session_type, &bearer).await?;
+            let save: SaveId = rand::random();
+            let mut draft = patch.first(Some(Renewal { secret: hash, login: ticket }));
+            draft.stamp(save);
+            let record = store.record(&key.shared(), 0, &draft, store.now())?;
+            let summary = draft.header.summary;
+            let claim = None;
+            self.send(Sent {
+                save,
+                mine: whole.as_ref().unwrap_or(&patch.mine).clone(),
+                asks: self.asks.clone(),
+                version: 0,
+                drawn: Some(Drawn { bearer, hash, key: key.clone(), claim }),
+                login: login.clone(),
+                lost: false,
+            })?;
+            if record.owner.is_some() {
+                self.claim();
+            }
+            let record = match self.create_once(&key, record, &mut patience).await? {
+                Some(record) => record,
+                // Nobody has it: another id.
+                None => {
+                    self.forget_last();
+                    continue;
+                }
+            };
+            if let Some(login) = &login {
+                self.admit(login, &key, &record, &mut patience).await?;
+            }
+            let bearer = self.sends.pop().and_then(Sent::settle);
+            let set_cookie = Some(store.cookie(&self.session_type, &token, &summary)?);
+            event::created(self.name(), &self.session_type.tallies, &key);
+            let written = Written { record, merged: whole.is_some() };
+            let after = After::Written(self.session_type.clone(), Box::new((written, key, bearer)));
+            return Ok(Committed { outcome: Outcome::Saved, set_cookie, after });
+        }
+    }
+
+    /// Saves a new record once. Where the answer is lost it looks for the record before anything
+    /// is sent again, and where it is not there its id is never used again. `None`: another id has
+    /// to be drawn.
+    async fn create_once(
+        &mut self,
+        key: &StoreKey,
+        record: Record,
+        patience: &mut Patience,
+    ) -> Result<Option<Record>, Error> {
+        let provider = &self.store.inner.provider;
+        let error = match provider.save(&record, Expect::Absent, self.store.now()).await {
+            Ok(saved) => {
+                return Ok(match SaveOutcome::from(saved) {
+                    SaveOutcome::Saved => Some(record),
+                    SaveOutcome::Conflict(_) => None,
+                });
+            }
+            Err(error) => error,
+        };
+        if !error.is_unavailable() {
+            self.forget_last();
+            return Err(error.into());
+        }
+        last(&mut self.sends).lost = true;
+        if !patience.after_failure().await {
+            return Err(error.into());
+        }
+        Box::pin(self.look_for(key, patience)).await
+    }
+
+    /// The record of a new session whose save was not answered; where it is not there, its id is
+    /// deleted.
+    async fn look_for(
+        &self,
+        key: &StoreKey,
+        patience: &mut Patience,
+    ) -> Result<Option<Record>, Error> {
+        if let Some(record) = self.store.fetch(key.as_str(), patience).await? {
+            return Ok(Some(record));
+        }
+        self.store.delete_any(key.as_str(), patience).await?;
+        Ok(None)
+    }
+
+    /// Asks the fence and the cap whether a login that was saved may stand, and ends it if not.
+    async fn admit(
+        &mut self,
+        login: &Login,
+        key: &StoreKey,
+        record: &Record,
+        patience: &mut Patience,
+    ) -> Result<(), Error> {
+        // From here on it is known to have taken place; whoever comes back asks again.
+        last(&mut self.sends).lost = true;
+        if self.store.admits(&self.session_type, login, key, record, patience).await? {
+            return Ok(());
+        }
+        self.store.delete_any(key.as_str(), patience).await?;
+        self.forget_last();
+        self.base = Base::Ended(key.clone());
+        self.ancestor = None;
+        Err(Error::LoginUndone)
+    }
+
+    /// Ends the record of the last owner, and begins another for the next.
+    async fn replace(
+        &mut self,
+        patch: Box<Patch>,
+        loaded: Arc<Loaded>,
+        login: bool,
+    ) -> Result<Committed, Error> {
+        let mut patience = Patience::persistent();
+        if login {
+            // Before anything is ended.
+            self.login(&patch)?;
+        }
+        match self.end(&loaded, loaded.version, &mut patience).await? {
+            EndOutcome::Ended(_) => event::ended(self.name(), &loaded.key, "replaced"),
+            // As good as ended: by this handle, or for whoever brings their own proof.
+            EndOutcome::Gone if login || self.ending => {}
+            EndOutcome::Gone => {
+                self.base = Base::Ended(loaded.key.clone());
+                return Err(Error::Gone);
+            }
+            EndOutcome::Refused(record) => {
+                self.base = self.standing(&loaded, record)?;
+                self.ancestor = Some(patch.base().clone());
+                return Err(Error::Gone);
+            }
+        }
+        self.base = Base::Absent { cookie: true };
+        (self.ancestor, self.ending) = (None, false);
+        let patch = patch.as_new()?;
+        if patch.diff.changed {
+            return self.create(patch, None, login, Some(patience)).await;
+        }
+        // Nobody in particular, who stores nothing.
+        let set_cookie = Some(self.session_type.cookie.clear()?);
+        Ok(Committed::new(Outcome::Saved, self.base.clone(), set_cookie))
+    }
+
+    fn standing(&self, loaded: &Loaded, record: Record) -> Result<Base, Error> {
+        let key = loaded.key.clone();
+        let Some(bearer) = loaded.bearer.clone() else { return Ok(Base::Ended(key)) };
+        let now = self.store.now();
+        Ok(match Standing::of(&self.session_type, bearer, key, record, now)? {
+            Standing::Live(loaded) => Base::Live(Arc::new(loaded)),
+            Standing::Superseded(superseded) => Base::Superseded(Arc::new(superseded)),
+        })
+    }
+
+    /// Ends the session of a handle as long as its secret is the record's, or the one before while
+    /// the owner has been the same.
+    async fn end(
+        &mut self,
+        loaded: &Loaded,
+        version: u64,
+        patience: &mut Patience,
+    ) -> Result<EndOutcome, Error> {
+        let (session_type, bearer) = (self.session_type.clone(), loaded.bearer.clone());
+        let may = move |record: &Record| may_end(&session_type, bearer.as_ref(), record);
+        self.store.end(loaded.key.as_str(), version, patience, &mut self.ending, may).await
+    }
+
+    fn has_cookie(&self) -> bool {
+        !matches!(self.base, Base::Absent { cookie: false })
+    }
+
+    fn destroyed(&mut self, cookie: bool) -> Result<Committed, Error> {
+        let set_cookie = if cookie { Some(self.session_type.cookie.clear()?) } else { None };
+        self.owed = None;
+        Ok(Committed::new(Outcome::Destroyed, Base::Absent { cookie: false }, set_cookie))
+    }
+
+    /// `destroy()`: it always clears its sender's cookie.
+    async fn destroy(&mut self) -> Result<Committed, Error> {
+        self.destroying = true;
+        let mut patience = Patience::new();
+        let cookie = self.has_cookie();
+        let store = self.store;
+        let ended = match self.base.clone() {
+            Base::Live(loaded) => self.end(&loaded, loaded.version, &mut patience).await?,
+            Base::Superseded(superseded) if superseded.may_end => {
+                let Superseded { key, version, bearer, .. } = &*superseded;
+                let session_type = self.session_type.clone();
+                let may = |record: &Record| may_end(&session_type, Some(bearer), record);
+                store.end(key.as_str(), *version, &mut patience, &mut self.ending, may).await?
+            }
+            Base::Superseded(superseded) => {
+                event::dropped(self.name(), Some(&superseded.key), "superseded");
+                self.recovery = Some(self.session_type.cookie.clear()?);
+                return Err(Error::Gone);
+            }
+            Base::Absent { .. } | Base::Sealed(_) | Base::Ended(_) => EndOutcome::Gone,
+        };
+        match ended {
+            EndOutcome::Ended(record) => {
+                if let Some(key) = super::save::key_of(&record) {
+                    event::ended(self.name(), &key, "destroyed");
+                }
+            }
+            EndOutcome::Gone => {}
+            EndOutcome::Refused(_) => {
+                event::dropped(self.name(), self.base.key(), "superseded");
+                self.recovery = Some(self.session_type.cookie.clear()?);
+                return Err(Error::Gone);
+            }
+        }
+        self.destroyed(cookie)
+    }
+
+    /// Finds out what became of what earlier commits of the handle left open.
+    async fn settle(&mut self, unsettled: Unsettled) -> Result<(), Error> {
+        let Unsettled { in_flight, sends, ending, unknown } = unsettled;
+        (self.sends, self.ending, self.unknown) = (sends, ending, unknown);
+        if let Some(flight) = in_flight {
+            match flight.result.await {
+                Ok(Ok(committed)) => {
+                    let done = committed.settle()?;
+                    self.asks = std::mem::take(&mut self.asks).without(&flight.asks);
+                    self.owed = done.set_cookie;
+                    if done.outcome == Outcome::Destroyed {
+                        // What the handle holds is the destroyed session's.
+                        (self.base, self.ancestor, self.fields) = (done.base, None, None);
+                    } else {
+                        self.took = done.outcome == Outcome::Saved;
+                        self.ancestor = Some(match (flight.fields, flight.ancestor) {
+                            (Some(sent), _) | (None, Some(sent)) => sent,
+                            (None, None) => flight.base.fields(&self.session_type)?,
+                        });
+                        self.base = done.base;
+                    }
+                }
+                Ok(Err(failed)) => {
+                    (self.base, self.ancestor) = (failed.base, failed.ancestor);
+                    self.recovery = failed.set_cookie;
+                    if let Some(unsettled) = failed.unsettled {
+                        (self.sends, self.ending) = (unsettled.sends, unsettled.ending);
+                        self.unknown = unsettled.unknown;
+                    }
+                }
+                Err(_) => self.unknown = true,
+            }
+        }
+        if self.unknown {
+            return Err(untold());
+        }
+        let mut patience = Patience::new();
+        self.settle_creates(&mut patience).await?;
+        self.settle_saves(&mut patience).await
+    }
+
+    /// Looks for the new sessions whose saves were not answered.
+    async fn settle_creates(&mut self, patience: &mut Patience) -> Result<(), Error> {
+        while let Some(at) = self.sends.iter().rposition(|send| send.version == 0) {
+            let Some(key) = self.sends[at].drawn.as_ref().map(|drawn| drawn.key.clone()) else {
+                self.sends.remove(at);
+                continue;
+            };
+            match self.look_for(&key, patience).await? {
+                Some(record) => {
+                    let stored = Stored::parse(self.name(), &record.data)?;
+                    self.take_place(at, &record, &stored).await?;
+                }
+                None => {
+                    self.sends.remove(at).settle();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for the saves over a live record that were not answered.
+    async fn settle_saves(&mut self, patience: &mut Patience) -> Result<(), Error> {
+        let (true, Base::Live(loaded)) = (!self.sends.is_empty(), self.base.clone()) else {
+            return Ok(());
+        };
+        let Some(record) = self.store.fetch(loaded.key.as_str(), patience).await? else {
+            self.sends.drain(..).for_each(|send| {
+                send.settle();
+            });
+            self.base = Base::Ended(loaded.key.clone());
+            return Ok(());
+        };
+        let stored = Stored::parse(self.name(), &record.data)?;
+        let header = stored.header()?;
+        if let Some(at) = self.sends.iter().rposition(|send| send.is_in(&header)) {
+            return self.take_place(at, &record, &stored).await;
+        }
+        if self.sends.iter().any(|send| send.is_past(record.version)) {
+            self.unknown = true;
+            return Err(untold());
+        }
+        // None took place. One may still be on its way, as long as the record has its version: it
+        // is looked for at each conflict.
+        Ok(())
+    }
+
+    /// A send took place: what it saved is the base, what it owes is done.
+    async fn take_place(
+        &mut self,
+        at: usize,
+        record: &Record,
+        stored: &Stored,
+    ) -> Result<(), Error> {
+        let store = self.store;
+        // Those before it are in it; those after it did not take place.
+        let send = self.sends.remove(at);
+        self.sends.drain(..).for_each(|send| {
+            send.settle();
+        });
+        let login = send.login.clone();
+        let (mine, asks) = (send.mine.clone(), send.asks.clone());
+        let key = record.id.parse::<StoreKey>()?;
+        let had = match &self.base {
+            Base::Live(loaded) => loaded.bearer.clone(),
+            _ => None,
+        };
+        let drawn = send.drawn.as_ref().map(|drawn| drawn.bearer.clone());
+        self.sends.push(send);
+        if let Some(login) = login {
+            let mut patience = Patience::persistent();
+            self.admit(&login, &key, record, &mut patience).await?;
+        }
+        if let Some(bearer) = &drawn {
+            let token = store.token(&self.session_type, bearer).await?;
+            self.owed = Some(store.cookie(&self.session_type, &token, &stored.summary)?);
+        }
+        self.sends.drain(..).for_each(|send| {
+            send.settle();
+        });
+        let bearer = drawn.or(had);
+        let loaded = Loaded::new(key, bearer, record.clone(), stored.clone());
+        self.base = Base::Live(Arc::new(loaded));
+        self.ancestor = Some(mine);
+        self.asks = std::mem::take(&mut self.asks).without(&asks);
+        (self.took, self.recovery) = (true, None);
+        Ok(())
+    }
+
+    /// Keeps a send until it is settled.
+    fn send(&mut self, send: Sent) -> Result<(), Error> {
+        if self.sends.len() >= MOST_SENDS {
+            return Err(untold());
+        }
+        self.sends.push(send);
+        Ok(())
+    }
+
+    /// From here on the send under way may make a session that no browser has.
+    fn claim(&mut self) {
+        if let Some(drawn) = &mut last(&mut self.sends).drawn {
+            drawn.claim = Some(Claim::new(self.store, &drawn.key, drawn.hash));
+        }
+    }
+
+    /// The send under way is known not to have taken place, or to have been undone.
+    fn forget_last(&mut self) {
+        if let Some(send) = self.sends.pop() {
+            send.settle();
+        }
+    }
+}
+
+/// The send under way.
+fn last(sends: &mut Sends) -> &mut Sent {
+    sends.last_mut().expect("a send is pushed before it is saved, and popped after")
+}
+
+fn may_end(session_type: &SessionType, bearer: Option<&Bearer>, record: &Record) -> bool {
+    let (Some(bearer), Ok(stored)) = (bearer, Stored::parse(session_type.name(), &record.data))
+    else {
+        return false;
+    };
+    let current = stored.summary.secret.is_some_and(|it| bearer.knows(session_type, it));
+    current || base::may_end(session_type, bearer, &stored.summary)
+}
+
+fn untold() -> Error {
+    Error::unavailable(
+        "the answer to a save was lost, and nobody can tell any more whether it took place; call \
+         reload() to go on with what is stored",
+    )
+}
+
+#[cfg(all(test, feature = "derive"))]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+    use crate::MemoryProvider;
+
+    #[derive(crate::Session)]
+    #[session(name = "visitor", version = 1, crate = crate)]
+    struct Visitor {
+        visits: u32,
+    }
+
+    fn size<F: Future>(_: &F) -> usize {
+        size_of::<F>()
+    }
+
+    /// They are moved whole several times.
+    #[test]
+    fn the_futures_of_a_request_are_small() {
+        let store = Store::new(MemoryProvider::new());
+        let headers = HeaderMap::new();
+        let load = size(&store.load::<Visitor>(&headers));
+        assert!(load <= 1_000, "{load} bytes to load");
+        let change = Change {
+            session_type: store.session_type::<Visitor>().unwrap(),
+            base: Base::Absent { cookie: false },
+            ancestor: None,
+            fields: None,
+            asks: Asks::default(),
+            loaded_at: store.now(),
+            unsettled: None,
+        };
+        let commit = size(&store.commit(change));
+        assert!(commit <= 3_500, "{commit} bytes to commit");
+    }
+}

@@ -1,0 +1,270 @@
+//! A handle's changes, and how they are written over a record. Pure: no store, no time but what it
+//! is given.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::fence::LoginAttempt;
+use super::plan::{Asked, OwnerMove};
+use super::session_type::SessionType;
+use crate::id::{SecretHash, StoreKey};
+use crate::schema::{self, Diff, Fields, Header, MAX_SAVES, Stored};
+use crate::{Error, event};
+
+/// What a handler asked for besides its changes. In one commit, destroy comes first, then
+/// renewal, then changes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asks {
+    pub(crate) destroy: bool,
+    pub(crate) renew: bool,
+    pub(crate) remember: Option<Duration>,
+    pub(crate) label: Option<Arc<str>>,
+    /// In a box: few requests are logins.
+    pub(crate) attempt: Option<Box<LoginAttempt>>,
+}
+
+impl Asks {
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.destroy
+            && !self.renew
+            && self.remember.is_none()
+            && self.label.is_none()
+            && self.attempt.is_none()
+    }
+
+    pub(crate) fn asked(&self) -> Asked {
+        let Self { destroy, renew, ref attempt, .. } = *self;
+        Asked { destroy, renew, proof: attempt.is_some() }
+    }
+
+    /// These and another handle's of the same session.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            destroy: self.destroy || other.destroy,
+            renew: self.renew || other.renew,
+            remember: other.remember.or(self.remember),
+            label: other.label.or(self.label),
+            attempt: other.attempt.or(self.attempt),
+        }
+    }
+
+    /// What is left to do when `done` was done.
+    pub(crate) fn without(self, done: &Self) -> Self {
+        Self {
+            destroy: self.destroy && !done.destroy,
+            renew: self.renew && !done.renew,
+            remember: self.remember.filter(|it| Some(*it) != done.remember),
+            label: self.label.filter(|it| Some(it) != done.label.as_ref()),
+            attempt: self.attempt.filter(|it| Some(it) != done.attempt.as_ref()),
+        }
+    }
+}
+
+/// A value's changes, ready to be written over a record.
+pub(crate) struct Patch {
+    pub(super) session_type: Arc<SessionType>,
+    pub(super) diff: Diff,
+    pub(super) owner_move: OwnerMove,
+    /// What the value came from.
+    base: Fields,
+    pub(super) mine: Fields,
+    /// The owner, as records have it.
+    owner: Option<Arc<str>>,
+    /// The owner as its field displays it, where it changed or proved who they are.
+    pub(super) owner_name: Option<String>,
+    pub(super) asks: Asks,
+    pub(super) now: SystemTime,
+}
+
+/// What a renewal writes into the header.
+#[derive(Clone, Copy)]
+pub(super) struct Renewal {
+    pub(super) secret: SecretHash,
+    /// It is a login, of this ticket.
+    pub(super) login: Option<u64>,
+}
+
+/// A record about to be saved.
+pub(super) struct Draft<'p> {
+    /// Owned where it was merged.
+    pub(super) fields: Cow<'p, Fields>,
+    pub(super) header: Header,
+    pub(super) owner: Option<Arc<str>>,
+}
+
+/// The random id of a save. A retry that meets it in the record knows that an earlier try has won
+/// although its answer was lost.
+pub(super) type SaveId = u64;
+
+impl Patch {
+    /// The patch that turns `base` into `mine`. `owner`: the record's.
+    pub(super) fn new(
+        session_type: Arc<SessionType>,
+        base: Fields,
+        mut mine: Fields,
+        owner: Option<&Arc<str>>,
+        asks: Asks,
+        now: SystemTime,
+    ) -> Result<Box<Self>, Error> {
+        let table = session_type.table;
+        let diff = schema::diff(table, &base, &mut mine);
+        let owner_name =
+            if diff.owner || asks.attempt.is_some() { mine.owner(table)? } else { None };
+        let (owner_move, owner) = match (owner, &owner_name) {
+            (owner, None) if !diff.owner => match owner {
+                Some(owner) => (OwnerMove::Same, Some(owner.clone())),
+                None => (OwnerMove::Nobody, None),
+            },
+            (None, None) => (OwnerMove::Nobody, None),
+            (Some(_), None) => (OwnerMove::Leaves, None),
+            (was, Some(name)) => {
+                let filed: Arc<str> = session_type.owner(name).into();
+                match was {
+                    None => (OwnerMove::Appears, Some(filed)),
+                    // Stored otherwise, but the same person.
+                    Some(was) if *was == filed => (OwnerMove::Same, Some(filed)),
+                    Some(_) => (OwnerMove::Replaced, Some(filed)),
+                }
+            }
+        };
+        // In a box: it stays where it is while it is being saved.
+        Ok(Box::new(Self {
+            session_type,
+            diff,
+            owner_move,
+            base,
+            mine,
+            owner,
+            owner_name,
+            asks,
+            now,
+        }))
+    }
+
+    /// What the value came from.
+    pub(super) fn base(&self) -> &Fields {
+        &self.base
+    }
+
+    /// The owner, as records have it.
+    pub(super) fn owner(&self) -> Option<&Arc<str>> {
+        self.owner.as_ref()
+    }
+
+    /// Whether the header changes although no field does.
+    pub(super) fn changes_header(&self, stored: &Stored) -> Result<bool, Error> {
+        let Asks { remember, label, .. } = &self.asks;
+        if remember.is_some() && *remember != stored.summary.remember {
+            return Ok(true);
+        }
+        Ok(label.is_some() && *label != stored.header()?.label)
+    }
+
+    /// My changes as those of a new session: over fresh values, so that nothing of the session
+    /// that went on is there twice.
+    pub(super) fn over_fresh(&self, key: &StoreKey) -> Result<Box<Self>, Error> {
+        let fresh = (self.session_type.fresh)()?;
+        let mine = schema::replay(self.session_type.table, &self.base, &self.mine, &fresh)
+            .inspect_err(|error| event::merge_failed(self.session_type.name(), key, error))?;
+        self.of_new_session(fresh, mine)
+    }
+
+    /// My value as that of a new session.
+    pub(super) fn as_new(&self) -> Result<Box<Self>, Error> {
+        self.of_new_session((self.session_type.fresh)()?, self.mine.clone())
+    }
+
+    fn of_new_session(&self, fresh: Fields, mine: Fields) -> Result<Box<Self>, Error> {
+        Self::new(self.session_type.clone(), fresh, mine, None, self.asks.clone(), self.now)
+    }
+
+    /// My value as a session's first record.
+    pub(super) fn first(&self, renewal: Option<Renewal>) -> Draft<'_> {
+        let mut header = Header::new(self.now);
+        header.summary.remember = self.asks.remember;
+        header.label = self.asks.label.clone();
+        if let Some(renewal) = renewal {
+            self.renew(&mut header, renewal);
+            header.summary.previous = None;
+        }
+        Draft { fields: Cow::Borrowed(&self.mine), header, owner: self.owner.clone() }
+    }
+
+    /// My value over the very record that it came from.
+    pub(super) fn over(
+        &self,
+        below: &Stored,
+        owner: Option<&Arc<str>>,
+        renewal: Option<Renewal>,
+    ) -> Result<Draft<'_>, Error> {
+        self.draft(Cow::Borrowed(&self.mine), below, owner, renewal)
+    }
+
+    /// My changes merged with theirs: always from the original base and mine.
+    pub(super) fn onto(
+        &self,
+        key: &StoreKey,
+        theirs: &Stored,
+        owner: Option<&Arc<str>>,
+        renewal: Option<Renewal>,
+    ) -> Result<Draft<'_>, Error> {
+        let table = self.session_type.table;
+        let name = self.session_type.name();
+        let merged = schema::merge(table, &self.base, &self.mine, &theirs.fields(table)?)
+            .inspect_err(|error| event::merge_failed(name, key, error))?;
+        event::merged(name, key, &merged.overwritten);
+        self.draft(Cow::Owned(merged.fields), theirs, owner, renewal)
+    }
+
+    fn draft<'p>(
+        &self,
+        fields: Cow<'p, Fields>,
+        below: &Stored,
+        owner: Option<&Arc<str>>,
+        renewal: Option<Renewal>,
+    ) -> Result<Draft<'p>, Error> {
+        let mut header = below.header()?;
+        let stays = matches!(self.owner_move, OwnerMove::Same | OwnerMove::Nobody);
+        let login = renewal.is_some_and(|renewal| renewal.login.is_some());
+        // What was set for one login does not go over to the next.
+        let inherits = stays && !login;
+        header.summary.remember =
+            self.asks.remember.or(header.summary.remember.filter(|_| inherits));
+        header.label = self.asks.label.clone().or(header.label.filter(|_| inherits));
+        if !stays {
+            // A new owner restarts the lifetime.
+            header.summary.created_at = self.now;
+        }
+        if let Some(renewal) = renewal {
+            self.renew(&mut header, renewal);
+        }
+        let owner = if self.diff.owner { self.owner.clone() } else { owner.cloned() };
+        Ok(Draft { fields, header, owner })
+    }
+
+    fn renew(&self, header: &mut Header, renewal: Renewal) {
+        let summary = &mut header.summary;
+        // Only who had the secret while the owner was the same may still end the session.
+        summary.previous = summary
+            .secret
+            .filter(|_| matches!(self.owner_move, OwnerMove::Same | OwnerMove::Nobody));
+        summary.secret = Some(renewal.secret);
+        summary.renewed_at = self.now;
+        if let Some(ticket) = renewal.login {
+            header.ticket = ticket;
+            header.mark = self.asks.attempt.as_ref().and_then(|attempt| attempt.mark());
+        }
+    }
+}
+
+impl Draft<'_> {
+    /// Puts a save in front of the record's last ones.
+    pub(super) fn stamp(&mut self, save: SaveId) {
+        let saves = &mut self.header.saves;
+        if saves.first() != Some(&save) {
+            saves.insert(0, save);
+            saves.truncate(MAX_SAVES);
+        }
+    }
+}

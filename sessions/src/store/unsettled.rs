@@ -1,0 +1,154 @@
+//! What earlier commits of a handle left open: saves whose answer never came.
+
+use std::fmt;
+
+use smallvec::SmallVec;
+use tokio::sync::oneshot;
+
+use super::Store;
+use super::base::{Base, Bearer};
+use super::execute::{Committed, Failed};
+use super::fence::LoginAttempt;
+use super::patch::{Asks, SaveId};
+use crate::id::{SecretHash, StoreKey};
+use crate::schema::{Fields, Header, MAX_SAVES, Summary};
+
+/// What earlier commits of a handle left open.
+#[derive(Debug, Default)]
+pub(crate) struct Unsettled {
+    /// A commit that goes on although whoever waited for it does not.
+    pub(super) in_flight: Option<InFlight>,
+    pub(super) sends: Sends,
+    /// The deletion of the last owner's record may have taken place.
+    pub(super) ending: bool,
+    /// Nobody can tell any more what took place.
+    pub(super) unknown: bool,
+}
+
+impl Unsettled {
+    /// Of a commit that was just begun.
+    pub(crate) fn in_flight(in_flight: InFlight) -> Box<Self> {
+        Box::new(Self { in_flight: Some(in_flight), ..Self::default() })
+    }
+
+    /// The result of the commit under way, where it has ended.
+    pub(crate) fn take_result(&mut self) -> Option<Result<Committed, Box<Failed>>> {
+        self.in_flight.as_mut()?.result.try_recv().ok()
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.in_flight.is_none() && self.sends.is_empty() && !self.ending && !self.unknown
+    }
+}
+
+/// A commit under way, and the handle as it was when it began.
+pub(crate) struct InFlight {
+    pub(crate) result: oneshot::Receiver<Result<Committed, Box<Failed>>>,
+    pub(crate) base: Base,
+    pub(crate) ancestor: Option<Fields>,
+    pub(crate) fields: Option<Fields>,
+    pub(crate) asks: Asks,
+}
+
+impl fmt::Debug for InFlight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InFlight").field("base", &self.base).finish_non_exhaustive()
+    }
+}
+
+/// The sends that are not settled yet, oldest first.
+pub(super) type Sends = SmallVec<[Sent; 1]>;
+
+/// A handle keeps no more: whoever tries so often has an outage.
+pub(super) const MOST_SENDS: usize = 8;
+
+/// A save that was sent, and the handle as it was then.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) save: SaveId,
+    /// The handle's value, not what a merge made of it.
+    pub(super) mine: Fields,
+    pub(super) asks: Asks,
+    /// The version that it was sent over; zero for a new session.
+    pub(super) version: u64,
+    /// What was drawn for it: a new secret, and for a new session an id.
+    pub(super) drawn: Option<Drawn>,
+    pub(super) login: Option<Login>,
+    /// An answer was lost: it may have taken place.
+    pub(super) lost: bool,
+}
+
+/// A secret that was drawn for a save.
+#[derive(Debug)]
+pub(super) struct Drawn {
+    pub(super) bearer: Bearer,
+    pub(super) hash: SecretHash,
+    pub(super) key: StoreKey,
+    /// Ends the session if nobody comes back to settle it. Only where it has an owner: others
+    /// are in no list, and expire.
+    pub(super) claim: Option<Claim>,
+}
+
+/// The login that a save carries out.
+#[derive(Clone, Debug)]
+pub(super) struct Login {
+    /// As its field displays it.
+    pub(super) name: String,
+    pub(super) attempt: Option<Box<LoginAttempt>>,
+    pub(super) loaded_at: std::time::SystemTime,
+}
+
+impl Sent {
+    /// Whether this record came of it, or of what followed it.
+    pub(super) fn is_in(&self, header: &Header) -> bool {
+        let Summary { secret, previous, .. } = header.summary;
+        let drew = |hash: SecretHash| secret == Some(hash) || previous == Some(hash);
+        header.saves.contains(&self.save) || self.drawn.as_ref().is_some_and(|it| drew(it.hash))
+    }
+
+    /// Whether a record of this version can no longer say that it did not take place: its save id
+    /// may have been pushed out.
+    pub(super) fn is_past(&self, version: u64) -> bool {
+        self.lost && version > self.version.saturating_add(MAX_SAVES as u64)
+    }
+
+    /// It is settled: nothing is left to be cleaned up.
+    pub(super) fn settle(mut self) -> Option<Bearer> {
+        let drawn = self.drawn.as_mut()?;
+        if let Some(claim) = &mut drawn.claim {
+            claim.release();
+        }
+        self.drawn.take().map(|drawn| drawn.bearer)
+    }
+}
+
+/// A session that no browser may come to have: dropped, it is ended in the background.
+pub(super) struct Claim {
+    store: Option<Store>,
+    key: StoreKey,
+    hash: SecretHash,
+}
+
+impl Claim {
+    pub(super) fn new(store: &Store, key: &StoreKey, hash: SecretHash) -> Self {
+        Self { store: Some(store.clone()), key: key.clone(), hash }
+    }
+
+    pub(super) fn release(&mut self) {
+        self.store = None;
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some(store) = self.store.take() {
+            store.abandon(self.key.clone(), self.hash);
+        }
+    }
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim").field("key", &self.key).finish_non_exhaustive()
+    }
+}
