@@ -435,6 +435,7 @@ mod tests {
             let mut record = record(id, at(10_000));
             provider.save(&record, Expect::Absent, at(0)).await.unwrap();
             provider.touch(&record.id, at(20_000), Expect::Any, at(0)).await.unwrap();
+            record.version = 2;
             record.expires_at = Some(at(15_000));
             record.owner = None;
             provider.save(&record, Expect::Version(1), at(0)).await.unwrap();

@@ -1,4 +1,4 @@
-//! The provider: each call is one statement.
+//! The provider: each call is one statement, and a second one after a conflict.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use sessions::provider::{
-    Expect, Listed, Page, Provider, ProviderError, Record, Saved, from_unix_millis, to_unix_millis,
+    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+    from_unix_millis, to_unix_millis,
 };
 use sqlx::postgres::{PgConnectOptions, PgPool, PgRow};
 use sqlx::{Row as _, SqlStr};
@@ -431,11 +432,13 @@ impl Provider for PostgresProvider {
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
         let statements = &self.statements;
-        let (sql, count, version) = match expect {
-            Expect::Any => (&statements.save_any, 6, 0),
-            Expect::Absent => (&statements.save_absent, 7, 0),
-            Expect::Version(version) => (&statements.save_version, 8, version),
+        let (sql, count) = match expect {
+            Expect::Any => (&statements.save_any, 6),
+            Expect::Absent => (&statements.save_absent, 7),
+            Expect::Version(_) => (&statements.save_version, 8),
+            Expect::Untouched { .. } => (&statements.save_untouched, 9),
         };
+        let (version, expiry) = to_args(expect);
         let args = [
             Arg::Text(Some(&record.id)),
             Arg::Int(Some(record.version.cast_signed())),
@@ -444,7 +447,8 @@ impl Provider for PostgresProvider {
             Arg::Text(record.owner.as_deref()),
             Arg::Bytes(&record.data),
             Arg::Int(Some(millis(now))),
-            Arg::Int(Some(version.cast_signed())),
+            version,
+            expiry,
         ];
         let (mut held, time) = (None, self.time());
         let nature = Nature::Once;
@@ -459,23 +463,74 @@ impl Provider for PostgresProvider {
         Ok(Saved::Conflict(current?))
     }
 
-    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
-        let sql = &self.statements.delete;
-        let answer = self.single(Nature::Once, sql, &[Arg::Text(Some(id))]).await?;
-        self.first_record(&answer)
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
+        let statements = &self.statements;
+        let guarded = match expect {
+            // Nothing could be removed: the read below decides.
+            Expect::Absent => None,
+            Expect::Any => Some((&statements.delete_any, 1)),
+            Expect::Version(_) => Some((&statements.delete_version, 3)),
+            Expect::Untouched { .. } => Some((&statements.delete_untouched, 4)),
+        };
+        let (mut held, time) = (None, self.time());
+        if let Some((sql, count)) = guarded {
+            let (version, expiry) = to_args(expect);
+            let args = [Arg::Text(Some(id)), Arg::Int(Some(millis(now))), version, expiry];
+            let (form, nature) = (self.form, Nature::Once);
+            let answer = self.call(&mut held, time, form, nature, sql, &args[..count]).await?;
+            if !answer.rows.is_empty() || expect == Expect::Any {
+                give_back(held);
+                return self.first_record(&answer).map(Deleted::Deleted);
+            }
+        }
+        // A read that begins now sees every commit that made the statement above miss.
+        let current = self.fetch_by(&mut held, time, id, now).await;
+        give_back(held);
+        Ok(current?.map_or(Deleted::Deleted(None), Deleted::Conflict))
     }
 
     async fn touch(
         &self,
         id: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
-    ) -> Result<bool, ProviderError> {
-        let args =
-            [Arg::Text(Some(id)), Arg::Int(Some(millis(expires_at))), Arg::Int(Some(millis(now)))];
-        // Done twice it is as done once.
-        let answer = self.single(Nature::Repeatable, &self.statements.touch, &args).await?;
-        Ok(answer.affected > 0)
+    ) -> Result<Touched, ProviderError> {
+        let statements = &self.statements;
+        // Done twice it is as done once, but where it expects the expiry that it moves.
+        let guarded = match expect {
+            Expect::Absent => None,
+            Expect::Any => Some((&statements.touch_any, 3, Nature::Repeatable)),
+            Expect::Version(_) => Some((&statements.touch_version, 4, Nature::Repeatable)),
+            Expect::Untouched { .. } => Some((&statements.touch_untouched, 5, Nature::Once)),
+        };
+        let (mut held, time) = (None, self.time());
+        if let Some((sql, count, nature)) = guarded {
+            let (version, expiry) = to_args(expect);
+            let args = [
+                Arg::Text(Some(id)),
+                Arg::Int(Some(millis(expires_at))),
+                Arg::Int(Some(millis(now))),
+                version,
+                expiry,
+            ];
+            let form = self.form;
+            let answer = self.call(&mut held, time, form, nature, sql, &args[..count]).await?;
+            if answer.affected > 0 || expect == Expect::Any {
+                give_back(held);
+                let touched = answer.affected > 0;
+                return Ok(if touched { Touched::Touched } else { Touched::Conflict(None) });
+            }
+        }
+        // A read that begins now sees every commit that made the statement above miss.
+        let current = self.fetch_by(&mut held, time, id, now).await;
+        give_back(held);
+        Ok(Touched::Conflict(current?))
     }
 
     async fn list(
@@ -544,6 +599,16 @@ fn give_back(held: Option<Held<'_>>) {
     if let Some(held) = held {
         held.give_back();
     }
+}
+
+/// The version and the expiry that are expected.
+fn to_args<'a>(expect: Expect) -> (Arg<'a>, Arg<'a>) {
+    let (version, expires_at) = match expect {
+        Expect::Absent | Expect::Any => (None, None),
+        Expect::Version(version) => (Some(version), None),
+        Expect::Untouched { version, expires_at } => (Some(version), expires_at),
+    };
+    (Arg::Int(version.map(u64::cast_signed)), Arg::Int(expires_at.map(millis)))
 }
 
 /// Times end with the year 9999, so they fit.

@@ -1,4 +1,4 @@
-//! The provider: each call is one statement.
+//! The provider: each call is one statement, and a second one after a conflict.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use sessions::provider::{
-    Expect, Listed, Page, Provider, ProviderError, Record, Saved, from_unix_millis, to_unix_millis,
+    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+    from_unix_millis, to_unix_millis,
 };
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
@@ -300,12 +301,13 @@ impl Provider for SqliteProvider {
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
         let statements = &self.statements;
-        let (statement, version): (&SqlStr, _) = match expect {
-            Expect::Absent => (&statements.save_absent, None),
-            Expect::Version(version) | Expect::Untouched { version, .. } => {
-                (&statements.save_version, Some(version))
+        let (statement, version, expiry): (&SqlStr, _, _) = match expect {
+            Expect::Absent => (&statements.save_absent, None, None),
+            Expect::Version(version) => (&statements.save_version, Some(version), None),
+            Expect::Untouched { version, expires_at } => {
+                (&statements.save_untouched, Some(version), expires_at)
             }
-            Expect::Any => (&statements.save_any, None),
+            Expect::Any => (&statements.save_any, None, None),
         };
         let query = sqlx::query(statement.clone())
             .bind(&*record.id)
@@ -315,7 +317,8 @@ impl Provider for SqliteProvider {
             .bind(record.owner.as_deref())
             .bind(&*record.data)
             .bind(millis(now))
-            .bind(version.map(u64::cast_signed));
+            .bind(version.map(u64::cast_signed))
+            .bind(expiry.map(millis));
         let written = query.execute(&self.writer).await.map_err(|error| self.error(error))?;
         if written.rows_affected() > 0 {
             return Ok(Saved::Saved);
@@ -329,19 +332,34 @@ impl Provider for SqliteProvider {
         id: &str,
         expect: Expect,
         now: SystemTime,
-    ) -> Result<sessions::provider::Deleted, ProviderError> {
-        if let Some(live) = self.fetch(id, now).await?
-            && !expect.is_met(Some(&live))
-        {
-            return Ok(sessions::provider::Deleted::Conflict(live));
+    ) -> Result<Deleted, ProviderError> {
+        let statements = &self.statements;
+        let guarded: Option<(&SqlStr, _, _)> = match expect {
+            // Nothing could be removed: the read below decides.
+            Expect::Absent => None,
+            Expect::Version(version) => Some((&statements.delete_version, Some(version), None)),
+            Expect::Untouched { version, expires_at } => {
+                Some((&statements.delete_untouched, Some(version), expires_at))
+            }
+            Expect::Any => Some((&statements.delete_any, None, None)),
+        };
+        if let Some((statement, version, expiry)) = guarded {
+            let removed = sqlx::query(statement.clone())
+                .bind(id)
+                .bind(millis(now))
+                .bind(version.map(u64::cast_signed))
+                .bind(expiry.map(millis))
+                .fetch_all(&self.writer)
+                .await
+                .and_then(|rows| rows.first().map(to_record).transpose())
+                .map_err(|error| self.error(error))?;
+            if removed.is_some() || expect == Expect::Any {
+                return Ok(Deleted::Deleted(removed));
+            }
         }
-        sqlx::query(self.statements.delete.clone())
-            .bind(id)
-            .fetch_all(&self.writer)
-            .await
-            .and_then(|rows| rows.first().map(to_record).transpose())
-            .map(sessions::provider::Deleted::Deleted)
-            .map_err(|error| self.error(error))
+        // A read that begins now sees every commit that made the statement above miss.
+        let current = self.fetch(id, now).await?;
+        Ok(current.map_or(Deleted::Deleted(None), Deleted::Conflict))
     }
 
     async fn touch(
@@ -350,25 +368,35 @@ impl Provider for SqliteProvider {
         expires_at: SystemTime,
         expect: Expect,
         now: SystemTime,
-    ) -> Result<sessions::provider::Touched, ProviderError> {
-        let live = self.fetch(id, now).await?;
-        if !expect.is_met(live.as_ref()) {
-            return Ok(sessions::provider::Touched::Conflict(live));
+    ) -> Result<Touched, ProviderError> {
+        let statements = &self.statements;
+        let guarded: Option<(&SqlStr, _, _)> = match expect {
+            Expect::Absent => None,
+            Expect::Version(version) => Some((&statements.touch_version, Some(version), None)),
+            Expect::Untouched { version, expires_at } => {
+                Some((&statements.touch_untouched, Some(version), expires_at))
+            }
+            Expect::Any => Some((&statements.touch_any, None, None)),
+        };
+        if let Some((statement, version, expiry)) = guarded {
+            let touched = sqlx::query(statement.clone())
+                .bind(id)
+                .bind(millis(expires_at))
+                .bind(millis(now))
+                .bind(version.map(u64::cast_signed))
+                .bind(expiry.map(millis))
+                .execute(&self.writer)
+                .await
+                .map_err(|error| self.error(error))?;
+            if touched.rows_affected() > 0 {
+                return Ok(Touched::Touched);
+            }
+            if expect == Expect::Any {
+                return Ok(Touched::Conflict(None));
+            }
         }
-        sqlx::query(self.statements.touch.clone())
-            .bind(id)
-            .bind(millis(expires_at))
-            .bind(millis(now))
-            .execute(&self.writer)
-            .await
-            .map(|touched| {
-                if touched.rows_affected() > 0 {
-                    sessions::provider::Touched::Touched
-                } else {
-                    sessions::provider::Touched::Conflict(None)
-                }
-            })
-            .map_err(|error| self.error(error))
+        // A read that begins now sees every commit that made the statement above miss.
+        Ok(Touched::Conflict(self.fetch(id, now).await?))
     }
 
     async fn list(
