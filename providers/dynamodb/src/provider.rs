@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
-use sessions::provider::{Expect, Listed, Page, Provider, ProviderError, Record, Saved};
+use sessions::provider::{
+    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+};
 use tokio::time::timeout;
 
 use crate::table::Capacity;
@@ -39,8 +41,8 @@ impl DynamoDbProvider {
     /// Uses a client of your own, and the table `sessions`.
     ///
     /// The client's region, endpoint, credentials and HTTP client are used as they are. Its retries
-    /// are used for reading and for what repeating cannot change, but never for `save` and
-    /// `delete`.
+    /// are used for reading and for what repeating cannot change, but never for `save`, `delete`,
+    /// and a `touch` that expects the expiry it moves.
     ///
     /// ```
     /// use sessions_dynamodb::DynamoDbProvider;
@@ -202,17 +204,23 @@ impl Provider for DynamoDbProvider {
         self.within(self.put(record, expect, now)).await?
     }
 
-    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
-        self.within(self.remove(id)).await?
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
+        self.within(self.remove(id, expect, now)).await?
     }
 
     async fn touch(
         &self,
         id: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
-    ) -> Result<bool, ProviderError> {
-        self.within(self.prolong(id, expires_at, now)).await?
+    ) -> Result<Touched, ProviderError> {
+        self.within(self.prolong(id, expires_at, expect, now)).await?
     }
 
     async fn list(

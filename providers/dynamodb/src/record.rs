@@ -23,7 +23,7 @@ use aws_sdk_dynamodb::types::{
     Update,
 };
 use rand::Rng as _;
-use sessions::provider::{Expect, ProviderError, Record, Saved, to_unix_millis};
+use sessions::provider::{Deleted, Expect, ProviderError, Record, Saved, Touched, to_unix_millis};
 use tokio::time::sleep;
 
 use crate::error::{Contended, cancelled, other_items, provider_error, reasons};
@@ -58,12 +58,12 @@ impl DynamoDbProvider {
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
         let Some(owner) = &record.owner else { return self.put_alone(record, expect, now).await };
-        if let Expect::Version(version) = expect {
-            let Err(current) = self.update(record, owner, version, now).await? else {
+        if matches!(expect, Expect::Version(_) | Expect::Untouched { .. }) {
+            let Err(current) = self.update(record, owner, expect, now).await? else {
                 return Ok(Saved::Saved);
             };
             let current = live(current, now);
-            if current.as_ref().is_none_or(|current| current.version != version) {
+            if !expect.is_met(current.as_ref()) {
                 return Ok(Saved::Conflict(current));
             }
             // The record is as expected, but its entry is another owner's, or expires too soon.
@@ -78,14 +78,14 @@ impl DynamoDbProvider {
         expect: Expect,
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
-        let (condition, values) = condition(expect, now);
+        let condition = Condition::new(expect, now);
         let put = || {
             self.client
                 .put_item()
                 .table_name(&*self.table)
                 .set_item(Some(record_item(record, None)))
-                .set_condition_expression(condition.map(str::to_owned))
-                .set_expression_attribute_values(values.clone())
+                .set_condition_expression(condition.text())
+                .set_expression_attribute_values(condition.values())
                 .return_values_on_condition_check_failure(ALL_OLD)
                 .customize()
                 .config_override(once())
@@ -107,9 +107,10 @@ impl DynamoDbProvider {
         &self,
         record: &Record,
         owner: &str,
-        version: u64,
+        expect: Expect,
         now: SystemTime,
     ) -> Result<Result<(), Option<Record>>, ProviderError> {
+        let expected = Condition::new(expect, now);
         let (update, listed) = match record.expires_at {
             Some(_) => (
                 "SET version = :version, #data = :data, #format = :format, \
@@ -122,7 +123,7 @@ impl DynamoDbProvider {
                 "attribute_not_exists(listed_until)",
             ),
         };
-        let condition = format!("{AT_VERSION} AND #owner = :owner AND {listed}");
+        let condition = expected.and(&format!("#owner = :owner AND {listed}"));
         let send = || {
             let mut request = self
                 .client
@@ -131,15 +132,14 @@ impl DynamoDbProvider {
                 .set_key(Some(record_key(&record.id)))
                 .update_expression(update)
                 .condition_expression(&condition)
+                .set_expression_attribute_values(expected.values())
                 .expression_attribute_names("#data", DATA)
                 .expression_attribute_names("#format", FORMAT)
                 .expression_attribute_names("#owner", OWNER)
                 .expression_attribute_values(":version", n(record.version))
                 .expression_attribute_values(":data", data(record))
                 .expression_attribute_values(":format", s(&*record.format))
-                .expression_attribute_values(":owner", s(owner))
-                .expression_attribute_values(":expected", n(version))
-                .expression_attribute_values(":now", n(to_unix_millis(now)));
+                .expression_attribute_values(":owner", s(owner));
             if let Some(at) = record.expires_at {
                 request = request
                     .expression_attribute_values(":expires_ms", n(to_unix_millis(at)))
@@ -165,14 +165,14 @@ impl DynamoDbProvider {
         expect: Expect,
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
-        let (condition, values) = condition(expect, now);
+        let condition = Condition::new(expect, now);
         let until = record.expires_at.map(|at| listed_until(at, now));
         let write = || {
             let put = Put::builder()
                 .table_name(&*self.table)
                 .set_item(Some(record_item(record, until)))
-                .set_condition_expression(condition.map(str::to_owned))
-                .set_expression_attribute_values(values.clone())
+                .set_condition_expression(condition.text())
+                .set_expression_attribute_values(condition.values())
                 .return_values_on_condition_check_failure(ALL_OLD)
                 .build()
                 .expect("table and item are set");
@@ -185,7 +185,22 @@ impl DynamoDbProvider {
         })
     }
 
-    pub(crate) async fn remove(&self, id: &str) -> Result<Option<Record>, ProviderError> {
+    pub(crate) async fn remove(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
+        let condition = match expect {
+            // Nothing could be removed.
+            Expect::Absent => {
+                let current = self.get(id, now).await?;
+                return Ok(current.map_or(Deleted::Deleted(None), Deleted::Conflict));
+            }
+            // Without a condition DynamoDB Local hands one item to several deletes.
+            Expect::Any => Condition::of("attribute_exists(pk)", []),
+            Expect::Version(_) | Expect::Untouched { .. } => Condition::new(expect, now),
+        };
         // Not repeated by the SDK either: what the first try removed would be lost. The entry stays
         // until it expires or a list finds nothing behind it.
         let delete = || {
@@ -193,17 +208,21 @@ impl DynamoDbProvider {
                 .delete_item()
                 .table_name(&*self.table)
                 .set_key(Some(record_key(id)))
-                // Without a condition DynamoDB Local hands one item to several deletes.
-                .condition_expression("attribute_exists(pk)")
+                .set_condition_expression(condition.text())
+                .set_expression_attribute_values(condition.values())
                 .return_values(ReturnValue::AllOld)
+                .return_values_on_condition_check_failure(ALL_OLD)
                 .customize()
                 .config_override(once())
                 .send()
         };
         match uncontended(delete).await {
-            Ok(deleted) => self.parse(deleted.attributes),
+            Ok(deleted) => self.parse(deleted.attributes).map(Deleted::Deleted),
             Err(error) => match error.as_service_error() {
-                Some(DeleteItemError::ConditionalCheckFailedException(_)) => Ok(None),
+                Some(DeleteItemError::ConditionalCheckFailedException(failed)) => {
+                    let current = live(self.parse(failed.item().cloned())?, now);
+                    Ok(current.map_or(Deleted::Deleted(None), Deleted::Conflict))
+                }
                 _ => Err(provider_error(&self.table, error)),
             },
         }
@@ -213,18 +232,25 @@ impl DynamoDbProvider {
         &self,
         id: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
-    ) -> Result<bool, ProviderError> {
+    ) -> Result<Touched, ProviderError> {
+        if expect == Expect::Absent {
+            return self.get(id, now).await.map(Touched::Conflict);
+        }
         let mut owner: Option<Arc<str>> = None;
         loop {
             let prolonged = match &owner {
-                None => self.prolong_alone(id, expires_at, now).await?,
-                Some(owner) => self.prolong_listed(id, owner, expires_at, now).await?,
+                None => self.prolong_alone(id, expires_at, expect, now).await?,
+                Some(owner) => self.prolong_listed(id, owner, expires_at, expect, now).await?,
             };
-            let Err(current) = prolonged else { return Ok(true) };
-            let Some(current) = live(current, now) else { return Ok(false) };
+            let Err(current) = prolonged else { return Ok(Touched::Touched) };
+            let Some(current) = live(current, now) else { return Ok(Touched::Conflict(None)) };
+            if !expect.is_met(Some(&current)) {
+                return Ok(Touched::Conflict(Some(current)));
+            }
             if current.expires_at.is_none_or(|at| at >= expires_at) {
-                return Ok(true);
+                return Ok(Touched::Touched);
             }
             // Its entry would expire before it, or it has come to another owner in between.
             owner = current.owner;
@@ -235,19 +261,30 @@ impl DynamoDbProvider {
         &self,
         id: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
     ) -> Result<Result<(), Option<Record>>, ProviderError> {
+        let expected = Condition::new(expect, now);
+        let condition = expected.and(&format!("{EXPIRES_BETWEEN} AND {LISTED_LONG_ENOUGH}"));
+        let settings = match expect {
+            // Sent again, it would conflict with itself.
+            Expect::Untouched { .. } => once(),
+            _ => Config::builder(),
+        };
         let send = || {
             self.client
                 .update_item()
                 .table_name(&*self.table)
                 .set_key(Some(record_key(id)))
                 .update_expression("SET expires_ms = :expires_ms, expires_at = :expires_at")
-                .condition_expression(format!("{EXPIRES_BETWEEN} AND {LISTED_LONG_ENOUGH}"))
+                .condition_expression(&condition)
+                .set_expression_attribute_values(expected.values())
                 .expression_attribute_values(":expires_ms", n(to_unix_millis(expires_at)))
                 .expression_attribute_values(":expires_at", n(seconds(expires_at)))
                 .expression_attribute_values(":now", n(to_unix_millis(now)))
                 .return_values_on_condition_check_failure(ALL_OLD)
+                .customize()
+                .config_override(settings.clone())
                 .send()
         };
         match uncontended(send).await {
@@ -262,8 +299,11 @@ impl DynamoDbProvider {
         id: &str,
         owner: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
     ) -> Result<Result<(), Option<Record>>, ProviderError> {
+        let expected = Condition::new(expect, now);
+        let condition = expected.and(&format!("{EXPIRES_BETWEEN} AND #owner = :owner"));
         let until = listed_until(expires_at, now);
         let write = || {
             let update = Update::builder()
@@ -273,7 +313,8 @@ impl DynamoDbProvider {
                     "SET expires_ms = :expires_ms, expires_at = :expires_at, \
                      listed_until = :listed_until",
                 )
-                .condition_expression(format!("{EXPIRES_BETWEEN} AND #owner = :owner"))
+                .condition_expression(&condition)
+                .set_expression_attribute_values(expected.values())
                 .expression_attribute_names("#owner", OWNER)
                 .expression_attribute_values(":expires_ms", n(to_unix_millis(expires_at)))
                 .expression_attribute_values(":expires_at", n(seconds(expires_at)))
@@ -345,22 +386,45 @@ fn live(stored: Option<Record>, now: SystemTime) -> Option<Record> {
     stored.filter(|record| record.is_live(now))
 }
 
-/// What must be stored, as a condition and its values.
-fn condition(
-    expect: Expect,
-    now: SystemTime,
-) -> (Option<&'static str>, Option<HashMap<String, AttributeValue>>) {
-    let now = (":now".to_owned(), n(to_unix_millis(now)));
-    match expect {
-        // Comparing an attribute that is missing is never true.
-        Expect::Absent => {
-            let absent = "attribute_not_exists(pk) OR expires_ms <= :now";
-            (Some(absent), Some([now].into()))
+/// What must be stored, as a condition and its values: DynamoDB refuses a value that the condition
+/// does not use.
+struct Condition {
+    text: &'static str,
+    values: HashMap<String, AttributeValue>,
+}
+
+impl Condition {
+    fn new(expect: Expect, now: SystemTime) -> Self {
+        let now = (":now", n(to_unix_millis(now)));
+        match expect {
+            Expect::Absent => Self::of(IS_ABSENT, [now]),
+            Expect::Version(version) => Self::of(AT_VERSION, [now, (":expected", n(version))]),
+            Expect::Untouched { version, expires_at: Some(at) } => Self::of(
+                UNTOUCHED,
+                [now, (":expected", n(version)), (":untouched", n(to_unix_millis(at)))],
+            ),
+            Expect::Untouched { version, expires_at: None } => {
+                Self::of(UNTOUCHED_ENDLESS, [(":expected", n(version))])
+            }
+            Expect::Any => Self::of("", []),
         }
-        Expect::Version(version) => {
-            (Some(AT_VERSION), Some([now, (":expected".to_owned(), n(version))].into()))
-        }
-        Expect::Any => (None, None),
+    }
+
+    fn of<const N: usize>(text: &'static str, values: [(&str, AttributeValue); N]) -> Self {
+        Self { text, values: values.map(|(name, value)| (name.to_owned(), value)).into() }
+    }
+
+    fn text(&self) -> Option<String> {
+        (!self.text.is_empty()).then(|| self.text.to_owned())
+    }
+
+    fn values(&self) -> Option<HashMap<String, AttributeValue>> {
+        (!self.values.is_empty()).then(|| self.values.clone())
+    }
+
+    /// The condition together with another.
+    fn and(&self, other: &str) -> String {
+        if self.text.is_empty() { other.to_owned() } else { format!("{} AND {other}", self.text) }
     }
 }
 
@@ -390,9 +454,18 @@ where
 
 const ALL_OLD: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionCheckFailure::AllOld;
 
+/// No live record. Comparing an attribute that is missing is never true.
+const IS_ABSENT: &str = "attribute_not_exists(pk) OR expires_ms <= :now";
+
 /// A live record of the version `:expected`.
 const AT_VERSION: &str =
     "version = :expected AND (attribute_not_exists(expires_ms) OR expires_ms > :now)";
+
+/// A live record of the version `:expected` that expires at `:untouched`.
+const UNTOUCHED: &str = "version = :expected AND expires_ms = :untouched AND expires_ms > :now";
+
+/// A record of the version `:expected` that never expires.
+const UNTOUCHED_ENDLESS: &str = "version = :expected AND attribute_not_exists(expires_ms)";
 
 /// A live record that expires before `:expires_ms`.
 const EXPIRES_BETWEEN: &str = "expires_ms > :now AND expires_ms < :expires_ms";
