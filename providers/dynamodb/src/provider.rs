@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
-use sessions::provider::{Expect, Listed, Page, Provider, ProviderError, Record, Saved};
+use sessions::provider::{
+    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+};
 use tokio::time::timeout;
 
 use crate::table::Capacity;
@@ -202,17 +204,23 @@ impl Provider for DynamoDbProvider {
         self.within(self.put(record, expect, now)).await?
     }
 
-    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
-        self.within(self.remove(id)).await?
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
+        self.within(self.remove(id, expect, now)).await?
     }
 
     async fn touch(
         &self,
         id: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
-    ) -> Result<bool, ProviderError> {
-        self.within(self.prolong(id, expires_at, now)).await?
+    ) -> Result<Touched, ProviderError> {
+        self.within(self.prolong(id, expires_at, expect, now)).await?
     }
 
     async fn list(

@@ -23,7 +23,7 @@ use aws_sdk_dynamodb::types::{
     Update,
 };
 use rand::Rng as _;
-use sessions::provider::{Expect, ProviderError, Record, Saved, to_unix_millis};
+use sessions::provider::{Deleted, Expect, ProviderError, Record, Saved, Touched, to_unix_millis};
 use tokio::time::sleep;
 
 use crate::error::{Contended, cancelled, other_items, provider_error, reasons};
@@ -58,12 +58,12 @@ impl DynamoDbProvider {
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
         let Some(owner) = &record.owner else { return self.put_alone(record, expect, now).await };
-        if let Expect::Version(version) = expect {
-            let Err(current) = self.update(record, owner, version, now).await? else {
+        if matches!(expect, Expect::Version(_) | Expect::Untouched { .. }) {
+            let Err(current) = self.update(record, owner, expect, now).await? else {
                 return Ok(Saved::Saved);
             };
             let current = live(current, now);
-            if current.as_ref().is_none_or(|current| current.version != version) {
+            if !expect.is_met(current.as_ref()) {
                 return Ok(Saved::Conflict(current));
             }
             // The record is as expected, but its entry is another owner's, or expires too soon.
@@ -84,7 +84,7 @@ impl DynamoDbProvider {
                 .put_item()
                 .table_name(&*self.table)
                 .set_item(Some(record_item(record, None)))
-                .set_condition_expression(condition.map(str::to_owned))
+                .set_condition_expression(condition.clone())
                 .set_expression_attribute_values(values.clone())
                 .return_values_on_condition_check_failure(ALL_OLD)
                 .customize()
@@ -107,7 +107,7 @@ impl DynamoDbProvider {
         &self,
         record: &Record,
         owner: &str,
-        version: u64,
+        expect: Expect,
         now: SystemTime,
     ) -> Result<Result<(), Option<Record>>, ProviderError> {
         let (update, listed) = match record.expires_at {
@@ -122,7 +122,9 @@ impl DynamoDbProvider {
                 "attribute_not_exists(listed_until)",
             ),
         };
-        let condition = format!("{AT_VERSION} AND #owner = :owner AND {listed}");
+        let (expected, values) = condition(expect, now);
+        let expected = expected.unwrap_or_default();
+        let condition = format!("{expected} AND #owner = :owner AND {listed}");
         let send = || {
             let mut request = self
                 .client
@@ -137,9 +139,10 @@ impl DynamoDbProvider {
                 .expression_attribute_values(":version", n(record.version))
                 .expression_attribute_values(":data", data(record))
                 .expression_attribute_values(":format", s(&*record.format))
-                .expression_attribute_values(":owner", s(owner))
-                .expression_attribute_values(":expected", n(version))
-                .expression_attribute_values(":now", n(to_unix_millis(now)));
+                .expression_attribute_values(":owner", s(owner));
+            for (name, value) in values.clone().into_iter().flatten() {
+                request = request.expression_attribute_values(name, value);
+            }
             if let Some(at) = record.expires_at {
                 request = request
                     .expression_attribute_values(":expires_ms", n(to_unix_millis(at)))
@@ -171,7 +174,7 @@ impl DynamoDbProvider {
             let put = Put::builder()
                 .table_name(&*self.table)
                 .set_item(Some(record_item(record, until)))
-                .set_condition_expression(condition.map(str::to_owned))
+                .set_condition_expression(condition.clone())
                 .set_expression_attribute_values(values.clone())
                 .return_values_on_condition_check_failure(ALL_OLD)
                 .build()
@@ -185,7 +188,22 @@ impl DynamoDbProvider {
         })
     }
 
-    pub(crate) async fn remove(&self, id: &str) -> Result<Option<Record>, ProviderError> {
+    pub(crate) async fn remove(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
+        let (condition, values) = match expect {
+            // Without a condition DynamoDB Local hands one item to several deletes.
+            Expect::Any => (Some("attribute_exists(pk)".to_owned()), None),
+            // There is nothing that it could remove.
+            Expect::Absent => {
+                let current = self.get(id, now).await?;
+                return Ok(current.map_or(Deleted::Deleted(None), Deleted::Conflict));
+            }
+            Expect::Version(_) | Expect::Untouched { .. } => condition(expect, now),
+        };
         // Not repeated by the SDK either: what the first try removed would be lost. The entry stays
         // until it expires or a list finds nothing behind it.
         let delete = || {
@@ -193,17 +211,21 @@ impl DynamoDbProvider {
                 .delete_item()
                 .table_name(&*self.table)
                 .set_key(Some(record_key(id)))
-                // Without a condition DynamoDB Local hands one item to several deletes.
-                .condition_expression("attribute_exists(pk)")
+                .set_condition_expression(condition.clone())
+                .set_expression_attribute_values(values.clone())
                 .return_values(ReturnValue::AllOld)
+                .return_values_on_condition_check_failure(ALL_OLD)
                 .customize()
                 .config_override(once())
                 .send()
         };
         match uncontended(delete).await {
-            Ok(deleted) => self.parse(deleted.attributes),
+            Ok(deleted) => Ok(Deleted::Deleted(self.parse(deleted.attributes)?)),
             Err(error) => match error.as_service_error() {
-                Some(DeleteItemError::ConditionalCheckFailedException(_)) => Ok(None),
+                Some(DeleteItemError::ConditionalCheckFailedException(failed)) => {
+                    let current = live(self.parse(failed.item().cloned())?, now);
+                    Ok(current.map_or(Deleted::Deleted(None), Deleted::Conflict))
+                }
                 _ => Err(provider_error(&self.table, error)),
             },
         }
@@ -213,18 +235,27 @@ impl DynamoDbProvider {
         &self,
         id: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
-    ) -> Result<bool, ProviderError> {
+    ) -> Result<Touched, ProviderError> {
+        if expect == Expect::Absent {
+            return Ok(Touched::Conflict(self.get(id, now).await?));
+        }
         let mut owner: Option<Arc<str>> = None;
         loop {
             let prolonged = match &owner {
-                None => self.prolong_alone(id, expires_at, now).await?,
-                Some(owner) => self.prolong_listed(id, owner, expires_at, now).await?,
+                None => self.prolong_alone(id, expires_at, expect, now).await?,
+                Some(owner) => self.prolong_listed(id, owner, expires_at, expect, now).await?,
             };
-            let Err(current) = prolonged else { return Ok(true) };
-            let Some(current) = live(current, now) else { return Ok(false) };
+            let Err(current) = prolonged else { return Ok(Touched::Touched) };
+            let current = live(current, now);
+            let met = expect.is_met(current.as_ref());
+            let current = match current {
+                Some(current) if met => current,
+                current => return Ok(Touched::Conflict(current)),
+            };
             if current.expires_at.is_none_or(|at| at >= expires_at) {
-                return Ok(true);
+                return Ok(Touched::Touched);
             }
             // Its entry would expire before it, or it has come to another owner in between.
             owner = current.owner;
@@ -235,20 +266,27 @@ impl DynamoDbProvider {
         &self,
         id: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
     ) -> Result<Result<(), Option<Record>>, ProviderError> {
+        let (expected, values) = also(expect);
         let send = || {
-            self.client
+            let mut request = self
+                .client
                 .update_item()
                 .table_name(&*self.table)
                 .set_key(Some(record_key(id)))
                 .update_expression("SET expires_ms = :expires_ms, expires_at = :expires_at")
-                .condition_expression(format!("{EXPIRES_BETWEEN} AND {LISTED_LONG_ENOUGH}"))
+                .condition_expression(format!(
+                    "{EXPIRES_BETWEEN} AND {LISTED_LONG_ENOUGH}{expected}"
+                ))
                 .expression_attribute_values(":expires_ms", n(to_unix_millis(expires_at)))
                 .expression_attribute_values(":expires_at", n(seconds(expires_at)))
-                .expression_attribute_values(":now", n(to_unix_millis(now)))
-                .return_values_on_condition_check_failure(ALL_OLD)
-                .send()
+                .expression_attribute_values(":now", n(to_unix_millis(now)));
+            for (name, value) in values.clone() {
+                request = request.expression_attribute_values(name, value);
+            }
+            request.return_values_on_condition_check_failure(ALL_OLD).send()
         };
         match uncontended(send).await {
             Ok(_) => Ok(Ok(())),
@@ -262,27 +300,31 @@ impl DynamoDbProvider {
         id: &str,
         owner: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
     ) -> Result<Result<(), Option<Record>>, ProviderError> {
         let until = listed_until(expires_at, now);
+        let (expected, values) = also(expect);
         let write = || {
-            let update = Update::builder()
+            let mut update = Update::builder()
                 .table_name(&*self.table)
                 .set_key(Some(record_key(id)))
                 .update_expression(
                     "SET expires_ms = :expires_ms, expires_at = :expires_at, \
                      listed_until = :listed_until",
                 )
-                .condition_expression(format!("{EXPIRES_BETWEEN} AND #owner = :owner"))
+                .condition_expression(format!("{EXPIRES_BETWEEN} AND #owner = :owner{expected}"))
                 .expression_attribute_names("#owner", OWNER)
                 .expression_attribute_values(":expires_ms", n(to_unix_millis(expires_at)))
                 .expression_attribute_values(":expires_at", n(seconds(expires_at)))
                 .expression_attribute_values(":listed_until", n(until))
                 .expression_attribute_values(":now", n(to_unix_millis(now)))
                 .expression_attribute_values(":owner", s(owner))
-                .return_values_on_condition_check_failure(ALL_OLD)
-                .build()
-                .expect("table, key and expression are set");
+                .return_values_on_condition_check_failure(ALL_OLD);
+            for (name, value) in values.clone() {
+                update = update.expression_attribute_values(name, value);
+            }
+            let update = update.build().expect("table, key and expression are set");
             let update = TransactWriteItem::builder().update(update).build();
             self.together([update, self.entry(owner, id, Some(until))])
         };
@@ -345,22 +387,41 @@ fn live(stored: Option<Record>, now: SystemTime) -> Option<Record> {
     stored.filter(|record| record.is_live(now))
 }
 
+type Values = HashMap<String, AttributeValue>;
+
 /// What must be stored, as a condition and its values.
-fn condition(
-    expect: Expect,
-    now: SystemTime,
-) -> (Option<&'static str>, Option<HashMap<String, AttributeValue>>) {
+fn condition(expect: Expect, now: SystemTime) -> (Option<String>, Option<Values>) {
     let now = (":now".to_owned(), n(to_unix_millis(now)));
     match expect {
         // Comparing an attribute that is missing is never true.
         Expect::Absent => {
             let absent = "attribute_not_exists(pk) OR expires_ms <= :now";
-            (Some(absent), Some([now].into()))
+            (Some(absent.to_owned()), Some([now].into()))
         }
-        Expect::Version(version) => {
-            (Some(AT_VERSION), Some([now, (":expected".to_owned(), n(version))].into()))
+        Expect::Version(_) | Expect::Untouched { .. } => {
+            let (expected, mut values) = also(expect);
+            values.extend([now]);
+            (Some(format!("{LIVE}{expected}")), Some(values))
         }
         Expect::Any => (None, None),
+    }
+}
+
+/// What must hold of a live record besides, as the end of a condition and its values.
+fn also(expect: Expect) -> (&'static str, Values) {
+    let expected = |version| (":expected".to_owned(), n(version));
+    match expect {
+        Expect::Absent | Expect::Any => ("", Values::new()),
+        Expect::Version(version) => (" AND version = :expected", [expected(version)].into()),
+        Expect::Untouched { version, expires_at: None } => {
+            let untouched = " AND version = :expected AND attribute_not_exists(expires_ms)";
+            (untouched, [expected(version)].into())
+        }
+        Expect::Untouched { version, expires_at: Some(at) } => {
+            let seen = (":seen".to_owned(), n(to_unix_millis(at)));
+            let untouched = " AND version = :expected AND expires_ms = :seen";
+            (untouched, [expected(version), seen].into())
+        }
     }
 }
 
@@ -390,9 +451,9 @@ where
 
 const ALL_OLD: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionCheckFailure::AllOld;
 
-/// A live record of the version `:expected`.
-const AT_VERSION: &str =
-    "version = :expected AND (attribute_not_exists(expires_ms) OR expires_ms > :now)";
+/// A live record.
+const LIVE: &str =
+    "attribute_exists(pk) AND (attribute_not_exists(expires_ms) OR expires_ms > :now)";
 
 /// A live record that expires before `:expires_ms`.
 const EXPIRES_BETWEEN: &str = "expires_ms > :now AND expires_ms < :expires_ms";

@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use sessions::provider::{
-    Expect, Listed, Page, Provider, ProviderError, Record, Saved, from_unix_millis, to_unix_millis,
+    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+    from_unix_millis, to_unix_millis,
 };
 use sqlx::postgres::{PgConnectOptions, PgPool, PgRow};
 use sqlx::{Row as _, SqlStr};
@@ -431,10 +432,13 @@ impl Provider for PostgresProvider {
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
         let statements = &self.statements;
-        let (sql, count, version) = match expect {
-            Expect::Any => (&statements.save_any, 6, 0),
-            Expect::Absent => (&statements.save_absent, 7, 0),
-            Expect::Version(version) => (&statements.save_version, 8, version),
+        let (sql, count, version, seen) = match expect {
+            Expect::Any => (&statements.save_any, 6, 0, None),
+            Expect::Absent => (&statements.save_absent, 7, 0, None),
+            Expect::Version(version) => (&statements.save_version, 8, version, None),
+            Expect::Untouched { version, expires_at } => {
+                (&statements.save_untouched, 9, version, expires_at)
+            }
         };
         let args = [
             Arg::Text(Some(&record.id)),
@@ -445,6 +449,7 @@ impl Provider for PostgresProvider {
             Arg::Bytes(&record.data),
             Arg::Int(Some(millis(now))),
             Arg::Int(Some(version.cast_signed())),
+            Arg::Int(seen.map(millis)),
         ];
         let (mut held, time) = (None, self.time());
         let nature = Nature::Once;
@@ -459,23 +464,82 @@ impl Provider for PostgresProvider {
         Ok(Saved::Conflict(current?))
     }
 
-    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
-        let sql = &self.statements.delete;
-        let answer = self.single(Nature::Once, sql, &[Arg::Text(Some(id))]).await?;
-        self.first_record(&answer)
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
+        let statements = &self.statements;
+        let (mut held, time) = (None, self.time());
+        let (sql, count, version, seen) = match expect {
+            Expect::Any => (Some(&statements.delete_any), 1, 0, None),
+            Expect::Version(version) => (Some(&statements.delete_version), 3, version, None),
+            Expect::Untouched { version, expires_at } => {
+                (Some(&statements.delete_untouched), 4, version, expires_at)
+            }
+            Expect::Absent => (None, 0, 0, None),
+        };
+        if let Some(sql) = sql {
+            let args = [
+                Arg::Text(Some(id)),
+                Arg::Int(Some(version.cast_signed())),
+                Arg::Int(Some(millis(now))),
+                Arg::Int(seen.map(millis)),
+            ];
+            let nature = Nature::Once;
+            let args = &args[..count];
+            let answer = self.call(&mut held, time, self.form, nature, sql, args).await?;
+            let removed = self.first_record(&answer)?;
+            if removed.is_some() || expect == Expect::Any {
+                give_back(held);
+                return Ok(Deleted::Deleted(removed));
+            }
+        }
+        // As for a save: a read that begins now sees what made the statement above miss.
+        let current = self.fetch_by(&mut held, time, id, now).await;
+        give_back(held);
+        Ok(current?.map_or(Deleted::Deleted(None), Deleted::Conflict))
     }
 
     async fn touch(
         &self,
         id: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
-    ) -> Result<bool, ProviderError> {
-        let args =
-            [Arg::Text(Some(id)), Arg::Int(Some(millis(expires_at))), Arg::Int(Some(millis(now)))];
-        // Done twice it is as done once.
-        let answer = self.single(Nature::Repeatable, &self.statements.touch, &args).await?;
-        Ok(answer.affected > 0)
+    ) -> Result<Touched, ProviderError> {
+        let statements = &self.statements;
+        let (mut held, time) = (None, self.time());
+        // Done twice it is as done once, but for a condition that the first time changes.
+        let (sql, count, version, seen, nature) = match expect {
+            Expect::Any => (Some(&statements.touch_any), 3, 0, None, Nature::Repeatable),
+            Expect::Version(version) => {
+                (Some(&statements.touch_version), 4, version, None, Nature::Repeatable)
+            }
+            Expect::Untouched { version, expires_at } => {
+                (Some(&statements.touch_untouched), 5, version, expires_at, Nature::Once)
+            }
+            Expect::Absent => (None, 0, 0, None, Nature::Once),
+        };
+        if let Some(sql) = sql {
+            let args = [
+                Arg::Text(Some(id)),
+                Arg::Int(Some(millis(expires_at))),
+                Arg::Int(Some(millis(now))),
+                Arg::Int(Some(version.cast_signed())),
+                Arg::Int(seen.map(millis)),
+            ];
+            let args = &args[..count];
+            let answer = self.call(&mut held, time, self.form, nature, sql, args).await?;
+            if answer.affected > 0 {
+                give_back(held);
+                return Ok(Touched::Touched);
+            }
+        }
+        let current = self.fetch_by(&mut held, time, id, now).await;
+        give_back(held);
+        Ok(Touched::Conflict(current?))
     }
 
     async fn list(

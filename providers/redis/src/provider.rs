@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use redis::{RedisError, RedisResult, Value};
 use sessions::provider::{
-    Expect, Listed, Page, Provider, ProviderError, Record, Saved, from_unix_millis, to_unix_millis,
+    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+    from_unix_millis, to_unix_millis,
 };
 
 use crate::connection::{AnyConnection, Connection, is_cluster};
@@ -179,17 +180,13 @@ impl<C: AnyConnection> RedisProvider<C> {
     ) -> Result<Saved, ProviderError> {
         let key = self.keys.record(&record.id);
         let until = listed_until(record.expires_at, now).to_string();
-        let expect_text = match expect {
-            Expect::Absent => "absent".to_owned(),
-            Expect::Any => "any".to_owned(),
-            Expect::Version(version) => version.to_string(),
-        };
+        let expect_text = expectation(expect);
         let now = to_unix_millis(now).to_string();
         let version = record.version.to_string();
         let expires_at =
             record.expires_at.map(|at| to_unix_millis(at).to_string()).unwrap_or_default();
         // An update mostly keeps its owner, whose set holds the id already.
-        let mut owned = matches!(expect, Expect::Version(_));
+        let mut owned = matches!(expect, Expect::Version(_) | Expect::Untouched { .. });
         loop {
             let held = match &record.owner {
                 Some(owner) if !owned => self.own(owner, &record.id, &until).await?,
@@ -219,16 +216,18 @@ impl<C: AnyConnection> RedisProvider<C> {
         &self,
         id: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
-    ) -> Result<bool, ProviderError> {
-        let key = self.keys.record(id);
+    ) -> Result<Touched, ProviderError> {
+        let (key, expect) = (self.keys.record(id), expectation(expect));
         let until = listed_until(Some(expires_at), now).to_string();
         let expires_at = to_unix_millis(expires_at).to_string();
         let now = to_unix_millis(now).to_string();
         let mut owner: Option<String> = None;
         // Once more for each other owner that the record gets meanwhile.
         loop {
-            let mut args: Vec<&[u8]> = vec![now.as_bytes(), expires_at.as_bytes()];
+            let mut args: Vec<&[u8]> =
+                vec![now.as_bytes(), expires_at.as_bytes(), expect.as_bytes()];
             let held;
             if let Some(owner) = &owner {
                 held = self.own(owner, id, &until).await?;
@@ -236,21 +235,34 @@ impl<C: AnyConnection> RedisProvider<C> {
             }
             let answer = TOUCH.run(&self.connection, &[key.as_bytes()], &args).await;
             match answer.map_err(|error| self.error(error))? {
-                Value::Int(touched) => return Ok(touched == 1),
+                Value::Int(1) => return Ok(Touched::Touched),
+                Value::Int(_) => return Ok(Touched::Conflict(None)),
+                found @ Value::Array(_) => return to_record(id, found).map(Touched::Conflict),
                 found => owner = text(found)?,
             }
         }
     }
 
-    async fn try_delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
-        let key = self.keys.record(id);
-        let removed = DELETE.run(&self.connection, &[key.as_bytes()], &[]).await;
+    async fn try_delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
+        let (key, expect) = (self.keys.record(id), expectation(expect));
+        let now = to_unix_millis(now).to_string();
+        let args = [now.as_bytes(), expect.as_bytes()];
+        let removed = DELETE.run(&self.connection, &[key.as_bytes()], &args).await;
         let mut removed = removed.map_err(|error| self.error(error))?;
         let held = match &mut removed {
+            Value::Int(0) => return Ok(Deleted::Deleted(None)),
             Value::Array(fields) if fields.len() == 6 => {
                 fields.pop().map(text).transpose()?.flatten()
             }
-            _ => None,
+            _ => {
+                let current = to_record(id, removed)?;
+                return Ok(current.map_or(Deleted::Deleted(None), Deleted::Conflict));
+            }
         };
         let removed = to_record(id, removed)?;
         if let Some(owner) = removed.as_ref().and_then(|record| record.owner.as_deref())
@@ -259,7 +271,7 @@ impl<C: AnyConnection> RedisProvider<C> {
             // The record is gone, whatever becomes of this; its id goes later by itself.
             let _ = self.disown(owner, id, &held).await;
         }
-        Ok(removed)
+        Ok(Deleted::Deleted(removed))
     }
 
     async fn try_list(
@@ -331,17 +343,23 @@ impl<C: AnyConnection> Provider for RedisProvider<C> {
         self.limited(self.try_save(record, expect, now)).await
     }
 
-    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
-        self.limited(self.try_delete(id)).await
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
+        self.limited(self.try_delete(id, expect, now)).await
     }
 
     async fn touch(
         &self,
         id: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
-    ) -> Result<bool, ProviderError> {
-        self.limited(self.try_touch(id, expires_at, now)).await
+    ) -> Result<Touched, ProviderError> {
+        self.limited(self.try_touch(id, expires_at, expect, now)).await
     }
 
     async fn list(
@@ -351,6 +369,19 @@ impl<C: AnyConnection> Provider for RedisProvider<C> {
         now: SystemTime,
     ) -> Result<Listed, ProviderError> {
         self.limited(self.try_list(owner, page, now)).await
+    }
+}
+
+/// As the scripts take it.
+fn expectation(expect: Expect) -> String {
+    match expect {
+        Expect::Absent => "absent".to_owned(),
+        Expect::Any => "any".to_owned(),
+        Expect::Version(version) => version.to_string(),
+        Expect::Untouched { version, expires_at } => {
+            let expiry = expires_at.map(|at| to_unix_millis(at).to_string()).unwrap_or_default();
+            format!("{version}@{expiry}")
+        }
     }
 }
 

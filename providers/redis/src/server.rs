@@ -43,9 +43,9 @@ impl<C: AnyConnection> RedisProvider<C> {
         probe.expires_at = Some(now + Duration::from_secs(60));
         self.save(&probe, Expect::Any, now).await?;
         self.fetch(PROBE, now).await?;
-        self.touch(PROBE, now + Duration::from_secs(61), now).await?;
+        self.touch(PROBE, now + Duration::from_secs(61), Expect::Any, now).await?;
         self.list(PROBE, Page::first(1), now).await?;
-        self.delete(PROBE).await?;
+        self.delete(PROBE, Expect::Any, now).await?;
         Ok(())
     }
 

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use sessions::provider::{
-    Expect, Listed, Page, Provider, ProviderError, Record, Saved, from_unix_millis, to_unix_millis,
+    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+    from_unix_millis, to_unix_millis,
 };
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
@@ -300,14 +301,15 @@ impl Provider for SqliteProvider {
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
         let statements = &self.statements;
-        let (statement, version): (&SqlStr, _) = match expect {
-            Expect::Absent => (&statements.save_absent, None),
-            Expect::Version(version) | Expect::Untouched { version, .. } => {
-                (&statements.save_version, Some(version))
+        let (statement, version, seen): (&SqlStr, _, _) = match expect {
+            Expect::Absent => (&statements.save_absent, None, None),
+            Expect::Version(version) => (&statements.save_version, Some(version), None),
+            Expect::Untouched { version, expires_at } => {
+                (&statements.save_untouched, Some(version), Some(expires_at))
             }
-            Expect::Any => (&statements.save_any, None),
+            Expect::Any => (&statements.save_any, None, None),
         };
-        let query = sqlx::query(statement.clone())
+        let mut query = sqlx::query(statement.clone())
             .bind(&*record.id)
             .bind(record.version.cast_signed())
             .bind(record.expires_at.map(millis))
@@ -316,6 +318,9 @@ impl Provider for SqliteProvider {
             .bind(&*record.data)
             .bind(millis(now))
             .bind(version.map(u64::cast_signed));
+        if let Some(seen) = seen {
+            query = query.bind(seen.map(millis));
+        }
         let written = query.execute(&self.writer).await.map_err(|error| self.error(error))?;
         if written.rows_affected() > 0 {
             return Ok(Saved::Saved);
@@ -329,19 +334,38 @@ impl Provider for SqliteProvider {
         id: &str,
         expect: Expect,
         now: SystemTime,
-    ) -> Result<sessions::provider::Deleted, ProviderError> {
-        if let Some(live) = self.fetch(id, now).await?
-            && !expect.is_met(Some(&live))
-        {
-            return Ok(sessions::provider::Deleted::Conflict(live));
+    ) -> Result<Deleted, ProviderError> {
+        let statements = &self.statements;
+        let query = match expect {
+            Expect::Any => Some(sqlx::query(statements.delete_any.clone()).bind(id)),
+            Expect::Version(version) => Some(
+                sqlx::query(statements.delete_version.clone())
+                    .bind(id)
+                    .bind(version.cast_signed())
+                    .bind(millis(now)),
+            ),
+            Expect::Untouched { version, expires_at } => Some(
+                sqlx::query(statements.delete_untouched.clone())
+                    .bind(id)
+                    .bind(version.cast_signed())
+                    .bind(millis(now))
+                    .bind(expires_at.map(millis)),
+            ),
+            Expect::Absent => None,
+        };
+        if let Some(query) = query {
+            let rows = query.fetch_all(&self.writer).await.map_err(|error| self.error(error))?;
+            let removed = rows.first().map(to_record).transpose();
+            let removed = removed.map_err(|error| self.error(error))?;
+            if removed.is_some() || expect == Expect::Any {
+                return Ok(Deleted::Deleted(removed));
+            }
         }
-        sqlx::query(self.statements.delete.clone())
-            .bind(id)
-            .fetch_all(&self.writer)
-            .await
-            .and_then(|rows| rows.first().map(to_record).transpose())
-            .map(sessions::provider::Deleted::Deleted)
-            .map_err(|error| self.error(error))
+        // As for a save: a read that begins now sees what made the statement above miss.
+        Ok(match self.fetch(id, now).await? {
+            Some(record) => Deleted::Conflict(record),
+            None => Deleted::Deleted(None),
+        })
     }
 
     async fn touch(
@@ -350,25 +374,29 @@ impl Provider for SqliteProvider {
         expires_at: SystemTime,
         expect: Expect,
         now: SystemTime,
-    ) -> Result<sessions::provider::Touched, ProviderError> {
-        let live = self.fetch(id, now).await?;
-        if !expect.is_met(live.as_ref()) {
-            return Ok(sessions::provider::Touched::Conflict(live));
+    ) -> Result<Touched, ProviderError> {
+        let statements = &self.statements;
+        let (statement, version, seen) = match expect {
+            Expect::Any => (&statements.touch_any, None, None),
+            Expect::Version(version) => (&statements.touch_version, Some(version), None),
+            Expect::Untouched { version, expires_at } => {
+                (&statements.touch_untouched, Some(version), Some(expires_at))
+            }
+            Expect::Absent => return Ok(Touched::Conflict(self.fetch(id, now).await?)),
+        };
+        let query = sqlx::query(statement.clone());
+        let mut query = query.bind(id).bind(millis(expires_at)).bind(millis(now));
+        if let Some(version) = version {
+            query = query.bind(version.cast_signed());
         }
-        sqlx::query(self.statements.touch.clone())
-            .bind(id)
-            .bind(millis(expires_at))
-            .bind(millis(now))
-            .execute(&self.writer)
-            .await
-            .map(|touched| {
-                if touched.rows_affected() > 0 {
-                    sessions::provider::Touched::Touched
-                } else {
-                    sessions::provider::Touched::Conflict(None)
-                }
-            })
-            .map_err(|error| self.error(error))
+        if let Some(seen) = seen {
+            query = query.bind(seen.map(millis));
+        }
+        let touched = query.execute(&self.writer).await.map_err(|error| self.error(error))?;
+        if touched.rows_affected() > 0 {
+            return Ok(Touched::Touched);
+        }
+        Ok(Touched::Conflict(self.fetch(id, now).await?))
     }
 
     async fn list(

@@ -1,20 +1,30 @@
 #!lua flags=allow-oom
 -- KEYS  the record
--- ARGV  now, expires_at, listed_until or "", and the owner in whose set that holds
+-- ARGV  now, expires_at, expect ("absent", "any", a version, or a version, "@" and an expiry or ""),
+--       and where the owner's set was asked for: listed_until, and the owner in whose set that holds
 -- Returns 1: touched, or nothing to do. 0: there is no live record. The owner: their set must hold
--- the id for longer first.
+-- the id for longer first. The live record: a conflict with it.
 local held = redis.call("HMGET", KEYS[1], "v", "e", "o", "l")
 if not held[1] or (held[2] and tonumber(held[2]) <= tonumber(ARGV[1])) then
     return 0
+end
+if ARGV[3] ~= "any" then
+    local is = held[1]
+    if string.find(ARGV[3], "@", 1, true) then
+        is = is .. "@" .. (held[2] or "")
+    end
+    if is ~= ARGV[3] then
+        return redis.call("HMGET", KEYS[1], "v", "e", "f", "o", "d")
+    end
 end
 if not held[2] or tonumber(held[2]) >= tonumber(ARGV[2]) then
     return 1
 end
 if held[3] and tonumber(held[4]) < tonumber(ARGV[2]) then
-    if held[3] ~= ARGV[4] then
+    if held[3] ~= ARGV[5] then
         return held[3]
     end
-    redis.call("HSET", KEYS[1], "l", ARGV[3])
+    redis.call("HSET", KEYS[1], "l", ARGV[4])
 end
 redis.call("HSET", KEYS[1], "e", ARGV[2])
 redis.call("PEXPIREAT", KEYS[1], ARGV[2])
