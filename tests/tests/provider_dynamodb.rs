@@ -207,7 +207,7 @@ async fn entries_without_a_record_are_removed_by_a_list() {
     moved.owner = Some("bob".into());
     provider.save(&moved, Expect::Version(1), now()).await.unwrap();
     for id in (1..130).filter(|id| id % 10 != 0) {
-        provider.delete(&format!("{id:03}")).await.unwrap();
+        provider.delete(&format!("{id:03}"), Expect::Any, now()).await.unwrap();
     }
     assert_eq!(entries(&client, &table).await.len(), 130);
     let ids: Vec<_> = list(&provider, 100).await.into_iter().map(|it| it.id.to_string()).collect();
@@ -216,7 +216,7 @@ async fn entries_without_a_record_are_removed_by_a_list() {
     assert_eq!(entries(&client, &table).await.into_iter().collect::<Vec<_>>(), left);
     // A page is not empty where records follow.
     for id in &left[..11] {
-        provider.delete(id).await.unwrap();
+        provider.delete(id, Expect::Any, now()).await.unwrap();
     }
     let page = provider.list("ada", Page::first(2), now()).await.unwrap();
     assert_eq!((page.records.len(), page.next), (1, None));
@@ -260,7 +260,7 @@ async fn no_list_removes_the_entry_of_a_record_saved_since() {
     let lister =
         table.provider_with(Client::from_conf(config(endpoint()).interceptor(gate).build()));
     create(&provider, &owned("a", 1)).await;
-    provider.delete("a").await.unwrap();
+    provider.delete("a", Expect::Any, now()).await.unwrap();
     let listed = tokio::spawn(async move { list(&lister, 9).await });
     tokio::task::spawn_blocking(move || at_the_gate.recv().unwrap()).await.unwrap();
     let again = owned("a", 1);

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::{
     ScalarAttributeType, TimeToLiveSpecification,
 };
 use aws_sdk_dynamodb::{Client, Config};
-use sessions::provider::{Expect, Page, Provider, ProviderError, Record, Saved};
+use sessions::provider::{Deleted, Expect, Page, Provider, ProviderError, Record, Saved, Touched};
 use sessions_dynamodb::DynamoDbProvider;
 use sessions_tests::dynamodb::{Sent, Table, client, config, endpoint};
 use sessions_tests::process::free_port;
@@ -41,8 +41,8 @@ async fn all_errors(provider: &DynamoDbProvider) -> Vec<ProviderError> {
         provider.save(&record, Expect::Any, now()).await.unwrap_err(),
         provider.save(&owned("a"), Expect::Absent, now()).await.unwrap_err(),
         provider.save(&owned("a"), Expect::Version(1), now()).await.unwrap_err(),
-        provider.delete("a").await.unwrap_err(),
-        provider.touch("a", now(), now()).await.unwrap_err(),
+        provider.delete("a", Expect::Any, now()).await.unwrap_err(),
+        provider.touch("a", now(), Expect::Any, now()).await.unwrap_err(),
         provider.list("ada", Page::first(1), now()).await.unwrap_err(),
     ]
 }
@@ -304,7 +304,7 @@ async fn an_item_that_somebody_else_wrote_is_an_error_not_a_panic() {
             provider.fetch("a", now()).await.unwrap_err(),
             provider.save(&owned("a"), Expect::Absent, now()).await.unwrap_err(),
             provider.list("ada", Page::first(9), now()).await.unwrap_err(),
-            provider.delete("a").await.unwrap_err(),
+            provider.delete("a", Expect::Any, now()).await.unwrap_err(),
         ];
         for error in errors {
             permanent(&error, "holds an item that this provider did not write");
@@ -327,11 +327,11 @@ async fn a_save_or_delete_that_failed_is_not_sent_again_and_a_read_is() {
     assert_eq!(server.asked(), ["TransactWriteItems"]);
     provider.save(&owned("a"), Expect::Version(1), now()).await.unwrap_err();
     assert_eq!(server.asked(), ["UpdateItem"]);
-    provider.delete("a").await.unwrap_err();
+    provider.delete("a", Expect::Any, now()).await.unwrap_err();
     assert_eq!(server.asked(), ["DeleteItem"]);
     provider.fetch("a", now()).await.unwrap_err();
     assert_eq!(server.asked(), ["GetItem"; 3]);
-    provider.touch("a", now() + Duration::from_secs(9), now()).await.unwrap_err();
+    provider.touch("a", now() + Duration::from_secs(9), Expect::Any, now()).await.unwrap_err();
     assert_eq!(server.asked(), ["UpdateItem"; 3]);
 }
 
@@ -352,11 +352,17 @@ async fn what_another_transaction_kept_out_is_sent_again() {
         assert_eq!(server.asked(), [name; 3]);
     }
     let server = Scripted::start(&script).await;
-    assert_eq!(provider(config(&server.url())).delete("a").await.unwrap(), None);
+    assert_eq!(
+        provider(config(&server.url())).delete("a", Expect::Any, now()).await.unwrap(),
+        Deleted::Deleted(None)
+    );
     assert_eq!(server.asked(), ["DeleteItem"; 3]);
     let server = Scripted::start(&script).await;
     let later = now() + Duration::from_secs(9);
-    assert!(provider(config(&server.url())).touch("a", later, now()).await.unwrap());
+    assert_eq!(
+        provider(config(&server.url())).touch("a", later, Expect::Any, now()).await.unwrap(),
+        Touched::Touched
+    );
     assert_eq!(server.asked(), ["UpdateItem"; 3]);
     let server = Scripted::start(&[(400, cancelled), (400, cancelled), (200, "{}")]).await;
     let saved = provider(config(&server.url())).save(&owned("a"), Expect::Absent, now()).await;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use aws_sdk_dynamodb::Client;
 use sessions::provider::{
-    Expect, Page, Provider, ProviderError, Record, Saved, from_unix_millis, to_unix_millis,
+    Expect, Page, Provider, ProviderError, Record, Saved, Touched, from_unix_millis, to_unix_millis,
 };
 use sessions::{Outcome, Session, Store};
 use sessions_dynamodb::DynamoDbProvider;
@@ -74,7 +74,7 @@ fn unavailable<T: std::fmt::Debug>(answer: Result<T, ProviderError>) {
 async fn a_save_cut_off_before_the_server_saw_it_did_not_happen() {
     let link = Link::new().await;
     for (before, mine, expect, request) in saves() {
-        link.direct.delete("a").await.unwrap();
+        link.direct.delete("a", Expect::Any, now()).await.unwrap();
         if let Some(before) = &before {
             link.direct.save(before, Expect::Absent, now()).await.unwrap();
         }
@@ -92,7 +92,7 @@ async fn a_save_cut_off_before_the_server_saw_it_did_not_happen() {
 async fn a_save_whose_answer_was_lost_is_told_from_anothers() {
     let link = Link::new().await;
     for (before, mine, expect, request) in saves() {
-        link.direct.delete("a").await.unwrap();
+        link.direct.delete("a", Expect::Any, now()).await.unwrap();
         if let Some(before) = &before {
             link.direct.save(before, Expect::Absent, now()).await.unwrap();
         }
@@ -120,7 +120,7 @@ async fn a_delete_whose_answer_was_lost_is_not_sent_again() {
     let link = Link::new().await;
     link.direct.save(&record(1, None), Expect::Absent, now()).await.unwrap();
     link.proxy.cut_after(target("DeleteItem").as_bytes());
-    unavailable(link.through.delete("a").await);
+    unavailable(link.through.delete("a", Expect::Any, now()).await);
     assert_eq!(link.sent.take(), "DeleteItem 1");
     assert_eq!(link.direct.fetch("a", now()).await.unwrap(), None);
 }
@@ -135,7 +135,13 @@ async fn what_repeating_cannot_change_is_sent_again() {
     assert_eq!(link.through.fetch("a", now()).await.unwrap(), Some(stored));
     assert_eq!(link.sent.take(), "GetItem 2");
     link.proxy.cut_after(target("UpdateItem").as_bytes());
-    assert!(link.through.touch("a", now() + Duration::from_secs(900), now()).await.unwrap());
+    assert_eq!(
+        link.through
+            .touch("a", now() + Duration::from_secs(900), Expect::Any, now())
+            .await
+            .unwrap(),
+        Touched::Touched
+    );
     assert_eq!(link.sent.take(), "UpdateItem 2");
     link.proxy.cut_after(target("Query").as_bytes());
     let listed = link.through.list("ada", Page::first(9), now()).await.unwrap();
@@ -152,8 +158,8 @@ async fn calls(provider: &DynamoDbProvider) -> Vec<Result<(), ProviderError>> {
         async { provider.save(&record(1, None), Expect::Any, now()).await },
         provider.save(&owned, Expect::Any, now()),
         provider.save(&owned, Expect::Version(1), now()),
-        provider.delete("c"),
-        provider.touch("b", soon, now()),
+        provider.delete("c", Expect::Any, now()),
+        provider.touch("b", soon, Expect::Any, now()),
         provider.list("ada", Page::first(9), now()),
     );
     vec![

@@ -12,7 +12,9 @@ use aws_sdk_dynamodb::config::interceptors::{
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use serde_json::Value;
-use sessions::provider::{Expect, Page, Provider, Record, Saved, from_unix_millis, to_unix_millis};
+use sessions::provider::{
+    Deleted, Expect, Page, Provider, Record, Saved, Touched, from_unix_millis, to_unix_millis,
+};
 use sessions_dynamodb::DynamoDbProvider;
 use sessions_tests::dynamodb::{Sent, Table, address, client, config, endpoint};
 use sessions_tests::proxy::Proxy;
@@ -135,13 +137,25 @@ async fn without_an_owner_each_call_is_one_request() {
     watched.must_have_sent("PutItem 1", 1.0);
     assert_eq!(watched.provider.fetch("a", now()).await.unwrap(), Some(record));
     watched.must_have_sent("GetItem 1", 1.0);
-    assert!(watched.provider.touch("a", now() + hours(99), now()).await.unwrap());
+    assert_eq!(
+        watched.provider.touch("a", now() + hours(99), Expect::Any, now()).await.unwrap(),
+        Touched::Touched
+    );
     watched.must_have_sent("UpdateItem 1", 1.0);
-    assert!(watched.provider.delete("a").await.unwrap().is_some());
+    assert!(matches!(
+        watched.provider.delete("a", Expect::Any, now()).await.unwrap(),
+        Deleted::Deleted(Some(_))
+    ));
     watched.must_have_sent("DeleteItem 1", 1.0);
-    assert!(!watched.provider.touch("a", now() + hours(99), now()).await.unwrap());
+    assert_ne!(
+        watched.provider.touch("a", now() + hours(99), Expect::Any, now()).await.unwrap(),
+        Touched::Touched
+    );
     assert_eq!(watched.sent.take(), "UpdateItem 1");
-    assert_eq!(watched.provider.delete("a").await.unwrap(), None);
+    assert_eq!(
+        watched.provider.delete("a", Expect::Any, now()).await.unwrap(),
+        Deleted::Deleted(None)
+    );
     assert_eq!(watched.sent.take(), "DeleteItem 1");
     assert_eq!(watched.provider.fetch("a", now()).await.unwrap(), None);
     assert_eq!(watched.sent.take(), "GetItem 1");
@@ -175,7 +189,10 @@ async fn an_entry_is_moved_once_in_a_lifetime() {
     // A session that is used each hour, for eight days.
     for hour in 1..192 {
         let (at, end) = (now() + hours(hour), now() + hours(hour + 48));
-        assert!(watched.provider.touch("a", end, at).await.unwrap());
+        assert_eq!(
+            watched.provider.touch("a", end, Expect::Any, at).await.unwrap(),
+            Touched::Touched
+        );
         sent.push(watched.sent.take());
     }
     let moved = sent.iter().filter(|sent| *sent == "TransactWriteItems 1, UpdateItem 1").count();
@@ -262,7 +279,10 @@ async fn a_touch_follows_a_record_to_its_new_owner() {
         let (first, second) = (failed(item("ada", true)), cancelled(later));
         let server = Scripted::start(&[(400, &first), (400, &second), (200, "{}")]).await;
         let provider = DynamoDbProvider::new(client(&server.url()));
-        assert!(provider.touch("a", now() + hours(9), now()).await.unwrap());
+        assert_eq!(
+            provider.touch("a", now() + hours(9), Expect::Any, now()).await.unwrap(),
+            Touched::Touched
+        );
         assert_eq!(server.asked(), asked);
     }
 }
@@ -304,9 +324,9 @@ async fn calls_share_a_connection() {
             assert_eq!(provider.save(&record, expect, now()).await.unwrap(), Saved::Saved);
         }
         provider.fetch("a", now()).await.unwrap();
-        provider.touch("a", now() + hours(50), now()).await.unwrap();
+        provider.touch("a", now() + hours(50), Expect::Any, now()).await.unwrap();
         provider.list("ada", Page::first(9), now()).await.unwrap();
-        provider.delete("c").await.unwrap();
+        provider.delete("c", Expect::Any, now()).await.unwrap();
     }
     assert_eq!(proxy.connections(), 1);
 }

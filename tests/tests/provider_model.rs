@@ -4,13 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use sessions::MemoryProvider;
-use sessions::provider::{Expect, Page, Provider, Record, Saved, from_unix_millis, to_unix_millis};
+use sessions::provider::{
+    Deleted, Expect, Page, Provider, Record, Saved, Touched, from_unix_millis, to_unix_millis,
+};
 use sessions_sqlite::SqliteProvider;
 use sessions_sqlite::sqlx::sqlite::SqliteSynchronous;
 use tokio::runtime::Runtime;
@@ -30,9 +32,11 @@ enum Call {
     },
     Delete {
         id: u8,
+        expect: Want,
     },
     Touch {
         id: u8,
+        expect: Want,
         lives: u64,
     },
     List {
@@ -47,11 +51,13 @@ enum Call {
     },
 }
 
-/// What a save expects, told by what is stored.
+/// What a call expects, told by what is stored.
 #[derive(Clone, Copy, Debug)]
 enum Want {
     Absent,
     Stored,
+    /// Of the stored version, and of its expiry or one that much later.
+    Untouched(u64),
     Version(u64),
     Any,
 }
@@ -62,12 +68,13 @@ fn call() -> impl Strategy<Value = Call> {
     let want = prop_oneof![
         3 => Just(Want::Absent),
         4 => Just(Want::Stored),
+        2 => (0..2_u64).prop_map(Want::Untouched),
         1 => version.clone().prop_map(Want::Version),
         1 => Just(Want::Any),
     ];
     let save = (
         id.clone(),
-        want,
+        want.clone(),
         version,
         option::of(0..12_u64),
         option::of(0..2_u8),
@@ -78,8 +85,9 @@ fn call() -> impl Strategy<Value = Call> {
         8 => save.prop_map(|(id, expect, version, lives, owner, data)| {
             Call::Save { id, expect, version, lives, owner, data }
         }),
-        1 => id.clone().prop_map(|id| Call::Delete { id }),
-        3 => (id, 0..12_u64).prop_map(|(id, lives)| Call::Touch { id, lives }),
+        2 => (id.clone(), want.clone()).prop_map(|(id, expect)| Call::Delete { id, expect }),
+        4 => (id, want, 0..12_u64)
+            .prop_map(|(id, expect, lives)| Call::Touch { id, expect, lives }),
         2 => (0..2_u8, 1..4_u32).prop_map(|(owner, limit)| Call::List { owner, limit }),
         1 => (0..4_u32).prop_map(|limit| Call::Purge { limit }),
         4 => (0..8_u64).prop_map(|millis| Call::Wait { millis }),
@@ -127,21 +135,36 @@ impl Model {
                 record.owner = owner.map(|owner| Arc::from(name("owner", owner)));
                 self.check_save(provider, record, expect).await;
             }
-            Call::Delete { id } => {
+            Call::Delete { id, expect } => {
                 let id = name("id", id);
-                let removed = provider.delete(&id).await.unwrap();
-                let was_live = self.live(&id).is_some();
-                let was = self.records.remove(&id);
-                if was_live || self.exact || removed.is_some() {
-                    assert_eq!(removed, was);
+                let (expect, live) = (self.expect(&id, expect), self.live(&id).cloned());
+                let deleted = provider.delete(&id, expect, now).await.unwrap();
+                if let Some(live) = live {
+                    let met = expect.is_met(Some(&live));
+                    let right =
+                        if met { Deleted::Deleted(Some(live)) } else { Deleted::Conflict(live) };
+                    assert_eq!(deleted, right);
+                    if met {
+                        self.records.remove(&id);
+                    }
+                } else if expect == Expect::Any {
+                    // Where it was not purged by itself.
+                    let was = self.records.remove(&id);
+                    if self.exact || deleted != Deleted::Deleted(None) {
+                        assert_eq!(deleted, Deleted::Deleted(was));
+                    }
+                } else {
+                    assert_eq!(deleted, Deleted::Deleted(None));
                 }
             }
-            Call::Touch { id, lives } => {
+            Call::Touch { id, expect, lives } => {
                 let id = name("id", id);
                 let expires_at = from_unix_millis(self.now + lives);
-                let touched = provider.touch(&id, expires_at, now).await.unwrap();
-                assert_eq!(touched, self.live(&id).is_some());
-                if let Some(record) = self.records.get_mut(&id).filter(|_| touched) {
+                let (expect, live) = (self.expect(&id, expect), self.live(&id).cloned());
+                let met = live.is_some() && expect.is_met(live.as_ref());
+                let right = if met { Touched::Touched } else { Touched::Conflict(live) };
+                assert_eq!(provider.touch(&id, expires_at, expect, now).await.unwrap(), right);
+                if let Some(record) = self.records.get_mut(&id).filter(|_| met) {
                     record.expires_at = record.expires_at.map(|at| at.max(expires_at));
                 }
             }
@@ -165,22 +188,25 @@ impl Model {
         }
     }
 
+    fn expect(&self, id: &str, want: Want) -> Expect {
+        let known = self.records.get(id);
+        match (want, known) {
+            (Want::Absent, _) | (Want::Stored | Want::Untouched(_), None) => Expect::Absent,
+            (Want::Stored, Some(known)) => Expect::Version(known.version),
+            (Want::Untouched(later), Some(known)) => Expect::Untouched {
+                version: known.version,
+                expires_at: known.expires_at.map(|at| at + Duration::from_millis(later)),
+            },
+            (Want::Version(version), _) => Expect::Version(version),
+            (Want::Any, _) => Expect::Any,
+        }
+    }
+
     async fn check_save(&mut self, provider: &impl Provider, record: Record, want: Want) {
         let id = record.id.to_string();
-        let expect = match want {
-            Want::Absent => Expect::Absent,
-            Want::Stored => {
-                self.records.get(&id).map_or(Expect::Absent, |known| Expect::Version(known.version))
-            }
-            Want::Version(version) => Expect::Version(version),
-            Want::Any => Expect::Any,
-        };
+        let expect = self.expect(&id, want);
         let live = self.live(&id).cloned();
-        let met = match expect {
-            Expect::Absent => live.is_none(),
-            Expect::Version(version) => live.as_ref().is_some_and(|live| live.version == version),
-            Expect::Any => true,
-        };
+        let met = expect.is_met(live.as_ref());
         let right = if met { Saved::Saved } else { Saved::Conflict(live) };
         assert_eq!(provider.save(&record, expect, self.now()).await.unwrap(), right);
         if met {

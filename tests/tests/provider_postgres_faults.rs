@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use sessions::provider::{Expect, Page, Provider, ProviderError, Record, Saved, from_unix_millis};
+use sessions::provider::{
+    Deleted, Expect, Page, Provider, ProviderError, Record, Saved, Touched, from_unix_millis,
+};
 use sessions::{Outcome, Session, Store};
 use sessions_postgres::PostgresProvider;
 use sessions_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -88,7 +90,7 @@ async fn a_save_that_was_cut_off_did_not_happen_and_may_be_tried_again() {
         assert_eq!(provider.fetch(&old.id, now()).await.unwrap(), Some(old), "{mode:?}");
         let again = provider.save(&new, Expect::Version(1), now()).await.unwrap();
         assert_eq!(again, Saved::Saved);
-        world.direct.delete(&new.id).await.unwrap();
+        world.direct.delete(&new.id, Expect::Any, now()).await.unwrap();
         world.proxy.cut_before(b"cut me here");
         unavailable(provider.save(&new, Expect::Absent, now()).await);
         assert_eq!(provider.fetch(&new.id, now()).await.unwrap(), None, "{mode:?}");
@@ -122,7 +124,7 @@ async fn a_save_whose_answer_was_lost_is_told_apart_from_anothers() {
         let again = provider.save(&mine, Expect::Version(1), now()).await.unwrap();
         assert_eq!(again, Saved::Conflict(Some(theirs)), "{mode:?}: theirs");
 
-        world.direct.delete(&mine.id).await.unwrap();
+        world.direct.delete(&mine.id, Expect::Any, now()).await.unwrap();
         world.proxy.cut_after(b"mine, and lost");
         unavailable(provider.save(&mine, Expect::Absent, now()).await);
         let again = provider.save(&mine, Expect::Absent, now()).await.unwrap();
@@ -185,7 +187,11 @@ async fn reads_and_touches_survive_a_lost_connection() {
             assert_eq!(provider.fetch("read me", now()).await.unwrap(), Some(record.clone()));
             assert!(!world.proxy.cut_is_due());
             cut(b"read me");
-            assert!(provider.touch("read me", later, now()).await.unwrap(), "{mode:?}");
+            assert_eq!(
+                provider.touch("read me", later, Expect::Any, now()).await.unwrap(),
+                Touched::Touched,
+                "{mode:?}"
+            );
             assert!(!world.proxy.cut_is_due());
             record.expires_at = Some(later);
             cut(b"own me");
@@ -195,8 +201,11 @@ async fn reads_and_touches_survive_a_lost_connection() {
         }
         // What a delete removed is told once only.
         world.proxy.cut_after(b"read me");
-        unavailable(provider.delete("read me").await);
-        assert_eq!(provider.delete("read me").await.unwrap(), None);
+        unavailable(provider.delete("read me", Expect::Any, now()).await);
+        assert_eq!(
+            provider.delete("read me", Expect::Any, now()).await.unwrap(),
+            Deleted::Deleted(None)
+        );
     }
 }
 
@@ -370,12 +379,12 @@ async fn a_stall_above_the_timeout_ends_every_call_in_time() {
         let (one, two, three) = tokio::join!(
             hurried.save(&record, Expect::Absent, now()),
             hurried.fetch("a", now()),
-            hurried.delete("a"),
+            hurried.delete("a", Expect::Any, now()),
         );
         unavailable(one);
         unavailable(two);
         unavailable(three);
-        unavailable(hurried.touch("a", now(), now()).await);
+        unavailable(hurried.touch("a", now(), Expect::Any, now()).await);
         unavailable(hurried.list("o", Page::first(1), now()).await);
         unavailable(hurried.purge(now(), 1).await);
         assert!(start.elapsed() >= short);

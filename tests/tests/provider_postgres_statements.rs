@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use sessions::provider::{Expect, Page, Provider, Record, Saved, from_unix_millis};
+use sessions::provider::{
+    Deleted, Expect, Page, Provider, Record, Saved, Touched, from_unix_millis,
+};
 use sessions_postgres::PostgresProvider;
 use sessions_postgres::sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sessions_postgres::sqlx::{self, Row as _};
@@ -37,10 +39,13 @@ async fn every_call(provider: &PostgresProvider) -> BTreeMap<&'static str, u64> 
     save(&first, Expect::Absent, Saved::Conflict(Some(second.clone()))).await;
     save(&second, Expect::Version(1), Saved::Conflict(Some(second.clone()))).await;
     assert_eq!(provider.fetch("a", now()).await.unwrap(), Some(second.clone()));
-    assert!(provider.touch("a", later, now()).await.unwrap());
+    assert_eq!(provider.touch("a", later, Expect::Any, now()).await.unwrap(), Touched::Touched);
     provider.list("owner", Page::first(10), now()).await.unwrap();
     provider.purge(now(), 100).await.unwrap();
-    assert_eq!(provider.delete("a").await.unwrap(), Some(second));
+    assert_eq!(
+        provider.delete("a", Expect::Any, now()).await.unwrap(),
+        Deleted::Deleted(Some(second))
+    );
     BTreeMap::from([
         // Two in conflict, each with a SELECT behind it.
         ("INSERT", 3),

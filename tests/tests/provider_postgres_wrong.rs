@@ -7,7 +7,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use sessions::provider::{Expect, Page, Provider, ProviderError, Record, Saved, from_unix_millis};
+use sessions::provider::{
+    Deleted, Expect, Page, Provider, ProviderError, Record, Saved, Touched, from_unix_millis,
+};
 use sessions_postgres::PostgresProvider;
 use sessions_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sessions_tests::pgbouncer::Pgbouncer;
@@ -33,8 +35,8 @@ async fn errors(provider: &PostgresProvider) -> Vec<ProviderError> {
     let record = Record::new("a", 1, "x");
     let mut errors = vec![
         provider.fetch("a", now()).await.unwrap_err(),
-        provider.delete("a").await.unwrap_err(),
-        provider.touch("a", now(), now()).await.unwrap_err(),
+        provider.delete("a", Expect::Any, now()).await.unwrap_err(),
+        provider.touch("a", now(), Expect::Any, now()).await.unwrap_err(),
         provider.list("o", Page::first(1), now()).await.unwrap_err(),
         provider.purge(now(), 1).await.unwrap_err(),
     ];
@@ -223,10 +225,13 @@ async fn a_role_without_rights_is_told_what_to_grant() {
     for provider in [&own, &pool] {
         let record = Record::new("a", 1, "x");
         assert_eq!(provider.save(&record, Expect::Absent, now()).await.unwrap(), Saved::Saved);
-        assert!(provider.touch("a", now(), now()).await.unwrap());
+        assert_eq!(provider.touch("a", now(), Expect::Any, now()).await.unwrap(), Touched::Touched);
         assert_eq!(provider.list("o", Page::first(1), now()).await.unwrap().records, []);
         assert_eq!(provider.purge(now(), 10).await.unwrap(), 0);
-        assert_eq!(provider.delete("a").await.unwrap(), Some(record));
+        assert_eq!(
+            provider.delete("a", Expect::Any, now()).await.unwrap(),
+            Deleted::Deleted(Some(record))
+        );
     }
     permanent(&own.drop_table().await.unwrap_err(), "the role may not do this");
 }
@@ -265,7 +270,7 @@ async fn a_standby_or_a_cancelled_statement_is_a_matter_of_time() {
         let reset = format!("ALTER DATABASE {name} RESET default_transaction_read_only");
         sessions_tests::postgres::sql(&writing, &reset);
         assert_eq!(provider.save(&record, Expect::Absent, now()).await.unwrap(), Saved::Saved);
-        provider.delete("a").await.unwrap();
+        provider.delete("a", Expect::Any, now()).await.unwrap();
     }
     let patient = options(database.url()).options([("statement_timeout", "50ms")]);
     let pool = PgPoolOptions::new().connect_lazy_with(options(database.url()));
@@ -273,7 +278,7 @@ async fn a_standby_or_a_cancelled_statement_is_a_matter_of_time() {
     let lock = sessions_postgres::sqlx::query("LOCK TABLE sessions IN EXCLUSIVE MODE");
     lock.execute(&mut *writer).await.unwrap();
     for provider in both(&patient) {
-        let error = provider.delete("a").await.unwrap_err();
+        let error = provider.delete("a", Expect::Any, now()).await.unwrap_err();
         unavailable(&error, "cancelled, by statement_timeout or by an administrator");
     }
 }

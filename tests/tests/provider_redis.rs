@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use sessions::provider::{Expect, Page, Provider, Record, Saved, from_unix_millis, to_unix_millis};
+use sessions::provider::{
+    Deleted, Expect, Page, Provider, Record, Saved, Touched, from_unix_millis, to_unix_millis,
+};
 use sessions_redis::redis::aio::ConnectionLike;
 use sessions_redis::redis::{Cmd, Pipeline, RedisFuture, Value};
 use sessions_redis::{Connection, RedisProvider};
@@ -101,7 +103,10 @@ async fn an_expired_record_leaves_redis_by_itself_and_its_owners_sets_too() {
     provider.save(&record("c", 1, lives, None), Expect::Absent, now()).await.unwrap();
     // One that a touch keeps, with its owner's sets.
     provider.save(&record("d", 1, lives, Some("bob")), Expect::Absent, now()).await.unwrap();
-    assert!(provider.touch("d", now() + HOUR, now()).await.unwrap());
+    assert_eq!(
+        provider.touch("d", now() + HOUR, Expect::Any, now()).await.unwrap(),
+        Touched::Touched
+    );
     // One that an update keeps.
     provider.save(&record("e", 1, lives, Some("eve")), Expect::Absent, now()).await.unwrap();
     provider.save(&record("e", 2, HOUR, Some("eve")), Expect::Version(1), now()).await.unwrap();
@@ -150,7 +155,7 @@ async fn one_who_logs_in_and_out_leaves_no_ids_behind() {
         let id = format!("id{id}");
         provider.save(&record(&id, 1, HOUR, Some(ADA)), Expect::Absent, now()).await.unwrap();
         provider.save(&record(&id, 2, HOUR, Some(ADA)), Expect::Version(1), now()).await.unwrap();
-        provider.delete(&id).await.unwrap();
+        provider.delete(&id, Expect::Any, now()).await.unwrap();
     }
     for set in ["ids", "until"] {
         let key = format!("{}:{{owner:{ADA}}}:{set}", space.prefix);
@@ -235,7 +240,8 @@ async fn a_record_created_while_its_predecessor_is_deleted_is_listed() {
         let saved = provider.save(&stored, Expect::Absent, now()).await.unwrap();
         assert_eq!(saved, Saved::Saved);
     };
-    let removed = between(&space, async |held| held.delete("a").await, again).await;
+    let removed =
+        between(&space, async |held| held.delete("a", Expect::Any, now()).await, again).await;
     assert_eq!(removed.unwrap(), Some(stored.clone()));
     assert!(is_listed(&provider, "a").await);
 }
@@ -248,7 +254,10 @@ async fn a_record_is_listed_although_another_of_its_id_came_and_went_while_it_wa
     let others = async {
         provider.save(&stored, Expect::Absent, now()).await.unwrap();
         assert!(is_listed(&provider, "a").await);
-        assert!(provider.delete("a").await.unwrap().is_some());
+        assert!(matches!(
+            provider.delete("a", Expect::Any, now()).await.unwrap(),
+            Deleted::Deleted(Some(_))
+        ));
     };
     let create = async |held: RedisProvider<Held>| held.save(&stored, Expect::Absent, now()).await;
     assert_eq!(between(&space, create, others).await.unwrap(), Saved::Saved);
@@ -298,7 +307,10 @@ async fn lists_agree_with_records_after_a_crowd() {
                                 provider.save(&fresh, expect, now()).await.unwrap();
                             }
                             2 => {
-                                provider.touch(id, now() + 4 * lives, now()).await.unwrap();
+                                provider
+                                    .touch(id, now() + 4 * lives, Expect::Any, now())
+                                    .await
+                                    .unwrap();
                             }
                             3 => {
                                 provider.save(&fresh, Expect::Any, now()).await.unwrap();
@@ -307,7 +319,7 @@ async fn lists_agree_with_records_after_a_crowd() {
                                 provider.save(&fresh, Expect::Absent, now()).await.unwrap();
                             }
                             _ => {
-                                provider.delete(id).await.unwrap();
+                                provider.delete(id, Expect::Any, now()).await.unwrap();
                             }
                         }
                     }
@@ -377,11 +389,11 @@ async fn each_call_is_one_command() {
     assert_eq!(monitor.names(), ["EVALSHA"], "update in conflict");
     provider.fetch("a", now()).await.unwrap();
     assert_eq!(monitor.names(), ["HMGET"], "fetch");
-    provider.touch("a", now() + HOUR + later, now()).await.unwrap();
+    provider.touch("a", now() + HOUR + later, Expect::Any, now()).await.unwrap();
     assert_eq!(monitor.names(), ["EVALSHA"], "touch");
     provider.list(ADA, Page::first(10), now()).await.unwrap();
     assert_eq!(monitor.names(), ["ZRANGE"], "list of nobody's");
-    provider.delete("a").await.unwrap();
+    provider.delete("a", Expect::Any, now()).await.unwrap();
     assert_eq!(monitor.names(), ["EVALSHA"], "delete");
 
     // With an owner.
@@ -391,9 +403,9 @@ async fn each_call_is_one_command() {
     let second = record("a", 2, HOUR + later, Some(ADA));
     provider.save(&second, Expect::Version(1), now()).await.unwrap();
     assert_eq!(monitor.names(), ["EVALSHA"], "update of the same owner");
-    provider.touch("a", now() + HOUR + 2 * later, now()).await.unwrap();
+    provider.touch("a", now() + HOUR + 2 * later, Expect::Any, now()).await.unwrap();
     assert_eq!(monitor.names(), ["EVALSHA"], "touch");
-    provider.touch("a", now() + 2 * HOUR, now()).await.unwrap();
+    provider.touch("a", now() + 2 * HOUR, Expect::Any, now()).await.unwrap();
     assert_eq!(monitor.names(), ["EVALSHA"; 3], "touch beyond half as long again");
     provider.save(&record("a", 3, HOUR, Some("bob")), Expect::Version(2), now()).await.unwrap();
     assert_eq!(monitor.names(), ["EVALSHA"; 3], "change of the owner");
@@ -404,7 +416,7 @@ async fn each_call_is_one_command() {
     monitor.names();
     assert_eq!(provider.list(ADA, Page::first(10), now()).await.unwrap().records.len(), 2);
     assert_eq!(monitor.names(), ["ZRANGE", "HMGET", "HMGET"], "list of two");
-    provider.delete("b").await.unwrap();
+    provider.delete("b", Expect::Any, now()).await.unwrap();
     assert_eq!(monitor.names(), ["EVALSHA", "EVALSHA"], "delete of an owner's");
     provider.save(&record("b", 1, HOUR, Some(ADA)), Expect::Absent, now()).await.unwrap();
     monitor.names();
@@ -426,9 +438,15 @@ async fn a_server_that_forgets_its_scripts_is_told_them_again() {
     assert_eq!(saved.unwrap(), Saved::Saved);
     assert_eq!(monitor.names(), ["EVALSHA"]);
     assert_eq!(server.cli(&["SCRIPT", "FLUSH"]), "OK");
-    assert!(provider.touch("a", now() + 2 * HOUR, now()).await.unwrap());
+    assert_eq!(
+        provider.touch("a", now() + 2 * HOUR, Expect::Any, now()).await.unwrap(),
+        Touched::Touched
+    );
     assert_eq!(server.cli(&["SCRIPT", "FLUSH"]), "OK");
-    assert!(provider.delete("a").await.unwrap().is_some());
+    assert!(matches!(
+        provider.delete("a", Expect::Any, now()).await.unwrap(),
+        Deleted::Deleted(Some(_))
+    ));
     assert_eq!(server.cli(&["SCRIPT", "FLUSH"]), "OK");
     provider.save(&record("a", 1, HOUR, Some(ADA)), Expect::Absent, now()).await.unwrap();
     assert_eq!(provider.list(ADA, Page::first(2), now()).await.unwrap().records.len(), 1);

@@ -283,8 +283,8 @@ async fn none_hangs<C: AnyConnection>(provider: &RedisProvider<C>) {
     unavailable(ends(provider.fetch("a", now())).await);
     unavailable(ends(provider.save(&record, Expect::Version(1), now())).await);
     unavailable(ends(provider.save(&record, Expect::Absent, now())).await);
-    unavailable(ends(provider.touch("a", now(), now())).await);
-    unavailable(ends(provider.delete("a")).await);
+    unavailable(ends(provider.touch("a", now(), Expect::Any, now())).await);
+    unavailable(ends(provider.delete("a", Expect::Any, now())).await);
     unavailable(ends(provider.list("ada", Page::first(2), now())).await);
     unavailable(ends(provider.create()).await);
     unavailable(ends(provider.warnings()).await);

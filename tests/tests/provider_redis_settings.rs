@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use sessions::provider::{Expect, Page, Provider, ProviderError, Record, Saved};
+use sessions::provider::{Deleted, Expect, Page, Provider, ProviderError, Record, Saved, Touched};
 use sessions_redis::{Connection, RedisProvider};
 use sessions_tests::process::free_port;
 use sessions_tests::redis::{RedisCluster, RedisServer};
@@ -139,8 +139,8 @@ async fn a_key_of_another_kind_says_whose_prefix_it_is() {
             let other = Record { owner: None, ..other.clone() };
             permanent(provider.save(&other, Expect::Absent, now()).await, "prefix()");
             permanent(provider.save(&other, Expect::Version(1), now()).await, "prefix()");
-            permanent(provider.touch("other", now(), now()).await, "prefix()");
-            permanent(provider.delete("other").await, "prefix()");
+            permanent(provider.touch("other", now(), Expect::Any, now()).await, "prefix()");
+            permanent(provider.delete("other", Expect::Any, now()).await, "prefix()");
         }
         assert_eq!(server.cli(&["EXISTS", "sessions:record:other"]), "1");
     }
@@ -167,11 +167,14 @@ async fn a_replica_takes_no_writes_until_it_is_promoted() {
     unavailable(provider.create().await, "replica");
     unavailable(provider.save(&owned("b"), Expect::Absent, now()).await, "replica");
     unavailable(provider.save(&owned("a"), Expect::Version(1), now()).await, "replica");
-    unavailable(provider.touch("a", now() + 2 * HOUR, now()).await, "replica");
-    unavailable(provider.delete("a").await, "replica");
+    unavailable(provider.touch("a", now() + 2 * HOUR, Expect::Any, now()).await, "replica");
+    unavailable(provider.delete("a", Expect::Any, now()).await, "replica");
     let _ = replica.cli(&["REPLICAOF", "NO", "ONE"]);
     provider.create().await.unwrap();
-    assert!(provider.delete("a").await.unwrap().is_some());
+    assert!(matches!(
+        provider.delete("a", Expect::Any, now()).await.unwrap(),
+        Deleted::Deleted(Some(_))
+    ));
 }
 
 #[tokio::test]
@@ -192,8 +195,14 @@ async fn a_full_server_takes_no_saves_and_loses_nothing() {
     assert_eq!(provider.fetch("a", now()).await.unwrap(), stored);
     assert_eq!(provider.list("ada", Page::first(9), now()).await.unwrap().records.len(), 2);
     // Logging out goes on, and so does staying logged in.
-    assert!(provider.touch("a", now() + HOUR + HOUR / 10, now()).await.unwrap());
-    assert!(provider.delete("b").await.unwrap().is_some());
+    assert_eq!(
+        provider.touch("a", now() + HOUR + HOUR / 10, Expect::Any, now()).await.unwrap(),
+        Touched::Touched
+    );
+    assert!(matches!(
+        provider.delete("b", Expect::Any, now()).await.unwrap(),
+        Deleted::Deleted(Some(_))
+    ));
     server.set("maxmemory", "0");
     let saved = provider.save(&update, Expect::Version(1), now()).await.unwrap();
     assert_eq!(saved, Saved::Saved);
@@ -258,13 +267,13 @@ async fn the_permissions_in_the_documentation_are_enough_and_each_is_needed() {
         provider.save(&record, Expect::Any, now()).await?;
         record.expires_at = Some(now() + HOUR);
         provider.save(&record, Expect::Any, now()).await?;
-        provider.touch("a", now() + 3 * HOUR, now()).await?;
+        provider.touch("a", now() + 3 * HOUR, Expect::Any, now()).await?;
         provider.list("ada", Page::first(1), now()).await?;
         // An id whose time has come, and scripts that the server has forgotten.
         let _ = server.cli(&["ZADD", "sessions:{owner:ada}:until", "1", "old"]);
         let _ = server.cli(&["SCRIPT", "FLUSH"]);
         provider.save(&owned("b"), Expect::Any, now()).await?;
-        provider.delete("b").await?;
+        provider.delete("b", Expect::Any, now()).await?;
         Ok(())
     };
     allow("");

@@ -124,10 +124,10 @@ async fn each_statement_is_prepared_once() {
             provider.save(&record, expect, now()).await.unwrap();
         }
         provider.fetch("a", now()).await.unwrap();
-        provider.touch("a", now(), now()).await.unwrap();
+        provider.touch("a", now(), Expect::Any, now()).await.unwrap();
         provider.list("o", Page::first(3), now()).await.unwrap();
         provider.purge(now(), 3).await.unwrap();
-        provider.delete("0").await.unwrap();
+        provider.delete("0", Expect::Any, now()).await.unwrap();
         sizes.push(sqlx::Connection::cached_statements_size(&*pool.acquire().await.unwrap()));
     }
     assert_eq!(sizes[0], sizes[2]);
@@ -178,8 +178,8 @@ async fn a_missing_table_says_what_to_call() {
     let errors = [
         provider.fetch("a", now()).await.unwrap_err(),
         provider.save(&record, Expect::Any, now()).await.unwrap_err(),
-        provider.delete("a").await.unwrap_err(),
-        provider.touch("a", now(), now()).await.unwrap_err(),
+        provider.delete("a", Expect::Any, now()).await.unwrap_err(),
+        provider.touch("a", now(), Expect::Any, now()).await.unwrap_err(),
         provider.list("o", Page::first(1), now()).await.unwrap_err(),
         provider.purge(now(), 1).await.unwrap_err(),
     ];
@@ -266,7 +266,7 @@ async fn a_lock_held_too_long_makes_it_unavailable_and_readers_go_on() {
     let next = Record::new("a", 2, "y");
     let error = provider.save(&next, Expect::Version(1), now()).await.unwrap_err();
     unavailable(&error, "locked");
-    unavailable(&provider.delete("a").await.unwrap_err(), "locked");
+    unavailable(&provider.delete("a", Expect::Any, now()).await.unwrap_err(), "locked");
     assert_eq!(provider.fetch("a", now()).await.unwrap(), Some(record));
     drop(lock);
     other.close().await;

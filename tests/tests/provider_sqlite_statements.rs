@@ -71,12 +71,12 @@ async fn each_call_is_one_statement_and_a_conflict_two() {
     assert_eq!(counted(&pool).await, 2, "update in conflict");
     provider.fetch("a", now).await.unwrap();
     assert_eq!(counted(&pool).await, 1, "fetch");
-    provider.touch("a", later, now).await.unwrap();
+    provider.touch("a", later, Expect::Any, now).await.unwrap();
     assert_eq!(counted(&pool).await, 1, "touch");
     provider.list("owner", Page::first(10), now).await.unwrap();
     assert_eq!(counted(&pool).await, 1, "list");
     provider.purge(now, 100).await.unwrap();
     assert_eq!(counted(&pool).await, 1, "purge");
-    provider.delete("a").await.unwrap();
+    provider.delete("a", Expect::Any, now).await.unwrap();
     assert_eq!(counted(&pool).await, 1, "delete");
 }

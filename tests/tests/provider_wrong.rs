@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use sessions::MemoryProvider;
 use sessions::provider::conformance::{PROPERTIES, Subject};
 use sessions::provider::{
-    Expect, Listed, Page, Provider, ProviderError, Record, Saved, to_unix_millis,
+    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched, to_unix_millis,
 };
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
@@ -53,6 +53,10 @@ enum Fault {
     DeletedInTwoSteps,
     EmptiedThenDeleted,
     MissingIsNotDeleted,
+    DeleteIgnoresTheVersion,
+    DeletedVersionIsLost,
+    ExpiredVersionIsDeleted,
+    DeleteChecksThenDeletes,
     // touch
     TouchRevives,
     TouchShortens,
@@ -60,6 +64,9 @@ enum Fault {
     TouchWritesTheWholeRecord,
     TouchEndsTheEndless,
     TouchAlwaysAgrees,
+    TouchIgnoresTheVersion,
+    TouchOfAVersionIsRefused,
+    UntouchedIgnoresTheExpiry,
     // list
     ListMissesNew,
     ListKeepsOldOwners,
@@ -180,6 +187,38 @@ const FAULTS: &[(Fault, &str, &str)] = {
         ),
         (TouchWritesTheWholeRecord, "touch_races_delete_and_the_record_is_gone", "must be absent"),
         (TouchEndsTheEndless, "touch_keeps_a_record_that_never_expires", "but is missing"),
+        (
+            DeleteIgnoresTheVersion,
+            "delete_of_another_version_conflicts_with_the_current_record",
+            "must conflict with version 3",
+        ),
+        (
+            DeletedVersionIsLost,
+            "delete_of_a_version_removes_that_version",
+            "must return the record that it removed",
+        ),
+        (
+            ExpiredVersionIsDeleted,
+            "delete_of_an_expired_version_removes_nothing_live",
+            "must find none",
+        ),
+        (
+            DeleteChecksThenDeletes,
+            "deletes_of_a_version_race_updates_and_one_wins",
+            // Either is noticed first: two winners, or a winner whose record is gone.
+            "winner",
+        ),
+        (
+            TouchIgnoresTheVersion,
+            "touch_of_another_version_conflicts_with_the_current_record",
+            "must conflict with version 3",
+        ),
+        (TouchOfAVersionIsRefused, "touch_of_a_version_moves_the_expiry", "must move its expiry"),
+        (
+            UntouchedIgnoresTheExpiry,
+            "a_save_of_what_was_touched_meanwhile_conflicts",
+            "must conflict, but is saved",
+        ),
         (TouchAlwaysAgrees, "touch_of_a_missing_record_is_no_error", "that there was none"),
         (ListMissesNew, "list_shows_the_live_records_of_the_owner", "just behind a save: missing"),
         (ListKeepsOldOwners, "a_record_moves_with_its_owner", "too many are [\"a\"]"),
@@ -395,7 +434,7 @@ impl Provider for Wrong {
                 if live.as_ref().is_none_or(|live| live.version != version) {
                     return Ok(Saved::Conflict(live));
                 }
-                self.inner.delete(&record.id).await?;
+                self.inner.delete(&record.id, Expect::Any, now).await?;
                 self.pause().await;
                 self.inner.save(&record, Expect::Any, now).await
             }
@@ -406,6 +445,12 @@ impl Provider for Wrong {
                 Ok(if saved == Saved::Saved { saved } else { Saved::Conflict(live) })
             }
             (fault, expect) => {
+                let expect = match (fault, expect) {
+                    (Fault::UntouchedIgnoresTheExpiry, Expect::Untouched { version, .. }) => {
+                        Expect::Version(version)
+                    }
+                    (_, expect) => expect,
+                };
                 match fault {
                     Fault::OwnerIsKept if record.owner.is_none() => {
                         record.owner = stored.and_then(|stored| stored.owner);
@@ -443,15 +488,23 @@ impl Provider for Wrong {
         }
     }
 
-    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
         self.leak().await?;
+        let is_version = matches!(expect, Expect::Version(_));
         match self.fault {
-            Fault::DeleteReturnsNothing => self.inner.delete(id).await.map(|_| None),
+            Fault::DeleteReturnsNothing => {
+                self.inner.delete(id, expect, now).await.map(|_| Deleted::Deleted(None))
+            }
             Fault::DeletedInTwoSteps => {
                 let stored = self.stored(id).await;
                 self.pause().await;
-                self.inner.delete(id).await?;
-                Ok(stored)
+                self.inner.delete(id, expect, now).await?;
+                Ok(Deleted::Deleted(stored))
             }
             Fault::EmptiedThenDeleted => {
                 if let Some(mut emptied) = self.stored(id).await {
@@ -459,14 +512,30 @@ impl Provider for Wrong {
                     self.inner.save(&emptied, Expect::Any, UNIX_EPOCH).await?;
                 }
                 self.pause().await;
-                self.inner.delete(id).await
+                self.inner.delete(id, expect, now).await
             }
-            Fault::MissingIsNotDeleted => match self.inner.delete(id).await? {
-                Some(record) => Ok(Some(record)),
-                None => Err(ProviderError::permanent("no such record")),
+            Fault::MissingIsNotDeleted => match self.inner.delete(id, expect, now).await? {
+                Deleted::Deleted(None) => Err(ProviderError::permanent("no such record")),
+                deleted => Ok(deleted),
             },
-            Fault::IdsAreTrimmed => self.inner.delete(id.trim_end()).await,
-            _ => self.inner.delete(id).await,
+            Fault::IdsAreTrimmed => self.inner.delete(id.trim_end(), expect, now).await,
+            Fault::DeleteIgnoresTheVersion => self.inner.delete(id, Expect::Any, now).await,
+            Fault::DeletedVersionIsLost if is_version => {
+                self.inner.delete(id, expect, now).await.map(|_| Deleted::Deleted(None))
+            }
+            Fault::ExpiredVersionIsDeleted if is_version => {
+                self.inner.delete(id, expect, UNIX_EPOCH).await
+            }
+            Fault::DeleteChecksThenDeletes if is_version => {
+                let live = self.inner.fetch(id, now).await?;
+                self.pause().await;
+                match live {
+                    Some(live) if !expect.is_met(Some(&live)) => Ok(Deleted::Conflict(live)),
+                    Some(_) => self.inner.delete(id, Expect::Any, now).await,
+                    None => Ok(Deleted::Deleted(None)),
+                }
+            }
+            _ => self.inner.delete(id, expect, now).await,
         }
     }
 
@@ -474,34 +543,41 @@ impl Provider for Wrong {
         &self,
         id: &str,
         expires_at: SystemTime,
+        expect: Expect,
         now: SystemTime,
-    ) -> Result<bool, ProviderError> {
+    ) -> Result<Touched, ProviderError> {
         self.leak().await?;
         let live = self.inner.fetch(id, now).await?;
         match (self.fault, live) {
-            (Fault::TouchRevives, _) => self.inner.touch(id, expires_at, UNIX_EPOCH).await,
-            (Fault::TouchAlwaysAgrees, None) => Ok(true),
+            (Fault::TouchRevives, _) => self.inner.touch(id, expires_at, expect, UNIX_EPOCH).await,
+            (Fault::TouchAlwaysAgrees, None) => Ok(Touched::Touched),
             (Fault::TouchShortens | Fault::TouchWritesTheWholeRecord, Some(mut live)) => {
                 if self.fault == Fault::TouchWritesTheWholeRecord {
                     self.pause().await;
                 }
                 live.expires_at = live.expires_at.map(|_| expires_at);
-                self.inner.save(&live, Expect::Any, now).await.map(|_| true)
+                self.inner.save(&live, Expect::Any, now).await.map(|_| Touched::Touched)
             }
             (Fault::TouchRaisesTheVersion, Some(mut live)) => {
                 live.expires_at = live.expires_at.map(|at| at.max(expires_at));
                 live.version = live.version.wrapping_add(1);
-                self.inner.save(&live, Expect::Any, now).await.map(|_| true)
+                self.inner.save(&live, Expect::Any, now).await.map(|_| Touched::Touched)
             }
             (Fault::TouchEndsTheEndless, Some(mut live)) if live.expires_at.is_none() => {
                 live.expires_at = Some(expires_at);
-                self.inner.save(&live, Expect::Any, now).await.map(|_| true)
+                self.inner.save(&live, Expect::Any, now).await.map(|_| Touched::Touched)
             }
             (Fault::ListForgetsTouched, Some(live)) => {
                 *self.before.lock().unwrap() = Some(live);
-                self.inner.touch(id, expires_at, now).await
+                self.inner.touch(id, expires_at, expect, now).await
             }
-            _ => self.inner.touch(id, expires_at, now).await,
+            (Fault::TouchIgnoresTheVersion, _) => {
+                self.inner.touch(id, expires_at, Expect::Any, now).await
+            }
+            (Fault::TouchOfAVersionIsRefused, live) if expect != Expect::Any => {
+                Ok(Touched::Conflict(live))
+            }
+            _ => self.inner.touch(id, expires_at, expect, now).await,
         }
     }
 
@@ -607,7 +683,7 @@ impl Provider for Wrong {
                 expired.truncate(limit as usize);
                 self.pause().await;
                 for record in &expired {
-                    self.inner.delete(&record.id).await?;
+                    self.inner.delete(&record.id, Expect::Any, UNIX_EPOCH).await?;
                 }
                 Ok(expired.len() as u64)
             }
@@ -635,8 +711,13 @@ impl Provider for ThreeCalls {
         self.0.save(record, expect, now).await
     }
 
-    async fn delete(&self, id: &str) -> Result<Option<Record>, ProviderError> {
-        self.0.delete(id).await
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
+        self.0.delete(id, expect, now).await
     }
 }
 

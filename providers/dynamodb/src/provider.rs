@@ -41,8 +41,8 @@ impl DynamoDbProvider {
     /// Uses a client of your own, and the table `sessions`.
     ///
     /// The client's region, endpoint, credentials and HTTP client are used as they are. Its retries
-    /// are used for reading and for what repeating cannot change, but never for `save`, `delete`,
-    /// and a `touch` that expects the expiry it moves.
+    /// are used for reading and for what repeating cannot change, but never for `save` and
+    /// `delete`.
     ///
     /// ```
     /// use sessions_dynamodb::DynamoDbProvider;

@@ -78,14 +78,14 @@ impl DynamoDbProvider {
         expect: Expect,
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
-        let condition = Condition::new(expect, now);
+        let (condition, values) = condition(expect, now);
         let put = || {
             self.client
                 .put_item()
                 .table_name(&*self.table)
                 .set_item(Some(record_item(record, None)))
-                .set_condition_expression(condition.text())
-                .set_expression_attribute_values(condition.values())
+                .set_condition_expression(condition.clone())
+                .set_expression_attribute_values(values.clone())
                 .return_values_on_condition_check_failure(ALL_OLD)
                 .customize()
                 .config_override(once())
@@ -110,7 +110,6 @@ impl DynamoDbProvider {
         expect: Expect,
         now: SystemTime,
     ) -> Result<Result<(), Option<Record>>, ProviderError> {
-        let expected = Condition::new(expect, now);
         let (update, listed) = match record.expires_at {
             Some(_) => (
                 "SET version = :version, #data = :data, #format = :format, \
@@ -123,7 +122,9 @@ impl DynamoDbProvider {
                 "attribute_not_exists(listed_until)",
             ),
         };
-        let condition = expected.and(&format!("#owner = :owner AND {listed}"));
+        let (expected, values) = condition(expect, now);
+        let expected = expected.unwrap_or_default();
+        let condition = format!("{expected} AND #owner = :owner AND {listed}");
         let send = || {
             let mut request = self
                 .client
@@ -132,7 +133,6 @@ impl DynamoDbProvider {
                 .set_key(Some(record_key(&record.id)))
                 .update_expression(update)
                 .condition_expression(&condition)
-                .set_expression_attribute_values(expected.values())
                 .expression_attribute_names("#data", DATA)
                 .expression_attribute_names("#format", FORMAT)
                 .expression_attribute_names("#owner", OWNER)
@@ -140,6 +140,9 @@ impl DynamoDbProvider {
                 .expression_attribute_values(":data", data(record))
                 .expression_attribute_values(":format", s(&*record.format))
                 .expression_attribute_values(":owner", s(owner));
+            for (name, value) in values.clone().into_iter().flatten() {
+                request = request.expression_attribute_values(name, value);
+            }
             if let Some(at) = record.expires_at {
                 request = request
                     .expression_attribute_values(":expires_ms", n(to_unix_millis(at)))
@@ -165,14 +168,14 @@ impl DynamoDbProvider {
         expect: Expect,
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
-        let condition = Condition::new(expect, now);
+        let (condition, values) = condition(expect, now);
         let until = record.expires_at.map(|at| listed_until(at, now));
         let write = || {
             let put = Put::builder()
                 .table_name(&*self.table)
                 .set_item(Some(record_item(record, until)))
-                .set_condition_expression(condition.text())
-                .set_expression_attribute_values(condition.values())
+                .set_condition_expression(condition.clone())
+                .set_expression_attribute_values(values.clone())
                 .return_values_on_condition_check_failure(ALL_OLD)
                 .build()
                 .expect("table and item are set");
@@ -191,15 +194,15 @@ impl DynamoDbProvider {
         expect: Expect,
         now: SystemTime,
     ) -> Result<Deleted, ProviderError> {
-        let condition = match expect {
-            // Nothing could be removed.
+        let (condition, values) = match expect {
+            // Without a condition DynamoDB Local hands one item to several deletes.
+            Expect::Any => (Some("attribute_exists(pk)".to_owned()), None),
+            // There is nothing that it could remove.
             Expect::Absent => {
                 let current = self.get(id, now).await?;
                 return Ok(current.map_or(Deleted::Deleted(None), Deleted::Conflict));
             }
-            // Without a condition DynamoDB Local hands one item to several deletes.
-            Expect::Any => Condition::of("attribute_exists(pk)", []),
-            Expect::Version(_) | Expect::Untouched { .. } => Condition::new(expect, now),
+            Expect::Version(_) | Expect::Untouched { .. } => condition(expect, now),
         };
         // Not repeated by the SDK either: what the first try removed would be lost. The entry stays
         // until it expires or a list finds nothing behind it.
@@ -208,8 +211,8 @@ impl DynamoDbProvider {
                 .delete_item()
                 .table_name(&*self.table)
                 .set_key(Some(record_key(id)))
-                .set_condition_expression(condition.text())
-                .set_expression_attribute_values(condition.values())
+                .set_condition_expression(condition.clone())
+                .set_expression_attribute_values(values.clone())
                 .return_values(ReturnValue::AllOld)
                 .return_values_on_condition_check_failure(ALL_OLD)
                 .customize()
@@ -217,7 +220,7 @@ impl DynamoDbProvider {
                 .send()
         };
         match uncontended(delete).await {
-            Ok(deleted) => self.parse(deleted.attributes).map(Deleted::Deleted),
+            Ok(deleted) => Ok(Deleted::Deleted(self.parse(deleted.attributes)?)),
             Err(error) => match error.as_service_error() {
                 Some(DeleteItemError::ConditionalCheckFailedException(failed)) => {
                     let current = live(self.parse(failed.item().cloned())?, now);
@@ -236,7 +239,7 @@ impl DynamoDbProvider {
         now: SystemTime,
     ) -> Result<Touched, ProviderError> {
         if expect == Expect::Absent {
-            return self.get(id, now).await.map(Touched::Conflict);
+            return Ok(Touched::Conflict(self.get(id, now).await?));
         }
         let mut owner: Option<Arc<str>> = None;
         loop {
@@ -245,10 +248,12 @@ impl DynamoDbProvider {
                 Some(owner) => self.prolong_listed(id, owner, expires_at, expect, now).await?,
             };
             let Err(current) = prolonged else { return Ok(Touched::Touched) };
-            let Some(current) = live(current, now) else { return Ok(Touched::Conflict(None)) };
-            if !expect.is_met(Some(&current)) {
-                return Ok(Touched::Conflict(Some(current)));
-            }
+            let current = live(current, now);
+            let met = expect.is_met(current.as_ref());
+            let current = match current {
+                Some(current) if met => current,
+                current => return Ok(Touched::Conflict(current)),
+            };
             if current.expires_at.is_none_or(|at| at >= expires_at) {
                 return Ok(Touched::Touched);
             }
@@ -264,28 +269,24 @@ impl DynamoDbProvider {
         expect: Expect,
         now: SystemTime,
     ) -> Result<Result<(), Option<Record>>, ProviderError> {
-        let expected = Condition::new(expect, now);
-        let condition = expected.and(&format!("{EXPIRES_BETWEEN} AND {LISTED_LONG_ENOUGH}"));
-        let settings = match expect {
-            // Sent again, it would conflict with itself.
-            Expect::Untouched { .. } => once(),
-            _ => Config::builder(),
-        };
+        let (expected, values) = also(expect);
         let send = || {
-            self.client
+            let mut request = self
+                .client
                 .update_item()
                 .table_name(&*self.table)
                 .set_key(Some(record_key(id)))
                 .update_expression("SET expires_ms = :expires_ms, expires_at = :expires_at")
-                .condition_expression(&condition)
-                .set_expression_attribute_values(expected.values())
+                .condition_expression(format!(
+                    "{EXPIRES_BETWEEN} AND {LISTED_LONG_ENOUGH}{expected}"
+                ))
                 .expression_attribute_values(":expires_ms", n(to_unix_millis(expires_at)))
                 .expression_attribute_values(":expires_at", n(seconds(expires_at)))
-                .expression_attribute_values(":now", n(to_unix_millis(now)))
-                .return_values_on_condition_check_failure(ALL_OLD)
-                .customize()
-                .config_override(settings.clone())
-                .send()
+                .expression_attribute_values(":now", n(to_unix_millis(now)));
+            for (name, value) in values.clone() {
+                request = request.expression_attribute_values(name, value);
+            }
+            request.return_values_on_condition_check_failure(ALL_OLD).send()
         };
         match uncontended(send).await {
             Ok(_) => Ok(Ok(())),
@@ -302,28 +303,28 @@ impl DynamoDbProvider {
         expect: Expect,
         now: SystemTime,
     ) -> Result<Result<(), Option<Record>>, ProviderError> {
-        let expected = Condition::new(expect, now);
-        let condition = expected.and(&format!("{EXPIRES_BETWEEN} AND #owner = :owner"));
         let until = listed_until(expires_at, now);
+        let (expected, values) = also(expect);
         let write = || {
-            let update = Update::builder()
+            let mut update = Update::builder()
                 .table_name(&*self.table)
                 .set_key(Some(record_key(id)))
                 .update_expression(
                     "SET expires_ms = :expires_ms, expires_at = :expires_at, \
                      listed_until = :listed_until",
                 )
-                .condition_expression(&condition)
-                .set_expression_attribute_values(expected.values())
+                .condition_expression(format!("{EXPIRES_BETWEEN} AND #owner = :owner{expected}"))
                 .expression_attribute_names("#owner", OWNER)
                 .expression_attribute_values(":expires_ms", n(to_unix_millis(expires_at)))
                 .expression_attribute_values(":expires_at", n(seconds(expires_at)))
                 .expression_attribute_values(":listed_until", n(until))
                 .expression_attribute_values(":now", n(to_unix_millis(now)))
                 .expression_attribute_values(":owner", s(owner))
-                .return_values_on_condition_check_failure(ALL_OLD)
-                .build()
-                .expect("table, key and expression are set");
+                .return_values_on_condition_check_failure(ALL_OLD);
+            for (name, value) in values.clone() {
+                update = update.expression_attribute_values(name, value);
+            }
+            let update = update.build().expect("table, key and expression are set");
             let update = TransactWriteItem::builder().update(update).build();
             self.together([update, self.entry(owner, id, Some(until))])
         };
@@ -386,45 +387,41 @@ fn live(stored: Option<Record>, now: SystemTime) -> Option<Record> {
     stored.filter(|record| record.is_live(now))
 }
 
-/// What must be stored, as a condition and its values: DynamoDB refuses a value that the condition
-/// does not use.
-struct Condition {
-    text: &'static str,
-    values: HashMap<String, AttributeValue>,
+type Values = HashMap<String, AttributeValue>;
+
+/// What must be stored, as a condition and its values.
+fn condition(expect: Expect, now: SystemTime) -> (Option<String>, Option<Values>) {
+    let now = (":now".to_owned(), n(to_unix_millis(now)));
+    match expect {
+        // Comparing an attribute that is missing is never true.
+        Expect::Absent => {
+            let absent = "attribute_not_exists(pk) OR expires_ms <= :now";
+            (Some(absent.to_owned()), Some([now].into()))
+        }
+        Expect::Version(_) | Expect::Untouched { .. } => {
+            let (expected, mut values) = also(expect);
+            values.extend([now]);
+            (Some(format!("{LIVE}{expected}")), Some(values))
+        }
+        Expect::Any => (None, None),
+    }
 }
 
-impl Condition {
-    fn new(expect: Expect, now: SystemTime) -> Self {
-        let now = (":now", n(to_unix_millis(now)));
-        match expect {
-            Expect::Absent => Self::of(IS_ABSENT, [now]),
-            Expect::Version(version) => Self::of(AT_VERSION, [now, (":expected", n(version))]),
-            Expect::Untouched { version, expires_at: Some(at) } => Self::of(
-                UNTOUCHED,
-                [now, (":expected", n(version)), (":untouched", n(to_unix_millis(at)))],
-            ),
-            Expect::Untouched { version, expires_at: None } => {
-                Self::of(UNTOUCHED_ENDLESS, [(":expected", n(version))])
-            }
-            Expect::Any => Self::of("", []),
+/// What must hold of a live record besides, as the end of a condition and its values.
+fn also(expect: Expect) -> (&'static str, Values) {
+    let expected = |version| (":expected".to_owned(), n(version));
+    match expect {
+        Expect::Absent | Expect::Any => ("", Values::new()),
+        Expect::Version(version) => (" AND version = :expected", [expected(version)].into()),
+        Expect::Untouched { version, expires_at: None } => {
+            let untouched = " AND version = :expected AND attribute_not_exists(expires_ms)";
+            (untouched, [expected(version)].into())
         }
-    }
-
-    fn of<const N: usize>(text: &'static str, values: [(&str, AttributeValue); N]) -> Self {
-        Self { text, values: values.map(|(name, value)| (name.to_owned(), value)).into() }
-    }
-
-    fn text(&self) -> Option<String> {
-        (!self.text.is_empty()).then(|| self.text.to_owned())
-    }
-
-    fn values(&self) -> Option<HashMap<String, AttributeValue>> {
-        (!self.values.is_empty()).then(|| self.values.clone())
-    }
-
-    /// The condition together with another.
-    fn and(&self, other: &str) -> String {
-        if self.text.is_empty() { other.to_owned() } else { format!("{} AND {other}", self.text) }
+        Expect::Untouched { version, expires_at: Some(at) } => {
+            let seen = (":seen".to_owned(), n(to_unix_millis(at)));
+            let untouched = " AND version = :expected AND expires_ms = :seen";
+            (untouched, [expected(version), seen].into())
+        }
     }
 }
 
@@ -454,18 +451,9 @@ where
 
 const ALL_OLD: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionCheckFailure::AllOld;
 
-/// No live record. Comparing an attribute that is missing is never true.
-const IS_ABSENT: &str = "attribute_not_exists(pk) OR expires_ms <= :now";
-
-/// A live record of the version `:expected`.
-const AT_VERSION: &str =
-    "version = :expected AND (attribute_not_exists(expires_ms) OR expires_ms > :now)";
-
-/// A live record of the version `:expected` that expires at `:untouched`.
-const UNTOUCHED: &str = "version = :expected AND expires_ms = :untouched AND expires_ms > :now";
-
-/// A record of the version `:expected` that never expires.
-const UNTOUCHED_ENDLESS: &str = "version = :expected AND attribute_not_exists(expires_ms)";
+/// A live record.
+const LIVE: &str =
+    "attribute_exists(pk) AND (attribute_not_exists(expires_ms) OR expires_ms > :now)";
 
 /// A live record that expires before `:expires_ms`.
 const EXPIRES_BETWEEN: &str = "expires_ms > :now AND expires_ms < :expires_ms";

@@ -1,4 +1,4 @@
-//! The provider: each call is one statement, and a second one after a conflict.
+//! The provider: each call is one statement.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -432,13 +432,14 @@ impl Provider for PostgresProvider {
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
         let statements = &self.statements;
-        let (sql, count) = match expect {
-            Expect::Any => (&statements.save_any, 6),
-            Expect::Absent => (&statements.save_absent, 7),
-            Expect::Version(_) => (&statements.save_version, 8),
-            Expect::Untouched { .. } => (&statements.save_untouched, 9),
+        let (sql, count, version, seen) = match expect {
+            Expect::Any => (&statements.save_any, 6, 0, None),
+            Expect::Absent => (&statements.save_absent, 7, 0, None),
+            Expect::Version(version) => (&statements.save_version, 8, version, None),
+            Expect::Untouched { version, expires_at } => {
+                (&statements.save_untouched, 9, version, expires_at)
+            }
         };
-        let (version, expiry) = to_args(expect);
         let args = [
             Arg::Text(Some(&record.id)),
             Arg::Int(Some(record.version.cast_signed())),
@@ -447,8 +448,8 @@ impl Provider for PostgresProvider {
             Arg::Text(record.owner.as_deref()),
             Arg::Bytes(&record.data),
             Arg::Int(Some(millis(now))),
-            version,
-            expiry,
+            Arg::Int(Some(version.cast_signed())),
+            Arg::Int(seen.map(millis)),
         ];
         let (mut held, time) = (None, self.time());
         let nature = Nature::Once;
@@ -470,25 +471,32 @@ impl Provider for PostgresProvider {
         now: SystemTime,
     ) -> Result<Deleted, ProviderError> {
         let statements = &self.statements;
-        let guarded = match expect {
-            // Nothing could be removed: the read below decides.
-            Expect::Absent => None,
-            Expect::Any => Some((&statements.delete_any, 1)),
-            Expect::Version(_) => Some((&statements.delete_version, 3)),
-            Expect::Untouched { .. } => Some((&statements.delete_untouched, 4)),
-        };
         let (mut held, time) = (None, self.time());
-        if let Some((sql, count)) = guarded {
-            let (version, expiry) = to_args(expect);
-            let args = [Arg::Text(Some(id)), Arg::Int(Some(millis(now))), version, expiry];
-            let (form, nature) = (self.form, Nature::Once);
-            let answer = self.call(&mut held, time, form, nature, sql, &args[..count]).await?;
-            if !answer.rows.is_empty() || expect == Expect::Any {
+        let (sql, count, version, seen) = match expect {
+            Expect::Any => (Some(&statements.delete_any), 1, 0, None),
+            Expect::Version(version) => (Some(&statements.delete_version), 3, version, None),
+            Expect::Untouched { version, expires_at } => {
+                (Some(&statements.delete_untouched), 4, version, expires_at)
+            }
+            Expect::Absent => (None, 0, 0, None),
+        };
+        if let Some(sql) = sql {
+            let args = [
+                Arg::Text(Some(id)),
+                Arg::Int(Some(version.cast_signed())),
+                Arg::Int(Some(millis(now))),
+                Arg::Int(seen.map(millis)),
+            ];
+            let nature = Nature::Once;
+            let args = &args[..count];
+            let answer = self.call(&mut held, time, self.form, nature, sql, args).await?;
+            let removed = self.first_record(&answer)?;
+            if removed.is_some() || expect == Expect::Any {
                 give_back(held);
-                return self.first_record(&answer).map(Deleted::Deleted);
+                return Ok(Deleted::Deleted(removed));
             }
         }
-        // A read that begins now sees every commit that made the statement above miss.
+        // As for a save: a read that begins now sees what made the statement above miss.
         let current = self.fetch_by(&mut held, time, id, now).await;
         give_back(held);
         Ok(current?.map_or(Deleted::Deleted(None), Deleted::Conflict))
@@ -502,32 +510,33 @@ impl Provider for PostgresProvider {
         now: SystemTime,
     ) -> Result<Touched, ProviderError> {
         let statements = &self.statements;
-        // Done twice it is as done once, but where it expects the expiry that it moves.
-        let guarded = match expect {
-            Expect::Absent => None,
-            Expect::Any => Some((&statements.touch_any, 3, Nature::Repeatable)),
-            Expect::Version(_) => Some((&statements.touch_version, 4, Nature::Repeatable)),
-            Expect::Untouched { .. } => Some((&statements.touch_untouched, 5, Nature::Once)),
-        };
         let (mut held, time) = (None, self.time());
-        if let Some((sql, count, nature)) = guarded {
-            let (version, expiry) = to_args(expect);
+        // Done twice it is as done once, but for a condition that the first time changes.
+        let (sql, count, version, seen, nature) = match expect {
+            Expect::Any => (Some(&statements.touch_any), 3, 0, None, Nature::Repeatable),
+            Expect::Version(version) => {
+                (Some(&statements.touch_version), 4, version, None, Nature::Repeatable)
+            }
+            Expect::Untouched { version, expires_at } => {
+                (Some(&statements.touch_untouched), 5, version, expires_at, Nature::Once)
+            }
+            Expect::Absent => (None, 0, 0, None, Nature::Once),
+        };
+        if let Some(sql) = sql {
             let args = [
                 Arg::Text(Some(id)),
                 Arg::Int(Some(millis(expires_at))),
                 Arg::Int(Some(millis(now))),
-                version,
-                expiry,
+                Arg::Int(Some(version.cast_signed())),
+                Arg::Int(seen.map(millis)),
             ];
-            let form = self.form;
-            let answer = self.call(&mut held, time, form, nature, sql, &args[..count]).await?;
-            if answer.affected > 0 || expect == Expect::Any {
+            let args = &args[..count];
+            let answer = self.call(&mut held, time, self.form, nature, sql, args).await?;
+            if answer.affected > 0 {
                 give_back(held);
-                let touched = answer.affected > 0;
-                return Ok(if touched { Touched::Touched } else { Touched::Conflict(None) });
+                return Ok(Touched::Touched);
             }
         }
-        // A read that begins now sees every commit that made the statement above miss.
         let current = self.fetch_by(&mut held, time, id, now).await;
         give_back(held);
         Ok(Touched::Conflict(current?))
@@ -599,16 +608,6 @@ fn give_back(held: Option<Held<'_>>) {
     if let Some(held) = held {
         held.give_back();
     }
-}
-
-/// The version and the expiry that are expected.
-fn to_args<'a>(expect: Expect) -> (Arg<'a>, Arg<'a>) {
-    let (version, expires_at) = match expect {
-        Expect::Absent | Expect::Any => (None, None),
-        Expect::Version(version) => (Some(version), None),
-        Expect::Untouched { version, expires_at } => (Some(version), expires_at),
-    };
-    (Arg::Int(version.map(u64::cast_signed)), Arg::Int(expires_at.map(millis)))
 }
 
 /// Times end with the year 9999, so they fit.

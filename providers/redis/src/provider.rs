@@ -180,7 +180,7 @@ impl<C: AnyConnection> RedisProvider<C> {
     ) -> Result<Saved, ProviderError> {
         let key = self.keys.record(&record.id);
         let until = listed_until(record.expires_at, now).to_string();
-        let expected = expected(expect);
+        let expect_text = expectation(expect);
         let now = to_unix_millis(now).to_string();
         let version = record.version.to_string();
         let expires_at =
@@ -194,7 +194,7 @@ impl<C: AnyConnection> RedisProvider<C> {
             };
             let mut args: Vec<&[u8]> = vec![
                 now.as_bytes(),
-                expected.as_bytes(),
+                expect_text.as_bytes(),
                 version.as_bytes(),
                 expires_at.as_bytes(),
                 record.format.as_bytes(),
@@ -219,8 +219,7 @@ impl<C: AnyConnection> RedisProvider<C> {
         expect: Expect,
         now: SystemTime,
     ) -> Result<Touched, ProviderError> {
-        let key = self.keys.record(id);
-        let expected = expected(expect);
+        let (key, expect) = (self.keys.record(id), expectation(expect));
         let until = listed_until(Some(expires_at), now).to_string();
         let expires_at = to_unix_millis(expires_at).to_string();
         let now = to_unix_millis(now).to_string();
@@ -228,7 +227,7 @@ impl<C: AnyConnection> RedisProvider<C> {
         // Once more for each other owner that the record gets meanwhile.
         loop {
             let mut args: Vec<&[u8]> =
-                vec![now.as_bytes(), expires_at.as_bytes(), expected.as_bytes()];
+                vec![now.as_bytes(), expires_at.as_bytes(), expect.as_bytes()];
             let held;
             if let Some(owner) = &owner {
                 held = self.own(owner, id, &until).await?;
@@ -250,22 +249,22 @@ impl<C: AnyConnection> RedisProvider<C> {
         expect: Expect,
         now: SystemTime,
     ) -> Result<Deleted, ProviderError> {
-        let key = self.keys.record(id);
-        let (now, expected) = (to_unix_millis(now).to_string(), expected(expect));
-        let args = [now.as_bytes(), expected.as_bytes()];
-        let answer = DELETE.run(&self.connection, &[key.as_bytes()], &args).await;
-        let mut answer = answer.map_err(|error| self.error(error))?;
-        let held = match &mut answer {
+        let (key, expect) = (self.keys.record(id), expectation(expect));
+        let now = to_unix_millis(now).to_string();
+        let args = [now.as_bytes(), expect.as_bytes()];
+        let removed = DELETE.run(&self.connection, &[key.as_bytes()], &args).await;
+        let mut removed = removed.map_err(|error| self.error(error))?;
+        let held = match &mut removed {
             Value::Int(0) => return Ok(Deleted::Deleted(None)),
             Value::Array(fields) if fields.len() == 6 => {
                 fields.pop().map(text).transpose()?.flatten()
             }
             _ => {
-                let current = to_record(id, answer)?;
+                let current = to_record(id, removed)?;
                 return Ok(current.map_or(Deleted::Deleted(None), Deleted::Conflict));
             }
         };
-        let removed = to_record(id, answer)?;
+        let removed = to_record(id, removed)?;
         if let Some(owner) = removed.as_ref().and_then(|record| record.owner.as_deref())
             && let Some(held) = held
         {
@@ -373,16 +372,16 @@ impl<C: AnyConnection> Provider for RedisProvider<C> {
     }
 }
 
-/// As the scripts compare it with the fields `v` and `e`.
-fn expected(expect: Expect) -> String {
+/// As the scripts take it.
+fn expectation(expect: Expect) -> String {
     match expect {
         Expect::Absent => "absent".to_owned(),
         Expect::Any => "any".to_owned(),
         Expect::Version(version) => version.to_string(),
-        Expect::Untouched { version, expires_at: Some(at) } => {
-            format!("{version}@{}", to_unix_millis(at))
+        Expect::Untouched { version, expires_at } => {
+            let expiry = expires_at.map(|at| to_unix_millis(at).to_string()).unwrap_or_default();
+            format!("{version}@{expiry}")
         }
-        Expect::Untouched { version, expires_at: None } => format!("{version}@"),
     }
 }
 

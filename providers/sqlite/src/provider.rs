@@ -1,4 +1,4 @@
-//! The provider: each call is one statement, and a second one after a conflict.
+//! The provider: each call is one statement.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -301,15 +301,15 @@ impl Provider for SqliteProvider {
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
         let statements = &self.statements;
-        let (statement, version, expiry): (&SqlStr, _, _) = match expect {
+        let (statement, version, seen): (&SqlStr, _, _) = match expect {
             Expect::Absent => (&statements.save_absent, None, None),
             Expect::Version(version) => (&statements.save_version, Some(version), None),
             Expect::Untouched { version, expires_at } => {
-                (&statements.save_untouched, Some(version), expires_at)
+                (&statements.save_untouched, Some(version), Some(expires_at))
             }
             Expect::Any => (&statements.save_any, None, None),
         };
-        let query = sqlx::query(statement.clone())
+        let mut query = sqlx::query(statement.clone())
             .bind(&*record.id)
             .bind(record.version.cast_signed())
             .bind(record.expires_at.map(millis))
@@ -317,8 +317,10 @@ impl Provider for SqliteProvider {
             .bind(record.owner.as_deref())
             .bind(&*record.data)
             .bind(millis(now))
-            .bind(version.map(u64::cast_signed))
-            .bind(expiry.map(millis));
+            .bind(version.map(u64::cast_signed));
+        if let Some(seen) = seen {
+            query = query.bind(seen.map(millis));
+        }
         let written = query.execute(&self.writer).await.map_err(|error| self.error(error))?;
         if written.rows_affected() > 0 {
             return Ok(Saved::Saved);
@@ -334,32 +336,36 @@ impl Provider for SqliteProvider {
         now: SystemTime,
     ) -> Result<Deleted, ProviderError> {
         let statements = &self.statements;
-        let guarded: Option<(&SqlStr, _, _)> = match expect {
-            // Nothing could be removed: the read below decides.
+        let query = match expect {
+            Expect::Any => Some(sqlx::query(statements.delete_any.clone()).bind(id)),
+            Expect::Version(version) => Some(
+                sqlx::query(statements.delete_version.clone())
+                    .bind(id)
+                    .bind(version.cast_signed())
+                    .bind(millis(now)),
+            ),
+            Expect::Untouched { version, expires_at } => Some(
+                sqlx::query(statements.delete_untouched.clone())
+                    .bind(id)
+                    .bind(version.cast_signed())
+                    .bind(millis(now))
+                    .bind(expires_at.map(millis)),
+            ),
             Expect::Absent => None,
-            Expect::Version(version) => Some((&statements.delete_version, Some(version), None)),
-            Expect::Untouched { version, expires_at } => {
-                Some((&statements.delete_untouched, Some(version), expires_at))
-            }
-            Expect::Any => Some((&statements.delete_any, None, None)),
         };
-        if let Some((statement, version, expiry)) = guarded {
-            let removed = sqlx::query(statement.clone())
-                .bind(id)
-                .bind(millis(now))
-                .bind(version.map(u64::cast_signed))
-                .bind(expiry.map(millis))
-                .fetch_all(&self.writer)
-                .await
-                .and_then(|rows| rows.first().map(to_record).transpose())
-                .map_err(|error| self.error(error))?;
+        if let Some(query) = query {
+            let rows = query.fetch_all(&self.writer).await.map_err(|error| self.error(error))?;
+            let removed = rows.first().map(to_record).transpose();
+            let removed = removed.map_err(|error| self.error(error))?;
             if removed.is_some() || expect == Expect::Any {
                 return Ok(Deleted::Deleted(removed));
             }
         }
-        // A read that begins now sees every commit that made the statement above miss.
-        let current = self.fetch(id, now).await?;
-        Ok(current.map_or(Deleted::Deleted(None), Deleted::Conflict))
+        // As for a save: a read that begins now sees what made the statement above miss.
+        Ok(match self.fetch(id, now).await? {
+            Some(record) => Deleted::Conflict(record),
+            None => Deleted::Deleted(None),
+        })
     }
 
     async fn touch(
@@ -370,32 +376,26 @@ impl Provider for SqliteProvider {
         now: SystemTime,
     ) -> Result<Touched, ProviderError> {
         let statements = &self.statements;
-        let guarded: Option<(&SqlStr, _, _)> = match expect {
-            Expect::Absent => None,
-            Expect::Version(version) => Some((&statements.touch_version, Some(version), None)),
+        let (statement, version, seen) = match expect {
+            Expect::Any => (&statements.touch_any, None, None),
+            Expect::Version(version) => (&statements.touch_version, Some(version), None),
             Expect::Untouched { version, expires_at } => {
-                Some((&statements.touch_untouched, Some(version), expires_at))
+                (&statements.touch_untouched, Some(version), Some(expires_at))
             }
-            Expect::Any => Some((&statements.touch_any, None, None)),
+            Expect::Absent => return Ok(Touched::Conflict(self.fetch(id, now).await?)),
         };
-        if let Some((statement, version, expiry)) = guarded {
-            let touched = sqlx::query(statement.clone())
-                .bind(id)
-                .bind(millis(expires_at))
-                .bind(millis(now))
-                .bind(version.map(u64::cast_signed))
-                .bind(expiry.map(millis))
-                .execute(&self.writer)
-                .await
-                .map_err(|error| self.error(error))?;
-            if touched.rows_affected() > 0 {
-                return Ok(Touched::Touched);
-            }
-            if expect == Expect::Any {
-                return Ok(Touched::Conflict(None));
-            }
+        let query = sqlx::query(statement.clone());
+        let mut query = query.bind(id).bind(millis(expires_at)).bind(millis(now));
+        if let Some(version) = version {
+            query = query.bind(version.cast_signed());
         }
-        // A read that begins now sees every commit that made the statement above miss.
+        if let Some(seen) = seen {
+            query = query.bind(seen.map(millis));
+        }
+        let touched = query.execute(&self.writer).await.map_err(|error| self.error(error))?;
+        if touched.rows_affected() > 0 {
+            return Ok(Touched::Touched);
+        }
         Ok(Touched::Conflict(self.fetch(id, now).await?))
     }
 

@@ -19,12 +19,12 @@ pub(crate) struct Statements {
     pub(crate) save_version: SqlStr,
     pub(crate) save_untouched: SqlStr,
     pub(crate) save_any: SqlStr,
+    pub(crate) delete_any: SqlStr,
     pub(crate) delete_version: SqlStr,
     pub(crate) delete_untouched: SqlStr,
-    pub(crate) delete_any: SqlStr,
+    pub(crate) touch_any: SqlStr,
     pub(crate) touch_version: SqlStr,
     pub(crate) touch_untouched: SqlStr,
-    pub(crate) touch_any: SqlStr,
     pub(crate) list: SqlStr,
     pub(crate) purge: SqlStr,
 }
@@ -69,28 +69,30 @@ impl Statements {
             save_version: sql("UPDATE $table SET \
                  version = ?2, expires_at = ?3, format = ?4, owner = ?5, data = ?6 \
                  WHERE id = ?1 AND version = ?8 AND $expiry > ?7"),
-            // IS, unlike =, finds a NULL equal to a NULL.
             save_untouched: sql("UPDATE $table SET \
                  version = ?2, expires_at = ?3, format = ?4, owner = ?5, data = ?6 \
-                 WHERE id = ?1 AND version = ?8 AND expires_at IS ?9 AND $expiry > ?7"),
+                 WHERE id = ?1 AND version = ?8 AND $expiry > ?7 \
+                 AND expires_at IS ?9"),
             save_any: sql("INSERT INTO $table (id, version, expires_at, format, owner, data) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO UPDATE SET \
                  version = ?2, expires_at = ?3, format = ?4, owner = ?5, data = ?6"),
-            delete_version: sql("DELETE FROM $table \
-                 WHERE id = ?1 AND version = ?3 AND $expiry > ?2 \
-                 RETURNING id, version, expires_at, format, owner, data"),
-            delete_untouched: sql("DELETE FROM $table \
-                 WHERE id = ?1 AND version = ?3 AND expires_at IS ?4 AND $expiry > ?2 \
-                 RETURNING id, version, expires_at, format, owner, data"),
             delete_any: sql("DELETE FROM $table WHERE id = ?1 \
                  RETURNING id, version, expires_at, format, owner, data"),
+            delete_version: sql("DELETE FROM $table \
+                 WHERE id = ?1 AND version = ?2 AND $expiry > ?3 \
+                 RETURNING id, version, expires_at, format, owner, data"),
+            delete_untouched: sql("DELETE FROM $table \
+                 WHERE id = ?1 AND version = ?2 AND $expiry > ?3 \
+                 AND expires_at IS ?4 \
+                 RETURNING id, version, expires_at, format, owner, data"),
             // max() of a NULL is NULL: a record that never expires stays so.
-            touch_version: sql("UPDATE $table SET expires_at = max(expires_at, ?2) \
-                 WHERE id = ?1 AND version = ?4 AND $expiry > ?3"),
-            touch_untouched: sql("UPDATE $table SET expires_at = max(expires_at, ?2) \
-                 WHERE id = ?1 AND version = ?4 AND expires_at IS ?5 AND $expiry > ?3"),
             touch_any: sql("UPDATE $table SET expires_at = max(expires_at, ?2) \
                  WHERE id = ?1 AND $expiry > ?3"),
+            touch_version: sql("UPDATE $table SET expires_at = max(expires_at, ?2) \
+                 WHERE id = ?1 AND $expiry > ?3 AND version = ?4"),
+            touch_untouched: sql("UPDATE $table SET expires_at = max(expires_at, ?2) \
+                 WHERE id = ?1 AND $expiry > ?3 AND version = ?4 \
+                 AND expires_at IS ?5"),
             list: sql("SELECT id, version, expires_at, format, owner, data FROM $table \
                  WHERE owner = ?1 AND id > ?2 AND $expiry > ?3 ORDER BY id LIMIT ?4"),
             purge: sql("DELETE FROM $table WHERE rowid IN (SELECT rowid FROM $table \

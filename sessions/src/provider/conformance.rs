@@ -23,6 +23,7 @@
 //! that also removes expired records by itself passes.
 
 mod cancel;
+mod expectations;
 mod expiry;
 mod list;
 mod purge;
@@ -193,6 +194,21 @@ macro_rules! __conformance_properties {
             races::touch_races_update_and_takes_nothing_back;
             /// A touch races a delete, and does not bring the record back.
             races::touch_races_delete_and_the_record_is_gone;
+
+            /// A delete of a version, or of what was not touched since, removes that very record.
+            expectations::delete_of_a_version_removes_that_version;
+            /// A delete of another version removes nothing, and hands back what is stored.
+            expectations::delete_of_another_version_conflicts_with_the_current_record;
+            /// A delete of an expired version finds none.
+            expectations::delete_of_an_expired_version_removes_nothing_live;
+            /// A touch of a version, or of what was not touched since, moves its expiry.
+            expectations::touch_of_a_version_moves_the_expiry;
+            /// A touch of another version moves nothing, and hands back what is stored.
+            expectations::touch_of_another_version_conflicts_with_the_current_record;
+            /// Whoever expects a record untouched is told that it was touched, or saved, meanwhile.
+            expectations::a_save_of_what_was_touched_meanwhile_conflicts;
+            /// Deletes and updates of one version race: one of them wins.
+            expectations::deletes_of_a_version_race_updates_and_one_wins;
 
             /// A record is live until the millisecond before its expiry, and absent from then on.
             expiry::a_record_expires_at_the_very_millisecond;

@@ -1,6 +1,6 @@
 #!lua
 -- KEYS  the record
--- ARGV  now, expect ("absent", "any", a version, or a version, "@" and an expires_at or ""), version,
+-- ARGV  now, expect ("absent", "any", a version, or a version, "@" and an expiry or ""), version,
 --       expires_at or "", format, data, listed_until or "", and the owner if there is one
 -- Versions are compared as strings: a number here has 53 bits, a version 64.
 -- Returns 1: saved. 0: there is no live record. 2: the owner's set must hold the id first.
@@ -14,7 +14,12 @@ if ARGV[2] == "absent" then
 elseif ARGV[2] ~= "any" then
     if not live then
         return 0
-    elseif ARGV[2] ~= held[1] and ARGV[2] ~= held[1] .. "@" .. (held[2] or "") then
+    end
+    local is = held[1]
+    if string.find(ARGV[2], "@", 1, true) then
+        is = is .. "@" .. (held[2] or "")
+    end
+    if is ~= ARGV[2] then
         return redis.call("HMGET", KEYS[1], "v", "e", "f", "o", "d")
     end
 end

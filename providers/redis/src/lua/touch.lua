@@ -1,16 +1,21 @@
 #!lua flags=allow-oom
 -- KEYS  the record
--- ARGV  now, expires_at, expect ("absent", "any", a version, or a version, "@" and an expires_at or
---       ""), listed_until or "", and the owner in whose set that holds
--- Versions are compared as strings: a number here has 53 bits, a version 64.
--- Returns 1: touched, or nothing to do. 0: there is no live record. The live record: a conflict with
--- it. The owner: their set must hold the id for longer first.
+-- ARGV  now, expires_at, expect ("absent", "any", a version, or a version, "@" and an expiry or ""),
+--       and where the owner's set was asked for: listed_until, and the owner in whose set that holds
+-- Returns 1: touched, or nothing to do. 0: there is no live record. The owner: their set must hold
+-- the id for longer first. The live record: a conflict with it.
 local held = redis.call("HMGET", KEYS[1], "v", "e", "o", "l")
 if not held[1] or (held[2] and tonumber(held[2]) <= tonumber(ARGV[1])) then
     return 0
 end
-if ARGV[3] ~= "any" and ARGV[3] ~= held[1] and ARGV[3] ~= held[1] .. "@" .. (held[2] or "") then
-    return redis.call("HMGET", KEYS[1], "v", "e", "f", "o", "d")
+if ARGV[3] ~= "any" then
+    local is = held[1]
+    if string.find(ARGV[3], "@", 1, true) then
+        is = is .. "@" .. (held[2] or "")
+    end
+    if is ~= ARGV[3] then
+        return redis.call("HMGET", KEYS[1], "v", "e", "f", "o", "d")
+    end
 end
 if not held[2] or tonumber(held[2]) >= tonumber(ARGV[2]) then
     return 1
