@@ -242,7 +242,7 @@ async fn a_record_created_while_its_predecessor_is_deleted_is_listed() {
     };
     let removed =
         between(&space, async |held| held.delete("a", Expect::Any, now()).await, again).await;
-    assert_eq!(removed.unwrap(), Some(stored.clone()));
+    assert_eq!(removed.unwrap(), Deleted::Deleted(Some(stored.clone())));
     assert!(is_listed(&provider, "a").await);
 }
 
