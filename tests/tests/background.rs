@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use http::header::{COOKIE, HeaderMap, HeaderValue};
 use sessions::provider::{
-    Expect, Page, Provider, ProviderError, Record, Saved, async_trait, from_unix_millis,
+    Deleted, Expect, Page, Provider, ProviderError, Record, Saved, async_trait, from_unix_millis,
 };
 use sessions::{Clock as _, Error, ManualClock, MemoryProvider, Outcome, Session, Store, StoreKey};
 use sessions_tests::watched::{Calls, Watched};
@@ -207,7 +207,8 @@ async fn a_login_is_undone_by_a_revoke_all_within_its_millisecond() {
     store.revoke_all::<Visitor>(7).await.unwrap();
     clock.0.store(START + 1_100, Ordering::SeqCst);
     visitor.user = Some(7);
-    assert_eq!(visitor.commit().await.unwrap().outcome(), Outcome::Dropped);
+    let undone = visitor.commit().await.unwrap_err();
+    assert!(matches!(undone.error(), Error::LoginUndone));
     // One that begins after it is none that was under way, however soon.
     clock.0.store(START + 901, Ordering::SeqCst);
     assert_eq!(saved(&store, Some(7)).await.1.len(), 1);
@@ -266,8 +267,8 @@ impl Provider for Native {
         Ok(Saved::Saved)
     }
 
-    async fn delete(&self, _: &str) -> Result<Option<Record>, ProviderError> {
-        Ok(None)
+    async fn delete(&self, _: &str, _: Expect, _: SystemTime) -> Result<Deleted, ProviderError> {
+        Ok(Deleted::Deleted(None))
     }
 }
 

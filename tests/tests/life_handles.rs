@@ -108,7 +108,7 @@ async fn a_login_saved_in_the_middle_brings_its_cookie_and_others_changes() {
         visitor.user = Some(user);
         let anonymous = visitor.key().cloned();
         visitor.save().await?;
-        assert_ne!(visitor.key().cloned(), anonymous);
+        assert_eq!(visitor.key().cloned(), anonymous, "the session goes on");
         visitor.visits += 10;
         Ok(visitor.owner().unwrap_or("-").to_owned())
     }
@@ -128,7 +128,7 @@ async fn a_save_that_comes_too_late_says_so() {
     session.visits = 1;
     jar.keep(&session.commit().await.unwrap());
     let mut late = store.load::<Visitor>(jar.headers()).await.unwrap();
-    store.revoke(session.key().unwrap()).await.unwrap();
+    store.revoke_any(session.key().unwrap()).await.unwrap();
     late.visits = 2;
     assert!(matches!(late.save().await, Err(Error::Gone)));
     // Nothing to save is no error.

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use sessions::{Clock as _, ManualClock, MemoryProvider, Outcome, Session, Store, StoreBuilder};
+use sessions::{
+    Clock as _, Error, ManualClock, MemoryProvider, Outcome, Session, Store, StoreBuilder,
+};
 use sessions_tests::hooked::{Call, Fault, Faults, Hooked};
 use sessions_tests::jar::Jar;
 use sessions_tests::watched::{Calls, Watch, Watched};
@@ -171,8 +173,9 @@ async fn a_save_cannot_revive_what_has_expired_since_it_was_loaded() {
         let mut slow = life.load().await;
         slow.count += 1;
         life.clock.advance(if last { IDLE + TOUCH - MILLI } else { IDLE + TOUCH });
-        let outcome = life.slow.commit().await.unwrap().outcome();
-        assert_eq!(outcome, if last { Outcome::Saved } else { Outcome::Dropped });
+        let saved = slow.commit().await.map_err(Error::from);
+        assert_eq!(saved.is_ok(), last);
+        assert!(last || matches!(saved, Err(Error::Gone)));
         assert_eq!(life.is_live().await, last);
     }
 }
@@ -260,71 +263,70 @@ async fn a_token_under_a_retired_key_is_issued_again() {
 }
 
 #[tokio::test]
-async fn a_tombstone_stands_for_a_minute() {
+async fn a_superseded_cookie_counts_as_under_way_for_twelve_minutes() {
     let mut life = Life::begin().await;
     let old = life.jar.clone();
     life.request(Session::renew).await;
     let renewed = life.clock.now();
     assert_ne!(life.jar, old);
     let load_old = async || life.store.load::<Visitor>(old.headers()).await.unwrap();
-    // Whoever brings the old cookie within the minute has an empty session that cannot be saved.
-    life.at(renewed, MINUTE - MILLI);
+    // Whoever brings the old cookie until then has an empty session that cannot be saved.
+    life.at(renewed, 12 * MINUTE - MILLI);
     let mut late = load_old().await;
     assert!(late.is_new() && late.count == 0);
     late.count = 9;
-    let commit = life.late.commit().await.unwrap();
-    assert_eq!((commit.outcome(), commit.set_cookie()), (Outcome::Dropped, None));
+    let refused = late.commit().await.unwrap_err();
+    assert!(matches!(refused.error(), Error::Gone) && refused.set_cookie().is_none());
     // After it, a new session under an id of its own.
-    life.at(renewed, MINUTE);
+    life.at(renewed, 12 * MINUTE);
     let mut anew = load_old().await;
     anew.count = 9;
-    let commit = life.anew.commit().await.unwrap();
+    let commit = anew.commit().await.unwrap();
     assert_eq!(commit.outcome(), Outcome::Saved);
     assert!(commit.set_cookie().is_some());
     assert_ne!(anew.key(), life.load().await.key());
     assert_eq!(life.load().await.count, 1);
 }
 
-/// A request that was loaded before the renewal and only reads moves the expiry of what stands
-/// under the old id by then.
+/// A request that was loaded before the renewal and only reads keeps nothing alive afterwards.
 #[tokio::test]
-async fn a_touch_that_meets_a_tombstone_does_not_lengthen_its_minute() {
+async fn a_touch_from_before_a_renewal_moves_no_expiry() {
     let mut life = Life::begin().await;
-    let old = life.jar.clone();
     life.clock.advance(TOUCH);
     let mut slow = life.load().await;
     life.request(Session::renew).await;
-    let _ = life.slow.commit().await.unwrap();
+    let expires_at = life.load().await.expires_at();
+    life.clock.advance(TOUCH);
+    let _ = slow.commit().await.unwrap();
     assert_eq!(life.watch.take().touch, 1);
-    life.clock.advance(MINUTE);
-    let mut anew = life.store.load::<Visitor>(old.headers()).await.unwrap();
-    anew.count = 9;
-    assert_eq!(life.anew.commit().await.unwrap().outcome(), Outcome::Saved);
+    assert_eq!(life.load().await.expires_at(), expires_at);
 }
 
 #[tokio::test]
 async fn a_fence_undoes_logins_that_were_loaded_before_it() {
-    for (loaded_after, outcome) in [(Duration::ZERO, Outcome::Dropped), (MILLI, Outcome::Saved)] {
-        let mut life = Life::begin().await;
+    for (loaded_after, stands) in [(Duration::ZERO, false), (MILLI, true)] {
+        let life = Life::begin().await;
         life.store.revoke_all::<Visitor>(1).await.unwrap();
         life.clock.advance(loaded_after);
-        assert_eq!(life.request(|visitor| visitor.user = Some(1)).await, outcome);
-        let page = sessions::provider::Page::first(9);
+        let mut visitor = life.load().await;
+        visitor.user = Some(1);
+        let login = visitor.commit().await.map_err(Error::from);
+        assert_eq!(login.is_ok(), stands);
+        assert!(stands || matches!(login, Err(Error::LoginUndone)), "an error that the app sees");
+        let page = sessions::Page::first(9);
         let live = life.store.list::<Visitor>(1, page).await.unwrap().items.len();
-        assert_eq!(live, usize::from(outcome == Outcome::Saved));
-        // The visitor's own session is as it was, but for the login.
-        assert!(life.is_live().await);
-        // Another owner's login is not concerned.
-        life.store.revoke_all::<Visitor>(1).await.unwrap();
-        if outcome == Outcome::Dropped {
-            assert_eq!(life.request(|visitor| visitor.user = Some(2)).await, Outcome::Saved);
-        }
+        assert_eq!(live, usize::from(stands));
+        // The session of an undone login is ended; another owner's login is not concerned.
+        assert!(!life.is_live().await);
+        let mut visitor = life.load().await;
+        visitor.user = Some(2);
+        assert_eq!(visitor.commit().await.unwrap().outcome(), Outcome::Saved);
     }
 }
 
 #[tokio::test]
-async fn a_fence_stands_for_an_hour() {
-    for (after, outcome) in [(HOUR - MILLI, Outcome::Dropped), (HOUR, Outcome::Saved)] {
+async fn a_fence_is_kept_for_an_hour() {
+    for (after, stands) in [(HOUR - MILLI, false), (HOUR, true)] {
         let life = Life::begin_with(|builder| builder.idle_timeout(LIFETIME)).await;
         // A visitor with a session, and one without.
         let mut known = life.load().await;
@@ -333,11 +335,11 @@ async fn a_fence_stands_for_an_hour() {
         life.clock.advance(after);
         for session in [&mut known, &mut new] {
             session.user = Some(1);
-            assert_eq!(life.store.commit(session).await.unwrap().outcome(), outcome);
+            assert_eq!(session.commit().await.is_ok(), stands);
         }
-        let page = sessions::provider::Page::first(9);
+        let page = sessions::Page::first(9);
         let live = life.store.list::<Visitor>(1, page).await.unwrap().items.len();
-        assert_eq!(live, if outcome == Outcome::Saved { 2 } else { 0 });
+        assert_eq!(live, if stands { 2 } else { 0 });
     }
 }
 
