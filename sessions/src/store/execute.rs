@@ -671,6 +671,8 @@ impl<'s> Execution<'s> {
                 self.unknown = true;
                 return Err(untold());
             }
+            // The record has gone on without them: none can take place any more.
+            self.sends.iter_mut().for_each(|send| send.went_past(record.version));
             event::conflicted(name, &loaded.key);
             let secret = base::secret(&self.session_type, &stored.summary)?;
             if loaded.bearer.as_ref().is_some_and(|it| !it.knows(&self.session_type, secret)) {
@@ -698,6 +700,7 @@ impl<'s> Execution<'s> {
             let now = store.now();
             let next = store.record(&loaded.id, record.version, &draft, now)?;
             let (summary, expect) = (draft.header.summary, Expect::Version(record.version));
+            last(&mut self.sends).version = record.version;
             let lost = &mut last(&mut self.sends).lost;
             match store.save(&next, expect, now, &mut patience, lost).await {
                 Ok(SaveOutcome::Saved) => {
