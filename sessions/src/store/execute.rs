@@ -176,11 +176,43 @@ impl Store {
             };
             match self.find(session_type, cookies, self.now()).await {
                 Ok(base) => Execution::new(self, change(base)).finish().await,
+                Err(error) if error.is_unreadable() => {
+                    Box::pin(self.destroy_unreadable(session_type, cookies))
+                        .await
+                        .map_err(|error| Box::new(Execution::new(self, change(base)).fail(error)))
+                }
                 Err(error) => Err(Box::new(Execution::new(self, change(base)).fail(error))),
             }
         };
         let name = session_type.name();
         observe(Call::Destroy, name, None, work, Committed::report).await
+    }
+
+    /// Ends what a request's cookies name and this build cannot read. No secret can be compared
+    /// there, so the id is enough: nobody's request reads that session.
+    async fn destroy_unreadable(
+        &self,
+        session_type: &SessionType,
+        cookies: &impl CookieHeaders,
+    ) -> Result<Committed, Error> {
+        let is_unreadable = |record: &Record| {
+            let stored = Stored::parse(session_type.name(), &record.data);
+            stored.map_or(true, |stored| stored.summary.secret.is_none())
+        };
+        let mut patience = Patience::new();
+        for key in self.named(session_type, cookies).await? {
+            let Some(record) = self.fetch(key.as_str(), &mut patience).await? else { continue };
+            if !is_unreadable(&record) {
+                continue;
+            }
+            let (version, lost) = (record.version, &mut false);
+            let end = self.end(key.as_str(), version, &mut patience, lost, is_unreadable).await?;
+            if matches!(end, EndOutcome::Ended(_)) {
+                event::ended(session_type.name(), &key, "destroyed");
+            }
+        }
+        let set_cookie = Some(session_type.cookie.clear()?);
+        Ok(Committed::new(Outcome::Destroyed, Base::Absent { cookie: false }, set_cookie))
     }
 
     /// What is stored now of a handle's session, and the cookie of an earlier commit that turned
