@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use http::header::{COOKIE, HeaderMap, HeaderValue};
 use sessions::provider::{
-    Expect, Page, Provider, ProviderError, Record, Saved, async_trait, from_unix_millis,
+    Deleted, Expect, Page, Provider, ProviderError, Record, Saved, async_trait, from_unix_millis,
 };
 use sessions::{Clock as _, Error, ManualClock, MemoryProvider, Outcome, Session, Store, StoreKey};
 use sessions_tests::watched::{Calls, Watched};
@@ -98,13 +98,13 @@ async fn updates_beside_each_other_and_a_request_all_count() {
 }
 
 #[tokio::test]
-async fn an_update_follows_a_new_id_and_revives_nothing() {
+async fn an_update_reaches_the_session_after_a_login_and_revives_nothing() {
     let store = Store::new(MemoryProvider::new());
     let (key, cookies) = saved(&store, None).await;
     let mut visitor = store.load::<Visitor>(&cookies).await.unwrap();
     visitor.user = Some(7);
     visitor.save().await.unwrap();
-    assert_ne!(visitor.key(), Some(&key));
+    assert_eq!(visitor.key(), Some(&key));
     let told = store.update_any::<Visitor, _>(&key, |it| it.notices.push("hi".to_owned())).await;
     assert_eq!(told.unwrap(), Some(()));
     visitor.count += 1;
@@ -114,6 +114,26 @@ async fn an_update_follows_a_new_id_and_revives_nothing() {
     visitor.destroy();
     visitor.save().await.unwrap();
     assert_eq!(store.update_any::<Visitor, _>(&key, |it| it.count += 1).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_update_asks_whose_session_it_is() {
+    let store = Store::new(MemoryProvider::new());
+    let (sevens, seven) = saved(&store, Some(7)).await;
+    let (nobodys, nobody) = saved(&store, None).await;
+    let add = |it: &mut Visitor| it.count += 1;
+    for (owner, key, reaches) in [
+        (Some(7), &sevens, true),
+        (Some(8), &sevens, false),
+        (None, &sevens, false),
+        (None, &nobodys, true),
+        (Some(7), &nobodys, false),
+    ] {
+        let updated = store.update::<Visitor, _>(owner, key, add).await.unwrap();
+        assert_eq!(updated.is_some(), reaches, "{owner:?}");
+    }
+    assert_eq!(store.load::<Visitor>(&seven).await.unwrap().count, 2);
+    assert_eq!(store.load::<Visitor>(&nobody).await.unwrap().count, 2);
 }
 
 #[tokio::test]
@@ -174,13 +194,22 @@ async fn logins_at_the_same_time_agree_on_who_stays() {
                 tokio::spawn(async move {
                     let mut visitor = store.load::<Visitor>(&HeaderMap::new()).await.unwrap();
                     visitor.user = Some(7);
-                    visitor.commit().await.unwrap().outcome()
+                    match visitor.commit().await {
+                        Ok(_) => true,
+                        Err(undone) => {
+                            assert!(matches!(undone.error(), Error::LoginUndone));
+                            assert!(undone.set_cookie().is_none());
+                            false
+                        }
+                    }
                 })
             })
             .collect();
+        let mut stood = 0;
         for task in tasks {
-            task.await.unwrap();
+            stood += u32::from(task.await.unwrap());
         }
+        assert!(stood > 0, "none of them stays");
         let left = store.list::<Visitor>(7, Page::first(10)).await.unwrap().items;
         assert_eq!(left.len(), 1);
     }
@@ -207,7 +236,8 @@ async fn a_login_is_undone_by_a_revoke_all_within_its_millisecond() {
     store.revoke_all::<Visitor>(7).await.unwrap();
     clock.0.store(START + 1_100, Ordering::SeqCst);
     visitor.user = Some(7);
-    assert_eq!(visitor.commit().await.unwrap().outcome(), Outcome::Dropped);
+    let undone = visitor.commit().await.unwrap_err();
+    assert!(matches!(undone.error(), Error::LoginUndone));
     // One that begins after it is none that was under way, however soon.
     clock.0.store(START + 901, Ordering::SeqCst);
     assert_eq!(saved(&store, Some(7)).await.1.len(), 1);
@@ -266,8 +296,8 @@ impl Provider for Native {
         Ok(Saved::Saved)
     }
 
-    async fn delete(&self, _: &str) -> Result<Option<Record>, ProviderError> {
-        Ok(None)
+    async fn delete(&self, _: &str, _: Expect, _: SystemTime) -> Result<Deleted, ProviderError> {
+        Ok(Deleted::Deleted(None))
     }
 }
 

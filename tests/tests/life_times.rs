@@ -330,7 +330,9 @@ async fn a_touch_that_meets_a_renewed_session_moves_nothing() {
 #[tokio::test]
 async fn a_token_is_not_issued_again_within_twelve_minutes_of_a_renewal() {
     let lifetime = 20 * MINUTE;
-    let settings = |builder: StoreBuilder| builder.lifetime(lifetime).longest_remember(lifetime);
+    let settings = |builder: StoreBuilder| {
+        builder.idle_timeout(lifetime).lifetime(lifetime).longest_remember(lifetime)
+    };
     let read: fn(&mut Session<Visitor>) = |_| ();
     for handler in [read, |visitor| visitor.count += 1] {
         for (after, again) in [(SUPERSEDED - MILLI, false), (SUPERSEDED, true)] {
