@@ -204,6 +204,33 @@ impl Hook for RenewsMeanwhile {
     }
 }
 
+/// A logout whose page was loaded before its session's role changed says goodbye to that session.
+#[tokio::test]
+async fn a_logout_beside_a_renewal_of_the_same_owner_ends_the_session() {
+    for owner in [Some("ada".to_owned()), None] {
+        for loaded_before in [true, false] {
+            let store = Store::new(MemoryProvider::new());
+            let mut jar = Jar::new();
+            let mut first = store.load::<Visitor>(jar.headers()).await.unwrap();
+            (first.user, first.visits) = (owner.clone(), 1);
+            jar.keep(&first.commit().await.unwrap());
+            let mut loaded = store.load::<Visitor>(jar.headers()).await.unwrap();
+            first.renew();
+            let renewed = first.commit().await.unwrap();
+            if !loaded_before {
+                loaded = store.load::<Visitor>(jar.headers()).await.unwrap();
+                assert!(loaded.is_new(), "it reads as empty");
+            }
+            loaded.destroy();
+            let commit = loaded.commit().await.unwrap();
+            assert_eq!(commit.outcome(), Outcome::Destroyed);
+            assert!(commit.set_cookie().unwrap().to_str().unwrap().contains("Max-Age=0"));
+            jar.keep(&renewed);
+            assert!(store.load::<Visitor>(jar.headers()).await.unwrap().is_new());
+        }
+    }
+}
+
 /// A session that takes a new secret is not the one that was listed.
 #[tokio::test]
 async fn a_renewal_does_not_slip_through_the_pages_of_revoke_all() {
