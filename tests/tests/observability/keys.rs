@@ -173,7 +173,7 @@ pub(crate) async fn repairs(world: &mut World) {
     codec.refresh().await.unwrap();
     let first = record(&provider, &clock).await;
 
-    provider.delete("shop:keys").await.unwrap();
+    provider.delete("shop:keys", Expect::Any, clock.now()).await.unwrap();
     codec.refresh().await.unwrap();
 
     replace(&provider, &clock, b"\0damaged".to_vec()).await;
