@@ -883,13 +883,10 @@ impl<'s> Execution<'s> {
                 login: login.clone(),
                 lost: false,
             })?;
-            let record = match self.create_once(&key, record, &mut patience).await? {
-                Some(record) => record,
+            let Some(record) = self.create_once(&key, record, &mut patience).await? else {
                 // Nobody has it: another id.
-                None => {
-                    self.forget_last();
-                    continue;
-                }
+                self.forget_last();
+                continue;
             };
             if let Some(login) = &login {
                 self.admit(login, &key, &record, &mut patience).await?;
