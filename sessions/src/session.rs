@@ -143,12 +143,7 @@ impl<T: SessionData> Live<T> {
             Self::found(store, session_type, store.find(session_type, cookies, now).await, now)
         };
         observe(Call::Load, session_type.name(), Some(&session_type.tallies), work, |live| {
-            let ended = match live.state.base {
-                Base::Live(_) | Base::Sealed(_) => Ended::Live,
-                Base::Absent { .. } => Ended::New,
-                Base::Superseded(_) | Base::Ended(_) => Ended::Gone,
-            };
-            (ended, live.state.base.key())
+            loaded(&live.state.base)
         })
     }
 
@@ -711,11 +706,15 @@ impl<T: SessionData> Session<T> {
     pub async fn reload(&mut self) -> Result<(), Error> {
         let State { store, session_type, base, unsettled, .. } = &mut self.live_mut().state;
         let (store, session_type) = (store.clone(), session_type.clone());
-        let (base, cookie) = store.reload(&session_type, base.clone(), unsettled).await?;
+        let work = store.reload(&session_type, base.clone(), unsettled);
+        let tallies = Some(&session_type.tallies);
+        let (base, cookie) =
+            observe(Call::Load, session_type.name(), tallies, work, |(base, _)| loaded(base))
+                .await?;
         let now = store.now();
         let live = self.live_mut();
         let was_live = live.state.base.key().is_some();
-        let mut state = State::new(store, session_type, base, now);
+        let mut state = State::new(store, session_type.clone(), base, now);
         state.epoch = live.state.epoch;
         state.owed = live.state.owed.take();
         let fresh = Live::<T>::new(state)?;
@@ -819,6 +818,16 @@ impl<T: SessionData> Session<T> {
     fn live_mut(&mut self) -> &mut Live<T> {
         self.live.as_mut().expect("only drop takes the value out")
     }
+}
+
+/// How a load is reported.
+fn loaded(base: &Base) -> (Ended, Option<&StoreKey>) {
+    let ended = match base {
+        Base::Live(_) | Base::Sealed(_) => Ended::Live,
+        Base::Absent { .. } => Ended::New,
+        Base::Superseded(_) | Base::Ended(_) => Ended::Gone,
+    };
+    (ended, base.key())
 }
 
 impl<T: SessionData> Deref for Session<T> {

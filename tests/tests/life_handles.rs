@@ -106,9 +106,10 @@ async fn a_save_in_the_middle_stays_and_the_layer_saves_the_rest() {
 async fn a_login_saved_in_the_middle_brings_its_cookie_and_others_changes() {
     async fn login(mut visitor: Session<Visitor>, user: String) -> Result<String, Error> {
         visitor.user = Some(user);
-        let anonymous = visitor.key().cloned();
+        let (key, binding) = (visitor.key().cloned(), visitor.binding());
         visitor.save().await?;
-        assert_eq!(visitor.key().cloned(), anonymous, "the session goes on");
+        assert_eq!(visitor.key().cloned(), key, "the session is the same");
+        assert_ne!(visitor.binding(), binding, "its secret is not");
         visitor.visits += 10;
         Ok(visitor.owner().unwrap_or("-").to_owned())
     }
@@ -245,7 +246,7 @@ async fn a_handle_moved_into_a_task_is_never_dropped_in_silence() {
         assert_eq!(browser.get("/show").await.body, format!("- {} ", 1 + visits), "{path}");
     }
 
-    // Once the headers have gone, no cookie can name a new session, nor a new id of an old one.
+    // Once the headers have gone, no cookie can name a new session, nor hold the new secret of an old one.
     let new = Browser::new(_server.address);
     for (mut browser, path, shown) in [
         (new, "/read/save", "- 0 "),
