@@ -103,74 +103,51 @@ impl fmt::Debug for Record {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
-    /// No live record. An expired one counts as absent and is replaced.
+    /// No live record. An expired one counts as absent, and a save replaces it.
     Absent,
     /// A live record of exactly this version.
     Version(u64),
-    /// A live record of exactly this version and this expiry, to the millisecond: neither saved nor
-    /// touched since it was read.
+    /// A live record of exactly this version and this expiry: neither saved nor touched since it
+    /// was read. A save that must not take back an expiry that a touch moved expects this.
     Untouched {
         /// The version that was read.
         version: u64,
-        /// The expiry that was read.
+        /// The expiry that was read, compared in whole milliseconds; `None`: never.
         expires_at: Option<SystemTime>,
     },
-    /// Anything: nothing is checked.
+    /// Anything: a save replaces the record whole, a deletion removes it, without a check.
     Any,
 }
 
 impl Expect {
-    /// Whether what is stored meets it: `live` is the live record, if there is one.
+    /// Whether `live`, the live record that is stored, meets the expectation. `None` is no live
+    /// record.
+    ///
+    /// For providers that compare in memory, and for tests.
     ///
     /// ```
-    /// use sessions::provider::{Expect, Record};
+    /// use sessions::provider::{Expect, Record, from_unix_millis};
     ///
-    /// let record = Record::new("a", 2, Vec::new());
-    /// assert!(Expect::Version(2).is_met(Some(&record)));
-    /// assert!(!Expect::Version(1).is_met(Some(&record)));
+    /// let mut record = Record::new("a", 2, Vec::new());
+    /// let read = Expect::Untouched { version: 2, expires_at: None };
+    /// assert!(Expect::Version(2).is_met(Some(&record)) && read.is_met(Some(&record)));
+    ///
+    /// record.expires_at = Some(from_unix_millis(1_000));
+    /// assert!(Expect::Version(2).is_met(Some(&record)) && !read.is_met(Some(&record)));
     /// assert!(Expect::Absent.is_met(None));
     /// ```
     #[must_use]
     pub fn is_met(self, live: Option<&Record>) -> bool {
-        let millis = |time: Option<SystemTime>| time.map(to_unix_millis);
         match self {
             Self::Absent => live.is_none(),
-            Self::Version(version) => live.is_some_and(|live| live.version == version),
-            Self::Untouched { version, expires_at } => live.is_some_and(|live| {
-                live.version == version && millis(live.expires_at) == millis(expires_at)
+            Self::Version(version) => live.is_some_and(|record| record.version == version),
+            Self::Untouched { version, expires_at } => live.is_some_and(|record| {
+                record.version == version
+                    && record.expires_at.map(to_unix_millis) == expires_at.map(to_unix_millis)
             }),
             Self::Any => true,
         }
     }
-}
-
-/// How a deletion ended.
-///
-/// ```
-/// use sessions::provider::Deleted;
-/// assert!(matches!(Deleted::Deleted(None), Deleted::Deleted(None)));
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Deleted {
-    /// What was removed; `None` when there was no record, which is no error.
-    Deleted(Option<Record>),
-    /// The expectation was not met: the live record that is stored now. Nothing was removed.
-    Conflict(Record),
-}
-
-/// How a touch ended.
-///
-/// ```
-/// use sessions::provider::Touched;
-/// assert!(matches!(Touched::Conflict(None), Touched::Conflict(None)));
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Touched {
-    /// The record expires at the given time, or later if it did before.
-    Touched,
-    /// The expectation was not met, or there is no live record. Carries the live record that is
-    /// stored now. Nothing was changed.
-    Conflict(Option<Record>),
 }
 
 /// How a save ended. A conflict is an outcome, not an error.
@@ -185,6 +162,39 @@ pub enum Saved {
     Saved,
     /// The expectation was not met. Carries the live record that is stored now, never one older
     /// than the winner's; `None` when there is none.
+    Conflict(Option<Record>),
+}
+
+/// How a deletion ended. A conflict is an outcome, not an error.
+///
+/// ```
+/// use sessions::provider::{Deleted, Record};
+///
+/// let ended = Deleted::Deleted(Some(Record::new("a", 1, Vec::new())));
+/// assert!(matches!(ended, Deleted::Deleted(Some(removed)) if removed.version == 1));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deleted {
+    /// The expectation was met, or there was no live record. Carries what was removed; `None` when
+    /// nothing was.
+    Deleted(Option<Record>),
+    /// The expectation was not met, and nothing was removed. Carries the live record that is stored
+    /// now, never one older than the winner's.
+    Conflict(Record),
+}
+
+/// How a touch ended. A conflict is an outcome, not an error.
+///
+/// ```
+/// use sessions::provider::Touched;
+/// assert_ne!(Touched::Touched, Touched::Conflict(None));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Touched {
+    /// There was a live record that met the expectation.
+    Touched,
+    /// There was no such record, and nothing was changed. Carries the live record that is stored
+    /// now, never one older than the winner's; `None` when there is none.
     Conflict(Option<Record>),
 }
 
@@ -243,14 +253,15 @@ pub struct Listed {
 ///
 /// The contract, which the conformance suite checks:
 ///
-/// - Who wins a save is decided by the database, atomically. Two writers of the same version with
-///   equal bytes are still two: one gets [`Saved::Saved`], the other a conflict.
+/// - The database decides who wins a save, a deletion or a touch, atomically. Two writers of the
+///   same version with equal bytes are still two: one gets [`Saved::Saved`], the other a conflict.
+/// - A conflict changes nothing. It brings the live record that is stored, never one older than the
+///   winner's. Where the provider reads that record in a second step, a third caller may have put
+///   back what was expected: that is still a conflict.
 /// - Reads see every save that was answered before, from whichever host.
-/// - A record that has expired at `now` is never returned and never revived.
-/// - What [`delete`](Self::delete) removes and [`touch`](Self::touch) prolongs is what the caller
-///   looked at: both take an [`Expect`] as a save does, and their conflicts bring the record that is
-///   stored now.
-/// - A provider never repeats a save by itself, nor lets its driver do so.
+/// - A record that has expired at `now` is never returned and never revived. Only a deletion that
+///   expects [`Expect::Any`] returns one, as what it removed.
+/// - A provider never repeats a save, nor a deletion under a version, nor lets its driver do so.
 /// - Cancelling a call at any await leaves the database consistent.
 ///
 /// ```
@@ -281,7 +292,7 @@ pub trait Provider: Send + Sync + 'static {
     /// ```
     /// # use std::time::{Duration, SystemTime};
     /// # use sessions::MemoryProvider;
-    /// # use sessions::provider::{Deleted, Expect, Page, Provider, Record, Saved, Touched};
+    /// # use sessions::provider::{Expect, Page, Provider, Record, Saved};
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
     /// # let (provider, now) = (MemoryProvider::new(), SystemTime::now());
     /// let record = Record::new("a", 1, &b"data"[..]);
@@ -300,7 +311,7 @@ pub trait Provider: Send + Sync + 'static {
     /// ```
     /// # use std::time::{Duration, SystemTime};
     /// # use sessions::MemoryProvider;
-    /// # use sessions::provider::{Deleted, Expect, Page, Provider, Record, Saved, Touched};
+    /// # use sessions::provider::{Expect, Page, Provider, Record, Saved};
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
     /// # let (provider, now) = (MemoryProvider::new(), SystemTime::now());
     /// let first = Record::new("a", 1, &b"first"[..]);
@@ -322,26 +333,31 @@ pub trait Provider: Send + Sync + 'static {
     ) -> Result<Saved, ProviderError>;
 
     /// Deletes the record of this id if what is stored meets `expect`, and returns what it removed,
-    /// in one atomic step.
+    /// in one atomic step. A missing record is no error and no conflict, whatever is expected.
     ///
-    /// A missing record is no error. An expired one counts as missing, but for
-    /// [`Expect::Any`], which removes it too. A live record that does not meet the expectation is
-    /// a conflict.
+    /// - [`Expect::Any`] removes whatever is stored, an expired record too.
+    /// - [`Expect::Version`] and [`Expect::Untouched`] remove only such a live record. An expired
+    ///   one counts as missing; it may stay or go.
+    /// - [`Expect::Absent`] removes no live record.
     ///
     /// # Errors
-    /// When the database cannot answer.
+    /// When the database cannot answer. The record may or may not be gone then.
     ///
     /// ```
     /// # use std::time::{Duration, SystemTime};
     /// # use sessions::MemoryProvider;
-    /// # use sessions::provider::{Deleted, Expect, Page, Provider, Record, Saved, Touched};
+    /// # use sessions::provider::{Deleted, Expect, Provider, Record};
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
     /// # let (provider, now) = (MemoryProvider::new(), SystemTime::now());
-    /// let record = Record::new("a", 1, &b"data"[..]);
+    /// let record = Record::new("a", 2, &b"data"[..]);
     /// provider.save(&record, Expect::Absent, now).await?;
-    /// let stale = provider.delete("a", Expect::Version(2), now).await?;
-    /// assert_eq!(stale, Deleted::Conflict(record.clone()));
-    /// assert_eq!(provider.delete("a", Expect::Version(1), now).await?, Deleted::Deleted(Some(record)));
+    ///
+    /// // Somebody has saved since version 1 was read.
+    /// let kept = provider.delete("a", Expect::Version(1), now).await?;
+    /// assert_eq!(kept, Deleted::Conflict(record.clone()));
+    ///
+    /// let removed = provider.delete("a", Expect::Version(2), now).await?;
+    /// assert_eq!(removed, Deleted::Deleted(Some(record)));
     /// assert_eq!(provider.delete("a", Expect::Any, now).await?, Deleted::Deleted(None));
     /// # Ok(()) }
     /// ```
@@ -355,22 +371,27 @@ pub trait Provider: Send + Sync + 'static {
     /// Moves the expiry of a live record that meets `expect` to `expires_at`, never to an earlier
     /// time, and changes nothing else, its version included.
     ///
+    /// [`Expect::Any`] is met by any live record, [`Expect::Absent`] by none.
+    ///
     /// # Errors
-    /// When the database cannot answer.
+    /// When the database cannot answer. The expiry may or may not have moved then.
     ///
     /// ```
     /// # use std::time::{Duration, SystemTime};
     /// # use sessions::MemoryProvider;
-    /// # use sessions::provider::{Deleted, Expect, Page, Provider, Record, Saved, Touched};
+    /// # use sessions::provider::{Expect, Provider, Record, Touched};
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
     /// # let (provider, now) = (MemoryProvider::new(), SystemTime::now());
     /// let mut record = Record::new("a", 1, &b"data"[..]);
     /// record.expires_at = Some(now + Duration::from_secs(60));
     /// provider.save(&record, Expect::Absent, now).await?;
-    /// let in_an_hour = now + Duration::from_secs(3600);
-    /// let touched = provider.touch("a", in_an_hour, Expect::Version(1), now).await?;
-    /// assert_eq!(touched, Touched::Touched);
+    ///
+    /// let later = now + Duration::from_secs(3600);
+    /// assert_eq!(provider.touch("a", later, Expect::Version(1), now).await?, Touched::Touched);
     /// assert!(provider.fetch("a", now + Duration::from_secs(600)).await?.is_some());
+    ///
+    /// let missing = provider.touch("b", later, Expect::Any, now).await?;
+    /// assert_eq!(missing, Touched::Conflict(None));
     /// # Ok(()) }
     /// ```
     async fn touch(
@@ -392,7 +413,7 @@ pub trait Provider: Send + Sync + 'static {
     /// ```
     /// # use std::time::{Duration, SystemTime};
     /// # use sessions::MemoryProvider;
-    /// # use sessions::provider::{Deleted, Expect, Page, Provider, Record, Saved, Touched};
+    /// # use sessions::provider::{Expect, Page, Provider, Record, Saved};
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
     /// # let (provider, now) = (MemoryProvider::new(), SystemTime::now());
     /// let mut record = Record::new("a", 1, &b"data"[..]);
@@ -421,7 +442,7 @@ pub trait Provider: Send + Sync + 'static {
     /// ```
     /// # use std::time::{Duration, SystemTime};
     /// # use sessions::MemoryProvider;
-    /// # use sessions::provider::{Deleted, Expect, Page, Provider, Record, Saved, Touched};
+    /// # use sessions::provider::{Expect, Page, Provider, Record, Saved};
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
     /// # let (provider, now) = (MemoryProvider::new(), SystemTime::now());
     /// let mut record = Record::new("a", 1, &b"data"[..]);

@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use sessions::MemoryProvider;
 use sessions::provider::conformance::{PROPERTIES, Subject};
 use sessions::provider::{
-    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched, to_unix_millis,
+    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+    from_unix_millis, to_unix_millis,
 };
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
@@ -57,6 +58,9 @@ enum Fault {
     DeletedVersionIsLost,
     ExpiredVersionIsDeleted,
     DeleteChecksThenDeletes,
+    DeleteConflictIsStale,
+    ExpiredStays,
+    ExpiredIsClearedLate,
     // touch
     TouchRevives,
     TouchShortens,
@@ -66,7 +70,11 @@ enum Fault {
     TouchAlwaysAgrees,
     TouchIgnoresTheVersion,
     TouchOfAVersionIsRefused,
+    TouchChecksThenTouches,
     UntouchedIgnoresTheExpiry,
+    UntouchedCountsNanoseconds,
+    UntouchedIsNeverEndless,
+    UntouchedIsCheckedThenSaved,
     // list
     ListMissesNew,
     ListKeepsOldOwners,
@@ -218,6 +226,38 @@ const FAULTS: &[(Fault, &str, &str)] = {
             UntouchedIgnoresTheExpiry,
             "a_save_of_what_was_touched_meanwhile_conflicts",
             "must conflict, but is saved",
+        ),
+        (
+            DeleteConflictIsStale,
+            "deletes_of_a_version_race_updates_and_one_wins",
+            "must be told what the winner left",
+        ),
+        (ExpiredStays, "delete_of_anything_removes_an_expired_record", "must be absent"),
+        (
+            ExpiredIsClearedLate,
+            "deletes_of_an_expired_version_race_creators_and_leave_the_new_record",
+            "is missing",
+        ),
+        (
+            TouchChecksThenTouches,
+            "touches_of_a_version_race_its_update_and_move_nothing_of_it",
+            "wrong: expires_at",
+        ),
+        (TouchAlwaysAgrees, "touches_race_a_creator_and_tell_what_they_found", "wrong: expires_at"),
+        (
+            UntouchedCountsNanoseconds,
+            "expected_expiries_are_compared_in_whole_milliseconds",
+            "must succeed here",
+        ),
+        (
+            UntouchedIsNeverEndless,
+            "a_record_that_never_expires_is_met_untouched",
+            "must succeed here",
+        ),
+        (
+            UntouchedIsCheckedThenSaved,
+            "a_save_of_the_untouched_races_touches_and_takes_none_back",
+            "wrong: expires_at",
         ),
         (TouchAlwaysAgrees, "touch_of_a_missing_record_is_no_error", "that there was none"),
         (ListMissesNew, "list_shows_the_live_records_of_the_owner", "just behind a save: missing"),
@@ -444,6 +484,22 @@ impl Provider for Wrong {
                 let saved = self.inner.save(&record, expect, now).await?;
                 Ok(if saved == Saved::Saved { saved } else { Saved::Conflict(live) })
             }
+            (Fault::UntouchedIsCheckedThenSaved, Expect::Untouched { version, .. }) => {
+                let live = self.inner.fetch(&record.id, now).await?;
+                if !expect.is_met(live.as_ref()) {
+                    return Ok(Saved::Conflict(live));
+                }
+                self.pause().await;
+                self.inner.save(&record, Expect::Version(version), now).await
+            }
+            (Fault::UntouchedCountsNanoseconds, Expect::Untouched { expires_at: Some(at), .. })
+                if from_unix_millis(to_unix_millis(at)) != at =>
+            {
+                Ok(Saved::Conflict(self.inner.fetch(&record.id, now).await?))
+            }
+            (Fault::UntouchedIsNeverEndless, Expect::Untouched { expires_at: None, .. }) => {
+                Ok(Saved::Conflict(self.inner.fetch(&record.id, now).await?))
+            }
             (fault, expect) => {
                 let expect = match (fault, expect) {
                     (Fault::UntouchedIgnoresTheExpiry, Expect::Untouched { version, .. }) => {
@@ -535,6 +591,22 @@ impl Provider for Wrong {
                     None => Ok(Deleted::Deleted(None)),
                 }
             }
+            Fault::DeleteConflictIsStale if is_version => {
+                let live = self.inner.fetch(id, now).await?;
+                self.pause().await;
+                Ok(match (self.inner.delete(id, expect, now).await?, live) {
+                    (Deleted::Conflict(_), Some(live)) => Deleted::Conflict(live),
+                    (deleted, _) => deleted,
+                })
+            }
+            Fault::ExpiredStays if self.inner.fetch(id, now).await?.is_none() => {
+                Ok(Deleted::Deleted(None))
+            }
+            Fault::ExpiredIsClearedLate if self.inner.fetch(id, now).await?.is_none() => {
+                self.pause().await;
+                self.inner.delete(id, Expect::Any, now).await?;
+                Ok(Deleted::Deleted(None))
+            }
             _ => self.inner.delete(id, expect, now).await,
         }
     }
@@ -572,6 +644,10 @@ impl Provider for Wrong {
                 self.inner.touch(id, expires_at, expect, now).await
             }
             (Fault::TouchIgnoresTheVersion, _) => {
+                self.inner.touch(id, expires_at, Expect::Any, now).await
+            }
+            (Fault::TouchChecksThenTouches, Some(live)) if expect.is_met(Some(&live)) => {
+                self.pause().await;
                 self.inner.touch(id, expires_at, Expect::Any, now).await
             }
             (Fault::TouchOfAVersionIsRefused, live) if expect != Expect::Any => {

@@ -45,9 +45,9 @@
 //! SDK's feature of that name; the two crates above bring it too.
 //!
 //! A call ends after 5 seconds at the latest ([`timeout`](DynamoDbProvider::timeout)). The
-//! client's retries are used for reading and for `touch`. `save` and `delete` are sent once: only
-//! where DynamoDB says that it has done nothing, because another transaction had the item, they
-//! are sent again.
+//! client's retries are used for reading and for `touch`. `save`, `delete`, and a `touch` that
+//! expects the expiry it moves (`Expect::Untouched`) are sent once: only where DynamoDB says that it
+//! has done nothing, because another transaction had the item, they are sent again.
 //!
 //! # The table
 //!
@@ -140,8 +140,8 @@
 //! # What a call costs
 //!
 //! For items of up to 1 KB. Above that, writing costs for each begun KB and reading for each begun
-//! 4 KB. A conflict costs the same as a save, and brings the current record without another
-//! request.
+//! 4 KB. A conflict costs the same as the call without one, and brings the current record without
+//! another request. A `delete` or a `touch` that expects no record is 1 `GetItem`.
 //!
 //! | call | requests | write units | read units |
 //! |---|---|---|---|

@@ -270,6 +270,11 @@ impl DynamoDbProvider {
         now: SystemTime,
     ) -> Result<Result<(), Option<Record>>, ProviderError> {
         let (expected, values) = also(expect);
+        let settings = match expect {
+            // Sent again after its answer was lost, it would conflict with itself.
+            Expect::Untouched { .. } => once(),
+            _ => Config::builder(),
+        };
         let send = || {
             let mut request = self
                 .client
@@ -286,7 +291,11 @@ impl DynamoDbProvider {
             for (name, value) in values.clone() {
                 request = request.expression_attribute_values(name, value);
             }
-            request.return_values_on_condition_check_failure(ALL_OLD).send()
+            request
+                .return_values_on_condition_check_failure(ALL_OLD)
+                .customize()
+                .config_override(settings.clone())
+                .send()
         };
         match uncontended(send).await {
             Ok(_) => Ok(Ok(())),

@@ -51,8 +51,8 @@
 //! |---|---|---|
 //! | `fetch` | 1 `SELECT` by primary key | none |
 //! | `save` | 1 `INSERT` or `UPDATE` by primary key; after a conflict also 1 `SELECT` | its row |
-//! | `touch` | 1 `UPDATE` by primary key | its row |
-//! | `delete` | 1 `DELETE` by primary key | its row |
+//! | `touch` | 1 `UPDATE` by primary key; after a conflict also 1 `SELECT` | its row |
+//! | `delete` | 1 `DELETE` by primary key; under a version, where it removes nothing, also 1 `SELECT` | its row |
 //! | `list` | 1 `SELECT` on the index of owners | none |
 //! | `purge` | 1 `DELETE` for each 500 records, on the index of expiry | the rows it removes |
 //!
@@ -96,7 +96,8 @@
 //! needs a restart: the next call opens a connection where one was lost.
 //!
 //! What can be done twice (`fetch`, `touch`, `list`) is sent once more where its connection was
-//! lost. A `save`, `delete` or `purge` is sent again only if it certainly was not committed: the
+//! lost. A `save`, `delete` or `purge`, and a `touch` that expects the expiry it moves
+//! (`Expect::Untouched`), is sent again only if it certainly was not committed: the
 //! server ended the connection before it ran the statement, or never got all of it. To be surer,
 //! they ask first whether a connection that has been idle for two seconds is alive, one round trip
 //! more. What remains is the error of a save that may or may not have happened; the store tries

@@ -1,4 +1,4 @@
-//! The provider: each call is one statement.
+//! The provider: each call is one statement, and a second one after a conflict.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -535,6 +535,11 @@ impl Provider for PostgresProvider {
             if answer.affected > 0 {
                 give_back(held);
                 return Ok(Touched::Touched);
+            }
+            if expect == Expect::Any {
+                give_back(held);
+                // There was none. A read might find one that has come since, and meets it.
+                return Ok(Touched::Conflict(None));
             }
         }
         let current = self.fetch_by(&mut held, time, id, now).await;

@@ -47,8 +47,8 @@
 //! | `save`, also one in conflict | 1 script |
 //! | `save` of a new record with an owner | 2 scripts: the owner's sets, the record |
 //! | `save` of an update that changes the owner | 3 scripts: the record, which asks for the owner's sets, those, the record |
-//! | `touch` | 1 script |
-//! | `delete` | 1 script; of a record with an owner 2: the record, the owner's sets |
+//! | `touch`, also one in conflict | 1 script |
+//! | `delete`, also one in conflict | 1 script; where it removes a record with an owner 2: the record, the owner's sets |
 //! | `list` | 1 `ZRANGE`, and for each 500 ids of the page an `HMGET` each, all at once |
 //! | `purge` | unsupported: Redis does it |
 //!

@@ -35,8 +35,8 @@
 //! |---|---|---|
 //! | `fetch` | 1 `SELECT` by primary key | no |
 //! | `save` | 1 `INSERT` or `UPDATE`; after a conflict also 1 `SELECT` | yes |
-//! | `touch` | 1 `UPDATE` | yes |
-//! | `delete` | 1 `DELETE` | yes |
+//! | `touch` | 1 `UPDATE`; after a conflict also 1 `SELECT` | yes |
+//! | `delete` | 1 `DELETE`; under a version, where it removes nothing, also 1 `SELECT` | yes |
 //! | `list` | 1 `SELECT` on the index of owners | no |
 //! | `purge` | 1 `DELETE` for each 500 records, on the index of expiry | yes |
 //!

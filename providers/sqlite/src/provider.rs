@@ -1,4 +1,4 @@
-//! The provider: each call is one statement.
+//! The provider: each call is one statement, and a second one after a conflict.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -395,6 +395,10 @@ impl Provider for SqliteProvider {
         let touched = query.execute(&self.writer).await.map_err(|error| self.error(error))?;
         if touched.rows_affected() > 0 {
             return Ok(Touched::Touched);
+        }
+        if expect == Expect::Any {
+            // There was none. A read might find one that has come since, and meets it.
+            return Ok(Touched::Conflict(None));
         }
         Ok(Touched::Conflict(self.fetch(id, now).await?))
     }

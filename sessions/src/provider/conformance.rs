@@ -194,6 +194,14 @@ macro_rules! __conformance_properties {
             races::touch_races_update_and_takes_nothing_back;
             /// A touch races a delete, and does not bring the record back.
             races::touch_races_delete_and_the_record_is_gone;
+            /// Touches race the creation of a record, and tell whether they found it.
+            races::touches_race_a_creator_and_tell_what_they_found;
+            /// Touches of a version race the update of it, and move nothing of the update.
+            races::touches_of_a_version_race_its_update_and_move_nothing_of_it;
+            /// A save of what is untouched races touches, and takes none of them back.
+            races::a_save_of_the_untouched_races_touches_and_takes_none_back;
+            /// Deletes of an expired version race its successor's creation, and leave the successor.
+            races::deletes_of_an_expired_version_race_creators_and_leave_the_new_record;
 
             /// A delete of a version, or of what was not touched since, removes that very record.
             expectations::delete_of_a_version_removes_that_version;
@@ -201,13 +209,20 @@ macro_rules! __conformance_properties {
             expectations::delete_of_another_version_conflicts_with_the_current_record;
             /// A delete of an expired version finds none.
             expectations::delete_of_an_expired_version_removes_nothing_live;
+            /// A delete that expects anything removes an expired record.
+            expectations::delete_of_anything_removes_an_expired_record;
             /// A touch of a version, or of what was not touched since, moves its expiry.
             expectations::touch_of_a_version_moves_the_expiry;
             /// A touch of another version moves nothing, and hands back what is stored.
             expectations::touch_of_another_version_conflicts_with_the_current_record;
             /// Whoever expects a record untouched is told that it was touched, or saved, meanwhile.
             expectations::a_save_of_what_was_touched_meanwhile_conflicts;
-            /// Deletes and updates of one version race: one of them wins.
+            /// Expiries are compared in whole milliseconds.
+            expectations::expected_expiries_are_compared_in_whole_milliseconds;
+            /// A record that never expires can be expected untouched, too.
+            expectations::a_record_that_never_expires_is_met_untouched;
+            /// Deletes and updates of one version race: one of them wins, the others are told what is
+            /// stored.
             expectations::deletes_of_a_version_race_updates_and_one_wins;
 
             /// A record is live until the millisecond before its expiry, and absent from then on.

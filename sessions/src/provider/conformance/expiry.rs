@@ -39,8 +39,9 @@ pub(super) async fn an_expired_record_is_never_revived_by_a_save(subject: Subjec
     for at in [HOUR, HOUR + 1, 48 * HOUR] {
         let mut update = record(&subject, "a", 2);
         update.expires_at = Some(subject.at(at + HOUR));
-        for version in [1, 7] {
-            let saved = subject.two.save(&update, Expect::Version(version), subject.at(at)).await;
+        let untouched = Expect::Untouched { version: 1, expires_at: Some(subject.at(HOUR)) };
+        for expect in [Expect::Version(1), Expect::Version(7), untouched] {
+            let saved = subject.two.save(&update, expect, subject.at(at)).await;
             must_conflict(&saved, None, "an update of an expired record");
         }
         let found = subject.one.fetch("a", subject.at(at)).await;

@@ -10,7 +10,7 @@ use tokio::sync::Barrier;
 use tokio::task::{JoinSet, yield_now};
 
 use super::subject::{HOUR, Handle, Subject, join, must_be, must_be_absent, must_conflict, record};
-use crate::provider::{Expect, Record, Saved};
+use crate::provider::{Deleted, Expect, Record, Saved, Touched};
 
 pub(super) async fn writers_of_different_bytes_win_each_version_once(subject: Subject) {
     race_of_writers(subject, |task, version| format!("{version} of {task}")).await;
@@ -197,23 +197,11 @@ pub(super) async fn delete_races_update_and_the_record_is_gone(subject: Subject)
     for round in 0..4 * ROUNDS {
         let (first, second) = (record(&subject, "a", 1), record(&subject, "a", 2));
         subject.one.put(&first, Expect::Absent, now).await;
-        let barrier = Arc::new(Barrier::new(2));
-        let (mut saves, mut deletes) = (JoinSet::new(), JoinSet::new());
-        {
-            let (handle, waits) = (subject.handle(round).clone(), barrier.clone());
-            let second = second.clone();
-            saves.spawn(async move {
-                waits.wait().await;
-                handle.save(&second, Expect::Version(1), now).await
-            });
-        }
+        let (handle, update) = (subject.handle(round).clone(), second.clone());
+        let save = async move { handle.save(&update, Expect::Version(1), now).await };
         let handle = subject.handle(round + 1).clone();
-        deletes.spawn(async move {
-            barrier.wait().await;
-            handle.delete("a", now).await
-        });
-        let removed = join(deletes).await.pop().flatten();
-        let saved = join(saves).await.pop().expect("the one task has answered");
+        let delete = async move { handle.delete("a", now).await };
+        let (saved, removed) = race(round, save, delete).await;
         match saved {
             Saved::Saved => {
                 must_be(removed.as_ref(), &second, "what a delete behind an update returns");
@@ -239,8 +227,8 @@ pub(super) async fn touch_races_update_and_takes_nothing_back(subject: Subject) 
         subject.one.put(&record(&subject, &id, 1), Expect::Absent, now).await;
         let (handle, update) = (subject.handle(round + 1).clone(), second.clone());
         let update = async move { handle.put(&update, Expect::Version(1), now).await };
-        let ((), touched) = amid_touches(&subject, &id, update).await;
-        assert!(touched.iter().all(|touched| *touched), "a touch of a live record must say so");
+        let ((), touched) = amid_touches(&subject, &id, Expect::Any, update).await;
+        must_all_be_touched(&touched);
         let found = subject.one.fetch(&id, now).await;
         // The one that came second decides on the expiry.
         if let Some(found) = &found
@@ -262,19 +250,169 @@ pub(super) async fn touch_races_delete_and_the_record_is_gone(subject: Subject) 
         subject.one.put(&record(&subject, &id, 1), Expect::Absent, now).await;
         let (handle, gone) = (subject.handle(round + 1).clone(), id.clone());
         let delete = async move { handle.delete(&gone, now).await };
-        let (removed, _) = amid_touches(&subject, &id, delete).await;
+        let (removed, _) = amid_touches(&subject, &id, Expect::Any, delete).await;
         assert!(removed.is_some(), "a delete during a touch must return the record");
         let found = subject.one.fetch(&id, now).await;
         must_be_absent(found.as_ref(), "a record that was deleted while it was touched");
     }
 }
 
+pub(super) async fn touches_race_a_creator_and_tell_what_they_found(subject: Subject) {
+    if !subject.offers_touch().await {
+        return;
+    }
+    let now = subject.at(0);
+    for round in 0..4 * ROUNDS {
+        let id = format!("id{round}");
+        let mut first = record(&subject, &id, 1);
+        let (handle, created) = (subject.handle(round + 1).clone(), first.clone());
+        let create = async move { handle.put(&created, Expect::Absent, now).await };
+        let ((), touched) = amid_touches(&subject, &id, Expect::Any, create).await;
+        let found = touched.iter().filter(|touched| **touched == Touched::Touched).count();
+        let none = touched.iter().filter(|touched| **touched == Touched::Conflict(None)).count();
+        assert!(
+            found + none == touched.len(),
+            "a touch that expects anything must find a record or none, but the answers are \
+             {touched:?}"
+        );
+        if found > 0 {
+            first.expires_at = Some(subject.at(2 * HOUR));
+        }
+        let what = format!("a record that {found} touches found while it was created");
+        must_be(subject.one.fetch(&id, now).await.as_ref(), &first, &what);
+    }
+}
+
+pub(super) async fn touches_of_a_version_race_its_update_and_move_nothing_of_it(subject: Subject) {
+    if !subject.offers_touch().await {
+        return;
+    }
+    let now = subject.at(0);
+    for round in 0..4 * ROUNDS {
+        let id = format!("id{round}");
+        let second = record(&subject, &id, 2);
+        subject.one.put(&record(&subject, &id, 1), Expect::Absent, now).await;
+        let (handle, update) = (subject.handle(round + 1).clone(), second.clone());
+        let update = async move { handle.put(&update, Expect::Version(1), now).await };
+        let ((), touched) = amid_touches(&subject, &id, Expect::Version(1), update).await;
+        for touched in touched {
+            if let Touched::Conflict(current) = touched {
+                must_be(current.as_ref(), &second, "what a touch behind an update conflicts with");
+            }
+        }
+        let found = subject.one.fetch(&id, now).await;
+        must_be(found.as_ref(), &second, "an update amid touches of the version before it");
+    }
+}
+
+pub(super) async fn a_save_of_the_untouched_races_touches_and_takes_none_back(subject: Subject) {
+    if !subject.offers_touch().await {
+        return;
+    }
+    let now = subject.at(0);
+    for round in 0..4 * ROUNDS {
+        let id = format!("id{round}");
+        let (mut first, mut second) = (record(&subject, &id, 1), record(&subject, &id, 2));
+        subject.one.put(&first, Expect::Absent, now).await;
+        let seen = Expect::Untouched { version: 1, expires_at: first.expires_at };
+        let (handle, late) = (subject.handle(round + 1).clone(), second.clone());
+        let save = async move { handle.save(&late, seen, now).await };
+        let (handle, id_of_touch) = (subject.handle(round).clone(), id.clone());
+        let later = subject.at(2 * HOUR);
+        let touch = async move { handle.touch_if(&id_of_touch, later, Expect::Any, now).await };
+        // One touch: of many, the first would mostly come before the save has looked.
+        let (saved, touched) = race(round, save, touch).await;
+        must_all_be_touched(&[touched]);
+        first.expires_at = Some(subject.at(2 * HOUR));
+        second.expires_at = first.expires_at;
+        let found = subject.one.fetch(&id, now).await;
+        let what = "a record that was touched while what is untouched was saved";
+        if saved == Saved::Saved {
+            must_be(found.as_ref(), &second, what);
+        } else {
+            must_conflict(&saved, Some(&first), "a save of what was touched meanwhile");
+            must_be(found.as_ref(), &first, what);
+        }
+    }
+}
+
+pub(super) async fn deletes_of_an_expired_version_race_creators_and_leave_the_new_record(
+    subject: Subject,
+) {
+    let now = subject.at(10);
+    for round in 0..ROUNDS {
+        let id = format!("id{round}");
+        let mut expired = record(&subject, &id, 1);
+        expired.expires_at = Some(now);
+        subject.one.put(&expired, Expect::Absent, subject.at(0)).await;
+        let fresh = record(&subject, &id, 2);
+        let barrier = Arc::new(Barrier::new(TASKS));
+        let mut deletes = JoinSet::new();
+        for task in 1..TASKS {
+            let (handle, barrier) = (subject.handle(task).clone(), barrier.clone());
+            let id = id.clone();
+            deletes.spawn(async move {
+                barrier.wait().await;
+                handle.delete_if(&id, Expect::Version(1), now).await
+            });
+        }
+        barrier.wait().await;
+        subject.handle(round).put(&fresh, Expect::Absent, now).await;
+        for deleted in join(deletes).await {
+            assert!(
+                deleted == Deleted::Deleted(None) || deleted == Deleted::Conflict(fresh.clone()),
+                "a delete of an expired version must find none, or conflict with the new record, \
+                 but the answer is {deleted:?}"
+            );
+        }
+        let found = subject.one.fetch(&id, now).await;
+        must_be(found.as_ref(), &fresh, "a record that replaced one that was being deleted");
+    }
+}
+
+#[track_caller]
+fn must_all_be_touched(touched: &[Touched]) {
+    assert!(
+        touched.iter().all(|touched| *touched == Touched::Touched),
+        "a touch of a live record must say so"
+    );
+}
+
+/// Runs two calls at once. The one that is spawned last mostly goes first: each is that in turn.
+async fn race<A: Send + 'static, B: Send + 'static>(
+    turn: usize,
+    one: impl Future<Output = A> + Send + 'static,
+    two: impl Future<Output = B> + Send + 'static,
+) -> (A, B) {
+    let barrier = Arc::new(Barrier::new(2));
+    let waits = barrier.clone();
+    let one = async move {
+        waits.wait().await;
+        one.await
+    };
+    let two = async move {
+        barrier.wait().await;
+        two.await
+    };
+    let (mut ones, mut twos) = (JoinSet::new(), JoinSet::new());
+    if turn.is_multiple_of(2) {
+        ones.spawn(one);
+        twos.spawn(two);
+    } else {
+        twos.spawn(two);
+        ones.spawn(one);
+    }
+    let only = "the one task has answered";
+    (join(ones).await.pop().expect(only), join(twos).await.pop().expect(only))
+}
+
 /// Runs a call together with many touches of a record.
 async fn amid_touches<T: Send + 'static>(
     subject: &Subject,
     id: &str,
+    expect: Expect,
     call: impl Future<Output = T> + Send + 'static,
-) -> (T, Vec<bool>) {
+) -> (T, Vec<Touched>) {
     let mut touches = JoinSet::new();
     let barrier = Arc::new(Barrier::new(TOUCHES + 1));
     for turn in 0..TOUCHES {
@@ -282,7 +420,7 @@ async fn amid_touches<T: Send + 'static>(
         let (id, now, later) = (id.to_owned(), subject.at(0), subject.at(2 * HOUR));
         touches.spawn(async move {
             barrier.wait().await;
-            handle.touch(&id, later, now).await
+            handle.touch_if(&id, later, expect, now).await
         });
     }
     barrier.wait().await;
