@@ -897,6 +897,9 @@ impl<'s> Execution<'s> {
                 login: login.clone(),
                 lost: false,
             })?;
+            if record.owner.is_some() {
+                self.claim();
+            }
             let Some(record) = self.create_once(&key, record, &mut patience).await? else {
                 // Nobody has it: another id.
                 self.forget_last();
