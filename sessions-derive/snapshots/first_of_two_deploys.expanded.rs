@@ -78,41 +78,29 @@ const _: () = {
                     name: "plan",
                     key: "plan",
                     group: ::core::option::Option::Some(1usize),
-                    policy: __s::by_type(
-                        <__s::Probe<String>>::KIND,
-                        <__s::Probe<String>>::ELEMENTS,
-                    ),
-                    same: <__s::Probe<String>>::SAME,
+                    policy: __s::by_type(<__s::Probe<String>>::KIND),
+                    order: __s::order(<__s::Probe<String>>::KIND),
                 },
                 __s::Field {
                     name: "limit",
                     key: "limit",
                     group: ::core::option::Option::Some(1usize),
-                    policy: __s::by_type(
-                        <__s::Probe<u32>>::KIND,
-                        <__s::Probe<u32>>::ELEMENTS,
-                    ),
-                    same: <__s::Probe<u32>>::SAME,
+                    policy: __s::by_type(<__s::Probe<u32>>::KIND),
+                    order: __s::order(<__s::Probe<u32>>::KIND),
                 },
                 __s::Field {
                     name: "cart_total",
                     key: "cart_total",
                     group: ::core::option::Option::None,
-                    policy: __s::by_type(
-                        <__s::Probe<Cents>>::KIND,
-                        <__s::Probe<Cents>>::ELEMENTS,
-                    ),
-                    same: <__s::Probe<Cents>>::SAME,
+                    policy: __s::by_type(<__s::Probe<Cents>>::KIND),
+                    order: __s::order(<__s::Probe<Cents>>::KIND),
                 },
                 __s::Field {
                     name: "appearance",
                     key: "appearance",
                     group: ::core::option::Option::None,
-                    policy: __s::by_type(
-                        <__s::Probe<Appearance>>::KIND,
-                        <__s::Probe<Appearance>>::ELEMENTS,
-                    ),
-                    same: <__s::Probe<Appearance>>::SAME,
+                    policy: __s::by_type(<__s::Probe<Appearance>>::KIND),
+                    order: __s::order(<__s::Probe<Appearance>>::KIND),
                 },
                 __s::Field {
                     name: "seen_at",
@@ -124,7 +112,7 @@ const _: () = {
                         __out,
                         newest,
                     )),
-                    same: <__s::Probe<u64>>::SAME,
+                    order: __s::order(<__s::Probe<u64>>::KIND),
                 },
             ],
             groups: &[

@@ -41,28 +41,22 @@ const _: () = {
                     name: "user",
                     key: "user",
                     group: ::core::option::Option::Some(0usize),
-                    policy: __s::by_type(
-                        <__s::Probe<Option<u64>>>::KIND,
-                        <__s::Probe<Option<u64>>>::ELEMENTS,
-                    ),
-                    same: <__s::Probe<Option<u64>>>::SAME,
+                    policy: __s::by_type(<__s::Probe<Option<u64>>>::KIND),
+                    order: __s::order(<__s::Probe<Option<u64>>>::KIND),
                 },
                 __s::Field {
                     name: "visits",
                     key: "visits",
                     group: ::core::option::Option::None,
                     policy: __s::add::<u32>(),
-                    same: <__s::Probe<u32>>::SAME,
+                    order: __s::order(<__s::Probe<u32>>::KIND),
                 },
                 __s::Field {
                     name: "cart",
                     key: "cart",
                     group: ::core::option::Option::None,
-                    policy: __s::by_type(
-                        <__s::Probe<Vec<String>>>::KIND,
-                        <__s::Probe<Vec<String>>>::ELEMENTS,
-                    ),
-                    same: <__s::Probe<Vec<String>>>::SAME,
+                    policy: __s::by_type(<__s::Probe<Vec<String>>>::KIND),
+                    order: __s::order(<__s::Probe<Vec<String>>>::KIND),
                 },
             ],
             groups: &[

@@ -238,8 +238,8 @@ impl Sides<'_> {
 fn both_changed(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Result<bool, Refusal> {
     match field.policy {
         Policy::Conflict => return Err(Refusal::Conflict),
-        Policy::Union(kind, elements) => return collect::union(kind, elements, three, out),
-        Policy::Append(elements) => collect::append(elements, three, out)?,
+        Policy::Union(kind) => return collect::union(kind, field.order, three, out),
+        Policy::Append => collect::append(field.order, three, out)?,
         Policy::Merge(function) => function(three, out)?,
         Policy::ClearWins if three.theirs == [wire::NULL] => out.extend_from_slice(three.theirs),
         Policy::ClearWins | Policy::Mine => {

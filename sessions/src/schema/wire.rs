@@ -150,6 +150,11 @@ fn skip_chunks(bytes: &[u8], mut at: usize, major: u8) -> Result<usize, Malforme
     }
 }
 
+/// Whether a break, which ends an item of indefinite length, stands at `at`.
+pub(crate) fn is_break(bytes: &[u8], at: usize) -> Result<bool, Malformed> {
+    Ok(*bytes.get(at).ok_or(Reason::Truncated)? == BREAK)
+}
+
 /// Checks that `bytes` are exactly one item within the bounds.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), Malformed> {
     if skip(bytes, 0, MAX_DEPTH)? == bytes.len() { Ok(()) } else { Err(Reason::Trailing.into()) }
