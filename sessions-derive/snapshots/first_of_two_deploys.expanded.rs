@@ -80,6 +80,9 @@ const _: () = {
                     group: ::core::option::Option::Some(1usize),
                     policy: __s::by_type(<__s::Probe<String>>::KIND),
                     order: __s::order(<__s::Probe<String>>::KIND),
+                    kind: <__s::Probe<String>>::KIND,
+                    again: |__bytes, __out| __s::again(&__value_plan, __bytes, __out),
+                    elements: <__s::Probe<String>>::ELEMENTS,
                 },
                 __s::Field {
                     name: "limit",
@@ -87,6 +90,9 @@ const _: () = {
                     group: ::core::option::Option::Some(1usize),
                     policy: __s::by_type(<__s::Probe<u32>>::KIND),
                     order: __s::order(<__s::Probe<u32>>::KIND),
+                    kind: <__s::Probe<u32>>::KIND,
+                    again: |__bytes, __out| __s::again(&__value_limit, __bytes, __out),
+                    elements: <__s::Probe<u32>>::ELEMENTS,
                 },
                 __s::Field {
                     name: "cart_total",
@@ -94,6 +100,13 @@ const _: () = {
                     group: ::core::option::Option::None,
                     policy: __s::by_type(<__s::Probe<Cents>>::KIND),
                     order: __s::order(<__s::Probe<Cents>>::KIND),
+                    kind: <__s::Probe<Cents>>::KIND,
+                    again: |__bytes, __out| __s::again(
+                        &__value_cart_total,
+                        __bytes,
+                        __out,
+                    ),
+                    elements: <__s::Probe<Cents>>::ELEMENTS,
                 },
                 __s::Field {
                     name: "appearance",
@@ -101,6 +114,13 @@ const _: () = {
                     group: ::core::option::Option::None,
                     policy: __s::by_type(<__s::Probe<Appearance>>::KIND),
                     order: __s::order(<__s::Probe<Appearance>>::KIND),
+                    kind: <__s::Probe<Appearance>>::KIND,
+                    again: |__bytes, __out| __s::again(
+                        &__value_appearance,
+                        __bytes,
+                        __out,
+                    ),
+                    elements: <__s::Probe<Appearance>>::ELEMENTS,
                 },
                 __s::Field {
                     name: "seen_at",
@@ -113,6 +133,9 @@ const _: () = {
                         newest,
                     )),
                     order: __s::order(<__s::Probe<u64>>::KIND),
+                    kind: <__s::Probe<u64>>::KIND,
+                    again: |__bytes, __out| __s::again(&__value_seen_at, __bytes, __out),
+                    elements: <__s::Probe<u64>>::ELEMENTS,
                 },
             ],
             groups: &[

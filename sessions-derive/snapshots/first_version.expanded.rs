@@ -43,6 +43,9 @@ const _: () = {
                     group: ::core::option::Option::Some(0usize),
                     policy: __s::by_type(<__s::Probe<Option<u64>>>::KIND),
                     order: __s::order(<__s::Probe<Option<u64>>>::KIND),
+                    kind: <__s::Probe<Option<u64>>>::KIND,
+                    again: |__bytes, __out| __s::again(&__value_user, __bytes, __out),
+                    elements: <__s::Probe<Option<u64>>>::ELEMENTS,
                 },
                 __s::Field {
                     name: "visits",
@@ -50,6 +53,9 @@ const _: () = {
                     group: ::core::option::Option::None,
                     policy: __s::add::<u32>(),
                     order: __s::order(<__s::Probe<u32>>::KIND),
+                    kind: <__s::Probe<u32>>::KIND,
+                    again: |__bytes, __out| __s::again(&__value_visits, __bytes, __out),
+                    elements: <__s::Probe<u32>>::ELEMENTS,
                 },
                 __s::Field {
                     name: "cart",
@@ -57,6 +63,9 @@ const _: () = {
                     group: ::core::option::Option::None,
                     policy: __s::by_type(<__s::Probe<Vec<String>>>::KIND),
                     order: __s::order(<__s::Probe<Vec<String>>>::KIND),
+                    kind: <__s::Probe<Vec<String>>>::KIND,
+                    again: |__bytes, __out| __s::again(&__value_cart, __bytes, __out),
+                    elements: <__s::Probe<Vec<String>>>::ELEMENTS,
                 },
             ],
             groups: &[

@@ -87,6 +87,9 @@ const _: () = {
                     group: ::core::option::Option::Some(0usize),
                     policy: __s::by_type(<__s::Probe<Option<u64>>>::KIND),
                     order: __s::order(<__s::Probe<Option<u64>>>::KIND),
+                    kind: <__s::Probe<Option<u64>>>::KIND,
+                    again: |__bytes, __out| __s::again(&__value_user_id, __bytes, __out),
+                    elements: <__s::Probe<Option<u64>>>::ELEMENTS,
                 },
                 __s::Field {
                     name: "roles",
@@ -94,6 +97,9 @@ const _: () = {
                     group: ::core::option::Option::Some(0usize),
                     policy: __s::by_type(<__s::Probe<Vec<Role>>>::KIND),
                     order: __s::order(<__s::Probe<Vec<Role>>>::KIND),
+                    kind: <__s::Probe<Vec<Role>>>::KIND,
+                    again: |__bytes, __out| __s::again(&__value_roles, __bytes, __out),
+                    elements: <__s::Probe<Vec<Role>>>::ELEMENTS,
                 },
                 __s::Field {
                     name: "username",
@@ -101,6 +107,13 @@ const _: () = {
                     group: ::core::option::Option::None,
                     policy: __s::by_type(<__s::Probe<String>>::KIND),
                     order: __s::order(<__s::Probe<String>>::KIND),
+                    kind: <__s::Probe<String>>::KIND,
+                    again: |__bytes, __out| __s::again(
+                        &__value_username,
+                        __bytes,
+                        __out,
+                    ),
+                    elements: <__s::Probe<String>>::ELEMENTS,
                 },
                 __s::Field {
                     name: "locale",
@@ -108,6 +121,9 @@ const _: () = {
                     group: ::core::option::Option::None,
                     policy: __s::by_type(<__s::Probe<String>>::KIND),
                     order: __s::order(<__s::Probe<String>>::KIND),
+                    kind: <__s::Probe<String>>::KIND,
+                    again: |__bytes, __out| __s::again(&__value_locale, __bytes, __out),
+                    elements: <__s::Probe<String>>::ELEMENTS,
                 },
                 __s::Field {
                     name: "cart_total",
@@ -115,6 +131,13 @@ const _: () = {
                     group: ::core::option::Option::None,
                     policy: __s::by_type(<__s::Probe<Cents>>::KIND),
                     order: __s::order(<__s::Probe<Cents>>::KIND),
+                    kind: <__s::Probe<Cents>>::KIND,
+                    again: |__bytes, __out| __s::again(
+                        &__value_cart_total,
+                        __bytes,
+                        __out,
+                    ),
+                    elements: <__s::Probe<Cents>>::ELEMENTS,
                 },
                 __s::Field {
                     name: "visits",
@@ -122,6 +145,9 @@ const _: () = {
                     group: ::core::option::Option::None,
                     policy: __s::add::<u64>(),
                     order: __s::order(<__s::Probe<u64>>::KIND),
+                    kind: <__s::Probe<u64>>::KIND,
+                    again: |__bytes, __out| __s::again(&__value_visits, __bytes, __out),
+                    elements: <__s::Probe<u64>>::ELEMENTS,
                 },
                 __s::Field {
                     name: "appearance",
@@ -129,6 +155,13 @@ const _: () = {
                     group: ::core::option::Option::None,
                     policy: __s::by_type(<__s::Probe<Appearance>>::KIND),
                     order: __s::order(<__s::Probe<Appearance>>::KIND),
+                    kind: <__s::Probe<Appearance>>::KIND,
+                    again: |__bytes, __out| __s::again(
+                        &__value_appearance,
+                        __bytes,
+                        __out,
+                    ),
+                    elements: <__s::Probe<Appearance>>::ELEMENTS,
                 },
             ],
             groups: &[

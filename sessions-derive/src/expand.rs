@@ -230,6 +230,7 @@ fn table_field(field: &Field, stored: &Stored) -> TokenStream {
         None => quote!(::core::option::Option::None),
     };
     let policy = policy(field, stored);
+    let value = value_name(&stored.line, stored.line.epochs.len() - 1);
     let order = match stored.ordered {
         true => quote!(__s::Order::All),
         false => quote!(__s::order(<__s::Probe<#ty>>::KIND)),
@@ -241,6 +242,9 @@ fn table_field(field: &Field, stored: &Stored) -> TokenStream {
             group: #group,
             policy: #policy,
             order: #order,
+            kind: <__s::Probe<#ty>>::KIND,
+            again: |__bytes, __out| __s::again(&#value, __bytes, __out),
+            elements: <__s::Probe<#ty>>::ELEMENTS,
         }
     }
 }

@@ -87,6 +87,6 @@ pub(crate) fn run(data: &[u8]) -> Result<(), Error> {
 fn changed(mut value: Fuzzed, base: &Fields, change: impl FnOnce(&mut Fuzzed)) -> Fields {
     change(&mut value);
     let mut fields = value.fields().expect("what was read can be written");
-    diff(Fuzzed::TABLE, base, &mut fields);
+    diff(Fuzzed::TABLE, base, &mut fields).expect("what was read is read again");
     fields
 }

@@ -265,7 +265,7 @@ impl Home {
         let diff = match &change.fields {
             Some(mine) => {
                 let base = change.origin.fields(&change.kind)?;
-                schema::diff(change.kind.table, &base, &mut mine.clone())
+                schema::diff(change.kind.table, &base, &mut mine.clone())?
             }
             None => schema::Diff::default(),
         };
@@ -378,7 +378,7 @@ fn fold(kind: &Arc<Kind>, origin: &Origin, returned: &[Box<dyn Pending>]) -> Res
                 None => origin.fields(kind)?,
             };
             let base = change.origin.fields(kind)?;
-            schema::diff(kind.table, &base, &mut mine);
+            schema::diff(kind.table, &base, &mut mine)?;
             let merged = schema::merge(kind.table, &base, &mine, &theirs)?;
             event::merged_in_request(kind.name(), &merged.overwritten);
             merged.fields

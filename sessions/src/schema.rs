@@ -25,10 +25,10 @@ pub use self::fields::{Downgrade, Fields, Writer};
 pub use self::header::{Header, MAX_SAVES, Summary, UnknownExtras};
 pub use self::merge::{Diff, Merged, diff, merge};
 pub use self::policy::{
-    ByType, DefaultValue, FieldType, Kind, MergeAdd, MergeAny, MergeAppend, MergeClearWins,
-    MergeConflict, MergeFn, MergeMax, MergeUnion, OnlyDefault, OwnerType, Policy, Probe, Refusal,
-    Three, Value, add, any, append, by_type, clear_wins, max, merge_with, owner, owner_option,
-    union, value,
+    AgainFn, ByType, DefaultValue, FieldType, Kind, MergeAdd, MergeAny, MergeAppend,
+    MergeClearWins, MergeConflict, MergeFn, MergeMax, MergeUnion, OnlyDefault, OwnerType, Policy,
+    Probe, Refusal, Three, Value, add, again, any, append, by_type, clear_wins, max, merge_with,
+    owner, owner_option, union, value,
 };
 pub use self::reader::{Failed, Reader};
 pub use self::stored::Stored;

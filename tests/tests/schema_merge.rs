@@ -112,7 +112,7 @@ fn changed(base: &Fields, change: Change) -> (Fields, Diff) {
     let mut visitor: Visitor = base.decode().unwrap();
     change(&mut visitor);
     let mut mine = visitor.fields().unwrap();
-    let diff = diff(Visitor::TABLE, base, &mut mine);
+    let diff = diff(Visitor::TABLE, base, &mut mine).unwrap();
     (mine, diff)
 }
 
@@ -281,7 +281,7 @@ fn the_bits_of_a_number_decide() {
     }
     let differs = |was: f64, is: f64| {
         let base = Floats { number: was }.fields().unwrap();
-        diff(Floats::TABLE, &base, &mut Floats { number: is }.fields().unwrap()).changed
+        diff(Floats::TABLE, &base, &mut Floats { number: is }.fields().unwrap()).unwrap().changed
     };
     assert!(differs(0.0, -0.0));
     assert!(!differs(f64::NAN, f64::NAN));
@@ -296,9 +296,9 @@ fn the_order_of_an_ordered_map_is_a_change() {
     let base = stored(&visitor.fields().unwrap());
     // Another map of the same entries iterates in another order.
     visitor.counts = map(0..100);
-    assert!(!diff(Visitor::TABLE, &base, &mut visitor.fields().unwrap()).changed);
+    assert!(!diff(Visitor::TABLE, &base, &mut visitor.fields().unwrap()).unwrap().changed);
     visitor.ranking = map(0..100);
-    assert!(diff(Visitor::TABLE, &base, &mut visitor.fields().unwrap()).changed);
+    assert!(diff(Visitor::TABLE, &base, &mut visitor.fields().unwrap()).unwrap().changed);
 }
 
 #[test]

@@ -8,9 +8,9 @@ use std::hash::{Hash, Hasher};
 
 use smallvec::SmallVec;
 
-use super::canonical::Order;
 use super::malformed::{Malformed, Reason};
-use super::policy::{Kind, Refusal, Three};
+use super::policy::{AgainFn, Kind, Refusal, Three};
+use super::table::Field;
 use super::wire;
 
 /// An element, or an entry of a map, as encoded.
@@ -35,12 +35,35 @@ struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
-    fn new(bytes: &'a [u8], order: Order) -> Result<Self, Malformed> {
+    /// The items of a side as they are.
+    fn plain(bytes: &'a [u8], field: &Field) -> Result<Self, Malformed> {
         let items = items(bytes)?;
-        let order = order.inner();
+        let order = field.order.inner();
         let form = |item: &Item<'a>| Form {
             key: Key(order.form(item.key)),
             value: order.form(item.value),
+        };
+        let forms = items.iter().map(form).collect();
+        Ok(Self { items, forms })
+    }
+
+    /// The items of a side that another build may have encoded: those are the same that this build
+    /// encodes the same.
+    fn again(bytes: &'a [u8], field: &Field) -> Result<Self, Malformed> {
+        let items = items(bytes)?;
+        let order = field.order.inner();
+        let form = |bytes: &'a [u8], again: AgainFn| {
+            let mut encoded = Vec::with_capacity(bytes.len());
+            match again(bytes, Some(&mut encoded)) {
+                Ok(()) if encoded != bytes => Cow::Owned(order.form(&encoded).into_owned()),
+                _ => order.form(bytes),
+            }
+        };
+        let (key, value) = field.elements;
+        let is_map = field.kind == Kind::Map;
+        let form = |item: &Item<'a>| Form {
+            key: Key(form(item.key, key)),
+            value: if is_map { form(item.value, value) } else { Cow::Borrowed(item.value) },
         };
         let forms = items.iter().map(form).collect();
         Ok(Self { items, forms })
@@ -57,14 +80,10 @@ impl<'a> Side<'a> {
 
 /// Replays what changed from `base` to `mine` on `theirs`. Returns whether it overwrote a change of
 /// theirs, which only an entry of a map can.
-pub(super) fn union(
-    kind: Kind,
-    order: Order,
-    three: Three<'_>,
-    out: &mut Vec<u8>,
-) -> Result<bool, Refusal> {
-    let (base, mine) = (Side::new(three.base, order)?, Side::new(three.mine, order)?);
-    let theirs = Side::new(three.theirs, order)?;
+pub(super) fn union(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Result<bool, Refusal> {
+    let kind = field.kind;
+    let (base, mine) = (Side::again(three.base, field)?, Side::again(three.mine, field)?);
+    let theirs = Side::again(three.theirs, field)?;
     let mut overwrote = false;
     let Pairs { pairs, left: removed, right: mut additions } = pair(base.keys(), mine.keys());
     let mut place_of = vec![None; base.items.len()];
@@ -121,9 +140,28 @@ pub(super) fn union(
     Ok(overwrote)
 }
 
+/// Mine with the base's bytes for each element, and each value of a map, that is the same: `base` is
+/// as another build encoded it, `mine` as this one did. `None` where there is nothing to restore.
+pub(super) fn restore(field: &Field, base: &[u8], mine: &[u8]) -> Option<Vec<u8>> {
+    if field.kind == Kind::Single {
+        return None;
+    }
+    let (base, mine) = (Side::again(base, field).ok()?, Side::plain(mine, field).ok()?);
+    let mut items = mine.items.clone();
+    for (index, place) in pair(base.keys(), mine.keys()).pairs {
+        items[place].key = base.items[index].key;
+        if base.value(index) == mine.value(place) {
+            items[place].value = base.items[index].value;
+        }
+    }
+    let mut out = Vec::new();
+    put(field.kind, &items, &mut out);
+    Some(out)
+}
+
 /// Appends to `theirs` what `mine` appended to `base`.
-pub(super) fn append(order: Order, three: Three<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
-    let (base, mine) = (Side::new(three.base, order)?, Side::new(three.mine, order)?);
+pub(super) fn append(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let (base, mine) = (Side::again(three.base, field)?, Side::again(three.mine, field)?);
     let mut result = items(three.theirs)?;
     let length = base.items.len();
     if mine.items.len() < length || !base.keys().eq(mine.keys().take(length)) {
@@ -233,6 +271,8 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+    use crate::schema::canonical::order;
+    use crate::schema::policy::{ByType as _, Policy, Probe};
 
     thread_local! {
         pub(super) static COMPARISONS: Cell<usize> = const { Cell::new(0) };
@@ -252,7 +292,17 @@ mod tests {
         let (base, mine, theirs) = (list(base), list(mine), list(theirs));
         COMPARISONS.set(0);
         let three = Three { base: &base, mine: &mine, theirs: &theirs };
-        union(kind, Order::Lists, three, &mut Vec::new()).unwrap();
+        let field = Field {
+            name: "field",
+            key: "field",
+            group: None,
+            policy: Policy::Union(kind),
+            order: order(kind),
+            kind,
+            again: <Probe<u8>>::ELEMENTS.0,
+            elements: <Probe<u8>>::ELEMENTS,
+        };
+        union(&field, three, &mut Vec::new()).unwrap();
         COMPARISONS.get()
     }
 

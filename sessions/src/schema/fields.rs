@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::entries::{Entries, Entry, MAX_RECORD, Span, Spans, too_long};
 use super::header::Header;
@@ -28,7 +29,12 @@ pub struct Fields {
     pub(super) min_reader: u16,
     /// The owner changed: nothing that an unknown build stored may be carried on.
     pub(super) forget: bool,
+    /// Which fields differ from the base; empty where that was not asked.
+    pub(super) changed: Changed,
 }
+
+/// For each field, whether it differs from a base.
+pub(super) type Changed = SmallVec<[bool; 8]>;
 
 /// What a record begins with.
 struct Head<'h> {
@@ -46,7 +52,16 @@ pub(super) struct Unknown {
 
 impl Fields {
     pub(super) fn new(table: &'static Table, data: Bytes, spans: Spans) -> Self {
-        Self { table, data, spans, unknown: None, version: 0, min_reader: 0, forget: false }
+        Self {
+            table,
+            data,
+            spans,
+            unknown: None,
+            version: 0,
+            min_reader: 0,
+            forget: false,
+            changed: Changed::new(),
+        }
     }
 
     /// Decodes the value again: after a merge.
@@ -277,7 +292,7 @@ impl Downgrade<'_> {
 }
 
 #[cold]
-fn not_encoded(table: &'static Table, index: usize, source: Malformed) -> Error {
+pub(super) fn not_encoded(table: &'static Table, index: usize, source: Malformed) -> Error {
     Error::Encode {
         session: Cow::Borrowed(table.schema.name),
         field: Cow::Borrowed(table.fields[index].name),

@@ -51,6 +51,19 @@ pub const fn value<T: FieldType>() -> Value<T> {
     Value { decode: wire::decode_next, encode: wire::encode }
 }
 
+/// Decodes a value, and encodes it again where there is a buffer.
+///
+/// # Errors
+/// Where the bytes are not a `T`, or `T` cannot be encoded.
+pub fn again<T>(
+    value: &Value<T>,
+    bytes: &[u8],
+    out: Option<&mut Vec<u8>>,
+) -> Result<(), Malformed> {
+    let decoded = value.decode(bytes)?;
+    out.map_or(Ok(()), |out| (value.encode)(&decoded, out))
+}
+
 /// A type that a field without `default` may have.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no `Default`, and this field gives no `default`",
@@ -243,6 +256,9 @@ impl Display for MergeConflict {
 
 impl std::error::Error for MergeConflict {}
 
+/// Decodes bytes, and appends the value as this build encodes it where there is a buffer.
+pub type AgainFn = fn(&[u8], Option<&mut Vec<u8>>) -> Result<(), Malformed>;
+
 /// Merges a field that both sides changed.
 pub type MergeFn = fn(Three<'_>, &mut Vec<u8>) -> Result<(), Refusal>;
 
@@ -406,32 +422,54 @@ pub struct Probe<T>(PhantomData<T>);
 pub trait ByType {
     /// The kind of collection: none.
     const KIND: Kind = Kind::Single;
+    /// How elements, or an entry's key and value, are encoded again: not at all.
+    const ELEMENTS: (AgainFn, AgainFn) = (as_it_is, as_it_is);
 }
 
 impl<T> ByType for Probe<T> {}
 
 macro_rules! collections {
-    ($($collection:ident <$key:ident $(, $other:ident)*>, $kind:ident;)*) => {$(
-        impl<$key $(, $other)*> Probe<$collection<$key $(, $other)*>> {
+    ($($collection:ident <$($parameter:ident),*>, $kind:ident, $key:ty $(=> $value:ty)?;)*) => {$(
+        impl<$($parameter),*> Probe<$collection<$($parameter),*>>
+        where
+            $key: FieldType,
+            $($value: FieldType,)?
+        {
             /// Its kind.
             pub const KIND: Kind = Kind::$kind;
+            /// How its elements, or an entry's key and value, are encoded again.
+            pub const ELEMENTS: (AgainFn, AgainFn) =
+                (element::<$key>, collections!(@value $($value)?));
         }
 
-        impl<$key $(, $other)*> MergeUnion for $collection<$key $(, $other)*>
+        impl<$($parameter),*> MergeUnion for $collection<$($parameter),*>
         where
             Self: FieldType
         {}
     )*};
+    (@value) => { as_it_is };
+    (@value $value:ty) => { element::<$value> };
 }
 
 collections! {
-    Vec<T>, List;
-    VecDeque<T>, List;
-    Flash<M>, List;
-    HashSet<T, S>, Set;
-    BTreeSet<T>, Set;
-    HashMap<K, V, S>, Map;
-    BTreeMap<K, V>, Map;
+    Vec<T>, List, T;
+    VecDeque<T>, List, T;
+    Flash<M>, List, (u64, M);
+    HashSet<T, S>, Set, T;
+    BTreeSet<T>, Set, T;
+    HashMap<K, V, S>, Map, K => V;
+    BTreeMap<K, V>, Map, K => V;
+}
+
+fn element<T: FieldType>(bytes: &[u8], out: Option<&mut Vec<u8>>) -> Result<(), Malformed> {
+    again(&value::<T>(), bytes, out)
+}
+
+fn as_it_is(bytes: &[u8], out: Option<&mut Vec<u8>>) -> Result<(), Malformed> {
+    if let Some(out) = out {
+        out.extend_from_slice(bytes);
+    }
+    Ok(())
 }
 
 fn decode_three<T: FieldType>(three: Three<'_>) -> Result<(T, T, T), Malformed> {

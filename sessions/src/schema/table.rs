@@ -1,7 +1,7 @@
 //! What the store does with a type's fields without knowing the type.
 
 use super::canonical::Order;
-use super::policy::Policy;
+use super::policy::{AgainFn, Kind, Policy};
 use super::{Downgrade, Fields, Schema, Stored};
 use crate::Error;
 use crate::error::Source;
@@ -45,6 +45,12 @@ pub struct Field {
     pub policy: Policy,
     /// Which order is part of its value.
     pub order: Order,
+    /// What kind of collection it is.
+    pub kind: Kind,
+    /// Decodes bytes, and encodes the value again.
+    pub again: AgainFn,
+    /// The same for an element of a collection, or an entry's key; and for an entry's value.
+    pub elements: (AgainFn, AgainFn),
 }
 
 /// Fields that move together.

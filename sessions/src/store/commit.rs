@@ -261,7 +261,7 @@ impl Store {
     fn changes_anything(&self, change: &Change) -> Result<bool, Error> {
         let Some(mine) = &change.fields else { return Ok(false) };
         let base = change.origin.fields(&change.kind)?;
-        Ok(schema::diff(change.kind.table, &base, &mut mine.clone()).changed)
+        Ok(schema::diff(change.kind.table, &base, &mut mine.clone())?.changed)
     }
 
     /// The first save of a new session, if it stores anything.

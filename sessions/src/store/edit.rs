@@ -73,7 +73,7 @@ impl Edit {
         asks: &Asks,
         now: SystemTime,
     ) -> Result<Box<Self>, Error> {
-        let diff = schema::diff(kind.table, &base, &mut mine);
+        let diff = schema::diff(kind.table, &base, &mut mine)?;
         let owner_name = if diff.owner { mine.owner(kind.table)? } else { None };
         // In a box: it stays where it is while it is being saved.
         Ok(Box::new(Self {
