@@ -32,7 +32,7 @@ pub(crate) struct Fuzzed {
     pub(crate) log: Vec<char>,
     pub(crate) notices: Flash<Option<bool>>,
     #[session(merge = clear_wins)]
-    pub(crate) token: Option<()>,
+    pub(crate) token: Option<Vec<u8>>,
 }
 
 /// Nests as deep as somebody likes.

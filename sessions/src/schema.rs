@@ -8,6 +8,7 @@ mod canonical;
 mod collect;
 mod decode;
 mod describe;
+mod encode;
 mod entries;
 mod fields;
 mod header;

@@ -30,7 +30,7 @@ fn valid() -> Vec<u8> {
     value.counts.insert("a".into(), vec![1, 2]);
     value.log.push('x');
     value.notices.push(Some(true));
-    value.token = Some(());
+    value.token = Some(vec![1]);
     let mut header = Header::new(SystemTime::UNIX_EPOCH);
     header.saves.push(1);
     header.label = Some("a phone".into());

@@ -207,7 +207,6 @@ impl Writer {
     fn next(&mut self, start: usize, encoded: Result<(), Malformed>) -> Result<(), Error> {
         let index = self.spans.len();
         encoded
-            .and_then(|()| wire::check(&self.out[start..]))
             .and_then(|()| match self.out.len() {
                 length if length > MAX_RECORD => Err(too_long(length)),
                 _ => Ok(()),
@@ -271,7 +270,9 @@ impl Downgrade<'_> {
         self.count += 1;
         let start = self.out.len();
         let encoded = (how.encode)(value, &mut self.out);
-        self.converted(name, encoded.and_then(|()| wire::check(&self.out[start..])))
+        // What an older build is to find must be read back, too.
+        let encoded = encoded.and_then(|()| how.decode(&self.out[start..]).map(drop));
+        self.converted(name, encoded)
     }
 
     /// Turns an inverse converter's failure into an error that names the field.

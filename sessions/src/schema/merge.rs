@@ -45,9 +45,10 @@ pub fn diff(table: &'static Table, base: &Fields, mine: &mut Fields) -> Result<D
     let mut diff = Diff::default();
     let mut sides: SmallVec<[Cow<'_, [u8]>; 8]> = SmallVec::with_capacity(table.fields.len());
     let mut changed = Changed::with_capacity(table.fields.len());
+    let mut again = Vec::new();
     for (index, field) in table.fields.iter().enumerate() {
         let (was, is) = (base.slice(index), mine.slice(index));
-        let side = compare(field, was, is);
+        let side = compare(field, was, is, &mut again);
         changed.push(side.is_some());
         if side.is_some() {
             diff.changed = true;
@@ -88,17 +89,22 @@ pub fn diff(table: &'static Table, base: &Fields, mine: &mut Fields) -> Result<D
 }
 
 /// The bytes of a field that changed; `None` where it did not.
-fn compare<'a>(field: &Field, was: &[u8], is: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+fn compare<'a>(
+    field: &Field,
+    was: &[u8],
+    is: &'a [u8],
+    again: &mut Vec<u8>,
+) -> Option<Cow<'a, [u8]>> {
     if field.is_same(was, is) {
         return None;
     }
     // The base as this build encodes it: what is missing there this build does not know, and so
     // cannot have changed.
-    let mut again = Vec::with_capacity(was.len());
-    if (field.again)(was, Some(&mut again)).is_err() || field.is_same(was, &again) {
+    again.clear();
+    if (field.again)(was, Some(again)).is_err() || field.is_same(was, again) {
         return Some(Cow::Borrowed(is));
     }
-    if field.is_same(&again, is) {
+    if field.is_same(again, is) {
         return None;
     }
     let restored = collect::restore(field, was, is);
