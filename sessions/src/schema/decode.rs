@@ -542,6 +542,8 @@ fn what(found: de::Unexpected<'_>) -> &'static str {
         de::Unexpected::Unit | de::Unexpected::Option => "nothing",
         de::Unexpected::Seq => "an array",
         de::Unexpected::Map => "a map",
+        // How serde's visitors name one that they do not take.
+        de::Unexpected::Other(text) if text.starts_with("integer") => "a number above 64 bits",
         _ => "another value",
     }
 }
