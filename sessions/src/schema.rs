@@ -12,6 +12,7 @@ mod encode;
 mod entries;
 mod fields;
 mod header;
+mod limits;
 mod malformed;
 mod merge;
 mod policy;
@@ -24,6 +25,7 @@ pub use self::canonical::{Order, order};
 pub use self::describe::{Schema, SchemaField, SchemaVersion};
 pub use self::fields::{Downgrade, Fields, Writer};
 pub use self::header::{Header, MAX_SAVES, Summary, UnknownExtras};
+pub use self::limits::{MAX_LABEL, MAX_RECORD, RECORD_LIMIT, check_label};
 pub use self::merge::{Diff, Merged, diff, merge};
 pub use self::policy::{
     AgainFn, ByType, DefaultValue, FieldType, Kind, MergeAdd, MergeAny, MergeAppend,

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::entries::{Entries, Entry, MAX_RECORD, Span, Spans, too_long};
+use super::entries::{Entries, Entry, Span, Spans};
 use super::header::Header;
+use super::limits::{MAX_RECORD, RECORD_LIMIT, too_long};
 use super::malformed::Malformed;
 use super::policy::Value;
 use super::reader::Reader;
@@ -82,12 +83,22 @@ impl Fields {
             .map_err(|source| self.unreadable(owner.field, source))
     }
 
-    /// The record's data. Its versions are this build's, or what the unknown fields need if that is
-    /// higher, whatever `header` says.
+    /// The record's data, of at most [`RECORD_LIMIT`] bytes.
     ///
     /// # Errors
-    /// [`Error::Encode`] where an inverse converter fails or the record is too long.
+    /// As [`to_data_within`](Self::to_data_within).
     pub fn to_data(&self, header: &Header) -> Result<Bytes, Error> {
+        self.to_data_within(header, RECORD_LIMIT)
+    }
+
+    /// The record's data, of at most `limit` bytes, and never of more than [`MAX_RECORD`]. Its
+    /// versions are this build's, or what the unknown fields need if that is higher, whatever
+    /// `header` says.
+    ///
+    /// # Errors
+    /// [`Error::Encode`] where an inverse converter fails or the record is too long; the error names
+    /// the longest field.
+    pub fn to_data_within(&self, header: &Header, limit: usize) -> Result<Bytes, Error> {
         let version = self.record_version();
         let shape = version.min(self.table.schema.version);
         let min_reader = self.table.min_reader(shape).max(self.min_reader);
@@ -104,11 +115,12 @@ impl Fields {
         // Counted first: it takes one allocation, of its exact length.
         let mut count = Count::default();
         self.put(&mut count, &head, older.as_ref());
+        let limit = limit.min(MAX_RECORD);
+        if count.0 > limit {
+            return Err(self.too_long(count.0, limit));
+        }
         let mut out = Vec::with_capacity(count.0);
         self.put(&mut out, &head, older.as_ref());
-        if out.len() > MAX_RECORD {
-            return Err(self.too_long(out.len()));
-        }
         Ok(out.into())
     }
 
@@ -171,9 +183,9 @@ impl Fields {
     }
 
     #[cold]
-    fn too_long(&self, length: usize) -> Error {
+    fn too_long(&self, length: usize, limit: usize) -> Error {
         let longest = (0..self.spans.len()).max_by_key(|index| self.slice(*index).len());
-        not_encoded(self.table, longest.unwrap_or(0), too_long(length))
+        not_encoded(self.table, longest.unwrap_or(0), too_long(length, limit))
     }
 }
 
@@ -208,7 +220,7 @@ impl Writer {
         let index = self.spans.len();
         encoded
             .and_then(|()| match self.out.len() {
-                length if length > MAX_RECORD => Err(too_long(length)),
+                length if length > MAX_RECORD => Err(too_long(length, MAX_RECORD)),
                 _ => Ok(()),
             })
             .map_err(|error| not_encoded(self.table, index, error))?;
