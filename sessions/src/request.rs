@@ -442,7 +442,7 @@ fn fold(
                 Some(ancestor) => ancestor,
                 None => change.base.fields(session_type)?,
             };
-            schema::diff(table, &was, &mut mine);
+            schema::diff(table, &was, &mut mine)?;
             let merged = schema::merge(table, &was, &mine, &theirs)?;
             event::merged_in_request(session_type.name(), &merged.overwritten);
             merged.fields

@@ -185,7 +185,8 @@ impl<T: SessionData> Live<T> {
         }
         let base = ancestor.clone().map_or_else(|| base.fields(session_type), Ok);
         let (Ok(base), Ok(mut mine)) = (base, self.value.fields()) else { return true };
-        !asks.is_empty() || schema::diff(session_type.table, &base, &mut mine).changed
+        !asks.is_empty()
+            || schema::diff(session_type.table, &base, &mut mine).map_or(true, |diff| diff.changed)
     }
 
     /// Takes over what a commit did.
@@ -548,7 +549,8 @@ impl<T: SessionData> Session<T> {
     }
 
     /// Sets what [`Store::list`] calls this session, such as a device's name. Only a session that
-    /// stores something keeps it.
+    /// stores something keeps it. A label of more than 256 bytes makes the commit an
+    /// [`Error::Encode`]: shorten what comes from a request.
     ///
     /// ```
     /// # use sessions::{MemoryProvider, Session, Store};

@@ -99,6 +99,8 @@ struct Inner {
     reset_unreadable: bool,
     /// Sessions live in their cookies.
     client_side: bool,
+    /// How many bytes a record may have.
+    record_limit: usize,
     /// How many sessions an owner may have.
     most_sessions: Option<usize>,
     commits: Commits,

@@ -266,7 +266,7 @@ impl Store {
                 (base, Some(mine)) => {
                     let mut mine = mine.clone();
                     let fields = base.fields(&change.session_type)?;
-                    let diff = crate::schema::diff(change.session_type.table, &fields, &mut mine);
+                    let diff = crate::schema::diff(change.session_type.table, &fields, &mut mine)?;
                     diff.changed || matches!(base, Base::Sealed(_)) && !change.asks.is_empty()
                 }
                 _ => false,
