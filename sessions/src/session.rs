@@ -791,7 +791,11 @@ impl<T: SessionData> Session<T> {
             }
             Some(Err(mut failed)) => {
                 let set_cookie = failed.set_cookie.take();
-                Err(CommitError { error: live.fail(*failed), set_cookie })
+                let error = live.fail(*failed);
+                if let Some(home) = &self.home {
+                    home.failed(&self.live().state.base);
+                }
+                Err(CommitError { error, set_cookie })
             }
             // The task that sends it has ended, and keeps the receiver's other end until then.
             None => Err(Error::unavailable("a commit ended without a result").into()),
