@@ -93,7 +93,7 @@ fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<Heade
 fn failed(error: &Error) -> Response {
     let status = if error.is_unavailable() {
         StatusCode::SERVICE_UNAVAILABLE
-    } else if error.is_conflict() {
+    } else if error.is_conflict() || matches!(error, Error::Gone | Error::LoginUndone) {
         StatusCode::CONFLICT
     } else {
         StatusCode::INTERNAL_SERVER_ERROR

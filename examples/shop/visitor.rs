@@ -18,8 +18,8 @@ pub(crate) trait Shopper: SessionData {
     fn user(&self) -> Option<&str>;
     /// Whether they may see the page for operators.
     fn is_operator(&self) -> bool;
-    /// Logs somebody in. That is all: the session gets a new id, and the cart comes along.
-    fn log_in(&mut self, account: &Account);
+    /// Logs somebody in. That is all: the session gets a new secret, and the cart comes along.
+    fn set_account(&mut self, account: &Account);
     /// What is in the cart, an entry for each piece.
     fn cart(&self) -> &Vec<String>;
     fn cart_mut(&mut self) -> &mut Vec<String>;

@@ -230,13 +230,21 @@ fn table_field(field: &Field, stored: &Stored) -> TokenStream {
         None => quote!(::core::option::Option::None),
     };
     let policy = policy(field, stored);
+    let value = value_name(&stored.line, stored.line.epochs.len() - 1);
+    let order = match stored.ordered {
+        true => quote!(__s::Order::All),
+        false => quote!(__s::order(<__s::Probe<#ty>>::KIND)),
+    };
     quote! {
         __s::Field {
             name: #name,
             key: #key,
             group: #group,
             policy: #policy,
-            same: <__s::Probe<#ty>>::SAME,
+            order: #order,
+            kind: <__s::Probe<#ty>>::KIND,
+            again: |__bytes, __out| __s::again(&#value, __bytes, __out),
+            elements: <__s::Probe<#ty>>::ELEMENTS,
         }
     }
 }
@@ -244,9 +252,8 @@ fn table_field(field: &Field, stored: &Stored) -> TokenStream {
 fn policy(field: &Field, stored: &Stored) -> TokenStream {
     let ty = &field.ty;
     let kind = quote!(<__s::Probe<#ty>>::KIND);
-    let elements = quote!(<__s::Probe<#ty>>::ELEMENTS);
     match &stored.merge {
-        Merge::ByType => quote!(__s::by_type(#kind, #elements)),
+        Merge::ByType => quote!(__s::by_type(#kind)),
         Merge::Mine => quote!(__s::Policy::Mine),
         Merge::Conflict => quote!(__s::Policy::Conflict),
         Merge::Ready(ready, span) => {
@@ -257,8 +264,8 @@ fn policy(field: &Field, stored: &Stored) -> TokenStream {
                 Ready::Max => quote_spanned!(*span=> __s::max::<#ty>()),
                 Ready::Any => quote_spanned!(*span=> __s::any::<#ty>()),
                 Ready::ClearWins => quote_spanned!(*span=> __s::clear_wins::<#ty>()),
-                Ready::Union => quote_spanned!(*span=> __s::union::<#ty>(#kind, #elements)),
-                Ready::Append => quote_spanned!(*span=> __s::append::<#ty>(#elements)),
+                Ready::Union => quote_spanned!(*span=> __s::union::<#ty>(#kind)),
+                Ready::Append => quote_spanned!(*span=> __s::append::<#ty>()),
             }
         }
         Merge::With(path) => {

@@ -42,6 +42,8 @@ pub(crate) struct Stored {
     /// The index of its group.
     pub(crate) group: Option<usize>,
     pub(crate) merge: Merge,
+    /// The order of a map's entries is part of its value.
+    pub(crate) ordered: bool,
 }
 
 /// How the owner field's type is written.

@@ -59,6 +59,7 @@ pub(crate) struct FieldAttrs {
     pub(crate) owner: Option<Span>,
     pub(crate) group: Option<LitStr>,
     pub(crate) merge: Option<Merge>,
+    pub(crate) ordered: Option<Span>,
 }
 
 /// A version number and where it stands.
@@ -165,7 +166,7 @@ const CONTAINER_KEYS: &[&str] = &[
 
 const FIELD_KEYS: &[&str] = &[
     "key", "since", "default", "was", "from", "with", "try_with", "back", "try_back", "skip",
-    "owner", "group", "merge",
+    "owner", "group", "merge", "ordered",
 ];
 
 const WAS_KEYS: &[&str] = &["before", "name", "ty", "with", "try_with", "back", "try_back"];
@@ -269,6 +270,7 @@ fn field_attrs(field: &Field, diag: &Diag) -> FieldAttrs {
             "from" => once(&mut a.from, key, from(key, input)?, diag),
             "skip" => once(&mut a.skip, key, flag(key, input)?, diag),
             "owner" => once(&mut a.owner, key, flag(key, input)?, diag),
+            "ordered" => once(&mut a.ordered, key, flag(key, input)?, diag),
             "group" => once(&mut a.group, key, string(key, input)?, diag),
             "merge" => once(&mut a.merge, key, merge(key, input)?, diag),
             name if a.convert.slot(name).is_some() => a.convert.parse(key, input, diag)?,

@@ -60,8 +60,9 @@ pub(crate) fn validate(input: Input, generics: &Generics, diag: &Diag) -> Option
             Some(group) => groups.iter().position(|known| known.name == group.value()),
             None => owner.as_ref().map(|_| OWNER_GROUP),
         };
-        let InputField { ident, ty, attrs: FieldAttrs { default, .. } } = field;
-        let stored = line.map(|line| Stored { line, default, from, owner, group, merge });
+        let InputField { ident, ty, attrs: FieldAttrs { default, ordered, .. } } = field;
+        let ordered = ordered.is_some();
+        let stored = line.map(|line| Stored { line, default, from, owner, group, merge, ordered });
         Field { ident, ty, stored }
     });
     let model = Model {
@@ -156,9 +157,21 @@ fn one_owner(fields: &[InputField], diag: &Diag) {
 
 /// `skip` means that there is nothing else to say about the field.
 fn skipped_alone(attrs: &FieldAttrs, diag: &Diag) {
-    let FieldAttrs { key, since, default, was, from, convert, skip: _, owner, group, merge } =
-        attrs;
-    let others: [(&str, Option<Span>); 8] = [
+    let FieldAttrs {
+        key,
+        since,
+        default,
+        was,
+        from,
+        convert,
+        skip: _,
+        owner,
+        group,
+        merge,
+        ordered,
+    } = attrs;
+    let others: [(&str, Option<Span>); 9] = [
+        ("ordered", *ordered),
         ("key", key.as_ref().map(LitStr::span)),
         ("since", since.map(|since| since.span)),
         ("default", default.as_ref().map(syn::spanned::Spanned::span)),

@@ -32,7 +32,7 @@ pub(crate) struct Fuzzed {
     pub(crate) log: Vec<char>,
     pub(crate) notices: Flash<Option<bool>>,
     #[session(merge = clear_wins)]
-    pub(crate) token: Option<()>,
+    pub(crate) token: Option<Vec<u8>>,
 }
 
 /// Nests as deep as somebody likes.
@@ -87,6 +87,6 @@ pub(crate) fn run(data: &[u8]) -> Result<(), Error> {
 fn changed(mut value: Fuzzed, base: &Fields, change: impl FnOnce(&mut Fuzzed)) -> Fields {
     change(&mut value);
     let mut fields = value.fields().expect("what was read can be written");
-    diff(Fuzzed::TABLE, base, &mut fields);
+    diff(Fuzzed::TABLE, base, &mut fields).expect("what was read is read again");
     fields
 }

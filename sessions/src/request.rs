@@ -318,6 +318,14 @@ impl Home {
         slot.settle(done);
     }
 
+    /// A save in the middle of the request failed. Where it found that the session has ended or
+    /// went on without this request, the layer must not take up what it was refused.
+    pub(crate) fn failed(&self, base: &Base) {
+        if matches!(base, Base::Ended(_) | Base::Superseded(_)) {
+            self.reloaded(base);
+        }
+    }
+
     /// A handle was read again.
     pub(crate) fn reloaded(&self, base: &Base) {
         let mut slots = self.request.slots();
@@ -442,7 +450,7 @@ fn fold(
                 Some(ancestor) => ancestor,
                 None => change.base.fields(session_type)?,
             };
-            schema::diff(table, &was, &mut mine);
+            schema::diff(table, &was, &mut mine)?;
             let merged = schema::merge(table, &was, &mine, &theirs)?;
             event::merged_in_request(session_type.name(), &merged.overwritten);
             merged.fields

@@ -4,12 +4,15 @@
 //! schema version, min reader, creation time in milliseconds since 1970, the ids of the last saves
 //! as one byte string, a map of extras, and the map from storage key to value.
 
+mod canonical;
 mod collect;
 mod decode;
 mod describe;
+mod encode;
 mod entries;
 mod fields;
 mod header;
+mod limits;
 mod malformed;
 mod merge;
 mod policy;
@@ -18,14 +21,16 @@ mod stored;
 mod table;
 mod wire;
 
+pub use self::canonical::{Order, order};
 pub use self::describe::{Schema, SchemaField, SchemaVersion};
 pub use self::fields::{Downgrade, Fields, Writer};
 pub use self::header::{Header, MAX_SAVES, Summary, UnknownExtras};
+pub use self::limits::{MAX_LABEL, MAX_RECORD, RECORD_LIMIT, check_label};
 pub use self::merge::{Diff, Merged, diff, merge, replay};
 pub use self::policy::{
-    ByType, DefaultValue, Elements, FieldType, Kind, MergeAdd, MergeAny, MergeAppend,
+    AgainFn, ByType, DefaultValue, FieldType, Kind, MergeAdd, MergeAny, MergeAppend,
     MergeClearWins, MergeConflict, MergeFn, MergeMax, MergeUnion, OnlyDefault, OwnerType, Policy,
-    Probe, Refusal, SameFn, Three, Value, add, any, append, by_type, clear_wins, max, merge_with,
+    Probe, Refusal, Three, Value, add, again, any, append, by_type, clear_wins, max, merge_with,
     owner, owner_option, union, value,
 };
 pub use self::reader::{Failed, Reader};

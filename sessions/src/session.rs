@@ -143,12 +143,7 @@ impl<T: SessionData> Live<T> {
             Self::found(store, session_type, store.find(session_type, cookies, now).await, now)
         };
         observe(Call::Load, session_type.name(), Some(&session_type.tallies), work, |live| {
-            let ended = match live.state.base {
-                Base::Live(_) | Base::Sealed(_) => Ended::Live,
-                Base::Absent { .. } => Ended::New,
-                Base::Superseded(_) | Base::Ended(_) => Ended::Gone,
-            };
-            (ended, live.state.base.key())
+            loaded(&live.state.base)
         })
     }
 
@@ -190,7 +185,8 @@ impl<T: SessionData> Live<T> {
         }
         let base = ancestor.clone().map_or_else(|| base.fields(session_type), Ok);
         let (Ok(base), Ok(mut mine)) = (base, self.value.fields()) else { return true };
-        !asks.is_empty() || schema::diff(session_type.table, &base, &mut mine).changed
+        !asks.is_empty()
+            || schema::diff(session_type.table, &base, &mut mine).map_or(true, |diff| diff.changed)
     }
 
     /// Takes over what a commit did.
@@ -553,7 +549,8 @@ impl<T: SessionData> Session<T> {
     }
 
     /// Sets what [`Store::list`] calls this session, such as a device's name. Only a session that
-    /// stores something keeps it.
+    /// stores something keeps it. A label of more than 256 bytes makes the commit an
+    /// [`Error::Encode`]: shorten what comes from a request.
     ///
     /// ```
     /// # use sessions::{MemoryProvider, Session, Store};
@@ -711,11 +708,15 @@ impl<T: SessionData> Session<T> {
     pub async fn reload(&mut self) -> Result<(), Error> {
         let State { store, session_type, base, unsettled, .. } = &mut self.live_mut().state;
         let (store, session_type) = (store.clone(), session_type.clone());
-        let (base, cookie) = store.reload(&session_type, base.clone(), unsettled).await?;
+        let work = store.reload(&session_type, base.clone(), unsettled);
+        let tallies = Some(&session_type.tallies);
+        let (base, cookie) =
+            observe(Call::Load, session_type.name(), tallies, work, |(base, _)| loaded(base))
+                .await?;
         let now = store.now();
         let live = self.live_mut();
         let was_live = live.state.base.key().is_some();
-        let mut state = State::new(store, session_type, base, now);
+        let mut state = State::new(store, session_type.clone(), base, now);
         state.epoch = live.state.epoch;
         state.owed = live.state.owed.take();
         let fresh = Live::<T>::new(state)?;
@@ -790,7 +791,11 @@ impl<T: SessionData> Session<T> {
             }
             Some(Err(mut failed)) => {
                 let set_cookie = failed.set_cookie.take();
-                Err(CommitError { error: live.fail(*failed), set_cookie })
+                let error = live.fail(*failed);
+                if let Some(home) = &self.home {
+                    home.failed(&self.live().state.base);
+                }
+                Err(CommitError { error, set_cookie })
             }
             // The task that sends it has ended, and keeps the receiver's other end until then.
             None => Err(Error::unavailable("a commit ended without a result").into()),
@@ -819,6 +824,16 @@ impl<T: SessionData> Session<T> {
     fn live_mut(&mut self) -> &mut Live<T> {
         self.live.as_mut().expect("only drop takes the value out")
     }
+}
+
+/// How a load is reported.
+fn loaded(base: &Base) -> (Ended, Option<&StoreKey>) {
+    let ended = match base {
+        Base::Live(_) | Base::Sealed(_) => Ended::Live,
+        Base::Absent { .. } => Ended::New,
+        Base::Superseded(_) | Base::Ended(_) => Ended::Gone,
+    };
+    (ended, base.key())
 }
 
 impl<T: SessionData> Deref for Session<T> {

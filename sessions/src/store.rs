@@ -99,6 +99,8 @@ struct Inner {
     reset_unreadable: bool,
     /// Sessions live in their cookies.
     client_side: bool,
+    /// How many bytes a record may have.
+    record_limit: usize,
     /// How many sessions an owner may have.
     most_sessions: Option<usize>,
     commits: Commits,
@@ -232,7 +234,7 @@ impl Store {
             Base::Live(loaded) => Due {
                 touch: self.touch_due(loaded, now).is_some(),
                 // While a renewal's cookie may be on its way, no other is sent after it.
-                cookie: loaded.bearer.as_ref().is_some_and(|bearer| bearer.is_due())
+                cookie: loaded.bearer.as_ref().is_some_and(base::Bearer::is_due)
                     && !base::is_recent(&loaded.stored.summary, now),
             },
             Base::Sealed(sealed) => {

@@ -198,8 +198,8 @@ impl TestStore {
     /// The session that a response's `Set-Cookie` names, or a request's `Cookie` header; `None` if
     /// it names no live one. It is read as it is stored now.
     ///
-    /// A response sets a cookie only where the session is new or has a new id: where it was only
-    /// changed, read what the request's cookie names. [`cookies_after`] has both.
+    /// A response sets a cookie only where the session is new or was renewed, as by a login: where
+    /// it was only changed, read what the request's cookie names. [`cookies_after`] has both.
     ///
     /// # Panics
     /// When the session cannot be read.
@@ -330,7 +330,7 @@ impl TestStore {
     /// another tab would, or to look at it.
     ///
     /// ```
-    /// # use sessions::{Outcome, Session, Store, testing::TestStore};
+    /// # use sessions::{Error, Session, testing::TestStore};
     /// # #[derive(Session)]
     /// # #[session(name = "visitor", version = 1)]
     /// # struct Visitor { #[session(merge = add)] visits: u32 }
@@ -343,7 +343,7 @@ impl TestStore {
     ///
     /// let mut visitor = test.read::<Visitor>(&cookie).await.expect("a live session");
     /// visitor.visits += 1;
-    /// assert_eq!(visitor.commit().await?.outcome(), Outcome::Dropped);
+    /// assert!(matches!(visitor.save().await, Err(Error::Gone)));
     /// # Ok(()) }
     /// ```
     pub fn before_save<F, R>(&self, other: F)

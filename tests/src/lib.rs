@@ -16,5 +16,6 @@ pub mod redis;
 pub mod scripted;
 pub mod server;
 pub mod shop;
+pub mod steps;
 pub mod telemetry;
 pub mod watched;

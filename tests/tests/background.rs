@@ -98,13 +98,13 @@ async fn updates_beside_each_other_and_a_request_all_count() {
 }
 
 #[tokio::test]
-async fn an_update_follows_a_new_id_and_revives_nothing() {
+async fn an_update_reaches_the_session_after_a_login_and_revives_nothing() {
     let store = Store::new(MemoryProvider::new());
     let (key, cookies) = saved(&store, None).await;
     let mut visitor = store.load::<Visitor>(&cookies).await.unwrap();
     visitor.user = Some(7);
     visitor.save().await.unwrap();
-    assert_ne!(visitor.key(), Some(&key));
+    assert_eq!(visitor.key(), Some(&key));
     let told = store.update_any::<Visitor, _>(&key, |it| it.notices.push("hi".to_owned())).await;
     assert_eq!(told.unwrap(), Some(()));
     visitor.count += 1;
@@ -114,6 +114,26 @@ async fn an_update_follows_a_new_id_and_revives_nothing() {
     visitor.destroy();
     visitor.save().await.unwrap();
     assert_eq!(store.update_any::<Visitor, _>(&key, |it| it.count += 1).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_update_asks_whose_session_it_is() {
+    let store = Store::new(MemoryProvider::new());
+    let (sevens, seven) = saved(&store, Some(7)).await;
+    let (nobodys, nobody) = saved(&store, None).await;
+    let add = |it: &mut Visitor| it.count += 1;
+    for (owner, key, reaches) in [
+        (Some(7), &sevens, true),
+        (Some(8), &sevens, false),
+        (None, &sevens, false),
+        (None, &nobodys, true),
+        (Some(7), &nobodys, false),
+    ] {
+        let updated = store.update::<Visitor, _>(owner, key, add).await.unwrap();
+        assert_eq!(updated.is_some(), reaches, "{owner:?}");
+    }
+    assert_eq!(store.load::<Visitor>(&seven).await.unwrap().count, 2);
+    assert_eq!(store.load::<Visitor>(&nobody).await.unwrap().count, 2);
 }
 
 #[tokio::test]
@@ -174,13 +194,22 @@ async fn logins_at_the_same_time_agree_on_who_stays() {
                 tokio::spawn(async move {
                     let mut visitor = store.load::<Visitor>(&HeaderMap::new()).await.unwrap();
                     visitor.user = Some(7);
-                    visitor.commit().await.unwrap().outcome()
+                    match visitor.commit().await {
+                        Ok(_) => true,
+                        Err(undone) => {
+                            assert!(matches!(undone.error(), Error::LoginUndone));
+                            assert!(undone.set_cookie().is_none());
+                            false
+                        }
+                    }
                 })
             })
             .collect();
+        let mut stood = 0;
         for task in tasks {
-            task.await.unwrap();
+            stood += u32::from(task.await.unwrap());
         }
+        assert!(stood > 0, "none of them stays");
         let left = store.list::<Visitor>(7, Page::first(10)).await.unwrap().items;
         assert_eq!(left.len(), 1);
     }

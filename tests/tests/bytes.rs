@@ -41,7 +41,7 @@ async fn a_session_takes_few_bytes() {
             let set_cookie = set_cookie.to_str().unwrap();
             let (cookie, attributes) = set_cookie.split_once(';').unwrap();
             let token = cookie.strip_prefix("__Host-visitor=").unwrap();
-            assert_eq!(token.len(), 88, "{cookie}");
+            assert_eq!(token.len(), 110, "{cookie}");
             assert!(attributes.len() <= 60, "{attributes}");
         }
         jar.keep(&commit);
@@ -49,8 +49,10 @@ async fn a_session_takes_few_bytes() {
         let record = provider.fetch(key.as_str(), std::time::SystemTime::now()).await.unwrap();
         lengths.push(record.unwrap().data.len());
     }
-    // Two versions, the time of creation, the saves' ids, and what later builds may add.
-    let header = |saves: usize| 2 + 9 + (if saves > 2 { 2 } else { 1 }) + 8 * saves + 1;
+    // Two versions, the time of creation, the saves' ids, the secret's hash and time, no secret
+    // before it, no ticket and no mark, and what later builds may add.
+    let saves = |saves: usize| (if saves > 2 { 2 } else { 1 }) + 8 * saves;
+    let header = |count: usize| 2 + 9 + saves(count) + 17 + 9 + 3 + 1;
     for (at, length) in lengths.iter().enumerate() {
         let most = VALUES + KEYS + header((at + 1).min(8));
         assert!(*length <= most, "{length} bytes after {} saves, at most {most}", at + 1);

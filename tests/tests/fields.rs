@@ -3,12 +3,12 @@
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use http::header::{COOKIE, HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
-use sessions::{MemoryProvider, Outcome, Session, Store};
+use sessions::{Error, MemoryProvider, Outcome, Session, Store};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Step {
@@ -181,4 +181,139 @@ async fn a_struct_may_use_the_names_of_the_trait() {
     *session.fields() = Namesake::SCHEMA + Namesake::TABLE;
     assert_eq!(session.commit().await.unwrap().outcome(), Outcome::Saved);
     assert_eq!(session.load(), 42);
+}
+
+/// What serde reads through a buffer of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind")]
+enum Seen {
+    Nowhere,
+    At { ip: IpAddr, socket: SocketAddr },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Either {
+    Nothing,
+    Ip(IpAddr),
+    Wide(u128),
+    Text(String),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Flat {
+    own: u8,
+    #[serde(flatten)]
+    rest: BTreeMap<i32, String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Skips {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    list: Vec<u8>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Alias(Option<u8>);
+
+/// Five options a level.
+type Five<T> = Option<Newtype<Option<Newtype<Option<T>>>>>;
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Newtype<T>(T);
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Deep(Vec<Five<Deep>>);
+
+#[derive(Clone, Debug, PartialEq, Session)]
+#[session(name = "awkward", version = 1)]
+struct Awkward {
+    #[session(default = Seen::Nowhere)]
+    seen: Seen,
+    #[session(default = Either::Nothing)]
+    either: Either,
+    flat: Flat,
+    #[session(default = Skips { list: vec![1] })]
+    skips: Skips,
+    alias: Option<Alias>,
+    json: serde_json::Value,
+    maybe_json: Option<serde_json::Value>,
+    nothing: Option<()>,
+    deep: Deep,
+}
+
+async fn awkward(change: impl FnOnce(&mut Awkward)) -> Result<(Awkward, Awkward), Error> {
+    let store = Store::new(MemoryProvider::new());
+    let mut session = store.load::<Awkward>(&HeaderMap::new()).await?;
+    change(&mut session);
+    let commit = store.commit(&mut session).await?;
+    let cookie = commit.set_cookie().unwrap().to_str().unwrap();
+    let pair = cookie.split(';').next().unwrap();
+    let cookies = HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(pair).unwrap())]);
+    let again = store.load::<Awkward>(&cookies).await?;
+    Ok((session.clone(), again.clone()))
+}
+
+#[tokio::test]
+async fn what_serde_buffers_comes_back() {
+    let address: IpAddr = "2001:db8::1".parse().unwrap();
+    let changes: [&dyn Fn(&mut Awkward); 7] = [
+        &|v| v.seen = Seen::At { ip: address, socket: (address, 443).into() },
+        &|v| v.either = Either::Ip(address),
+        &|v| (v.either, v.flat.own) = (Either::Text("x".into()), 1),
+        &|v| v.flat.rest = BTreeMap::from([(1, "one".into()), (-1, "minus".into())]),
+        &|v| v.json = serde_json::json!({ "null": null, "list": [null, [], {}], "number": 1.5 }),
+        &|v| (v.json, v.flat.own) = (serde_json::Value::Null, 1),
+        &|v| v.maybe_json = Some(serde_json::json!([null])),
+    ];
+    for change in changes {
+        let (saved, again) = awkward(change).await.unwrap();
+        assert_eq!(again, saved);
+    }
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_is_not_saved() {
+    fn deep(levels: u32) -> Deep {
+        let inner = |deep| Deep(vec![Some(Newtype(Some(Newtype(Some(deep)))))]);
+        (0..levels).fold(Deep::default(), |deep, _| inner(deep))
+    }
+    let changes: [(&str, &str, &dyn Fn(&mut Awkward)); 8] = [
+        ("either", "a number above 64 bits", &|v| v.either = Either::Wide(u128::MAX)),
+        ("either", "did not match any variant", &|v| v.either = Either::Wide(1)),
+        ("skips", "missing field", &|v| v.skips.list.clear()),
+        ("alias", "`Some` around nothing", &|v| v.alias = Some(Alias(None))),
+        ("maybe_json", "`Some` around nothing", &|v| v.maybe_json = Some(serde_json::Value::Null)),
+        ("nothing", "`Some` around nothing", &|v| v.nothing = Some(())),
+        ("deep", "nested deeper", &|v| v.deep = deep(70)),
+        ("deep", "nested deeper", &|v| v.deep = deep(4_000)),
+    ];
+    for (expected, text, change) in changes {
+        let Error::Encode { field, source, .. } = awkward(change).await.unwrap_err() else {
+            panic!("{expected}")
+        };
+        assert_eq!(field, expected);
+        assert!(source.to_string().contains(text), "{source}");
+    }
+    let (saved, again) = awkward(|v| v.deep = deep(30)).await.unwrap();
+    assert_eq!(again, saved);
+}
+
+#[derive(Session)]
+#[session(name = "skips", version = 1)]
+struct FreshSkips {
+    skips: Skips,
+    count: u8,
+}
+
+#[tokio::test]
+async fn a_fresh_value_that_could_not_be_read_is_not_saved() {
+    let store = Store::new(MemoryProvider::new());
+    let mut session = store.load::<FreshSkips>(&HeaderMap::new()).await.unwrap();
+    session.count = 1;
+    let Error::Encode { field, .. } = store.commit(&mut session).await.unwrap_err() else {
+        panic!()
+    };
+    assert_eq!((field.as_ref(), session.skips.list.len()), ("skips", 0));
 }

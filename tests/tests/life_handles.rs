@@ -17,10 +17,11 @@ use axum::routing::{get, post};
 use http::header::{COOKIE, SET_COOKIE};
 use hyper::body::{Bytes, Frame};
 use sessions::axum::SessionLayer;
+use sessions::testing::TestStore;
 use sessions::{Error, MemoryProvider, Session, Store};
 use sessions_tests::browser::Browser;
 use sessions_tests::events::Events;
-use sessions_tests::hooked::{Call, Gate, Hooked};
+use sessions_tests::hooked::{Call, Fault, Faults, Gate, Hooked};
 use sessions_tests::server::Server;
 use sessions_tests::watched::{Calls, Watch, Watched};
 use tokio::io::AsyncWriteExt as _;
@@ -106,9 +107,10 @@ async fn a_save_in_the_middle_stays_and_the_layer_saves_the_rest() {
 async fn a_login_saved_in_the_middle_brings_its_cookie_and_others_changes() {
     async fn login(mut visitor: Session<Visitor>, user: String) -> Result<String, Error> {
         visitor.user = Some(user);
-        let anonymous = visitor.key().cloned();
+        let (key, binding) = (visitor.key().cloned(), visitor.binding());
         visitor.save().await?;
-        assert_eq!(visitor.key().cloned(), anonymous, "the session goes on");
+        assert_eq!(visitor.key().cloned(), key, "the session is the same");
+        assert_ne!(visitor.binding(), binding, "its secret is not");
         visitor.visits += 10;
         Ok(visitor.owner().unwrap_or("-").to_owned())
     }
@@ -134,6 +136,92 @@ async fn a_save_that_comes_too_late_says_so() {
     // Nothing to save is no error.
     let mut unchanged = store.load::<Visitor>(jar.headers()).await.unwrap();
     unchanged.save().await.unwrap();
+}
+
+/// A handler that hears of it answers by itself; the layer must not log them in after all.
+#[tokio::test]
+async fn a_login_that_was_undone_in_the_middle_is_not_carried_out_by_the_layer() {
+    async fn login(mut visitor: Session<Visitor>) -> String {
+        visitor.user = Some("ada".to_owned());
+        visitor.save().await.map_or_else(|error| error.to_string(), |()| "ok".to_owned())
+    }
+    let test = TestStore::with(|builder| builder.max_sessions_per_owner(1));
+    let store = test.store();
+    let app = Router::new().route("/", post(login)).layer(SessionLayer::new(store.clone()));
+    let of_ada = |visits| Visitor { user: Some("ada".to_owned()), visits, marks: Vec::new() };
+    let anonymous = test.cookie(&Visitor { user: None, ..of_ada(1) }).await;
+    let elsewhere = test.clone();
+    test.before_save(move |_, _| async move {
+        // The first lists none, the second one: both are above what is in hand.
+        for visits in [2, 3] {
+            elsewhere.cookie(&of_ada(visits)).await;
+        }
+    });
+    let request = Request::post("/").header(COOKIE, &anonymous).body(Body::empty()).unwrap();
+    let answer = app.oneshot(request).await.unwrap();
+    assert_eq!((answer.status(), answer.headers().get(SET_COOKIE)), (StatusCode::OK, None));
+    let body = axum::body::to_bytes(answer.into_body(), 1_000).await.unwrap();
+    assert_eq!(body, "the login was undone, log in again");
+    assert!(test.read::<Visitor>(&anonymous).await.is_none());
+    let listed = store.list::<Visitor>("ada", sessions::Page::first(9)).await.unwrap().items;
+    assert_eq!(listed.len(), 1, "the last login elsewhere");
+}
+
+#[tokio::test]
+async fn what_a_handler_could_not_save_is_saved_once_by_the_layer() {
+    async fn count(State(faults): State<Faults>, mut visitor: Session<Visitor>) -> String {
+        visitor.visits += 1;
+        // Each takes place, and nobody hears of it.
+        faults.set(Fault::LostEach(Call::Save, 1));
+        let saved = visitor.save().await.is_ok();
+        faults.set(Fault::None);
+        visitor.marks.push("after".to_owned());
+        saved.to_string()
+    }
+    let faults = Faults::default();
+    let store = Store::new(Hooked::new(MemoryProvider::new(), faults.clone()));
+    let app = Router::new()
+        .route("/count", get(count))
+        .route("/show", get(show))
+        .layer(SessionLayer::new(store))
+        .with_state(faults);
+    let server = Server::start(app).await;
+    let mut browser = Browser::new(server.address);
+    let first = browser.get("/count").await;
+    assert_eq!((first.status, first.set_cookies().len()), (StatusCode::OK, 1));
+    assert_eq!(browser.get("/show").await.body, "- 1 after");
+    assert_eq!(browser.get("/count").await.status, StatusCode::OK);
+    assert_eq!(browser.get("/show").await.body, "- 2 after,after");
+}
+
+/// The response waits for it, and brings its cookie.
+#[tokio::test]
+async fn a_save_that_a_handler_dropped_half_way_counts_once() {
+    async fn count(State(gate): State<Gate>, mut visitor: Session<Visitor>) {
+        visitor.visits += 1;
+        gate.close();
+        tokio::select! {
+            biased;
+            _ = visitor.save() => panic!("the gate is closed"),
+            () = gate.arrived(1) => {}
+        }
+        visitor.marks.push("after".to_owned());
+        gate.open();
+    }
+    let gate = Gate::new(Call::Save);
+    let store = Store::new(Hooked::new(MemoryProvider::new(), gate.clone()));
+    let app = Router::new()
+        .route("/count", get(count))
+        .route("/show", get(show))
+        .layer(SessionLayer::new(store))
+        .with_state(gate);
+    let server = Server::start(app).await;
+    let mut browser = Browser::new(server.address);
+    let first = browser.get("/count").await;
+    assert_eq!((first.status, first.set_cookies().len()), (StatusCode::OK, 1));
+    assert_eq!(browser.get("/show").await.body, "- 1 after");
+    assert_eq!(browser.get("/count").await.set_cookies(), [""; 0]);
+    assert_eq!(browser.get("/show").await.body, "- 2 after,after");
 }
 
 // Two handles in one request.
@@ -245,7 +333,7 @@ async fn a_handle_moved_into_a_task_is_never_dropped_in_silence() {
         assert_eq!(browser.get("/show").await.body, format!("- {} ", 1 + visits), "{path}");
     }
 
-    // Once the headers have gone, no cookie can name a new session, nor a new id of an old one.
+    // Once the headers have gone, no cookie can name a new session, nor hold the new secret of an old one.
     let new = Browser::new(_server.address);
     for (mut browser, path, shown) in [
         (new, "/read/save", "- 0 "),

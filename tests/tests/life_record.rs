@@ -613,7 +613,9 @@ async fn a_login_that_is_given_up_leaves_no_session_without_a_browser() {
             let mut visitor = life.load(&old).await;
             visitor.user = Some(USER);
             life.faults.set(fault);
-            assert!(is_down(&visitor.commit().await));
+            let failed = visitor.commit().await;
+            assert!(is_down(&failed));
+            assert!(failed.unwrap_err().set_cookie().is_none(), "the 503 leaves the cookie alone");
             drop(visitor);
             life.faults.set(Fault::None);
             // The next try works at once.
@@ -879,6 +881,143 @@ async fn revoke_all_spares_what_began_with_its_own_mark_and_revoke_others_its_ow
     let nobody = life.load(&Jar::new()).await;
     assert_eq!(life.store.revoke_others(&nobody).await.unwrap(), 0);
     assert_eq!(life.store.revoke_all::<Visitor>(USER).await.unwrap(), 1);
+}
+
+/// What another host does once a call of one kind has taken place.
+#[derive(Clone)]
+struct Meanwhile(Call, std::sync::Arc<std::sync::Mutex<Option<Other>>>);
+
+type Other = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Meanwhile {
+    fn new(call: Call) -> Self {
+        Self(call, std::sync::Arc::default())
+    }
+
+    fn set(&self, other: impl Future<Output = ()> + Send + 'static) {
+        *self.1.lock().unwrap() = Some(Box::pin(other));
+    }
+}
+
+#[sessions::provider::async_trait]
+impl sessions_tests::hooked::Hook for Meanwhile {
+    async fn after(&self, call: Call, _: &str) -> Result<(), sessions::provider::ProviderError> {
+        let other = if call == self.0 { self.1.lock().unwrap().take() } else { None };
+        if let Some(other) = other {
+            other.await;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_begins_while_revoke_all_is_under_way_stands() {
+    let (memory, meanwhile) = (MemoryProvider::new(), Meanwhile::new(Call::Save));
+    let other = Store::new(memory.clone());
+    let store = Store::new(Hooked::new(memory, meanwhile.clone()));
+    log_in(&other, &mut Jar::new()).await.unwrap();
+    let host = other.clone();
+    // The fence has been raised, nothing is listed yet.
+    meanwhile.set(async move {
+        let attempt = host.begin_login::<Visitor>(USER).await.unwrap();
+        let mut visitor = host.load::<Visitor>(&HeaderMap::new()).await.unwrap();
+        visitor.user = Some(USER);
+        visitor.log_in(attempt);
+        let _ = visitor.commit().await.unwrap();
+    });
+    assert_eq!(store.revoke_all::<Visitor>(USER).await.unwrap(), 1);
+    let left = other.list::<Visitor>(USER, Page::first(9)).await.unwrap().items;
+    assert_eq!(left.len(), 1, "the one that began after it");
+}
+
+#[tokio::test]
+async fn an_update_takes_back_no_expiry_that_a_touch_moved_meanwhile_and_is_no_activity() {
+    let (memory, meanwhile) = (MemoryProvider::new(), Meanwhile::new(Call::Fetch));
+    let clock = ManualClock::default();
+    let host = |builder: StoreBuilder| builder.clock(clock.clone()).build().unwrap();
+    let other = host(Store::builder(memory.clone()));
+    let store = host(Store::builder(Hooked::new(memory, meanwhile.clone())));
+    let mut jar = Jar::new();
+    let mut visitor = other.load::<Visitor>(jar.headers()).await.unwrap();
+    visitor.points = 1;
+    assert!(jar.keep(&visitor.commit().await.unwrap()));
+    let key = visitor.key().unwrap().clone();
+    let expires_at = visitor.expires_at();
+
+    clock.advance(5 * 60 * MINUTE);
+    let add = |visitor: &mut Visitor| visitor.points += 1;
+    store.update_any::<Visitor, _>(&key, add).await.unwrap().unwrap();
+    let visitor = other.load::<Visitor>(jar.headers()).await.unwrap();
+    assert_eq!((visitor.points, visitor.expires_at()), (2, expires_at), "no activity");
+
+    meanwhile.set({
+        let other = other.clone();
+        let jar = jar.clone();
+        async move {
+            let mut visitor = other.load::<Visitor>(jar.headers()).await.unwrap();
+            let _ = visitor.commit().await.unwrap();
+        }
+    });
+    store.update_any::<Visitor, _>(&key, add).await.unwrap().unwrap();
+    let visitor = other.load::<Visitor>(jar.headers()).await.unwrap();
+    assert_eq!(visitor.points, 3);
+    assert_eq!(visitor.expires_at(), expires_at.map(|at| at + 5 * 60 * MINUTE), "the touch holds");
+}
+
+/// The handler answers while a task still saves the login that it was given.
+#[tokio::test]
+async fn a_save_that_is_overtaken_by_the_end_of_its_request_still_sets_its_cookie() {
+    use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
+
+    let (memory, gate) = (MemoryProvider::new(), Gate::new(Call::Save));
+    let store = Store::new(Hooked::new(memory, gate.clone()));
+    let handler = service_fn(async |request: http::Request<()>| {
+        let sessions = request.extensions().get::<sessions::RequestSessions>().unwrap().clone();
+        let mut visitor = sessions.load::<Visitor>(request.headers()).await.unwrap();
+        visitor.user = Some(USER);
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        tokio::spawn(async move {
+            let mut save = std::pin::pin!(visitor.save());
+            {
+                let waker = std::task::Waker::noop();
+                let mut context = std::task::Context::from_waker(waker);
+                assert!(save.as_mut().poll(&mut context).is_pending());
+            }
+            begun.send(()).unwrap();
+            save.await.unwrap();
+        });
+        begins.await.unwrap();
+        Ok::<_, std::convert::Infallible>(http::Response::new(()))
+    });
+    let mut service = sessions::axum::SessionLayer::new(store.clone()).layer(handler);
+    gate.close();
+    let response = service.ready().await.unwrap().call(http::Request::new(()));
+    let opened = async {
+        gate.arrived(1).await;
+        tokio::task::yield_now().await;
+        gate.open();
+    };
+    let (response, ()) = tokio::join!(response, opened);
+    let response = response.unwrap();
+    let cookie = response.headers()[http::header::SET_COOKIE].to_str().unwrap();
+    let pair = cookie.split(';').next().unwrap();
+    let headers = HeaderMap::from_iter([(http::header::COOKIE, pair.parse().unwrap())]);
+    assert_eq!(store.load::<Visitor>(&headers).await.unwrap().user, Some(USER));
+}
+
+#[tokio::test]
+async fn a_login_restarts_the_lifetime_and_a_renewal_does_not() {
+    let life = Life::new();
+    let (mut jar, _) = life.visitor().await;
+    life.clock.advance(20 * MINUTE);
+    log_in(&life.store, &mut jar).await.unwrap();
+    let began = life.clock.now();
+    assert_eq!(life.load(&jar).await.created_at(), Some(began));
+    life.clock.advance(20 * MINUTE);
+    let mut visitor = life.load(&jar).await;
+    visitor.renew();
+    assert!(jar.keep(&visitor.commit().await.unwrap()));
+    assert_eq!(life.load(&jar).await.created_at(), Some(began));
 }
 
 #[tokio::test]

@@ -29,6 +29,9 @@ const IDLE: Duration = Duration::from_secs(30 * 60);
 const TOUCH: Duration = Duration::from_secs(60);
 const LIFETIME: Duration = Duration::from_secs(4 * 60 * 60);
 
+/// For how long a browser may still send the cookie from before a renewal.
+const SUPERSEDED: Duration = Duration::from_secs(12 * 60);
+
 struct Life {
     store: Store,
     clock: ManualClock,
@@ -173,9 +176,10 @@ async fn a_save_cannot_revive_what_has_expired_since_it_was_loaded() {
         let mut slow = life.load().await;
         slow.count += 1;
         life.clock.advance(if last { IDLE + TOUCH - MILLI } else { IDLE + TOUCH });
-        let saved = slow.commit().await.map_err(Error::from);
-        assert_eq!(saved.is_ok(), last);
-        assert!(last || matches!(saved, Err(Error::Gone)));
+        match slow.commit().await {
+            Ok(commit) => assert!(last && commit.outcome() == Outcome::Saved),
+            Err(refused) => assert!(!last && matches!(refused.error(), Error::Gone)),
+        }
         assert_eq!(life.is_live().await, last);
     }
 }
@@ -263,23 +267,25 @@ async fn a_token_under_a_retired_key_is_issued_again() {
 }
 
 #[tokio::test]
-async fn a_superseded_cookie_counts_as_under_way_for_twelve_minutes() {
+async fn a_superseded_cookie_reads_as_empty_for_twelve_minutes() {
     let mut life = Life::begin().await;
     let old = life.jar.clone();
     life.request(Session::renew).await;
     let renewed = life.clock.now();
     assert_ne!(life.jar, old);
     let load_old = async || life.store.load::<Visitor>(old.headers()).await.unwrap();
-    // Whoever brings the old cookie until then has an empty session that cannot be saved.
-    life.at(renewed, 12 * MINUTE - MILLI);
+    // Whoever brings the old cookie meanwhile has an empty session that cannot be saved.
+    life.at(renewed, SUPERSEDED - MILLI);
     let mut late = load_old().await;
     assert!(late.is_new() && late.count == 0);
     late.count = 9;
     let refused = late.commit().await.unwrap_err();
     assert!(matches!(refused.error(), Error::Gone) && refused.set_cookie().is_none());
-    // After it, a new session under an id of its own.
-    life.at(renewed, 12 * MINUTE);
+    drop(late);
+    // Afterwards, a new session under an id of its own.
+    life.at(renewed, SUPERSEDED);
     let mut anew = load_old().await;
+    assert!(anew.is_new() && anew.count == 0);
     anew.count = 9;
     let commit = anew.commit().await.unwrap();
     assert_eq!(commit.outcome(), Outcome::Saved);
@@ -288,44 +294,123 @@ async fn a_superseded_cookie_counts_as_under_way_for_twelve_minutes() {
     assert_eq!(life.load().await.count, 1);
 }
 
-/// A request that was loaded before the renewal and only reads keeps nothing alive afterwards.
+/// Two hosts' clocks differ: a renewal that seems to come from the future happened just now.
 #[tokio::test]
-async fn a_touch_from_before_a_renewal_moves_no_expiry() {
+async fn a_renewal_from_the_future_counts_as_of_now() {
     let mut life = Life::begin().await;
-    life.clock.advance(TOUCH);
+    let old = life.jar.clone();
+    let start = life.clock.now();
+    life.at(start, MINUTE);
+    life.request(Session::renew).await;
+    life.at(start, Duration::ZERO);
+    let mut late = life.store.load::<Visitor>(old.headers()).await.unwrap();
+    late.count = 9;
+    assert!(matches!(late.save().await, Err(Error::Gone)));
+}
+
+/// A request that was loaded before the renewal and only reads does not keep alive what the session
+/// is by then.
+#[tokio::test]
+async fn a_touch_that_meets_a_renewed_session_moves_nothing() {
+    let mut life = Life::begin().await;
+    let start = life.clock.now();
+    life.at(start, TOUCH);
     let mut slow = life.load().await;
     life.request(Session::renew).await;
     let expires_at = life.load().await.expires_at();
-    life.clock.advance(TOUCH);
-    let _ = slow.commit().await.unwrap();
-    assert_eq!(life.watch.take().touch, 1);
+    life.at(start, 2 * TOUCH);
+    let _ = life.watch.take();
+    assert_eq!(slow.commit().await.unwrap().outcome(), Outcome::Unchanged);
+    assert_eq!(life.watch.take(), Calls { touch: 1, ..Calls::default() });
     assert_eq!(life.load().await.expires_at(), expires_at);
+}
+
+/// The cookie of a renewal may still be on its way: one that holds the old secret must not come
+/// after it.
+#[tokio::test]
+async fn a_token_is_not_issued_again_within_twelve_minutes_of_a_renewal() {
+    let lifetime = 20 * MINUTE;
+    let settings = |builder: StoreBuilder| {
+        builder.idle_timeout(lifetime).lifetime(lifetime).longest_remember(lifetime)
+    };
+    let read: fn(&mut Session<Visitor>) = |_| ();
+    for handler in [read, |visitor| visitor.count += 1] {
+        for (after, again) in [(SUPERSEDED - MILLI, false), (SUPERSEDED, true)] {
+            let mut life = Life::begin_with(settings).await;
+            life.clock.advance(MINUTE);
+            life.request(Session::renew).await;
+            let renewed = life.jar.clone();
+            // Past half of the token's age.
+            life.clock.advance(after);
+            life.request(handler).await;
+            assert_eq!(life.jar != renewed, again, "{after:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_not_issued_again_beside_a_renewal_that_its_request_did_not_see() {
+    let mut life = Life::begin_with(|builder| builder.idle_timeout(LIFETIME)).await;
+    life.clock.advance(LIFETIME / 2 + SECOND);
+    let (mut reads, mut saves) = (life.load().await, life.load().await);
+    life.request(Session::renew).await;
+    life.clock.advance(SUPERSEDED);
+    assert!(reads.commit().await.unwrap().set_cookie().is_none());
+    saves.count += 1;
+    let refused = saves.commit().await.unwrap_err();
+    assert!(matches!(refused.error(), Error::Gone) && refused.set_cookie().is_none());
+}
+
+#[tokio::test]
+async fn a_longer_remember_sets_the_cookie_again() {
+    let mut life = Life::begin_with(|builder| builder.longest_remember(10 * DAY)).await;
+    for (time, again) in [(2 * DAY, true), (2 * DAY, false), (3 * DAY, true), (DAY, true)] {
+        let mut session = life.load().await;
+        session.remember(time);
+        let commit = session.commit().await.unwrap();
+        let age = commit.set_cookie().map(|cookie| {
+            let cookie = cookie.to_str().unwrap();
+            cookie.rsplit_once("Max-Age=").unwrap().1.parse::<u64>().unwrap()
+        });
+        assert_eq!(age, again.then(|| time.as_secs()));
+        life.jar.keep(&commit);
+    }
 }
 
 #[tokio::test]
 async fn a_fence_undoes_logins_that_were_loaded_before_it() {
     for (loaded_after, stands) in [(Duration::ZERO, false), (MILLI, true)] {
-        let life = Life::begin().await;
+        let mut life = Life::begin().await;
         life.store.revoke_all::<Visitor>(1).await.unwrap();
         life.clock.advance(loaded_after);
-        let mut visitor = life.load().await;
-        visitor.user = Some(1);
-        let login = visitor.commit().await.map_err(Error::from);
-        assert_eq!(login.is_ok(), stands);
-        assert!(stands || matches!(login, Err(Error::LoginUndone)), "an error that the app sees");
-        let page = sessions::Page::first(9);
+        let mut session = life.load().await;
+        session.user = Some(1);
+        match session.commit().await {
+            Ok(commit) => {
+                assert!(stands && commit.outcome() == Outcome::Saved);
+                life.jar.keep(&commit);
+            }
+            Err(undone) => {
+                assert!(!stands && matches!(undone.error(), Error::LoginUndone));
+                assert!(undone.set_cookie().is_none());
+            }
+        }
+        drop(session);
+        let page = sessions::provider::Page::first(9);
         let live = life.store.list::<Visitor>(1, page).await.unwrap().items.len();
         assert_eq!(live, usize::from(stands));
-        // The session of an undone login is ended; another owner's login is not concerned.
-        assert!(!life.is_live().await);
-        let mut visitor = life.load().await;
-        visitor.user = Some(2);
-        assert_eq!(visitor.commit().await.unwrap().outcome(), Outcome::Saved);
+        // The visitor's session became the login's, and ended with it.
+        assert_eq!(life.is_live().await, stands);
+        // Another owner's login is not concerned.
+        life.store.revoke_all::<Visitor>(1).await.unwrap();
+        if !stands {
+            assert_eq!(life.request(|visitor| visitor.user = Some(2)).await, Outcome::Saved);
+        }
     }
 }
 
 #[tokio::test]
-async fn a_fence_is_kept_for_an_hour() {
+async fn a_fence_stands_for_an_hour() {
     for (after, stands) in [(HOUR - MILLI, false), (HOUR, true)] {
         let life = Life::begin_with(|builder| builder.idle_timeout(LIFETIME)).await;
         // A visitor with a session, and one without.
@@ -335,11 +420,55 @@ async fn a_fence_is_kept_for_an_hour() {
         life.clock.advance(after);
         for session in [&mut known, &mut new] {
             session.user = Some(1);
-            assert_eq!(session.commit().await.is_ok(), stands);
+            match session.commit().await {
+                Ok(_) => assert!(stands),
+                Err(undone) => assert!(!stands && matches!(undone.error(), Error::LoginUndone)),
+            }
         }
         let page = sessions::Page::first(9);
         let live = life.store.list::<Visitor>(1, page).await.unwrap().items.len();
         assert_eq!(live, if stands { 2 } else { 0 });
+    }
+}
+
+/// With an attempt the fence itself decides, not when the session was loaded.
+#[tokio::test]
+async fn a_fence_undoes_attempts_that_began_before_it_and_no_others() {
+    for before in [true, false] {
+        let life = Life::begin().await;
+        let mut session = life.load().await;
+        let begin = async || life.store.begin_login::<Visitor>(1).await.unwrap();
+        let attempt = if before {
+            let attempt = begin().await;
+            life.store.revoke_all::<Visitor>(1).await.unwrap();
+            attempt
+        } else {
+            life.store.revoke_all::<Visitor>(1).await.unwrap();
+            begin().await
+        };
+        session.user = Some(1);
+        session.log_in(attempt);
+        match session.commit().await {
+            Ok(_) => assert!(!before),
+            Err(undone) => assert!(before && matches!(undone.error(), Error::LoginUndone)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_is_good_for_half_an_hour() {
+    for (after, good) in [(30 * MINUTE, true), (30 * MINUTE + SECOND, false)] {
+        let mut life = Life::begin_with(|builder| builder.idle_timeout(LIFETIME)).await;
+        let attempt = life.store.begin_login::<Visitor>(1).await.unwrap();
+        life.clock.advance(after);
+        let mut session = life.load().await;
+        session.user = Some(1);
+        session.log_in(attempt);
+        match session.commit().await {
+            Ok(commit) => assert!(good && life.jar.keep(&commit)),
+            Err(undone) => assert!(!good && matches!(undone.error(), Error::LoginUndone)),
+        }
+        assert_eq!(life.load().await.owner(), good.then_some("1"));
     }
 }
 

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::Client;
 use sessions::provider::{
     Expect, Page, Provider, ProviderError, Record, Saved, Touched, from_unix_millis, to_unix_millis,
 };
-use sessions::{Outcome, Session, Store};
+use sessions::{Session, Store};
 use sessions_dynamodb::DynamoDbProvider;
 use sessions_tests::dynamodb::{Local, Sent, Table, address, client, config};
 use sessions_tests::jar::Jar;

@@ -18,6 +18,7 @@ use sessions_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sessions_tests::jar::Jar;
 use sessions_tests::postgres::{Database, Postgres};
 use sessions_tests::proxy::Proxy;
+use sessions_tests::steps::logins_survive_a_killed_server;
 use tokio::task::JoinSet;
 
 fn now() -> SystemTime {
@@ -487,4 +488,22 @@ async fn a_connection_ended_by_an_administrator_costs_no_call() {
             assert_eq!(saved, Saved::Saved);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_at_each_step_of_a_login_loses_none() {
+    let world = World::new().await;
+    let provider = world.provider(Mode::Own, 4);
+    let (server, down) = (Arc::new(world.server), Arc::new(AtomicBool::new(false)));
+    let (killed, is_down) = (server.clone(), down.clone());
+    let kill = move || {
+        killed.kill();
+        is_down.store(true, Ordering::SeqCst);
+    };
+    let run = || {
+        if down.swap(false, Ordering::SeqCst) {
+            server.run();
+        }
+    };
+    logins_survive_a_killed_server(provider, kill, run).await;
 }

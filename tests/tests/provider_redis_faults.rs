@@ -15,6 +15,7 @@ use sessions_redis::redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use sessions_redis::{AnyConnection, Connection, RedisProvider};
 use sessions_tests::proxy::Proxy;
 use sessions_tests::redis::{Monitor, RedisCluster, RedisServer};
+use sessions_tests::steps::logins_survive_a_killed_server;
 
 /// Far above every timeout of the provider, for a busy machine.
 const HANGS: Duration = Duration::from_secs(60);
@@ -417,4 +418,24 @@ async fn a_slot_that_moves_to_another_node_is_followed() {
     assert_eq!(saved, Saved::Saved);
     assert_eq!(cluster.nodes[target].cli(&["EXISTS", &key]), "1");
     assert_eq!(provider.fetch(id, now()).await.unwrap(), Some(version(1, "me")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_at_each_step_of_a_login_loses_none() {
+    let settings = ["--appendonly", "yes", "--appendfsync", "always"];
+    let server = Arc::new(std::sync::Mutex::new(RedisServer::start(&settings)));
+    let url = server.lock().unwrap().url();
+    let provider = RedisProvider::new(Connection::open(&url).unwrap());
+    let (killed, down) = (server.clone(), Arc::new(AtomicBool::new(false)));
+    let is_down = down.clone();
+    let kill = move || {
+        killed.lock().unwrap().kill();
+        is_down.store(true, Ordering::SeqCst);
+    };
+    let run = || {
+        if down.swap(false, Ordering::SeqCst) {
+            server.lock().unwrap().start_again();
+        }
+    };
+    logins_survive_a_killed_server(provider, kill, run).await;
 }

@@ -30,7 +30,7 @@ fn valid() -> Vec<u8> {
     value.counts.insert("a".into(), vec![1, 2]);
     value.log.push('x');
     value.notices.push(Some(true));
-    value.token = Some(());
+    value.token = Some(vec![1]);
     let mut header = Header::new(SystemTime::UNIX_EPOCH);
     header.saves.push(1);
     header.label = Some("a phone".into());
@@ -215,6 +215,18 @@ fn a_record_above_the_limit_is_neither_read_nor_written() {
     let Error::Encode { field, source, .. } = value.fields().unwrap_err() else { panic!() };
     assert_eq!(&*field, "counts");
     assert!(source.to_string().contains("above the limit of 16777216"), "{source}");
+    // The default is far below, and a store may raise it.
+    let header = Header::new(SystemTime::UNIX_EPOCH);
+    value.counts.insert("all of it".into(), vec![0; 64 << 10]);
+    let fields = value.fields().unwrap();
+    let Error::Encode { field, source, .. } = fields.to_data(&header).unwrap_err() else {
+        panic!()
+    };
+    assert_eq!(&*field, "counts");
+    assert!(source.to_string().contains("above the limit of 65536"), "{source}");
+    let length = fields.to_data_within(&header, usize::MAX).unwrap().len();
+    assert_eq!(fields.to_data_within(&header, length).unwrap().len(), length);
+    assert!(fields.to_data_within(&header, length - 1).is_err());
     let data = Bytes::from(vec![1; (16 << 20) + 1]);
     let error = Stored::parse("fuzzed", &data).unwrap_err();
     assert!(matches!(error, Error::Decode { field: None, .. }));

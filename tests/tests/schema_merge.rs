@@ -46,7 +46,13 @@ struct Visitor {
     columns: u8,
     #[session(group = "layout")]
     rows: u8,
-    bags: Vec<HashSet<u32>>,
+    bags: Vec<BTreeSet<u32>>,
+    people: Vec<Person>,
+    best_friend: Option<Person>,
+    #[session(default = At { instant: 0, zone: 0 })]
+    at: At,
+    #[session(ordered)]
+    ranking: HashMap<String, u32>,
     opaque: Vec<Opaque>,
     table: HashMap<String, Opaque>,
     notices: Flash<String>,
@@ -54,7 +60,33 @@ struct Visitor {
     cache: Option<String>,
 }
 
-/// Without `PartialEq`: compared as it is encoded.
+/// Equal by id, whatever the rest.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Person {
+    id: u32,
+    name: String,
+}
+
+impl PartialEq for Person {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+/// Equal where the instant is, whatever the time zone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct At {
+    instant: i64,
+    zone: i8,
+}
+
+impl PartialEq for At {
+    fn eq(&self, other: &Self) -> bool {
+        self.instant == other.instant
+    }
+}
+
+/// Without `PartialEq`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Opaque(u32, HashMap<u8, u8>);
 
@@ -80,7 +112,7 @@ fn changed(base: &Fields, change: Change) -> (Fields, Diff) {
     let mut visitor: Visitor = base.decode().unwrap();
     change(&mut visitor);
     let mut mine = visitor.fields().unwrap();
-    let diff = diff(Visitor::TABLE, base, &mut mine);
+    let diff = diff(Visitor::TABLE, base, &mut mine).unwrap();
     (mine, diff)
 }
 
@@ -198,22 +230,92 @@ fn lists_merge_as_multisets() {
     assert!(visitor.cart.is_empty());
 }
 
+fn person(id: u32, name: &str) -> Person {
+    Person { id, name: name.to_owned() }
+}
+
 #[test]
-fn elements_are_told_apart_by_value_whatever_their_order() {
-    // Each bag is encoded in another order each time that it was decoded.
+fn a_change_that_equality_does_not_see_is_a_change() {
+    let mut visitor = Visitor::fresh();
+    visitor.best_friend = Some(person(1, "Ada"));
+    visitor.people = vec![person(1, "Ada"), person(2, "Bob")];
+    visitor.at = At { instant: 5, zone: 0 };
+    let base = stored(&visitor.fields().unwrap());
+    let changes: [Change; 3] = [
+        |v| v.best_friend.as_mut().unwrap().name = "Ada Lovelace".into(),
+        |v| v.people[1].name = "Robert".into(),
+        |v| v.at.zone = 2,
+    ];
+    for change in changes {
+        let (mine, diff) = changed(&base, change);
+        assert!(diff.changed);
+        let mut expected = visitor.clone();
+        change(&mut expected);
+        let back: Visitor = stored(&mine).decode().unwrap();
+        assert_eq!(format!("{back:?}"), format!("{expected:?}"));
+    }
+    let zero: Change = |v| v.best_friend = None;
+    assert!(changed(&base, zero).1.changed);
+    assert!(!changed(&base, |v| v.at = At { instant: 5, zone: 0 }).1.changed);
+}
+
+#[test]
+fn elements_that_are_equal_but_not_the_same_are_two() {
+    let start: Change = |v| v.people = vec![person(1, "Ada"), person(2, "Bob")];
+    let (visitor, _) =
+        both(start, |v| v.people[0].name = "Ada L.".into(), |v| v.people.push(person(3, "Cy")));
+    let names: Vec<_> = visitor.people.iter().map(|person| person.name.as_str()).collect();
+    assert_eq!(names, ["Bob", "Cy", "Ada L."]);
+    // Two additions with the same id are two.
+    let (visitor, _) =
+        both(start, |v| v.people.push(person(7, "mine")), |v| v.people.push(person(7, "theirs")));
+    assert_eq!(visitor.people.len(), 4);
+}
+
+#[test]
+fn the_bits_of_a_number_decide() {
+    #[derive(Debug, Session)]
+    #[session(name = "floats", version = 1)]
+    struct Floats {
+        number: f64,
+    }
+    let differs = |was: f64, is: f64| {
+        let base = Floats { number: was }.fields().unwrap();
+        diff(Floats::TABLE, &base, &mut Floats { number: is }.fields().unwrap()).unwrap().changed
+    };
+    assert!(differs(0.0, -0.0));
+    assert!(!differs(f64::NAN, f64::NAN));
+    assert!(differs(1.0, 1.5));
+}
+
+#[test]
+fn the_order_of_an_ordered_map_is_a_change() {
+    let map = |range: std::ops::Range<u32>| range.map(|n| (n.to_string(), n)).collect();
+    let mut visitor = Visitor::fresh();
+    (visitor.counts, visitor.ranking) = (map(0..100), map(0..100));
+    let base = stored(&visitor.fields().unwrap());
+    // Another map of the same entries iterates in another order.
+    visitor.counts = map(0..100);
+    assert!(!diff(Visitor::TABLE, &base, &mut visitor.fields().unwrap()).unwrap().changed);
+    visitor.ranking = map(0..100);
+    assert!(diff(Visitor::TABLE, &base, &mut visitor.fields().unwrap()).unwrap().changed);
+}
+
+#[test]
+fn elements_are_told_apart_by_value() {
     let start: Change = |v| v.bags = (0..9).map(|n| (n..n + 20).collect()).collect();
     let (visitor, _) = both(
         start,
         |v| {
             v.bags.remove(3);
-            v.bags.push(HashSet::from([1, 2, 3]));
+            v.bags.push(BTreeSet::from([1, 2, 3]));
         },
-        |v| v.bags.insert(0, HashSet::from([4, 5, 6])),
+        |v| v.bags.insert(0, BTreeSet::from([4, 5, 6])),
     );
-    let mut expected: Vec<HashSet<u32>> = (0..9).map(|n| (n..n + 20).collect()).collect();
+    let mut expected: Vec<BTreeSet<u32>> = (0..9).map(|n| (n..n + 20).collect()).collect();
     expected.remove(3);
-    expected.insert(0, HashSet::from([4, 5, 6]));
-    expected.push(HashSet::from([1, 2, 3]));
+    expected.insert(0, BTreeSet::from([4, 5, 6]));
+    expected.push(BTreeSet::from([1, 2, 3]));
     assert_eq!(visitor.bags, expected);
 }
 

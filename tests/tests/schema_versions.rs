@@ -38,7 +38,7 @@ fn edit<T: SessionData>(
     let mut value = T::load(&stored).unwrap();
     change(&mut value);
     let mut mine = value.fields().unwrap();
-    assert!(diff(T::TABLE, &base, &mut mine).changed);
+    assert!(diff(T::TABLE, &base, &mut mine).unwrap().changed);
     mine.to_data(&stored.header().unwrap()).unwrap()
 }
 
@@ -80,7 +80,7 @@ fn the_base_of_an_old_record_is_its_migrated_encoding() {
     let stored = stored(&record(&first()));
     let base = stored.fields(v3::UserSession::TABLE).unwrap();
     let mut mine = v3::UserSession::load(&stored).unwrap().fields().unwrap();
-    assert!(!diff(v3::UserSession::TABLE, &base, &mut mine).changed);
+    assert!(!diff(v3::UserSession::TABLE, &base, &mut mine).unwrap().changed);
     assert_eq!(base.decode::<v3::UserSession>().unwrap(), newest());
 }
 
@@ -123,7 +123,7 @@ fn a_merge_carries_the_fields_of_newer_builds() {
     let old = record(&newest());
     let base = stored(&old).fields(v3::UserSession::TABLE).unwrap();
     let mut mine = v3::UserSession { visits: 42, ..newest() }.fields().unwrap();
-    diff(v3::UserSession::TABLE, &base, &mut mine);
+    diff(v3::UserSession::TABLE, &base, &mut mine).unwrap();
     // Meanwhile a newer build saved.
     let theirs = edit::<v4::UserSession>(&old, |user| {
         user.wishes.push("a pony".into());

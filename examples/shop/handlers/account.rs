@@ -10,7 +10,7 @@ use axum::response::Redirect;
 use maud::Markup;
 use serde::Deserialize;
 use sessions::provider::Page;
-use sessions::{Error, Session, Store, StoreKey};
+use sessions::{Error, Session, StoreKey};
 
 use super::Shop;
 use crate::catalogue::check;
@@ -30,25 +30,29 @@ pub(super) struct Login {
 }
 
 pub(super) async fn login<V: Shopper>(
+    State(shop): State<Shop>,
     mut visitor: Session<V>,
     headers: HeaderMap,
     Form(form): Form<Login>,
-) -> Redirect {
+) -> Result<Redirect, Error> {
+    // Before the password is checked: "log out everywhere" undoes what began before it.
+    let attempt = shop.store.begin_login::<V>(&form.user).await?;
     let Some(account) = check(&form.user, &form.password) else {
         visitor.warn("Wrong name or password");
-        return Redirect::to("/login");
+        return Ok(Redirect::to("/login"));
     };
     if visitor.user().is_some_and(|user| user != account.name) {
         // Nobody finds another's cart.
         *visitor = V::fresh();
     }
-    visitor.log_in(account);
+    visitor.set_account(account);
+    visitor.log_in(attempt);
     visitor.tell(format!("Welcome, {}", account.name));
     visitor.set_label(device(&headers));
     if form.remember.is_some() {
         visitor.remember(Duration::from_secs(90 * 24 * 60 * 60));
     }
-    Redirect::to("/account")
+    Ok(Redirect::to("/account"))
 }
 
 pub(super) async fn logout<V: Shopper>(mut visitor: Session<V>) -> Redirect {
@@ -61,7 +65,7 @@ pub(super) async fn logout_everywhere<V: Shopper>(
     mut visitor: Session<V>,
 ) -> Result<Redirect, Error> {
     if let Some(user) = visitor.user().map(str::to_owned) {
-        shop.store.revoke_all::<V>(&user, visitor.key()).await?;
+        shop.store.revoke_all::<V>(&user).await?;
     }
     visitor.destroy();
     Ok(Redirect::to("/"))
@@ -94,9 +98,8 @@ pub(super) async fn end_one<V: Shopper>(
         return Ok(Redirect::to("/login"));
     };
     match device.key.parse::<StoreKey>() {
-        // Only one's own: a key that is not in the list is nobody's business.
-        Ok(key) if owns::<V>(&shop.store, &user, &key).await? => {
-            shop.store.revoke_any(&key).await?;
+        // Only one's own: another user's key is nobody's business.
+        Ok(key) if shop.store.revoke::<V>(&user, &key).await? => {
             visitor.tell("That device is logged out");
         }
         _ => visitor.warn("That device was logged out already"),
@@ -104,29 +107,14 @@ pub(super) async fn end_one<V: Shopper>(
     Ok(Redirect::to("/account"))
 }
 
-/// Whether this is one of the user's sessions.
-async fn owns<V: Shopper>(store: &Store, user: &str, key: &StoreKey) -> Result<bool, Error> {
-    let mut page = Page::first(50);
-    loop {
-        let listed = store.list::<V>(user, page).await?;
-        if listed.items.iter().any(|session| session.key == *key) {
-            return Ok(true);
-        }
-        match listed.next {
-            Some(mark) => page = Page::after(mark, 50),
-            None => return Ok(false),
-        }
-    }
-}
-
 pub(super) async fn end_others<V: Shopper>(
     State(shop): State<Shop>,
     mut visitor: Session<V>,
 ) -> Result<Redirect, Error> {
-    let Some(user) = visitor.user().map(str::to_owned) else {
+    if visitor.user().is_none() {
         return Ok(Redirect::to("/login"));
-    };
-    let ended = shop.store.revoke_all::<V>(&user, visitor.key()).await?;
+    }
+    let ended = shop.store.revoke_others(&visitor).await?;
     visitor.tell(match ended {
         1 => "One other device is logged out".to_owned(),
         ended => format!("{ended} other devices are logged out"),

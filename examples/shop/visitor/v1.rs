@@ -9,7 +9,7 @@ use crate::catalogue::Account;
 #[derive(Session)]
 #[session(name = "visitor", version = 1)]
 pub(crate) struct Visitor {
-    /// Who is logged in. A change gives the session a new id.
+    /// Who is logged in. A change gives the session a new secret.
     #[session(owner)]
     user: Option<String>,
     /// Belongs to the owner: it never mixes with another login's.
@@ -29,7 +29,7 @@ impl Shopper for Visitor {
         self.operator
     }
 
-    fn log_in(&mut self, account: &Account) {
+    fn set_account(&mut self, account: &Account) {
         self.user = Some(account.name.to_owned());
         self.operator = account.operator;
     }

@@ -49,7 +49,7 @@ impl Shopper for Visitor {
         self.operator
     }
 
-    fn log_in(&mut self, account: &Account) {
+    fn set_account(&mut self, account: &Account) {
         self.user = Some(account.name.to_owned());
         self.operator = account.operator;
     }

@@ -34,7 +34,7 @@ pub(crate) enum Ended {
     Live,
     /// There is no session yet, or none any more.
     New,
-    /// The session has ended, or taken a new id a moment ago.
+    /// The session has ended, or a login or a renewal has superseded its cookie.
     Gone,
     Unchanged,
     Saved,

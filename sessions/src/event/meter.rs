@@ -46,7 +46,7 @@ metrics! {
         "fields that a merge overwrote";
     MERGES_REFUSED = Counter Count "sessions_merges_refused_total",
         "merges that a field's policy refused";
-    RENEWALS = Counter Count "sessions_renewals_total", "sessions that took a new id";
+    RENEWALS = Counter Count "sessions_renewals_total", "sessions that were given a new secret";
     ENDED = Counter Count "sessions_ended_total", "sessions ended before they expired";
     TOUCHES = Counter Count "sessions_touches_total", "expiries moved";
     DROPPED = Counter Count "sessions_changes_dropped_total", "changes that were not saved";

@@ -195,8 +195,9 @@ pub(crate) fn discard_failed(key: &StoreKey, error: &Error) {
 /// A response could not be given its session.
 #[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) fn commit_failed(session: &'static str, error: &Error) {
-    // A refused merge is told of already, and in the running of an app it happens.
-    if error.is_conflict() {
+    // A refused merge, a login that was undone and a logout with a cookie from before a login are
+    // told of already, and in the running of an app they happen.
+    if error.is_conflict() || matches!(error, Error::Gone | Error::LoginUndone) {
         tell!(WARN, "session.commit_failed", { session, error = %chain(error) }, "commit failed");
     } else {
         tell!(ERROR, "session.commit_failed", { session, error = %chain(error) }, "commit failed");

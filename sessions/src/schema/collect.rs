@@ -1,12 +1,16 @@
 //! Collections as encoded: their elements as slices, and replaying one side's changes on another.
 //!
-//! Works on bytes, so that one copy of the code serves every type; types come in only where two
-//! encodings of equal elements may differ (a set inside a list, say).
+//! Works on bytes, so that one copy of the code serves every type.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+
+use smallvec::SmallVec;
 
 use super::malformed::{Malformed, Reason};
-use super::policy::{Elements, Kind, Refusal, SameFn, Three};
+use super::policy::{AgainFn, Kind, Refusal, Three};
+use super::table::Field;
 use super::wire;
 
 /// An element, or an entry of a map, as encoded.
@@ -18,109 +22,154 @@ struct Item<'a> {
     value: &'a [u8],
 }
 
+/// The forms by which an item is compared.
+struct Form<'a> {
+    key: Key<'a>,
+    value: Cow<'a, [u8]>,
+}
+
+/// The items of one side.
+struct Side<'a> {
+    items: Vec<Item<'a>>,
+    forms: Vec<Form<'a>>,
+}
+
+impl<'a> Side<'a> {
+    /// The items of a side as they are.
+    fn plain(bytes: &'a [u8], field: &Field) -> Result<Self, Malformed> {
+        let items = items(bytes)?;
+        let order = field.order.inner();
+        let form = |item: &Item<'a>| Form {
+            key: Key(order.form(item.key)),
+            value: order.form(item.value),
+        };
+        let forms = items.iter().map(form).collect();
+        Ok(Self { items, forms })
+    }
+
+    /// The items of a side that another build may have encoded: those are the same that this build
+    /// encodes the same.
+    fn again(bytes: &'a [u8], field: &Field) -> Result<Self, Malformed> {
+        let items = items(bytes)?;
+        let order = field.order.inner();
+        let form = |bytes: &'a [u8], again: AgainFn| {
+            let mut encoded = Vec::with_capacity(bytes.len());
+            match again(bytes, Some(&mut encoded)) {
+                Ok(()) if encoded != bytes => Cow::Owned(order.form(&encoded).into_owned()),
+                _ => order.form(bytes),
+            }
+        };
+        let (key, value) = field.elements;
+        let is_map = field.kind == Kind::Map;
+        let form = |item: &Item<'a>| Form {
+            key: Key(form(item.key, key)),
+            value: if is_map { form(item.value, value) } else { Cow::Borrowed(item.value) },
+        };
+        let forms = items.iter().map(form).collect();
+        Ok(Self { items, forms })
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &Key<'a>> + Clone {
+        self.forms.iter().map(|form| &form.key)
+    }
+
+    fn value(&self, index: usize) -> &[u8] {
+        &self.forms[index].value
+    }
+}
+
 /// Replays what changed from `base` to `mine` on `theirs`. Returns whether it overwrote a change of
 /// theirs, which only an entry of a map can.
-pub(super) fn union(
-    kind: Kind,
-    elements: Elements,
-    three: Three<'_>,
-    out: &mut Vec<u8>,
-) -> Result<bool, Refusal> {
-    let (base, mine, mut theirs) = (items(three.base)?, items(three.mine)?, items(three.theirs)?);
+pub(super) fn union(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Result<bool, Refusal> {
+    let kind = field.kind;
+    let (base, mine) = (Side::again(three.base, field)?, Side::again(three.mine, field)?);
+    let theirs = Side::again(three.theirs, field)?;
     let mut overwrote = false;
-    let (pairs, removed, added) = pair(&base, &mine, elements.key);
-    let (found, _, _) = pair(&base, &theirs, elements.key);
-    let mut place_of = vec![None; base.len()];
-    for (index, place) in found {
+    let Pairs { pairs, left: removed, right: mut additions } = pair(base.keys(), mine.keys());
+    let mut place_of = vec![None; base.items.len()];
+    for (index, place) in pair(base.keys(), theirs.keys()).pairs {
         place_of[index] = Some(place);
     }
 
-    let mut gone = vec![false; theirs.len()];
+    // What becomes of each of their items: it goes, or one of mine takes its place.
+    let mut result: Vec<Option<Item<'_>>> = theirs.items.iter().copied().map(Some).collect();
     for index in removed {
         if let Some(place) = place_of[index] {
-            gone[place] = true;
-            overwrote |=
-                kind == Kind::Map && !(elements.value)(base[index].value, theirs[place].value);
+            result[place] = None;
+            overwrote |= kind == Kind::Map && base.value(index) != theirs.value(place);
         }
     }
-    let mut additions: Vec<Item<'_>> = added.into_iter().map(|index| mine[index]).collect();
     if kind == Kind::Map {
-        for (index, place) in pairs {
-            let (was, is) = (base[index], mine[place]);
-            if (elements.value)(was.value, is.value) {
+        for (index, mine_index) in pairs {
+            if base.value(index) == mine.value(mine_index) {
                 continue;
             }
             match place_of[index] {
                 Some(place) => {
-                    overwrote |= !(elements.value)(was.value, theirs[place].value)
-                        && !(elements.value)(is.value, theirs[place].value);
-                    theirs[place] = is;
+                    overwrote |= base.value(index) != theirs.value(place)
+                        && mine.value(mine_index) != theirs.value(place);
+                    result[place] = Some(mine.items[mine_index]);
                 }
                 None => {
                     overwrote = true;
-                    additions.push(is);
+                    additions.push(mine_index);
                 }
             }
         }
     }
     if matches!(kind, Kind::Set | Kind::Map) {
         // What both sides added is there once.
-        let (twice, _, _) = pair(&additions, &theirs, elements.key);
+        let twice = pair(additions.iter().map(|index| &mine.forms[*index].key), theirs.keys());
         let mut is_twice = vec![false; additions.len()];
-        for (index, place) in twice {
-            if gone[place] {
+        for (index, place) in twice.pairs {
+            if result[place].is_none() {
                 continue;
             }
             is_twice[index] = true;
-            overwrote |=
-                kind == Kind::Map && !(elements.value)(additions[index].value, theirs[place].value);
-            theirs[place] = additions[index];
+            let mine_index = additions[index];
+            overwrote |= kind == Kind::Map && mine.value(mine_index) != theirs.value(place);
+            result[place] = Some(mine.items[mine_index]);
         }
         let mut is_twice = is_twice.into_iter();
         additions.retain(|_| !is_twice.next().unwrap_or(false));
     }
 
-    let mut gone = gone.into_iter();
-    theirs.retain(|_| !gone.next().unwrap_or(false));
-    theirs.append(&mut additions);
-    put(kind, &theirs, out);
+    let mut result: Vec<Item<'_>> = result.into_iter().flatten().collect();
+    result.extend(additions.into_iter().map(|index| mine.items[index]));
+    put(kind, &result, out);
     Ok(overwrote)
 }
 
-/// Appends to `theirs` what `mine` appended to `base`.
-pub(super) fn append(
-    elements: Elements,
-    three: Three<'_>,
-    out: &mut Vec<u8>,
-) -> Result<(), Refusal> {
-    let (base, mine, mut theirs) = (items(three.base)?, items(three.mine)?, items(three.theirs)?);
-    let is_prefix = base.len() <= mine.len()
-        && base.iter().zip(&mine).all(|(was, is)| (elements.key)(was.key, is.key));
-    if !is_prefix {
-        return Err(Refusal::Conflict);
+/// Mine with the base's bytes for each element, and each value of a map, that is the same: `base` is
+/// as another build encoded it, `mine` as this one did. `None` where there is nothing to restore.
+pub(super) fn restore(field: &Field, base: &[u8], mine: &[u8]) -> Option<Vec<u8>> {
+    if field.kind == Kind::Single {
+        return None;
     }
-    theirs.extend_from_slice(&mine[base.len()..]);
-    put(Kind::List, &theirs, out);
-    Ok(())
+    let (base, mine) = (Side::again(base, field).ok()?, Side::plain(mine, field).ok()?);
+    let mut items = mine.items.clone();
+    for (index, place) in pair(base.keys(), mine.keys()).pairs {
+        items[place].key = base.items[index].key;
+        if base.value(index) == mine.value(place) {
+            items[place].value = base.items[index].value;
+        }
+    }
+    let mut out = Vec::new();
+    put(field.kind, &items, &mut out);
+    Some(out)
 }
 
-/// Whether two encodings are equal, but for the order of a map's entries: what can be said of
-/// values of a type without `PartialEq`.
-pub(super) fn same_bytes(one: &[u8], other: &[u8]) -> bool {
-    if one == other {
-        return true;
+/// Appends to `theirs` what `mine` appended to `base`.
+pub(super) fn append(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let (base, mine) = (Side::again(three.base, field)?, Side::again(three.mine, field)?);
+    let mut result = items(three.theirs)?;
+    let length = base.items.len();
+    if mine.items.len() < length || !base.keys().eq(mine.keys().take(length)) {
+        return Err(Refusal::Conflict);
     }
-    let is_map = |bytes: &[u8]| bytes.first().is_some_and(|first| first >> 5 == wire::MAP);
-    if one.len() != other.len() || !is_map(one) || !is_map(other) {
-        return false;
-    }
-    let (Ok(mut one), Ok(mut other)) = (items(one), items(other)) else { return false };
-    one.sort_unstable_by_key(|item| item.key);
-    other.sort_unstable_by_key(|item| item.key);
-    let equal = |(one, other): (&Item<'_>, &Item<'_>)| {
-        one.key == other.key && same_bytes(one.value, other.value)
-    };
-    one.len() == other.len() && one.iter().zip(&other).all(equal)
+    result.extend_from_slice(&mine.items[length..]);
+    put(Kind::List, &result, out);
+    Ok(())
 }
 
 /// The elements of an array, or the entries of a map.
@@ -159,29 +208,33 @@ fn put(kind: Kind, items: &[Item<'_>], out: &mut Vec<u8>) {
     }
 }
 
-/// Pairs each item of `one` with one of `other` that has the same key: the pairs, then what is left
-/// over on either side, in order. All are indices.
-fn pair(
-    one: &[Item<'_>],
-    other: &[Item<'_>],
-    same: SameFn,
-) -> (Vec<(usize, usize)>, Vec<usize>, Vec<usize>) {
-    // The fingerprint is blind to order, so that equal sets of another order share a bucket.
-    let mut buckets: HashMap<u64, Vec<usize>> = HashMap::with_capacity(other.len());
-    for (index, item) in other.iter().enumerate().rev() {
-        buckets.entry(fingerprint(item.key)).or_default().push(index);
+/// The items of two sides that are the same, and what is left over on either side, in order. All
+/// are indices.
+struct Pairs {
+    pairs: Vec<(usize, usize)>,
+    left: Vec<usize>,
+    right: Vec<usize>,
+}
+
+/// Pairs each key of `one` with an equal one of `other`.
+///
+/// Linear whatever the keys are: the standard map's hash has a random key, so that no visitor can
+/// send strings that all fall into one bucket.
+fn pair<'k>(
+    one: impl Iterator<Item = &'k Key<'k>>,
+    other: impl Iterator<Item = &'k Key<'k>> + Clone,
+) -> Pairs {
+    let mut places: HashMap<&Key<'_>, SmallVec<[usize; 1]>> = HashMap::new();
+    let mut taken = Vec::new();
+    for (index, key) in other.enumerate() {
+        places.entry(key).or_default().push(index);
+        taken.push(false);
     }
-    let mut pairs = Vec::new();
-    let mut left = Vec::new();
-    let mut taken = vec![false; other.len()];
-    for (index, item) in one.iter().enumerate() {
-        let bucket = buckets.get_mut(&fingerprint(item.key));
-        let found = bucket.and_then(|bucket| {
-            let equal = |place: &usize| same(item.key, other[*place].key);
-            let at = bucket.iter().rposition(equal)?;
-            Some(bucket.remove(at))
-        });
-        match found {
+    // The first of several equal ones is taken first.
+    places.values_mut().for_each(|places| places.reverse());
+    let (mut pairs, mut left) = (Vec::new(), Vec::new());
+    for (index, key) in one.enumerate() {
+        match places.get_mut(key).and_then(SmallVec::pop) {
             Some(place) => {
                 taken[place] = true;
                 pairs.push((index, place));
@@ -189,14 +242,88 @@ fn pair(
             None => left.push(index),
         }
     }
-    let right = (0..other.len()).filter(|index| !taken[*index]).collect();
-    (pairs, left, right)
+    let right = (0..taken.len()).filter(|index| !taken[*index]).collect();
+    Pairs { pairs, left, right }
 }
 
-fn fingerprint(bytes: &[u8]) -> u64 {
-    let spread = |byte: &u8| (u64::from(*byte) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    bytes
-        .iter()
-        .map(|byte| spread(byte).rotate_left(23).wrapping_mul(spread(byte)))
-        .fold(bytes.len() as u64, u64::wrapping_add)
+/// The form of an element or of an entry's key.
+#[derive(Debug)]
+struct Key<'a>(Cow<'a, [u8]>);
+
+impl Hash for Key<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl PartialEq for Key<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        #[cfg(test)]
+        tests::COMPARISONS.with(|count| count.set(count.get() + 1));
+        self.0 == other.0
+    }
+}
+
+impl Eq for Key<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::schema::canonical::order;
+    use crate::schema::policy::{ByType as _, Policy, Probe};
+
+    thread_local! {
+        pub(super) static COMPARISONS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// How many comparisons a union of these takes.
+    fn comparisons(base: &[&[u8]], mine: &[&[u8]], theirs: &[&[u8]], kind: Kind) -> usize {
+        let list = |items: &[&[u8]]| {
+            let mut out = Vec::new();
+            wire::put_head(&mut out, wire::ARRAY, items.len() as u64);
+            items.iter().for_each(|item| {
+                wire::put_head(&mut out, wire::BYTES, item.len() as u64);
+                out.extend_from_slice(item);
+            });
+            out
+        };
+        let (base, mine, theirs) = (list(base), list(mine), list(theirs));
+        COMPARISONS.set(0);
+        let three = Three { base: &base, mine: &mine, theirs: &theirs };
+        let field = Field {
+            name: "field",
+            key: "field",
+            group: None,
+            policy: Policy::Union(kind),
+            order: order(kind),
+            kind,
+            again: <Probe<u8>>::ELEMENTS.0,
+            elements: <Probe<u8>>::ELEMENTS,
+        };
+        union(&field, three, &mut Vec::new()).unwrap();
+        COMPARISONS.get()
+    }
+
+    #[test]
+    fn a_merge_compares_linearly_often_whatever_a_visitor_sends() {
+        // Permutations of the same bytes, which a sum over bytes cannot tell apart.
+        let permuted: Vec<Vec<u8>> = (0..8_000_u32)
+            .map(|n| (0..13).map(move |bit| if n >> bit & 1 == 1 { [1, 2] } else { [2, 1] }))
+            .map(|pairs| pairs.flatten().collect())
+            .collect();
+        let same = vec![vec![7; 26]; 8_000];
+        for items in [permuted, same] {
+            let items: Vec<&[u8]> = items.iter().map(Vec::as_slice).collect();
+            let (m, t): (&[&[u8]], &[&[u8]]) = (&[b"m"], &[b"t"]);
+            let (mine, theirs) = ([&items[..], m].concat(), [t, &items[..]].concat());
+            for kind in [Kind::List, Kind::Set] {
+                let count = comparisons(&items, &mine, &theirs, kind);
+                assert!(count < 8 * items.len(), "{kind:?}: {count} comparisons");
+                let count = comparisons(&[], &items, &items, kind);
+                assert!(count < 8 * items.len(), "{kind:?}: {count} comparisons");
+            }
+        }
+    }
 }

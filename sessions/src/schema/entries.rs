@@ -7,9 +7,6 @@ use smallvec::SmallVec;
 use super::malformed::{Malformed, Reason};
 use super::wire;
 
-/// The longest record that is read or written.
-pub(super) const MAX_RECORD: usize = 16 << 20;
-
 /// The longest storage key.
 const MAX_KEY: u64 = 64;
 
@@ -26,7 +23,7 @@ pub(super) type Entries = SmallVec<[Entry; 8]>;
 /// Where each field of a table stands, in the table's order.
 pub(super) type Spans = SmallVec<[Span; 8]>;
 
-/// A range of a buffer of at most [`MAX_RECORD`] bytes.
+/// A range of a buffer of at most [`MAX_RECORD`](super::limits::MAX_RECORD) bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Span {
     start: u32,
@@ -132,8 +129,4 @@ fn twice(data: &[u8], entries: &[Entry]) -> Option<Span> {
     let mut keys: Vec<Span> = entries.iter().map(|entry| entry.key).collect();
     keys.sort_unstable_by_key(|key| key.of(data));
     keys.windows(2).find(|pair| pair[0].of(data) == pair[1].of(data)).map(|pair| pair[0])
-}
-
-pub(super) fn too_long(length: usize) -> Malformed {
-    Malformed::from(format!("{length} bytes are above the limit of {MAX_RECORD}"))
 }

@@ -4,9 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
-use super::entries::{Entries, Entry, MAX_RECORD, Span, Spans, too_long};
+use super::entries::{Entries, Entry, Span, Spans};
 use super::header::Header;
+use super::limits::{MAX_RECORD, RECORD_LIMIT, too_long};
 use super::malformed::Malformed;
 use super::policy::Value;
 use super::reader::Reader;
@@ -28,7 +30,12 @@ pub struct Fields {
     pub(super) min_reader: u16,
     /// The owner changed: nothing that an unknown build stored may be carried on.
     pub(super) forget: bool,
+    /// Which fields differ from the base; empty where that was not asked.
+    pub(super) changed: Changed,
 }
+
+/// For each field, whether it differs from a base.
+pub(super) type Changed = SmallVec<[bool; 8]>;
 
 /// What a record begins with.
 struct Head<'h> {
@@ -46,7 +53,16 @@ pub(super) struct Unknown {
 
 impl Fields {
     pub(super) fn new(table: &'static Table, data: Bytes, spans: Spans) -> Self {
-        Self { table, data, spans, unknown: None, version: 0, min_reader: 0, forget: false }
+        Self {
+            table,
+            data,
+            spans,
+            unknown: None,
+            version: 0,
+            min_reader: 0,
+            forget: false,
+            changed: Changed::new(),
+        }
     }
 
     /// Decodes the value again: after a merge.
@@ -67,12 +83,22 @@ impl Fields {
             .map_err(|source| self.unreadable(owner.field, source))
     }
 
-    /// The record's data. Its versions are this build's, or what the unknown fields need if that is
-    /// higher, whatever `header` says.
+    /// The record's data, of at most [`RECORD_LIMIT`] bytes.
     ///
     /// # Errors
-    /// [`Error::Encode`] where an inverse converter fails or the record is too long.
+    /// As [`to_data_within`](Self::to_data_within).
     pub fn to_data(&self, header: &Header) -> Result<Bytes, Error> {
+        self.to_data_within(header, RECORD_LIMIT)
+    }
+
+    /// The record's data, of at most `limit` bytes, and never of more than [`MAX_RECORD`]. Its
+    /// versions are this build's, or what the unknown fields need if that is higher, whatever
+    /// `header` says.
+    ///
+    /// # Errors
+    /// [`Error::Encode`] where an inverse converter fails or the record is too long; the error names
+    /// the longest field.
+    pub fn to_data_within(&self, header: &Header, limit: usize) -> Result<Bytes, Error> {
         let version = self.record_version();
         let shape = version.min(self.table.schema.version);
         let min_reader = self.table.min_reader(shape).max(self.min_reader);
@@ -89,11 +115,12 @@ impl Fields {
         // Counted first: it takes one allocation, of its exact length.
         let mut count = Count::default();
         self.put(&mut count, &head, older.as_ref());
+        let limit = limit.min(MAX_RECORD);
+        if count.0 > limit {
+            return Err(self.too_long(count.0, limit));
+        }
         let mut out = Vec::with_capacity(count.0);
         self.put(&mut out, &head, older.as_ref());
-        if out.len() > MAX_RECORD {
-            return Err(self.too_long(out.len()));
-        }
         Ok(out.into())
     }
 
@@ -156,9 +183,9 @@ impl Fields {
     }
 
     #[cold]
-    fn too_long(&self, length: usize) -> Error {
+    fn too_long(&self, length: usize, limit: usize) -> Error {
         let longest = (0..self.spans.len()).max_by_key(|index| self.slice(*index).len());
-        not_encoded(self.table, longest.unwrap_or(0), too_long(length))
+        not_encoded(self.table, longest.unwrap_or(0), too_long(length, limit))
     }
 }
 
@@ -192,9 +219,8 @@ impl Writer {
     fn next(&mut self, start: usize, encoded: Result<(), Malformed>) -> Result<(), Error> {
         let index = self.spans.len();
         encoded
-            .and_then(|()| wire::check(&self.out[start..]))
             .and_then(|()| match self.out.len() {
-                length if length > MAX_RECORD => Err(too_long(length)),
+                length if length > MAX_RECORD => Err(too_long(length, MAX_RECORD)),
                 _ => Ok(()),
             })
             .map_err(|error| not_encoded(self.table, index, error))?;
@@ -256,7 +282,9 @@ impl Downgrade<'_> {
         self.count += 1;
         let start = self.out.len();
         let encoded = (how.encode)(value, &mut self.out);
-        self.converted(name, encoded.and_then(|()| wire::check(&self.out[start..])))
+        // What an older build is to find must be read back, too.
+        let encoded = encoded.and_then(|()| how.decode(&self.out[start..]).map(drop));
+        self.converted(name, encoded)
     }
 
     /// Turns an inverse converter's failure into an error that names the field.
@@ -277,7 +305,7 @@ impl Downgrade<'_> {
 }
 
 #[cold]
-fn not_encoded(table: &'static Table, index: usize, source: Malformed) -> Error {
+pub(super) fn not_encoded(table: &'static Table, index: usize, source: Malformed) -> Error {
     Error::Encode {
         session: Cow::Borrowed(table.schema.name),
         field: Cow::Borrowed(table.fields[index].name),

@@ -1,9 +1,6 @@
 //! Why bytes are not the value they should be.
 
-use std::convert::Infallible;
 use std::fmt;
-
-use cbor4ii::serde::EncodeError;
 
 use super::wire::{self, MAX_DEPTH};
 
@@ -42,17 +39,6 @@ impl From<String> for Malformed {
     #[cold]
     fn from(text: String) -> Self {
         Reason::Value(text.into()).into()
-    }
-}
-
-impl From<EncodeError<Infallible>> for Malformed {
-    #[cold]
-    fn from(error: EncodeError<Infallible>) -> Self {
-        let reason = match error {
-            EncodeError::Custom(text) => Reason::Value(text),
-            EncodeError::Core(other) => Reason::Value(other.to_string().into()),
-        };
-        reason.into()
     }
 }
 

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::collect;
 use super::entries::{Span, Spans};
-use super::fields::Fields;
+use super::fields::{Changed, Fields, not_encoded};
 use super::policy::{Policy, Refusal, Three};
 use super::table::{Field, OWNER_GROUP, Table};
 use super::wire;
@@ -32,31 +32,52 @@ pub struct Merged {
     pub overwritten: SmallVec<[&'static str; 4]>,
 }
 
-/// Compares `mine` with its base, and puts the base's bytes where values are equal although their
-/// bytes differ. Gives `mine` the base's unknown fields, unless the owner changed.
-pub fn diff(table: &'static Table, base: &Fields, mine: &mut Fields) -> Diff {
+/// Compares `mine` with its base. Where the value is the same although its bytes differ, `mine` gets
+/// the base's bytes, and so do the elements of a collection that are the same: they may hold what
+/// only a newer build knows. Gives `mine` the base's unknown fields.
+///
+/// Where the owner changed, nothing of the base goes over: every field stays as this build encodes
+/// it.
+///
+/// # Errors
+/// [`Error::Encode`] where a field that changed could not be read back.
+pub fn diff(table: &'static Table, base: &Fields, mine: &mut Fields) -> Result<Diff, Error> {
     let mut diff = Diff::default();
-    let mut restored = false;
-    let mut sides: SmallVec<[&[u8]; 8]> = SmallVec::with_capacity(table.fields.len());
+    let mut sides: SmallVec<[Cow<'_, [u8]>; 8]> = SmallVec::with_capacity(table.fields.len());
+    let mut changed = Changed::with_capacity(table.fields.len());
+    let mut again = Vec::new();
     for (index, field) in table.fields.iter().enumerate() {
         let (was, is) = (base.slice(index), mine.slice(index));
-        if was == is {
-            sides.push(is);
-        } else if field.is_same(was, is) {
-            restored = true;
-            sides.push(was);
-        } else {
+        let side = compare(field, was, is, &mut again);
+        changed.push(side.is_some());
+        if side.is_some() {
             diff.changed = true;
             diff.renew |= field.group == Some(OWNER_GROUP);
-            diff.owner |= table.owner.as_ref().is_some_and(|owner| owner.field == index);
-            sides.push(is);
+        }
+        sides.push(side.unwrap_or(Cow::Borrowed(was)));
+    }
+    if diff.changed {
+        // Nobody has read yet what this build has made of an older record, or of nothing.
+        let is_new = base.version < table.schema.version;
+        for (index, field) in table.fields.iter().enumerate() {
+            if is_new || changed[index] {
+                (field.again)(mine.slice(index), None)
+                    .map_err(|source| not_encoded(table, index, source))?;
+            }
         }
     }
+    if table.owner.as_ref().is_some_and(|owner| changed[owner.field]) {
+        // What cannot be read is another owner.
+        diff.owner = base.owner(table).ok() != Some(mine.owner(table)?);
+    }
+    let is_mine = |(index, side): (usize, &Cow<'_, [u8]>)| mine.slice(index) == &**side;
+    let restored = !diff.owner && !sides.iter().enumerate().all(is_mine);
     let restored = restored.then(|| join(&sides));
     drop(sides);
     if let Some((data, spans)) = restored {
         (mine.data, mine.spans) = (data.into(), spans);
     }
+    mine.changed = changed;
     mine.forget = diff.owner;
     if diff.owner {
         (mine.unknown, mine.version, mine.min_reader) = (None, 0, 0);
@@ -64,7 +85,30 @@ pub fn diff(table: &'static Table, base: &Fields, mine: &mut Fields) -> Diff {
         mine.unknown = base.unknown.clone();
         (mine.version, mine.min_reader) = (base.version, base.min_reader);
     }
-    diff
+    Ok(diff)
+}
+
+/// The bytes of a field that changed; `None` where it did not.
+fn compare<'a>(
+    field: &Field,
+    was: &[u8],
+    is: &'a [u8],
+    again: &mut Vec<u8>,
+) -> Option<Cow<'a, [u8]>> {
+    if field.is_same(was, is) {
+        return None;
+    }
+    // The base as this build encodes it: what is missing there this build does not know, and so
+    // cannot have changed.
+    again.clear();
+    if (field.again)(was, Some(again)).is_err() || field.is_same(was, again) {
+        return Some(Cow::Borrowed(is));
+    }
+    if field.is_same(again, is) {
+        return None;
+    }
+    let restored = collect::restore(field, was, is);
+    Some(restored.map_or(Cow::Borrowed(is), Cow::Owned))
 }
 
 /// Three-way merge, field by field. `mine` has been through [`diff`].
@@ -87,6 +131,7 @@ pub fn merge(
     }
 
     let mut merged = Vec::with_capacity(theirs.data.len());
+    let mut buffer = Vec::new();
     let mut spans = SmallVec::with_capacity(table.fields.len());
     let groups = sides.groups(&owner, &mut overwritten)?;
     for (index, field) in table.fields.iter().enumerate() {
@@ -99,6 +144,14 @@ pub fn merge(
                     overwritten.push(field.name);
                 }
             }
+        }
+        if mine.forget {
+            // Nothing that a newer build stored for nobody in particular goes over to somebody.
+            buffer.clear();
+            (field.again)(&merged[start..], Some(&mut buffer))
+                .map_err(|source| theirs.unreadable(index, source.into()))?;
+            merged.truncate(start);
+            merged.extend_from_slice(&buffer);
         }
         spans.push(Span::new(start..merged.len()));
     }
@@ -126,13 +179,13 @@ pub fn replay(
 ) -> Result<Fields, Error> {
     // As if the owner had come from nobody.
     let sides = table.fields.iter().enumerate().map(|(index, field)| match field.group {
-        Some(OWNER_GROUP) => fresh.slice(index),
-        _ => base.slice(index),
+        Some(OWNER_GROUP) => Cow::Borrowed(fresh.slice(index)),
+        _ => Cow::Borrowed(base.slice(index)),
     });
-    let (data, spans) = join(&sides.collect::<SmallVec<[&[u8]; 8]>>());
+    let (data, spans) = join(&sides.collect::<SmallVec<[Cow<'_, [u8]>; 8]>>());
     let base = Fields::new(table, data.into(), spans);
     let mut mine = mine.clone();
-    diff(table, &base, &mut mine);
+    diff(table, &base, &mut mine)?;
     Ok(merge(table, &base, &mine, fresh)?.fields)
 }
 
@@ -163,8 +216,9 @@ enum OwnerChange {
 
 impl Sides<'_> {
     fn mine_changed(&self, index: usize) -> bool {
-        // Enough, as `diff` has put the base's bytes where the values are equal.
-        self.base.slice(index) != self.mine.slice(index)
+        self.mine.changed.get(index).copied().unwrap_or_else(|| {
+            !self.table.fields[index].is_same(self.base.slice(index), self.mine.slice(index))
+        })
     }
 
     fn theirs_changed(&self, index: usize) -> bool {
@@ -182,7 +236,7 @@ impl Sides<'_> {
     /// be mixed: that is a conflict, whatever the policies.
     fn owner(&self) -> Result<OwnerChange, Error> {
         let Some(owner) = &self.table.owner else { return Ok(OwnerChange::None) };
-        let changed = self.mine_changed(owner.field);
+        let changed = self.mine.forget;
         if !changed && !self.theirs_changed(owner.field) {
             return Ok(OwnerChange::None);
         }
@@ -247,22 +301,22 @@ impl Sides<'_> {
             return Ok(false);
         }
         let start = out.len();
-        let merged = both_changed(field, three, out).and_then(|overwrote| {
-            wire::check(&out[start..])?;
-            Ok(overwrote)
-        });
-        merged.map_err(|refusal| match refusal {
+        let overwrote = both_changed(field, three, out).map_err(|refusal| match refusal {
             Refusal::Conflict => self.conflict(field.name),
             Refusal::Malformed(source) => self.theirs.unreadable(index, source),
-        })
+        })?;
+        // What was made anew must be read back, too.
+        (field.again)(&out[start..], None)
+            .map_err(|source| not_encoded(self.table, index, source))?;
+        Ok(overwrote)
     }
 }
 
 fn both_changed(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Result<bool, Refusal> {
     match field.policy {
         Policy::Conflict => return Err(Refusal::Conflict),
-        Policy::Union(kind, elements) => return collect::union(kind, elements, three, out),
-        Policy::Append(elements) => collect::append(elements, three, out)?,
+        Policy::Union(_) => return collect::union(field, three, out),
+        Policy::Append => collect::append(field, three, out)?,
         Policy::Merge(function) => function(three, out)?,
         Policy::ClearWins if three.theirs == [wire::NULL] => out.extend_from_slice(three.theirs),
         Policy::ClearWins | Policy::Mine => {
@@ -275,7 +329,7 @@ fn both_changed(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Result<bo
 }
 
 /// Copies slices into one buffer.
-fn join(slices: &[&[u8]]) -> (Vec<u8>, Spans) {
+fn join(slices: &[Cow<'_, [u8]>]) -> (Vec<u8>, Spans) {
     let mut data = Vec::with_capacity(slices.iter().map(|slice| slice.len()).sum());
     let spans = slices.iter().map(|slice| {
         let start = data.len();

@@ -10,7 +10,6 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::collect;
 use super::decode::Cursor;
 use super::malformed::Malformed;
 use super::wire;
@@ -50,6 +49,19 @@ impl<T> Value<T> {
 #[must_use]
 pub const fn value<T: FieldType>() -> Value<T> {
     Value { decode: wire::decode_next, encode: wire::encode }
+}
+
+/// Decodes a value, and encodes it again where there is a buffer.
+///
+/// # Errors
+/// Where the bytes are not a `T`, or `T` cannot be encoded.
+pub fn again<T>(
+    value: &Value<T>,
+    bytes: &[u8],
+    out: Option<&mut Vec<u8>>,
+) -> Result<(), Malformed> {
+    let decoded = value.decode(bytes)?;
+    out.map_or(Ok(()), |out| (value.encode)(&decoded, out))
 }
 
 /// A type that a field without `default` may have.
@@ -244,8 +256,8 @@ impl Display for MergeConflict {
 
 impl std::error::Error for MergeConflict {}
 
-/// Whether two encodings are of equal values.
-pub type SameFn = fn(&[u8], &[u8]) -> bool;
+/// Decodes bytes, and appends the value as this build encodes it where there is a buffer.
+pub type AgainFn = fn(&[u8], Option<&mut Vec<u8>>) -> Result<(), Malformed>;
 
 /// Merges a field that both sides changed.
 pub type MergeFn = fn(Three<'_>, &mut Vec<u8>) -> Result<(), Refusal>;
@@ -286,9 +298,9 @@ pub enum Policy {
     /// `None` beats `Some`, else mine.
     ClearWins,
     /// My insertions and removals replayed on theirs.
-    Union(Kind, Elements),
+    Union(Kind),
     /// What I appended, appended to theirs.
-    Append(Elements),
+    Append,
     /// A function of the three.
     Merge(MergeFn),
 }
@@ -298,23 +310,12 @@ pub enum Policy {
 pub enum Kind {
     /// None.
     Single,
-    /// A list: elements may repeat.
+    /// A list, or a [`Flash`]: elements may repeat.
     List,
     /// A set.
     Set,
     /// A map.
     Map,
-    /// A [`Flash`]: a list whose elements are told apart by more than their equality says.
-    Flash,
-}
-
-/// How the elements of a collection compare.
-#[derive(Clone, Copy, Debug)]
-pub struct Elements {
-    /// Elements, or a map's keys.
-    pub key: SameFn,
-    /// A map's values.
-    pub value: SameFn,
 }
 
 /// `merge = add`.
@@ -354,14 +355,14 @@ pub const fn clear_wins<T: MergeClearWins>() -> Policy {
 
 /// `merge = union`.
 #[must_use]
-pub const fn union<T: MergeUnion>(kind: Kind, elements: Elements) -> Policy {
-    Policy::Union(kind, elements)
+pub const fn union<T: MergeUnion>(kind: Kind) -> Policy {
+    Policy::Union(kind)
 }
 
 /// `merge = append`.
 #[must_use]
-pub const fn append<T: MergeAppend>(elements: Elements) -> Policy {
-    Policy::Append(elements)
+pub const fn append<T: MergeAppend>() -> Policy {
+    Policy::Append
 }
 
 /// `merge(with = path)`.
@@ -384,10 +385,10 @@ pub fn merge_with<T>(
 /// The policy of a field that names none: `union` for the standard collections, else the
 /// container's.
 #[must_use]
-pub const fn by_type(kind: Kind, elements: Elements) -> Policy {
+pub const fn by_type(kind: Kind) -> Policy {
     match kind {
         Kind::Single => Policy::Mine,
-        _ => Policy::Union(kind, elements),
+        _ => Policy::Union(kind),
     }
 }
 
@@ -412,87 +413,63 @@ pub fn owner_option<T: OwnerType>(
 
 /// Finds out at compile time what a type can do.
 ///
-/// Generated code names `Probe::<T>::SAME` and its like: the constant of the inherent impl if its
-/// bounds hold for `T`, else that of the trait [`ByType`].
+/// Generated code names `Probe::<T>::KIND`: the constant of the inherent impl if there is one for
+/// `T`, else that of the trait [`ByType`].
 #[derive(Debug)]
 pub struct Probe<T>(PhantomData<T>);
 
 /// What holds for every type; see [`Probe`].
 pub trait ByType {
-    /// Equality: by bytes, but not by the order of a map's entries.
-    const SAME: SameFn = collect::same_bytes;
     /// The kind of collection: none.
     const KIND: Kind = Kind::Single;
-    /// How elements compare.
-    const ELEMENTS: Elements = Elements { key: collect::same_bytes, value: collect::same_bytes };
+    /// How elements, or an entry's key and value, are encoded again: not at all.
+    const ELEMENTS: (AgainFn, AgainFn) = (as_it_is, as_it_is);
 }
 
 impl<T> ByType for Probe<T> {}
 
-impl<T: FieldType + PartialEq> Probe<T> {
-    /// Equality of the decoded values.
-    pub const SAME: SameFn = same::<T>;
-}
-
 macro_rules! collections {
-    ($($collection:ident <$key:ident $(: $bound:ident)? $(, $other:ident)*>, $kind:ident;)*) => {$(
-        impl<$key $(, $other)*> Probe<$collection<$key $(, $other)*>> {
+    ($($collection:ident <$($parameter:ident),*>, $kind:ident, $key:ty $(=> $value:ty)?;)*) => {$(
+        impl<$($parameter),*> Probe<$collection<$($parameter),*>>
+        where
+            $key: FieldType,
+            $($value: FieldType,)?
+        {
             /// Its kind.
             pub const KIND: Kind = Kind::$kind;
+            /// How its elements, or an entry's key and value, are encoded again.
+            pub const ELEMENTS: (AgainFn, AgainFn) =
+                (element::<$key>, collections!(@value $($value)?));
         }
 
-        impl<$key $(, $other)*> MergeUnion for $collection<$key $(, $other)*>
+        impl<$($parameter),*> MergeUnion for $collection<$($parameter),*>
         where
             Self: FieldType
         {}
     )*};
+    (@value) => { as_it_is };
+    (@value $value:ty) => { element::<$value> };
 }
 
 collections! {
-    Vec<T>, List;
-    VecDeque<T>, List;
-    Flash<M>, Flash;
-    HashSet<T, S>, Set;
-    BTreeSet<T>, Set;
-    HashMap<K, V, S>, Map;
-    BTreeMap<K, V>, Map;
+    Vec<T>, List, T;
+    VecDeque<T>, List, T;
+    Flash<M>, List, (u64, M);
+    HashSet<T, S>, Set, T;
+    BTreeSet<T>, Set, T;
+    HashMap<K, V, S>, Map, K => V;
+    BTreeMap<K, V>, Map, K => V;
 }
 
-macro_rules! elements {
-    ($($collection:ident <$element:ident $(, $hasher:ident)?>;)*) => {$(
-        impl<$element: FieldType + PartialEq $(, $hasher)?> Probe<$collection<$element $(, $hasher)?>> {
-            /// How its elements compare.
-            pub const ELEMENTS: Elements = Elements { key: same::<$element>, value: same::<$element> };
-        }
-    )*};
-    ($($collection:ident <$key:ident => $value:ident $(, $hasher:ident)?>;)*) => {$(
-        impl<$key: FieldType + PartialEq, $value: FieldType + PartialEq $(, $hasher)?>
-            Probe<$collection<$key, $value $(, $hasher)?>>
-        {
-            /// How its keys and values compare.
-            pub const ELEMENTS: Elements = Elements { key: same::<$key>, value: same::<$value> };
-        }
-    )*};
+fn element<T: FieldType>(bytes: &[u8], out: Option<&mut Vec<u8>>) -> Result<(), Malformed> {
+    again(&value::<T>(), bytes, out)
 }
 
-elements! {
-    Vec<T>;
-    VecDeque<T>;
-    HashSet<T, S>;
-    BTreeSet<T>;
-}
-
-elements! {
-    HashMap<K => V, S>;
-    BTreeMap<K => V>;
-}
-
-fn same<T: FieldType + PartialEq>(one: &[u8], other: &[u8]) -> bool {
-    one == other
-        || matches!(
-            (wire::decode::<T>(one), wire::decode::<T>(other)),
-            (Ok(one), Ok(other)) if one == other
-        )
+fn as_it_is(bytes: &[u8], out: Option<&mut Vec<u8>>) -> Result<(), Malformed> {
+    if let Some(out) = out {
+        out.extend_from_slice(bytes);
+    }
+    Ok(())
 }
 
 fn decode_three<T: FieldType>(three: Three<'_>) -> Result<(T, T, T), Malformed> {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 
-use super::entries::{self, Entries, Fault, MAX_RECORD, Span, Spans, too_long};
+use super::entries::{self, Entries, Fault, Span, Spans};
 use super::fields::{Fields, Unknown};
 use super::header::{Header, Summary};
+use super::limits::{MAX_RECORD, too_long};
 use super::malformed::{Malformed, Reason};
 use super::reader::{Reader, unreadable};
 use super::table::Table;
@@ -165,7 +166,7 @@ impl Stored {
 
 fn parse_summary(data: &Bytes) -> Result<(Summary, usize), Malformed> {
     if data.len() > MAX_RECORD {
-        return Err(too_long(data.len()));
+        return Err(too_long(data.len(), MAX_RECORD));
     }
     match data.first() {
         Some(&ENVELOPE) => Summary::parse(data, HEADER),

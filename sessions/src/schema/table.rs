@@ -1,6 +1,7 @@
 //! What the store does with a type's fields without knowing the type.
 
-use super::policy::{Kind, Policy, SameFn};
+use super::canonical::Order;
+use super::policy::{AgainFn, Kind, Policy};
 use super::{Downgrade, Fields, Schema, Stored};
 use crate::Error;
 use crate::error::Source;
@@ -42,8 +43,14 @@ pub struct Field {
     pub group: Option<usize>,
     /// What to do when both sides changed it.
     pub policy: Policy,
-    /// Whether two encodings are of equal values.
-    pub same: SameFn,
+    /// Which order is part of its value.
+    pub order: Order,
+    /// What kind of collection it is.
+    pub kind: Kind,
+    /// Decodes bytes, and encodes the value again.
+    pub again: AgainFn,
+    /// The same for an element of a collection, or an entry's key; and for an entry's value.
+    pub elements: (AgainFn, AgainFn),
 }
 
 /// Fields that move together.
@@ -70,11 +77,7 @@ pub const OWNER_GROUP: usize = 0;
 impl Field {
     /// Whether two encodings are of the same value, so that one may stand for the other.
     pub(crate) fn is_same(&self, one: &[u8], other: &[u8]) -> bool {
-        match self.policy {
-            // Equal messages may yet be two.
-            Policy::Union(Kind::Flash, _) => one == other,
-            _ => (self.same)(one, other),
-        }
+        self.order.is_same(one, other)
     }
 }
 

@@ -1,21 +1,19 @@
 //! CBOR (RFC 8949) as this crate uses it: item heads, a bounded walk over untrusted bytes, and
 //! serde values to and from bytes.
 
-use std::convert::Infallible;
-
-use cbor4ii::core::enc::Write;
-use cbor4ii::serde::Serializer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::decode::Cursor;
+use super::encode::Encoder;
 use super::malformed::{Malformed, Reason};
 
-/// How deep a field's value may nest.
-///
-/// The decoder counts up to four steps for one level, and has room for them: what passes the walk
-/// can be decoded, whatever the type.
+/// How deep the arrays and maps of a field's value may nest.
 pub(crate) const MAX_DEPTH: usize = 64;
+
+/// How deep the calls of the types' serde code may nest: a level of a value takes up to four for
+/// most types, a variant of an enum in an option, say.
+pub(crate) const MAX_STEPS: u16 = 4 * MAX_DEPTH as u16;
 
 pub(crate) const UNSIGNED: u8 = 0;
 pub(crate) const NEGATIVE: u8 = 1;
@@ -28,7 +26,7 @@ pub(crate) const TAG: u8 = 6;
 /// `None`, as every serde `Option` is encoded.
 pub(crate) const NULL: u8 = 0xf6;
 
-const BREAK: u8 = 0xff;
+pub(crate) const BREAK: u8 = 0xff;
 
 /// The head of an item: what it is, and its number or length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +148,13 @@ fn skip_chunks(bytes: &[u8], mut at: usize, major: u8) -> Result<usize, Malforme
     }
 }
 
+/// Whether a break, which ends an item of indefinite length, stands at `at`.
+pub(crate) fn is_break(bytes: &[u8], at: usize) -> Result<bool, Malformed> {
+    Ok(*bytes.get(at).ok_or(Reason::Truncated)? == BREAK)
+}
+
 /// Checks that `bytes` are exactly one item within the bounds.
+#[cfg(test)]
 pub(crate) fn check(bytes: &[u8]) -> Result<(), Malformed> {
     if skip(bytes, 0, MAX_DEPTH)? == bytes.len() { Ok(()) } else { Err(Reason::Trailing.into()) }
 }
@@ -225,19 +229,7 @@ pub(crate) fn decode_next<T: DeserializeOwned>(cursor: &mut Cursor<'_>) -> Resul
 /// Appends a value's bytes.
 #[inline]
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), Malformed> {
-    Ok(value.serialize(&mut Serializer::new(Buffer(out)))?)
-}
-
-struct Buffer<'a>(&'a mut Vec<u8>);
-
-impl Write for Buffer<'_> {
-    type Error = Infallible;
-
-    #[inline]
-    fn push(&mut self, input: &[u8]) -> Result<(), Infallible> {
-        self.0.extend_from_slice(input);
-        Ok(())
-    }
+    value.serialize(&mut Encoder::new(out))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::codec::Codec;
 use crate::cookie::CookieConfig;
 use crate::provider::Provider;
 use crate::random::Random;
+use crate::schema::{MAX_RECORD, RECORD_LIMIT};
 use crate::{Error, KeyEncryption};
 
 /// Builds a [`Store`]. Made by [`Store::builder`].
@@ -43,6 +44,7 @@ pub struct StoreBuilder {
     touch: Option<Duration>,
     longest_remember: Option<Duration>,
     most_sessions: Option<usize>,
+    record_limit: usize,
     client_side: bool,
     plain_keys: bool,
     encrypt_records: bool,
@@ -98,6 +100,7 @@ impl StoreBuilder {
             touch: None,
             longest_remember: None,
             most_sessions: None,
+            record_limit: RECORD_LIMIT,
             client_side: false,
             plain_keys: false,
             encrypt_records: false,
@@ -201,6 +204,21 @@ impl StoreBuilder {
     /// ```
     pub fn max_sessions_per_owner(mut self, most: usize) -> Self {
         self.most_sessions = Some(most);
+        self
+    }
+
+    /// How many bytes the data of a record may have; 64 KiB by default, at most 16 MiB. A commit
+    /// above that is [`Error::Encode`], which names the longest field. Every request reads a record
+    /// whole, and a visitor may fill it.
+    ///
+    /// ```
+    /// use sessions::{MemoryProvider, Store};
+    ///
+    /// let store = Store::builder(MemoryProvider::new()).max_record_size(256 << 10).build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
+    pub fn max_record_size(mut self, bytes: usize) -> Self {
+        self.record_limit = bytes;
         self
     }
 
@@ -445,6 +463,7 @@ impl StoreBuilder {
             times: Times { idle: self.idle, lifetime: self.lifetime, touch },
             longest_remember,
             most_sessions: self.most_sessions,
+            record_limit: self.record_limit,
             client_side: self.client_side,
             reset_unreadable: self.reset_unreadable,
             cookie: self.cookie,
@@ -483,6 +502,12 @@ impl StoreBuilder {
         }
         if self.longest_remember.is_some_and(|longest| longest < SECOND) {
             return Err(Error::config("longest_remember must be at least a second"));
+        }
+        if !(1 << 10..=MAX_RECORD).contains(&self.record_limit) {
+            return Err(Error::config(format!(
+                "max_record_size({}) must be between 1 KiB and 16 MiB",
+                self.record_limit
+            )));
         }
         if self.client_side && self.most_sessions.is_some() {
             return Err(Error::config(
@@ -556,6 +581,8 @@ mod tests {
             (builder().touch_interval(8 * DAY), "touch_interval"),
             (builder().longest_remember(Duration::ZERO), "longest_remember"),
             (builder().max_sessions_per_owner(0), "at least 1"),
+            (builder().max_record_size(0), "between"),
+            (builder().max_record_size(1 << 30), "between"),
             (builder().client_side(), "key_encryption()"),
             (builder().encrypt_records(), "key_encryption()"),
             (builder().accept_plain_records(), "encrypt_records()"),

@@ -176,11 +176,43 @@ impl Store {
             };
             match self.find(session_type, cookies, self.now()).await {
                 Ok(base) => Execution::new(self, change(base)).finish().await,
+                Err(error) if error.is_unreadable() => {
+                    Box::pin(self.destroy_unreadable(session_type, cookies))
+                        .await
+                        .map_err(|error| Box::new(Execution::new(self, change(base)).fail(error)))
+                }
                 Err(error) => Err(Box::new(Execution::new(self, change(base)).fail(error))),
             }
         };
         let name = session_type.name();
         observe(Call::Destroy, name, None, work, Committed::report).await
+    }
+
+    /// Ends what a request's cookies name and this build cannot read. No secret can be compared
+    /// there, so the id is enough: nobody's request reads that session.
+    async fn destroy_unreadable(
+        &self,
+        session_type: &SessionType,
+        cookies: &impl CookieHeaders,
+    ) -> Result<Committed, Error> {
+        let is_unreadable = |record: &Record| {
+            let stored = Stored::parse(session_type.name(), &record.data);
+            stored.map_or(true, |stored| stored.summary.secret.is_none())
+        };
+        let mut patience = Patience::new();
+        for key in self.named(session_type, cookies).await? {
+            let Some(record) = self.fetch(key.as_str(), &mut patience).await? else { continue };
+            if !is_unreadable(&record) {
+                continue;
+            }
+            let (version, lost) = (record.version, &mut false);
+            let end = self.end(key.as_str(), version, &mut patience, lost, is_unreadable).await?;
+            if matches!(end, EndOutcome::Ended(_)) {
+                event::ended(session_type.name(), &key, "destroyed");
+            }
+        }
+        let set_cookie = Some(session_type.cookie.clear()?);
+        Ok(Committed::new(Outcome::Destroyed, Base::Absent { cookie: false }, set_cookie))
     }
 
     /// What is stored now of a handle's session, and the cookie of an earlier commit that turned
@@ -234,7 +266,7 @@ impl Store {
                 (base, Some(mine)) => {
                     let mut mine = mine.clone();
                     let fields = base.fields(&change.session_type)?;
-                    let diff = crate::schema::diff(change.session_type.table, &fields, &mut mine);
+                    let diff = crate::schema::diff(change.session_type.table, &fields, &mut mine)?;
                     diff.changed || matches!(base, Base::Sealed(_)) && !change.asks.is_empty()
                 }
                 _ => false,
@@ -681,6 +713,8 @@ impl<'s> Execution<'s> {
                 self.unknown = true;
                 return Err(untold());
             }
+            // The record has gone on without them: none can take place any more.
+            self.sends.iter_mut().for_each(|send| send.went_past(record.version));
             event::conflicted(name, &loaded.key);
             let secret = base::secret(&self.session_type, &stored.summary)?;
             if loaded.bearer.as_ref().is_some_and(|it| !it.knows(&self.session_type, secret)) {
@@ -708,6 +742,7 @@ impl<'s> Execution<'s> {
             let now = store.now();
             let next = store.record(&loaded.id, record.version, &draft, now)?;
             let (summary, expect) = (draft.header.summary, Expect::Version(record.version));
+            last(&mut self.sends).version = record.version;
             let lost = &mut last(&mut self.sends).lost;
             match store.save(&next, expect, now, &mut patience, lost).await {
                 Ok(SaveOutcome::Saved) => {
@@ -865,13 +900,10 @@ impl<'s> Execution<'s> {
             if record.owner.is_some() {
                 self.claim();
             }
-            let record = match self.create_once(&key, record, &mut patience).await? {
-                Some(record) => record,
+            let Some(record) = self.create_once(&key, record, &mut patience).await? else {
                 // Nobody has it: another id.
-                None => {
-                    self.forget_last();
-                    continue;
-                }
+                self.forget_last();
+                continue;
             };
             if let Some(login) = &login {
                 self.admit(login, &key, &record, &mut patience).await?;

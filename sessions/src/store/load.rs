@@ -10,7 +10,7 @@ use super::base::{Base, Bearer, Standing};
 use super::session_type::SessionType;
 use crate::codec::Seal;
 use crate::cookie::{self, CookieHeaders};
-use crate::id::{Secret, SessionId};
+use crate::id::{Secret, SessionId, StoreKey};
 use crate::{Error, event};
 
 impl Store {
@@ -103,6 +103,20 @@ impl Store {
             event::ambiguous_cookies(session_type.name());
         }
         found.unwrap_or(Ok(Base::Absent { cookie: true }))
+    }
+
+    /// The keys of the sessions that a request's cookies name; none of a client-side store.
+    pub(super) async fn named(
+        &self,
+        session_type: &SessionType,
+        cookies: &impl CookieHeaders,
+    ) -> Result<SmallVec<[StoreKey; 1]>, Error> {
+        if self.is_client_side() {
+            return Ok(SmallVec::new());
+        }
+        let (bearers, _) =
+            self.open_cookies_later(session_type, cookies).await.end(session_type)?;
+        Ok(bearers.iter().map(|bearer| session_type.key(&bearer.id)).collect())
     }
 
     /// `None` where a key has to be waited for.

@@ -249,11 +249,18 @@ impl Store {
     /// assert_eq!(store.revoke_others(&visitor).await?, 0);
     /// # Ok(()) }
     /// ```
-    pub async fn revoke_others<T: SessionData>(&self, session: &Session<T>) -> Result<u64, Error> {
-        self.needs_records("revoke_others()")?;
-        let session_type = self.session_type::<T>()?;
-        let (Some(owner), Some(key)) = (session.owner_name()?, session.key()) else { return Ok(0) };
-        self.observe_revoke_all(&session_type, &owner, Some(key)).await
+    // Not an async function, for that would hold the session, and its type need not be `Sync`.
+    pub fn revoke_others<'s, T: SessionData>(
+        &'s self,
+        session: &Session<T>,
+    ) -> impl Future<Output = Result<u64, Error>> + Send + use<'s, T> {
+        let (owner, key) = (session.owner_name(), session.key().cloned());
+        async move {
+            self.needs_records("revoke_others()")?;
+            let session_type = self.session_type::<T>()?;
+            let (Some(owner), Some(key)) = (owner?, key) else { return Ok(0) };
+            self.observe_revoke_all(&session_type, &owner, Some(&key)).await
+        }
     }
 
     async fn observe_revoke_all(

@@ -108,7 +108,10 @@ impl Patch {
         now: SystemTime,
     ) -> Result<Box<Self>, Error> {
         let table = session_type.table;
-        let diff = schema::diff(table, &base, &mut mine);
+        if let Some(label) = &asks.label {
+            schema::check_label(session_type.name(), label)?;
+        }
+        let diff = schema::diff(table, &base, &mut mine)?;
         let owner_name =
             if diff.owner || asks.attempt.is_some() { mine.owner(table)? } else { None };
         let (owner_move, owner) = match (owner, &owner_name) {

@@ -260,7 +260,7 @@ impl Store {
             version: version + 1,
             expires_at: Some(self.span(&draft.header.summary).expiry(now)),
             format: draft.fields.format(),
-            data: draft.fields.to_data(&draft.header)?,
+            data: draft.fields.to_data_within(&draft.header, self.inner.record_limit)?,
             owner: draft.owner.clone(),
         })
     }

@@ -112,6 +112,12 @@ impl Sent {
         self.lost && version > self.version.saturating_add(MAX_SAVES as u64)
     }
 
+    /// The record has this version, and this save is not in it: it did not take place, and as it
+    /// was sent over another version it never will.
+    pub(super) fn went_past(&mut self, version: u64) {
+        self.lost &= version <= self.version;
+    }
+
     /// It is settled: nothing is left to be cleaned up.
     pub(super) fn settle(mut self) -> Option<Bearer> {
         let drawn = self.drawn.as_mut()?;

@@ -140,7 +140,7 @@ impl Store {
                 )));
             }
             let stored = Stored::parse(name, &record.data)?;
-            if lost && let Some((result, version)) = sent.take() {
+            if let (true, Some((result, version))) = (lost, sent.take()) {
                 if stored.header()?.saves.contains(&save) {
                     return Ok((Some(result), Ended::Saved));
                 }
@@ -150,7 +150,8 @@ impl Store {
                          can tell whether it took place",
                     ));
                 }
-                sent = Some((result, version));
+                // It did not take place, and over what is stored now it never will.
+                lost = false;
             }
             if owner
                 .as_ref()
@@ -185,8 +186,7 @@ impl Store {
             next.expires_at = record.expires_at;
             let Record { version, expires_at, .. } = record;
             let expect = Expect::Untouched { version, expires_at };
-            let first = sent.as_ref().map_or(version, |(_, version)| *version);
-            sent = Some((result, first));
+            sent = Some((result, version));
             match self.save(&next, expect, patch.now, &mut patience, &mut lost).await? {
                 SaveOutcome::Saved => {
                     return Ok((sent.map(|(result, _)| result), Ended::Saved));

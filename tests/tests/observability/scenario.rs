@@ -121,8 +121,10 @@ pub(crate) async fn visitors(world: &mut World) {
     let cookie = of_commit(world, &commit);
     late.visits += 1;
     world.error(&late.commit().await.unwrap_err());
+    world.error(&late.reload().await.unwrap_err());
     assert!(load(&store, &anonymous).await.is_new());
     world.debug(&(session.key(), session.log_id(), session.expires_at()));
+    world.secrets.bytes(&session.binding().unwrap());
 
     // Used again and again; one that is remembered needs no touch.
     let used = test.cookie(&visitor(THEME)).await;
@@ -136,7 +138,7 @@ pub(crate) async fn visitors(world: &mut World) {
         assert_eq!(session.commit().await.unwrap().outcome(), Outcome::Unchanged);
     }
 
-    // Two that were loaded before a renewal; the old cookie comes again at once, and much later.
+    // Two that were loaded before a renewal; the old cookie comes right after it, and too late.
     test.advance(2 * HOUR);
     let mut slow = load(&store, &used).await;
     let mut quick = load(&store, &used).await;
@@ -145,7 +147,7 @@ pub(crate) async fn visitors(world: &mut World) {
     of_commit(world, &commit);
     let _ = slow.commit().await.unwrap();
     assert!(load(&store, &used).await.is_new());
-    test.advance(Duration::from_secs(12 * 60));
+    test.advance(Duration::from_secs(13 * 60));
     assert!(load(&store, &used).await.is_new());
 
     // In the background.
@@ -172,10 +174,24 @@ pub(crate) async fn visitors(world: &mut World) {
 
     // A login that was under way when its owner was logged out everywhere.
     let mut login = load(&store, &HeaderMap::new()).await;
+    let attempt = store.begin_login::<Visitor>(OWNER).await.unwrap();
     test.advance(Duration::from_secs(1));
     assert_eq!(store.revoke_all::<Visitor>(OWNER).await.unwrap(), 1);
     login.user = Some(OWNER.to_owned());
     world.error(&login.commit().await.unwrap_err());
+    // One that took too long, and one of somebody else.
+    for (owner, hours) in [(OWNER, 1), (THEME, 0)] {
+        let mut login = load(&store, &HeaderMap::new()).await;
+        let attempt = match owner {
+            OWNER => attempt.clone(),
+            owner => store.begin_login::<Visitor>(owner).await.unwrap(),
+        };
+        test.advance(hours * HOUR);
+        login.user = Some(OWNER.to_owned());
+        login.log_in(attempt);
+        world.debug(&login.owner());
+        world.error(&login.commit().await.unwrap_err());
+    }
     assert!(load(&store, &cookie).await.is_new());
 
     // Two cookies at once, a logout, and one without reading.
@@ -228,11 +244,15 @@ pub(crate) async fn failures(world: &mut World) {
         world.error(&store.purge_expired(10).await.unwrap_err());
     }
     // A login whose record cannot be taken back.
+    // It asks the fence, and then whether there is anything to take back.
     test.fail_next(Call::Fetch, ProviderError::permanent("no such table"));
     test.fail_next(Call::Delete, ProviderError::permanent("no such table"));
     let mut login = load(&store, &HeaderMap::new()).await;
     login.user = Some(OWNER.to_owned());
     world.error(&login.commit().await.unwrap_err());
+    drop(login);
+    // Until it can: the time of tokio is paused.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     world.error(&"SECRET-THEME".parse::<sessions::StoreKey>().unwrap_err());
     let same_name = store.load::<Choosy>(&cookies).await;
     world.error(&same_name.err().unwrap());
@@ -459,6 +479,10 @@ async fn public(mut visitor: Session<Visitor>) -> impl IntoResponse {
     [(CACHE_CONTROL, "public")]
 }
 
+async fn swap(mut visitor: Session<Visitor>) {
+    visitor.user = Some(THEME.to_owned());
+}
+
 /// One handle destroys what another has changed.
 async fn torn(request: Request<Body>) -> Result<(), sessions::Error> {
     let sessions = request.extensions().get::<RequestSessions>().unwrap();
@@ -494,6 +518,7 @@ pub(crate) async fn requests(world: &mut World) {
         .route("/public", get(public))
         .route("/torn", get(torn))
         .route("/twice", get(twice))
+        .route("/swap", get(swap))
         .with_state(app.clone());
     let with_layer = router.clone().layer(layer);
     let cookie = test.cookie(&member()).await;
@@ -522,6 +547,15 @@ pub(crate) async fn requests(world: &mut World) {
     assert_eq!(ask(&with_layer, "/sit", &two).await, StatusCode::CONFLICT);
     ask(&with_layer, "/torn", &two).await;
     assert_eq!(ask(&with_layer, "/", "__Host-visitor=forged").await, StatusCode::OK);
+    // The session ends, or is renewed, while its request is on its way.
+    let ends = test.cookie(&member()).await;
+    test.before_save(|store, key| async move { assert!(store.revoke_any(&key).await.unwrap()) });
+    assert_eq!(ask(&with_layer, "/count", &ends).await, StatusCode::OK);
+    let renewed = test.cookie(&member()).await;
+    ask(&with_layer, "/public", &renewed).await;
+    assert_eq!(ask(&with_layer, "/count", &renewed).await, StatusCode::OK);
+    // Its owner is somebody else from here on.
+    assert_eq!(ask(&with_layer, "/swap", &two).await, StatusCode::OK);
     test.set_down(true);
     assert_eq!(ask(&with_layer, "/", &cookie).await, StatusCode::SERVICE_UNAVAILABLE);
     test.set_down(false);

@@ -24,8 +24,8 @@ pub(crate) async fn a_session_survives_from_request_to_request(framework: Framew
         assert!(cookie.contains(part), "{cookie} lacks {part}");
     }
     assert!(!cookie.contains("Domain"), "{cookie}");
-    // 16 bytes of id make a token of 88 characters (design of the codec).
-    assert_eq!(site.browser.jar["__Host-visitor"].len(), 88);
+    // 16 bytes of id and 16 of secret make a token of 110 characters.
+    assert_eq!(site.browser.jar["__Host-visitor"].len(), 110);
 
     let second = site.browser.get("/visit").await;
     assert_eq!(second.body, "2");
@@ -52,7 +52,7 @@ pub(crate) async fn a_forged_cookie_is_a_fresh_anonymous_session(framework: Fram
     let mut forged = browser.jar["__Host-visitor"].clone().into_bytes();
     let _ = watch.take();
     forged[60] = if forged[60] == b'A' { b'B' } else { b'A' };
-    for value in [forged.as_slice(), b"", b"x", &[b'A'; 88], &[0xff; 88], &[b'A'; 12_000]] {
+    for value in [forged.as_slice(), b"", b"x", &[b'A'; 110], &[0xff; 110], &[b'A'; 12_000]] {
         let cookie = [b"__Host-visitor=", value].concat();
         let answer = browser.get_with("/show", &[&cookie]).await;
         assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, "- 0 - "));

@@ -6,7 +6,7 @@ use sessions::provider::{Expect, Page, Provider as _};
 use crate::app::Visitor;
 use crate::site::{Framework, Site};
 
-pub(crate) async fn login_gives_a_new_id_and_the_old_cookie_is_dead(framework: Framework) {
+pub(crate) async fn login_gives_a_new_secret_and_the_old_cookie_is_dead(framework: Framework) {
     let Site { mut browser, _server, .. } = Site::new(framework).await;
     browser.get("/visit").await;
     browser.post("/add", "tea").await;
@@ -25,6 +25,45 @@ pub(crate) async fn login_gives_a_new_id_and_the_old_cookie_is_dead(framework: F
     assert_eq!(written.set_cookies(), [""; 0]);
     assert_eq!(thief.jar, before);
     assert_eq!(browser.get("/show").await.body, "ada 1 - tea");
+}
+
+pub(crate) async fn a_login_that_was_sent_twice_logs_each_browser_in(framework: Framework) {
+    let Site { mut browser, store, _server, .. } = Site::new(framework).await;
+    browser.get("/visit").await;
+    browser.post("/add", "tea").await;
+    // A double click, whose first answer is lost.
+    let mut again = browser.clone();
+    browser.post("/login", "ada").await;
+    assert_eq!(again.post("/login", "ada").await.set_cookies().len(), 1);
+    assert_eq!(browser.get("/show").await.body, "ada 1 - tea");
+    assert_eq!(again.get("/show").await.body, "ada 0 - ", "nothing is there twice");
+    let listed = store.list::<Visitor>("ada", Page::first(10)).await.unwrap().items;
+    assert_eq!(listed.len(), 2);
+}
+
+pub(crate) async fn a_logout_with_a_cookie_from_before_a_login_clears_it_and_is_409(
+    framework: Framework,
+) {
+    let Site { mut browser, clock, _server, .. } = Site::new(framework).await;
+    for path in ["/logout", "/fail_logout", "/end_unread"] {
+        browser.get("/visit").await;
+        let mut planted = browser.clone();
+        browser.post("/login", "ada").await;
+        let mut late = planted.clone();
+        let refused = planted.post(path, "").await;
+        assert_eq!(refused.status, StatusCode::CONFLICT, "{path}");
+        let [cookie] = &refused.set_cookies()[..] else { panic!("one cookie: {refused:?}") };
+        assert!(cookie.contains("Max-Age=0"), "{cookie}");
+        assert!(planted.jar.is_empty());
+        assert_eq!(browser.get("/show").await.body, "ada 1 - ", "{path} ended nothing");
+        // However late it comes.
+        clock.advance(std::time::Duration::from_secs(60 * 60));
+        assert_eq!(late.post(path, "").await.status, StatusCode::CONFLICT, "{path}");
+        assert!(late.jar.is_empty());
+        assert_eq!(browser.get("/show").await.body, "ada 1 - ", "{path} ended nothing");
+        browser.post("/logout", "").await;
+        assert!(browser.jar.is_empty());
+    }
 }
 
 pub(crate) async fn logout_ends_the_session_and_clears_the_cookie(framework: Framework) {

@@ -1,0 +1,162 @@
+//! When two encodings are of the same value: the bytes decide, but for the order of maps.
+
+use std::borrow::Cow;
+
+use super::malformed::{Malformed, Reason};
+use super::policy::Kind;
+use super::wire;
+
+/// What of the order inside a field's bytes is part of its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// That of lists, not that of maps.
+    Lists,
+    /// As `Lists`, except that the field itself is a set.
+    Set,
+    /// Also that of maps: `ordered`.
+    All,
+}
+
+/// The order that counts in a field of this kind.
+#[must_use]
+pub const fn order(kind: Kind) -> Order {
+    match kind {
+        Kind::Set => Order::Set,
+        _ => Order::Lists,
+    }
+}
+
+impl Order {
+    /// Whether two encodings are of the same value.
+    pub(super) fn is_same(self, one: &[u8], other: &[u8]) -> bool {
+        // Reordering adds and drops nothing.
+        one == other
+            || self != Self::All && one.len() == other.len() && self.form(one) == self.form(other)
+    }
+
+    /// The form that all encodings of one value share.
+    ///
+    /// Bytes that are not one CBOR item are a form of their own.
+    pub(super) fn form(self, bytes: &[u8]) -> Cow<'_, [u8]> {
+        let has_map = || bytes.iter().any(|byte| byte >> 5 == wire::MAP);
+        if self == Self::All || self == Self::Lists && !has_map() {
+            return Cow::Borrowed(bytes);
+        }
+        let mut out = Vec::with_capacity(bytes.len());
+        match put(bytes, 0, &mut out, wire::MAX_DEPTH, self == Self::Set) {
+            Ok(end) if end == bytes.len() => Cow::Owned(out),
+            _ => Cow::Borrowed(bytes),
+        }
+    }
+
+    /// The order that counts in the elements of such a field.
+    pub(super) fn inner(self) -> Self {
+        match self {
+            Self::All => Self::All,
+            Self::Lists | Self::Set => Self::Lists,
+        }
+    }
+}
+
+/// Appends the canonical form of the item at `at`; returns where the item ends. `set`: the item is
+/// an array whose order does not count.
+fn put(
+    bytes: &[u8],
+    at: usize,
+    out: &mut Vec<u8>,
+    depth: usize,
+    set: bool,
+) -> Result<usize, Malformed> {
+    let head = wire::head(bytes, at)?;
+    let each = match head.major {
+        wire::MAP => 2,
+        wire::ARRAY => 1,
+        _ => {
+            let end = wire::skip(bytes, at, depth)?;
+            out.extend_from_slice(&bytes[at..end]);
+            return Ok(end);
+        }
+    };
+    let depth = depth.checked_sub(1).ok_or(Reason::TooDeep)?;
+    let start = out.len();
+    let mut ends = Vec::new();
+    let mut at = head.end;
+    loop {
+        match head.argument {
+            Some(count) if ends.len() as u64 == count => break,
+            None if wire::is_break(bytes, at)? => {
+                at += 1;
+                break;
+            }
+            _ => {}
+        }
+        for _ in 0..each {
+            at = put(bytes, at, out, depth, false)?;
+        }
+        ends.push(out.len());
+    }
+    // Copied behind its head; a map's entries and a set's elements in the order of their bytes.
+    let items = out.split_off(start);
+    let mut from = 0;
+    let slices = ends.iter().map(|end| {
+        let item = &items[from..end - start];
+        from = end - start;
+        item
+    });
+    let mut slices: Vec<&[u8]> = slices.collect();
+    if set || head.major == wire::MAP {
+        slices.sort_unstable();
+    }
+    wire::put_head(out, head.major, slices.len() as u64);
+    slices.iter().for_each(|slice| out.extend_from_slice(slice));
+    Ok(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn same(order: Order, one: &[u8], other: &[u8]) -> bool {
+        order.is_same(one, other)
+    }
+
+    #[test]
+    fn maps_are_the_same_in_any_order_at_any_depth() {
+        let (one, other) = (b"\xa2\x61a\x01\x61b\x02", b"\xa2\x61b\x02\x61a\x01");
+        assert!(same(Order::Lists, one, other));
+        assert!(!same(Order::All, one, other));
+        let nested = |map: &[u8]| [b"\x82\xa1\x61x", map, b"\x05"].concat();
+        assert!(same(Order::Lists, &nested(one), &nested(other)));
+        assert!(!same(Order::Lists, one, b"\xa2\x61a\x02\x61b\x01"));
+    }
+
+    #[test]
+    fn the_order_of_a_list_counts_and_that_of_a_set_does_not() {
+        assert!(!same(Order::Lists, b"\x82\x01\x02", b"\x82\x02\x01"));
+        assert!(same(Order::Set, b"\x82\x01\x02", b"\x82\x02\x01"));
+        // Only of the field itself.
+        assert!(!same(Order::Set, b"\x81\x82\x01\x02", b"\x81\x82\x02\x01"));
+        assert!(!same(Order::Set, b"\x82\x01\x01", b"\x82\x01\x02"));
+    }
+
+    #[test]
+    fn a_text_that_looks_like_a_map_stays_as_it_is() {
+        let text = b"\x64\xe2\xa2\xa1!";
+        assert_eq!(*Order::Lists.form(text), text[..]);
+    }
+
+    #[test]
+    fn items_of_indefinite_length_have_the_same_form() {
+        assert_eq!(
+            Order::Lists.form(b"\xbf\x61b\x9f\x01\xff\x61a\x01\xff"),
+            Order::Lists.form(b"\xa2\x61a\x01\x61b\x81\x01")
+        );
+    }
+
+    #[test]
+    fn what_is_no_item_is_a_form_of_its_own() {
+        for bytes in [&b"\xa1"[..], b"\xa2\x01", b"\xa0\xa0", b"\xbf", &[0xa1; 100]] {
+            assert_eq!(*Order::Lists.form(bytes), *bytes);
+        }
+    }
+}

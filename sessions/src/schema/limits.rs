@@ -1,0 +1,52 @@
+//! How much a record may hold.
+
+use std::borrow::Cow;
+
+use super::malformed::Malformed;
+use crate::Error;
+
+/// The longest record that is written unless the store says otherwise. Every request reads a record
+/// whole, and a merge takes time in its length.
+pub const RECORD_LIMIT: usize = 64 << 10;
+
+/// The longest record that is read, and the highest limit that a store can set.
+pub const MAX_RECORD: usize = 16 << 20;
+
+/// How many bytes a session's label may have.
+pub const MAX_LABEL: usize = 256;
+
+/// Checks the length of a label, which often comes from a request; `session` names the type for
+/// errors.
+///
+/// # Errors
+/// [`Error::Encode`] where it is longer than [`MAX_LABEL`].
+pub fn check_label(session: &'static str, label: &str) -> Result<(), Error> {
+    if label.len() <= MAX_LABEL {
+        return Ok(());
+    }
+    let length = label.len();
+    let text = format!("{length} bytes are above the limit of {MAX_LABEL}: shorten the label");
+    Err(Error::Encode {
+        session: Cow::Borrowed(session),
+        field: Cow::Borrowed("label"),
+        source: text.into(),
+    })
+}
+
+pub(super) fn too_long(length: usize, limit: usize) -> Malformed {
+    format!("{length} bytes are above the limit of {limit}").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_has_a_bound() {
+        assert!(check_label("visitor", &"x".repeat(MAX_LABEL)).is_ok());
+        let error = check_label("visitor", &"ü".repeat(MAX_LABEL)).unwrap_err();
+        let Error::Encode { session, field, source } = error else { panic!("{error}") };
+        assert_eq!((&*session, &*field), ("visitor", "label"));
+        assert_eq!(source.to_string(), "512 bytes are above the limit of 256: shorten the label");
+    }
+}
