@@ -247,7 +247,7 @@ async fn awkward(change: impl FnOnce(&mut Awkward)) -> Result<(Awkward, Awkward)
     let store = Store::new(MemoryProvider::new());
     let mut session = store.load::<Awkward>(&HeaderMap::new()).await?;
     change(&mut session);
-    let commit = store.commit(&mut session).await?;
+    let commit = session.commit().await?;
     let cookie = commit.set_cookie().unwrap().to_str().unwrap();
     let pair = cookie.split(';').next().unwrap();
     let cookies = HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(pair).unwrap())]);
@@ -312,7 +312,7 @@ async fn a_fresh_value_that_could_not_be_read_is_not_saved() {
     let store = Store::new(MemoryProvider::new());
     let mut session = store.load::<FreshSkips>(&HeaderMap::new()).await.unwrap();
     session.count = 1;
-    let Error::Encode { field, .. } = store.commit(&mut session).await.unwrap_err() else {
+    let Error::Encode { field, .. } = session.commit().await.unwrap_err().into_error() else {
         panic!()
     };
     assert_eq!((field.as_ref(), session.skips.list.len()), ("skips", 0));
