@@ -1,4 +1,4 @@
-#[allow(non_upper_case_globals)]
+#[allow(non_upper_case_globals, deprecated)]
 const _: () = {
     use ::sessions::__private as __s;
     use __s::ByType as _;

@@ -24,7 +24,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let fields = fields(model);
     let doc = impl_doc(model);
     quote! {
-        #[allow(non_upper_case_globals)]
+        #[allow(non_upper_case_globals, deprecated)]
         const _: () = {
             use #root::__private as __s;
             use __s::ByType as _;
