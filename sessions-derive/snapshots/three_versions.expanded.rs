@@ -28,6 +28,7 @@ const _: () = {
  - Version 3: `appearance` is added, `cart_total` changes its type, `theme` is removed, `font_size` is removed.*/
     #[automatically_derived]
     impl __s::SessionData for UserSession {
+        type Owner = u64;
         const SCHEMA: &'static __s::Schema = &__s::Schema::of(
             "user",
             3u16,
@@ -172,7 +173,7 @@ const _: () = {
             ],
             owner: ::core::option::Option::Some(__s::Owner {
                 field: 0usize,
-                display: |__bytes| __s::owner_option::<u64>(&__value_user_id, __bytes),
+                display: |__bytes| __s::owner_option::<Self>(&__value_user_id, __bytes),
             }),
             retired: &["font_size", "hits", "theme", "utm_source"],
             migrate: |__stored| {

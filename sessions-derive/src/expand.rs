@@ -19,6 +19,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let defaults = defaults(model);
     let schema = schema(model);
     let table = table(model);
+    let owner = owner_type(model);
     let fresh = fresh(model);
     let read = read(model);
     let fields = fields(model);
@@ -33,6 +34,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
             #[doc = #doc]
             #[automatically_derived]
             impl __s::SessionData for #ident {
+                type Owner = #owner;
                 #schema
                 #table
                 #fresh
@@ -44,7 +46,13 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
 }
 
 /// A stand-in for a struct that has mistakes, so that its uses add no errors of their own.
-pub(crate) fn stub(ident: &Ident, generics: &Generics, root: &TokenStream) -> TokenStream {
+pub(crate) fn stub(
+    ident: &Ident,
+    generics: &Generics,
+    root: &TokenStream,
+    owner: Option<&Type>,
+) -> TokenStream {
+    let owner = owner.map_or_else(|| quote!(__s::NoOwner), ToTokens::to_token_stream);
     let parameters = generics.params.iter().filter_map(|parameter| match parameter {
         GenericParam::Lifetime(_) => None,
         GenericParam::Type(TypeParam { ident, bounds, .. }) => {
@@ -62,6 +70,7 @@ pub(crate) fn stub(ident: &Ident, generics: &Generics, root: &TokenStream) -> To
             use #root::__private as __s;
             #[automatically_derived]
             impl<#(#parameters),*> __s::SessionData for #ident<#(#arguments),*> {
+                type Owner = #owner;
                 const SCHEMA: &'static __s::Schema = __s::NO_SCHEMA;
                 const TABLE: &'static __s::Table = __s::NO_TABLE;
                 fn fresh() -> Self {
@@ -295,17 +304,15 @@ fn at(tokens: &impl ToTokens, span: Span) -> TokenStream {
 
 fn owner(model: &Model) -> TokenStream {
     let mut stored = model.stored().enumerate();
-    let found = stored.find_map(|(index, (field, stored))| {
-        Some((index, field, &stored.line, stored.owner.as_ref()?))
-    });
-    let Some((index, field, line, kind)) = found else {
+    let found =
+        stored.find_map(|(index, (_, stored))| Some((index, &stored.line, stored.owner.as_ref()?)));
+    let Some((index, line, kind)) = found else {
         return quote!(::core::option::Option::None);
     };
     let value = value_name(line, line.epochs.len() - 1);
-    let ty = &field.ty;
     let function = match kind {
-        OwnerKind::Always => quote!(__s::owner::<#ty>),
-        OwnerKind::Optional(inner) => quote!(__s::owner_option::<#inner>),
+        OwnerKind::Always => quote!(__s::owner::<Self>),
+        OwnerKind::Optional(_) => quote!(__s::owner_option::<Self>),
     };
     quote! {
         ::core::option::Option::Some(__s::Owner {
@@ -313,6 +320,16 @@ fn owner(model: &Model) -> TokenStream {
             display: |__bytes| #function(&#value, __bytes),
         })
     }
+}
+
+/// The type that names the owner.
+fn owner_type(model: &Model) -> TokenStream {
+    let mut stored = model.stored();
+    let found = stored.find_map(|(field, stored)| match stored.owner.as_ref()? {
+        OwnerKind::Always => Some(field.ty.to_token_stream()),
+        OwnerKind::Optional(inner) => Some(inner.to_token_stream()),
+    });
+    found.unwrap_or_else(|| quote!(__s::NoOwner))
 }
 
 fn fresh(model: &Model) -> TokenStream {

@@ -6,8 +6,9 @@ mod line;
 mod merge;
 
 use proc_macro2::{Ident, Span};
+use quote::ToTokens;
 use syn::ext::IdentExt;
-use syn::{Generics, LitStr};
+use syn::{Generics, LitStr, Type};
 
 use self::from::Sources;
 use self::line::Versions;
@@ -153,6 +154,14 @@ fn one_owner(fields: &[InputField], diag: &Diag) {
         );
         diag.error_at(span, text);
     }
+}
+
+/// The type that names the owner, so that a struct with mistakes has the same; not where it would be
+/// a mistake of its own.
+pub(crate) fn owner_type(input: &Input) -> Option<Type> {
+    let mut owners = input.fields.iter().filter(|field| field.attrs.owner.is_some());
+    let ty = owners.next().map(|field| line::option_of(&field.ty).unwrap_or(&field.ty))?;
+    (!line::has_reference(ty.to_token_stream())).then(|| ty.clone())
 }
 
 /// `skip` means that there is nothing else to say about the field.

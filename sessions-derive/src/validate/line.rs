@@ -320,7 +320,7 @@ fn owned(ty: &Type, diag: &Diag) {
     }
 }
 
-fn has_reference(tokens: TokenStream) -> bool {
+pub(super) fn has_reference(tokens: TokenStream) -> bool {
     tokens.into_iter().any(|token| match token {
         TokenTree::Punct(punct) => punct.as_char() == '&',
         TokenTree::Group(group) => has_reference(group.stream()),
@@ -343,7 +343,7 @@ fn no_double_option(ty: &Type, diag: &Diag) {
 }
 
 /// The `T` of an `Option<T>`.
-fn option_of(ty: &Type) -> Option<&Type> {
+pub(super) fn option_of(ty: &Type) -> Option<&Type> {
     match ty {
         Type::Path(path) if path.path.segments.last()?.ident == "Option" => {
             let mut arguments = arguments(ty);
