@@ -35,6 +35,9 @@ pub(crate) fn validate(input: Input, generics: &Generics, diag: &Diag) -> Option
     let removed = removed.filter_map(|removed| Some((versions.removed(&removed, diag)?, removed)));
     let removed: Vec<_> = removed.map(|(line, removed)| (removed, line)).collect();
     one_owner(&fields, diag);
+    for field in &fields {
+        owner_stays(field, diag);
+    }
     let lines = fields.iter().map(|field| match field.attrs.skip {
         Some(_) => {
             skipped_alone(&field.attrs, diag);
@@ -151,6 +154,23 @@ fn one_owner(fields: &[InputField], diag: &Diag) {
             "a session has one owner, and `{}` is it already: put this field into its group, \
              `group = \"owner\"`, or remove one of the two",
             first.ident
+        );
+        diag.error_at(span, text);
+    }
+}
+
+/// The owner's text files the session: nobody would refile the records that an older build filed
+/// under another.
+fn owner_stays(field: &InputField, diag: &Diag) {
+    let FieldAttrs { owner: Some(_), was, from, .. } = &field.attrs else { return };
+    let name = &field.ident;
+    let retyped = was.iter().filter(|was| was.ty.is_some()).map(|was| was.span);
+    for span in retyped.chain(from.as_ref().map(|from| from.span)) {
+        let text = format!(
+            "the owner's text is what a session is filed under, so the owner cannot be converted: \
+             `list` and `revoke_all` would not find the sessions of older builds under the new \
+             text. Keep `{name}` as it was and add a field beside it for the new value, or give \
+             this session another `name`, which logs everybody out"
         );
         diag.error_at(span, text);
     }

@@ -106,7 +106,9 @@ impl<T: Default> OnlyDefault for T {
     message = "`{Self}` cannot name a session's owner: it has no `Display`",
     label = "not an owner",
     note = "use a type that implements `Display`, such as an integer, `String` or `Uuid`, or an \
-            `Option<..>` of one, written out as `Option`"
+            `Option<..>` of one",
+    note = "the macro sees the type as it is written: in place of an alias of an `Option` write \
+            `Option<..>`"
 )]
 pub trait OwnerType: Display {}
 
