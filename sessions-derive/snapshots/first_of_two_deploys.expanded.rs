@@ -169,8 +169,12 @@ const _: () = {
                             "cart_total",
                             "cart_total",
                             &{
-                                let __convert: fn(Cents) -> String = Cents::print;
-                                __convert(__older.get(&__value_cart_total, 2usize)?)
+                                let __convert: fn(Cents) -> _ = Cents::print;
+                                <String as __s::MadeBy<
+                                    _,
+                                >>::made(
+                                    __convert(__older.get(&__value_cart_total, 2usize)?),
+                                )
                             },
                         )?;
                 }
@@ -178,8 +182,10 @@ const _: () = {
                     __older.copy(3usize, "appearance");
                 } else {
                     let __source_0 = {
-                        let __convert: fn(Appearance) -> String = Appearance::into_theme;
-                        __convert(__older.get(&__value_appearance, 3usize)?)
+                        let __convert: fn(Appearance) -> _ = Appearance::into_theme;
+                        <String as __s::MadeBy<
+                            _,
+                        >>::made(__convert(__older.get(&__value_appearance, 3usize)?))
                     };
                     if __version < 3u16 {
                         __older.put(&__past_theme, "theme", "theme", &__source_0)?;
@@ -222,10 +228,14 @@ const _: () = {
                     __reader.get(&__value_cart_total, "cart_total", "cart_total")?
                 } else {
                     {
-                        let __convert: fn(String) -> ::core::result::Result<Cents, _> = Cents::parse;
-                        let __result = __convert(
-                            __reader
-                                .get(&__was_cart_total_1, "cart_total", "cart_total")?,
+                        let __convert: fn(String) -> _ = Cents::parse;
+                        let __result = <Cents as __s::TriedBy<
+                            _,
+                        >>::tried(
+                            __convert(
+                                __reader
+                                    .get(&__was_cart_total_1, "cart_total", "cart_total")?,
+                            ),
                         );
                         __reader.converted("cart_total", __result)?
                     }
@@ -234,8 +244,12 @@ const _: () = {
                     __reader.get(&__value_appearance, "appearance", "appearance")?
                 } else {
                     {
-                        let __convert: fn(String) -> Appearance = Appearance::new;
-                        __convert(__reader.get(&__past_theme, "theme", "theme")?)
+                        let __convert: fn(String) -> _ = Appearance::new;
+                        <Appearance as __s::MadeBy<
+                            _,
+                        >>::made(
+                            __convert(__reader.get(&__past_theme, "theme", "theme")?),
+                        )
                     }
                 },
                 seen_at: __reader.get(&__value_seen_at, "seen_at", "seen_at")?,

@@ -212,10 +212,14 @@ const _: () = {
                     __reader.get(&__value_cart_total, "cart_total", "cart_total")?
                 } else {
                     {
-                        let __convert: fn(String) -> ::core::result::Result<Cents, _> = Cents::parse;
-                        let __result = __convert(
-                            __reader
-                                .get(&__was_cart_total_1, "cart_total", "cart_total")?,
+                        let __convert: fn(String) -> _ = Cents::parse;
+                        let __result = <Cents as __s::TriedBy<
+                            _,
+                        >>::tried(
+                            __convert(
+                                __reader
+                                    .get(&__was_cart_total_1, "cart_total", "cart_total")?,
+                            ),
                         );
                         __reader.converted("cart_total", __result)?
                     }
@@ -229,10 +233,14 @@ const _: () = {
                     __reader.get(&__value_appearance, "appearance", "appearance")?
                 } else {
                     {
-                        let __convert: fn(String, u8) -> Appearance = Appearance::from_parts;
-                        __convert(
-                            __reader.get(&__past_theme, "theme", "theme")?,
-                            __reader.get(&__past_font_size, "font_size", "font_size")?,
+                        let __convert: fn(String, u8) -> _ = Appearance::from_parts;
+                        <Appearance as __s::MadeBy<
+                            _,
+                        >>::made(
+                            __convert(
+                                __reader.get(&__past_theme, "theme", "theme")?,
+                                __reader.get(&__past_font_size, "font_size", "font_size")?,
+                            ),
                         )
                     }
                 },

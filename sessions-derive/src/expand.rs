@@ -488,23 +488,23 @@ fn call(
     let side = format_ident!("{side}");
     let types = arguments.iter().map(|(ty, _)| ty);
     let values = arguments.iter().map(|(_, value)| value);
-    let result = match fallible {
-        true => quote!(::core::result::Result<#result, _>),
-        false => quote!(#result),
-    };
-    // All under the path, which is what does not fit.
-    let signature = at(&quote!(fn(#(#types),*) -> #result), path.span());
-    let check = quote_spanned!(path.span()=> let __convert: #signature = #path;);
+    // All under the path, which is what does not fit. What it returns is checked by a trait, which
+    // can say what to write.
+    let signature = at(&quote!(fn(#(#types),*) -> _), path.span());
+    let binding = at(&quote!(let __convert), path.span());
+    let check = quote!(#binding: #signature = #path;);
     if *fallible {
+        let tried = at(&quote!(<#result as __s::TriedBy<_>>::tried), path.span());
         quote! {{
             #check
-            let __result = __convert(#(#values),*);
+            let __result = #tried(__convert(#(#values),*));
             #side.converted(#name, __result)?
         }}
     } else {
+        let made = at(&quote!(<#result as __s::MadeBy<_>>::made), path.span());
         quote! {{
             #check
-            __convert(#(#values),*)
+            #made(__convert(#(#values),*))
         }}
     }
 }

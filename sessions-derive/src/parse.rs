@@ -1,6 +1,7 @@
 //! The attributes as they are written, with their spans. What they mean together is decided in
 //! `validate`.
 
+mod foreign;
 mod items;
 
 use proc_macro2::Span;
@@ -280,10 +281,19 @@ fn field_attrs(field: &Field, diag: &Diag) -> FieldAttrs {
                     format!("`{name}` belongs on the struct: write it above `struct`"),
                 ));
             }
-            name => return Err(unknown(key, name, "on a field", FIELD_KEYS)),
+            name => {
+                return Err(match foreign::word(name) {
+                    Some(instead) => {
+                        let text = format!("`{name}` is not known on a field: {instead}");
+                        syn::Error::new(key.span(), text)
+                    }
+                    None => unknown(key, name, "on a field", FIELD_KEYS),
+                });
+            }
         }
         Ok(())
     });
+    foreign::serde(field, &attrs, diag);
     attrs
 }
 
@@ -409,7 +419,7 @@ fn merge(key: &Ident, input: ParseStream<'_>) -> syn::Result<Merge> {
             return Err(syn::Error::new(with.span(), text));
         }
         equals(&with, content, EXAMPLE)?;
-        Ok(Merge::With(content.parse()?))
+        Ok(Merge::With(foreign::function(&with, content)?))
     })
 }
 
@@ -426,7 +436,7 @@ impl Convert {
 
     fn parse(&mut self, key: &Ident, input: ParseStream<'_>, diag: &Diag) -> syn::Result<()> {
         equals(key, input, &format!("{key} = path::to::function"))?;
-        let converter = Converter { key: key.clone(), path: input.parse()? };
+        let converter = Converter { key: key.clone(), path: foreign::function(key, input)? };
         if let Some(slot) = self.slot(&key.to_string()) {
             once(slot, key, converter, diag);
         }
