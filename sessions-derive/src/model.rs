@@ -70,6 +70,8 @@ pub(crate) struct Timeline {
     pub(crate) before: Option<u16>,
     /// In ascending order, the first one beginning at `since`; never empty.
     pub(crate) epochs: Vec<Epoch>,
+    /// The versions in which the type changed inside, so that older builds cannot read it.
+    pub(crate) changed: Vec<u16>,
 }
 
 /// Versions in which a field had one key and one type.
@@ -149,6 +151,9 @@ impl Timeline {
             Some(_) => format!("`{}` changes its type", self.name),
             None => format!("`{}` changes its key", self.name),
         });
+        let inside = self.changed.iter().filter(move |changed| **changed == version);
+        let inside = inside.map(|_| format!("the type inside `{}` changes", self.name));
+        let steps = steps.chain(inside);
         let removed = self.before.filter(|before| *before == version);
         steps.chain(removed.map(|_| format!("`{}` is removed", self.name)))
     }
@@ -185,7 +190,7 @@ impl Model {
     pub(crate) fn min_reader(&self, version: u16) -> u16 {
         let changes = self.lines().flat_map(|line| {
             let steps = line.epochs.iter().skip(1).map(|epoch| epoch.first);
-            steps.chain(line.before)
+            steps.chain(line.before).chain(line.changed.iter().copied())
         });
         let breaking = changes.chain(self.joins()).filter(|change| *change <= version);
         breaking.chain([self.oldest.min(version)]).max().unwrap_or(1)

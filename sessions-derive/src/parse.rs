@@ -34,6 +34,7 @@ pub(crate) struct Container {
     pub(crate) compat: Option<Version>,
     pub(crate) write: Option<Version>,
     pub(crate) unchanged: Vec<Version>,
+    pub(crate) changed: Vec<Changed>,
     pub(crate) removed: Vec<Removed>,
     pub(crate) groups: Vec<GroupPolicy>,
     pub(crate) merge: Option<Merge>,
@@ -131,6 +132,12 @@ impl Tried {
     }
 }
 
+/// `changed(field, 3)` on the container: the type inside a field changed.
+pub(crate) struct Changed {
+    pub(crate) field: Ident,
+    pub(crate) version: Version,
+}
+
 /// `group("name", merge = mine)` on the container.
 pub(crate) struct GroupPolicy {
     pub(crate) name: LitStr,
@@ -157,6 +164,7 @@ const CONTAINER_KEYS: &[&str] = &[
     "version",
     "removed",
     "unchanged",
+    "changed",
     "oldest",
     "compat",
     "write",
@@ -236,6 +244,7 @@ fn container(attrs: &[Attribute], diag: &Diag) -> Container {
                 })?;
                 c.unchanged.extend(versions);
             }
+            "changed" => c.changed.push(changed(key, input)?),
             "removed" => c.removed.push(removed(key, input, diag)?),
             "group" => c.groups.push(group_policy(key, input, diag)?),
             "merge" => once(&mut c.merge, key, merge(key, input)?, diag),
@@ -373,6 +382,23 @@ fn removed(key: &Ident, input: ParseStream<'_>, diag: &Diag) -> syn::Result<Remo
             Ok(())
         });
         Ok(removed)
+    })
+}
+
+fn changed(key: &Ident, input: ParseStream<'_>) -> syn::Result<Changed> {
+    const EXAMPLE: &str = "changed(field, 2)";
+    parenthesized(key, input, EXAMPLE, |content| {
+        if content.peek(Lit) {
+            let text = format!("name the field whose type changed inside: write `{EXAMPLE}`");
+            return Err(syn::Error::new(content.span(), text));
+        }
+        let field = content.call(Ident::parse_any)?;
+        if content.is_empty() {
+            let text = format!("say in which version it changed: write `changed({field}, 2)`");
+            return Err(syn::Error::new(field.span(), text));
+        }
+        content.parse::<Token![,]>()?;
+        Ok(Changed { field, version: content.parse()? })
     })
 }
 

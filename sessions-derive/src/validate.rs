@@ -45,7 +45,13 @@ pub(crate) fn validate(input: Input, generics: &Generics, diag: &Diag) -> Option
         }
         None => versions.field(field, diag),
     });
-    let lines: Vec<_> = lines.collect();
+    let mut lines: Vec<_> = lines.collect();
+    let mut removed = removed;
+    {
+        let living = lines.iter_mut().flatten();
+        let mut all: Vec<_> = living.chain(removed.iter_mut().map(|(_, line)| line)).collect();
+        history::changed(&versions, &container, &mut all, diag);
+    }
     let sources =
         Sources { versions: &versions, fields: &fields, lines: &lines, removed: &removed };
     let froms: Vec<_> = fields.iter().map(|field| sources.of_field(field, diag)).collect();

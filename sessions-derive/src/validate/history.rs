@@ -4,17 +4,56 @@
 use std::collections::BTreeSet;
 
 use proc_macro2::Span;
+use syn::ext::IdentExt as _;
 
-use crate::diag::{Diag, list};
+use super::line::Versions;
+use crate::diag::{Diag, did_you_mean, list};
 use crate::model::{Model, Source, Timeline};
-use crate::parse::Container;
+use crate::parse::{Changed, Container};
+
+/// Notes on the fields' lines where the type changed inside.
+pub(super) fn changed(
+    versions: &Versions,
+    container: &Container,
+    lines: &mut [&mut Timeline],
+    diag: &Diag,
+) {
+    for Changed { field, version } in &container.changed {
+        versions.change(*version, diag);
+        let (name, number) = (field.unraw().to_string(), version.number);
+        let known: Vec<String> = lines.iter().map(|line| line.name.clone()).collect();
+        let Some(line) = lines.iter_mut().find(|line| line.name == name) else {
+            let guess = did_you_mean(&name, known.iter().map(String::as_str));
+            diag.error(field, format!("no stored field `{name}` is known{guess}"));
+            continue;
+        };
+        let text = if number <= line.since {
+            format!(
+                "`{name}` came in version {}, so that nothing was inside it before: remove this",
+                line.since
+            )
+        } else if line.before.is_some_and(|before| number >= before) {
+            format!("`{name}` was removed by then: remove this")
+        } else if line.epochs.iter().any(|epoch| epoch.first == number && epoch.first > line.since)
+        {
+            format!("`{name}` has a `was(before = {number}, ..)`, which says it: remove this")
+        } else if line.changed.contains(&number) {
+            format!("`{name}` is declared changed in version {number} twice: keep one")
+        } else {
+            line.changed.push(number);
+            continue;
+        };
+        diag.error_at(version.span, text);
+    }
+}
 
 /// A version in which nothing changed is a mistake, or is said to be none.
 pub(super) fn every_version_changed(model: &Model, container: &Container, diag: &Diag) {
     let Some(version) = container.version else { return };
-    let changes = model
-        .lines()
-        .flat_map(|line| line.epochs.iter().map(|epoch| epoch.first).chain(line.before));
+    let changes = model.lines().flat_map(|line| {
+        let epochs = line.epochs.iter().map(|epoch| epoch.first);
+        epochs.chain(line.before).chain(line.changed.iter().copied())
+    });
     let changed: BTreeSet<u16> = changes.collect();
     let mut declared = BTreeSet::new();
     for unchanged in &container.unchanged {
@@ -48,7 +87,8 @@ pub(super) fn every_version_changed(model: &Model, container: &Container, diag: 
     };
     let text = format!(
         "nothing changed in {which}: record the change on its field (`since`, `was`) or on the \
-         struct (`removed`), {lower}or write `unchanged({first})`"
+         struct (`removed`, or `changed(field, {first})` for a type that changed inside so that \
+         older builds cannot read it), {lower}or write `unchanged({first})`"
     );
     diag.error_at(version.span, text);
 }
@@ -192,6 +232,18 @@ pub(super) fn inverses(model: &Model, container: &Container, diag: &Diag) {
                 line.name
             );
             diag.error_at(line.epochs[line.epochs.len() - 1].key_span, text);
+        }
+    }
+    for Changed { field, version } in &container.changed {
+        if version.number > write {
+            let text = format!(
+                "`write = {write}` cannot write the type inside `{field}` as version {write} had \
+                 it: remove `write`; or write `unchanged({})` here, let no code of this deploy \
+                 make a value that older builds cannot read, and begin to make one in the deploy \
+                 after it",
+                version.number
+            );
+            diag.error_at(version.span, text);
         }
     }
 }
