@@ -221,6 +221,10 @@ const _: () = {
                 plan: __reader.get(&__value_plan, "plan", "plan")?,
                 limit: if __version >= 2u16 {
                     __reader.get(&__value_limit, "limit", "limit")?
+                } else if let ::core::option::Option::Some(__early) = __reader
+                    .early(1u16, &__value_limit, "limit", "limit")?
+                {
+                    __early
                 } else {
                     <Self as __Defaults>::default_limit()
                 },

@@ -205,6 +205,10 @@ const _: () = {
                 username: __reader.get(&__value_username, "username", "login")?,
                 locale: if __version >= 2u16 {
                     __reader.get(&__value_locale, "locale", "locale")?
+                } else if let ::core::option::Option::Some(__early) = __reader
+                    .early(1u16, &__value_locale, "locale", "locale")?
+                {
+                    __early
                 } else {
                     <Self as __Defaults>::default_locale()
                 },

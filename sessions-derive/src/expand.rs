@@ -407,11 +407,27 @@ fn read_whole(model: &Model, line: &Timeline, absent: Absent<'_>, until: u16) ->
         return present;
     }
     let since = line.since;
+    let replaces = absent.from.is_some_and(|from| model.replaces(line, from));
     let absent = match absent.from {
         Some(from) => convert_up(line, 0, until, read_from(model, line, from)),
         None => default_value(line, absent.default),
     };
-    quote!(if __version >= #since { #present } else { #absent })
+    let first = model.early(line);
+    if first >= since || replaces {
+        return quote!(if __version >= #since { #present } else { #absent });
+    }
+    let (name, key, value) = (&line.name, &line.epochs[0].key, value_name(line, 0));
+    let early = convert_up(line, 0, until, quote!(__early));
+    let found = quote!(__reader.early(#first, &#value, #name, #key)?);
+    quote! {
+        if __version >= #since {
+            #present
+        } else if let ::core::option::Option::Some(__early) = #found {
+            #early
+        } else {
+            #absent
+        }
+    }
 }
 
 /// Converts a value of the epoch `at` to what it was at version `until`.
