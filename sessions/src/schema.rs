@@ -6,6 +6,7 @@
 
 mod canonical;
 mod collect;
+mod convert;
 mod decode;
 mod describe;
 mod encode;
@@ -22,6 +23,7 @@ mod table;
 mod wire;
 
 pub use self::canonical::{Order, order};
+pub use self::convert::{MadeBy, TriedBy};
 pub use self::describe::{Schema, SchemaField, SchemaVersion};
 pub use self::fields::{Downgrade, Fields, Writer};
 pub use self::header::{Header, MAX_SAVES, Summary, UnknownExtras};

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use super::decode::Cursor;
 use super::malformed::Malformed;
 use super::wire;
+use crate::SessionData;
 use crate::error::Source;
 use crate::flash::Flash;
 
@@ -105,7 +106,9 @@ impl<T: Default> OnlyDefault for T {
     message = "`{Self}` cannot name a session's owner: it has no `Display`",
     label = "not an owner",
     note = "use a type that implements `Display`, such as an integer, `String` or `Uuid`, or an \
-            `Option<..>` of one, written out as `Option`"
+            `Option<..>` of one",
+    note = "the macro sees the type as it is written: in place of an alias of an `Option` write \
+            `Option<..>`"
 )]
 pub trait OwnerType: Display {}
 
@@ -395,17 +398,20 @@ pub const fn by_type(kind: Kind) -> Policy {
 /// Displays an owner.
 ///
 /// # Errors
-/// Where the bytes are not a `T`.
-pub fn owner<T: OwnerType>(value: &Value<T>, bytes: &[u8]) -> Result<Option<String>, Source> {
+/// Where the bytes are not an owner.
+pub fn owner<S: SessionData>(
+    value: &Value<S::Owner>,
+    bytes: &[u8],
+) -> Result<Option<String>, Source> {
     Ok(Some(value.decode(bytes)?.to_string()))
 }
 
 /// Displays an owner that may be nobody.
 ///
 /// # Errors
-/// Where the bytes are not an `Option<T>`.
-pub fn owner_option<T: OwnerType>(
-    value: &Value<Option<T>>,
+/// Where the bytes are not an `Option` of an owner.
+pub fn owner_option<S: SessionData>(
+    value: &Value<Option<S::Owner>>,
     bytes: &[u8],
 ) -> Result<Option<String>, Source> {
     Ok(value.decode(bytes)?.map(|owner| owner.to_string()))
