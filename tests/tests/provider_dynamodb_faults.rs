@@ -125,6 +125,22 @@ async fn a_delete_whose_answer_was_lost_is_not_sent_again() {
     assert_eq!(link.direct.fetch("a", now()).await.unwrap(), None);
 }
 
+/// Sent again, it would conflict with the expiry that it has moved itself.
+#[tokio::test]
+async fn a_touch_of_what_is_untouched_is_not_sent_again() {
+    let link = Link::new().await;
+    let mut stored = record(1, None);
+    stored.expires_at = Some(now() + Duration::from_secs(600));
+    link.direct.save(&stored, Expect::Absent, now()).await.unwrap();
+    let untouched = Expect::Untouched { version: 1, expires_at: stored.expires_at };
+    let later = now() + Duration::from_secs(900);
+    link.proxy.cut_after(target("UpdateItem").as_bytes());
+    unavailable(link.through.touch("a", later, untouched, now()).await);
+    assert_eq!(link.sent.take(), "UpdateItem 1");
+    stored.expires_at = Some(later);
+    assert_eq!(link.direct.fetch("a", now()).await.unwrap(), Some(stored));
+}
+
 #[tokio::test]
 async fn what_repeating_cannot_change_is_sent_again() {
     let link = Link::new().await;

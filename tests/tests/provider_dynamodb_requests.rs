@@ -135,6 +135,21 @@ async fn without_an_owner_each_call_is_one_request() {
     assert_eq!(watched.sent.take(), "PutItem 1");
     assert_eq!(watched.save(&record, Expect::Any).await, Saved::Saved);
     watched.must_have_sent("PutItem 1", 1.0);
+    let moved = Expect::Untouched { version: 2, expires_at: Some(now()) };
+    assert_eq!(watched.save(&record, moved).await, Saved::Conflict(Some(record.clone())));
+    assert_eq!(watched.sent.take(), "PutItem 1");
+    for expect in [Expect::Version(1), moved] {
+        let conflict = watched.provider.touch("a", now() + hours(99), expect, now()).await.unwrap();
+        assert_eq!(conflict, Touched::Conflict(Some(record.clone())));
+        assert_eq!(watched.sent.take(), "UpdateItem 1");
+        let conflict = watched.provider.delete("a", expect, now()).await.unwrap();
+        assert_eq!(conflict, Deleted::Conflict(record.clone()));
+        assert_eq!(watched.sent.take(), "DeleteItem 1");
+    }
+    watched.provider.touch("a", now() + hours(99), Expect::Absent, now()).await.unwrap();
+    watched.provider.delete("a", Expect::Absent, now()).await.unwrap();
+    assert_eq!(watched.sent.take(), "GetItem 2");
+    watched.units.take();
     assert_eq!(watched.provider.fetch("a", now()).await.unwrap(), Some(record));
     watched.must_have_sent("GetItem 1", 1.0);
     assert_eq!(

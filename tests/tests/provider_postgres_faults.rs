@@ -200,6 +200,11 @@ async fn reads_and_touches_survive_a_lost_connection() {
             assert_eq!(listed.records, [record.clone()]);
             assert!(!world.proxy.cut_is_due());
         }
+        // What expects the expiry that it moves would conflict with itself.
+        let untouched = Expect::Untouched { version: 1, expires_at: record.expires_at };
+        let later = later + Duration::from_secs(30);
+        world.proxy.cut_after(b"read me");
+        unavailable(provider.touch("read me", later, untouched, now()).await);
         // What a delete removed is told once only.
         world.proxy.cut_after(b"read me");
         unavailable(provider.delete("read me", Expect::Any, now()).await);

@@ -39,7 +39,19 @@ async fn every_call(provider: &PostgresProvider) -> BTreeMap<&'static str, u64> 
     save(&first, Expect::Absent, Saved::Conflict(Some(second.clone()))).await;
     save(&second, Expect::Version(1), Saved::Conflict(Some(second.clone()))).await;
     assert_eq!(provider.fetch("a", now()).await.unwrap(), Some(second.clone()));
-    assert_eq!(provider.touch("a", later, Expect::Any, now()).await.unwrap(), Touched::Touched);
+    let seen = |version| Expect::Untouched { version, expires_at: None };
+    save(&second, seen(2), Saved::Saved).await;
+    for expect in [Expect::Any, Expect::Version(2), seen(2)] {
+        assert_eq!(provider.touch("a", later, expect, now()).await.unwrap(), Touched::Touched);
+    }
+    let none = provider.touch("b", later, Expect::Any, now()).await.unwrap();
+    assert_eq!(none, Touched::Conflict(None));
+    for expect in [Expect::Version(1), seen(1)] {
+        let conflict = provider.touch("a", later, expect, now()).await.unwrap();
+        assert_eq!(conflict, Touched::Conflict(Some(second.clone())));
+        let conflict = provider.delete("a", expect, now()).await.unwrap();
+        assert_eq!(conflict, Deleted::Conflict(second.clone()));
+    }
     provider.list("owner", Page::first(10), now()).await.unwrap();
     provider.purge(now(), 100).await.unwrap();
     assert_eq!(
@@ -47,13 +59,13 @@ async fn every_call(provider: &PostgresProvider) -> BTreeMap<&'static str, u64> 
         Deleted::Deleted(Some(second))
     );
     BTreeMap::from([
-        // Two in conflict, each with a SELECT behind it.
         ("INSERT", 3),
-        ("UPDATE", 3),
-        // One fetch, one list.
-        ("SELECT", 4),
-        // One delete, one purge.
-        ("DELETE", 2),
+        // Three updates, and six touches.
+        ("UPDATE", 9),
+        // One fetch, one list; one behind each conflict, but for that of a touch of anything.
+        ("SELECT", 8),
+        // Three deletes, one purge.
+        ("DELETE", 4),
     ])
 }
 

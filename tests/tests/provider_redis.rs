@@ -385,8 +385,16 @@ async fn each_call_is_one_command() {
     assert_eq!(conflict, Saved::Conflict(Some(second.clone())));
     assert_eq!(monitor.names(), ["EVALSHA"], "create in conflict");
     let conflict = provider.save(&second, Expect::Version(1), now()).await.unwrap();
-    assert_eq!(conflict, Saved::Conflict(Some(second)));
+    assert_eq!(conflict, Saved::Conflict(Some(second.clone())));
     assert_eq!(monitor.names(), ["EVALSHA"], "update in conflict");
+    for expect in [Expect::Absent, Expect::Version(1)] {
+        let conflict = provider.touch("a", now() + HOUR, expect, now()).await.unwrap();
+        assert_eq!(conflict, Touched::Conflict(Some(second.clone())));
+        assert_eq!(monitor.names(), ["EVALSHA"], "touch in conflict");
+        let conflict = provider.delete("a", expect, now()).await.unwrap();
+        assert_eq!(conflict, Deleted::Conflict(second.clone()));
+        assert_eq!(monitor.names(), ["EVALSHA"], "delete in conflict");
+    }
     provider.fetch("a", now()).await.unwrap();
     assert_eq!(monitor.names(), ["HMGET"], "fetch");
     provider.touch("a", now() + HOUR + later, Expect::Any, now()).await.unwrap();

@@ -71,12 +71,36 @@ async fn each_call_is_one_statement_and_a_conflict_two() {
     assert_eq!(counted(&pool).await, 2, "update in conflict");
     provider.fetch("a", now).await.unwrap();
     assert_eq!(counted(&pool).await, 1, "fetch");
-    provider.touch("a", later, Expect::Any, now).await.unwrap();
-    assert_eq!(counted(&pool).await, 1, "touch");
+    let seen = |version| Expect::Untouched { version, expires_at: None };
+    provider.save(&second, seen(2), now).await.unwrap();
+    assert_eq!(counted(&pool).await, 1, "update of what is untouched");
+    provider.save(&second, seen(1), now).await.unwrap();
+    assert_eq!(counted(&pool).await, 2, "update of what is untouched in conflict");
+    for expect in [Expect::Any, Expect::Version(2), seen(2)] {
+        provider.touch("a", later, expect, now).await.unwrap();
+        assert_eq!(counted(&pool).await, 1, "touch, {expect:?}");
+    }
+    for expect in [Expect::Version(1), seen(1)] {
+        provider.touch("a", later, expect, now).await.unwrap();
+        assert_eq!(counted(&pool).await, 2, "touch in conflict, {expect:?}");
+        provider.delete("a", expect, now).await.unwrap();
+        assert_eq!(counted(&pool).await, 2, "delete in conflict, {expect:?}");
+    }
+    provider.touch("b", later, Expect::Any, now).await.unwrap();
+    assert_eq!(counted(&pool).await, 1, "touch of nothing");
+    provider.touch("a", later, Expect::Absent, now).await.unwrap();
+    provider.delete("a", Expect::Absent, now).await.unwrap();
+    assert_eq!(counted(&pool).await, 2, "a touch and a delete that expect nothing");
     provider.list("owner", Page::first(10), now).await.unwrap();
     assert_eq!(counted(&pool).await, 1, "list");
     provider.purge(now, 100).await.unwrap();
     assert_eq!(counted(&pool).await, 1, "purge");
+    for expect in [Expect::Any, Expect::Version(1), seen(1)] {
+        provider.save(&first, Expect::Any, now).await.unwrap();
+        counted(&pool).await;
+        provider.delete("a", expect, now).await.unwrap();
+        assert_eq!(counted(&pool).await, 1, "delete, {expect:?}");
+    }
     provider.delete("a", Expect::Any, now).await.unwrap();
-    assert_eq!(counted(&pool).await, 1, "delete");
+    assert_eq!(counted(&pool).await, 1, "delete of nothing");
 }
