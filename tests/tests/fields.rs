@@ -279,7 +279,8 @@ async fn what_could_not_be_read_is_not_saved() {
         let inner = |deep| Deep(vec![Some(Newtype(Some(Newtype(Some(deep)))))]);
         (0..levels).fold(Deep::default(), |deep, _| inner(deep))
     }
-    let changes: [(&str, &str, &dyn Fn(&mut Awkward)); 8] = [
+    type Change<'c> = &'c dyn Fn(&mut Awkward);
+    let changes: [(&str, &str, Change<'_>); 8] = [
         ("either", "a number above 64 bits", &|v| v.either = Either::Wide(u128::MAX)),
         ("either", "did not match any variant", &|v| v.either = Either::Wide(1)),
         ("skips", "missing field", &|v| v.skips.list.clear()),
