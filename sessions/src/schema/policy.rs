@@ -102,20 +102,6 @@ impl<T: Default> OnlyDefault for T {
     }
 }
 
-/// A type that the owner field may have, or hold in an `Option`.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot name a session's owner: it has no `Display`",
-    label = "not an owner",
-    note = "use a type that implements `Display`, such as an integer, `String` or `Uuid`, or an \
-            `Option<..>` of one",
-    note = "the macro sees the type as it is written: in place of an alias of an `Option` write \
-            `Option<..>`"
-)]
-pub trait OwnerType: Display {}
-
-#[diagnostic::do_not_recommend]
-impl<T: Display> OwnerType for T {}
-
 /// A type that `merge = add` fits.
 #[diagnostic::on_unimplemented(
     message = "`merge = add` does not fit the type `{Self}`",
