@@ -170,11 +170,10 @@ const _: () = {
                             "cart_total",
                             &{
                                 let __convert: fn(Cents) -> _ = Cents::print;
-                                <String as __s::MadeBy<
-                                    _,
-                                >>::made(
-                                    __convert(__older.get(&__value_cart_total, 2usize)?),
-                                )
+                                __s::Returned(
+                                        __convert(__older.get(&__value_cart_total, 2usize)?),
+                                    )
+                                    .made::<String>()
                             },
                         )?;
                 }
@@ -183,9 +182,10 @@ const _: () = {
                 } else {
                     let __source_0 = {
                         let __convert: fn(Appearance) -> _ = Appearance::into_theme;
-                        <String as __s::MadeBy<
-                            _,
-                        >>::made(__convert(__older.get(&__value_appearance, 3usize)?))
+                        __s::Returned(
+                                __convert(__older.get(&__value_appearance, 3usize)?),
+                            )
+                            .made::<String>()
                     };
                     if __version < 3u16 {
                         __older.put(&__past_theme, "theme", "theme", &__source_0)?;
@@ -233,14 +233,13 @@ const _: () = {
                 } else {
                     {
                         let __convert: fn(String) -> _ = Cents::parse;
-                        let __result = <Cents as __s::TriedBy<
-                            _,
-                        >>::tried(
-                            __convert(
-                                __reader
-                                    .get(&__was_cart_total_1, "cart_total", "cart_total")?,
-                            ),
-                        );
+                        let __result = __s::Returned(
+                                __convert(
+                                    __reader
+                                        .get(&__was_cart_total_1, "cart_total", "cart_total")?,
+                                ),
+                            )
+                            .tried::<Cents>();
                         __reader.converted("cart_total", __result)?
                     }
                 },
@@ -249,11 +248,10 @@ const _: () = {
                 } else {
                     {
                         let __convert: fn(String) -> _ = Appearance::new;
-                        <Appearance as __s::MadeBy<
-                            _,
-                        >>::made(
-                            __convert(__reader.get(&__past_theme, "theme", "theme")?),
-                        )
+                        __s::Returned(
+                                __convert(__reader.get(&__past_theme, "theme", "theme")?),
+                            )
+                            .made::<Appearance>()
                     }
                 },
                 seen_at: __reader.get(&__value_seen_at, "seen_at", "seen_at")?,

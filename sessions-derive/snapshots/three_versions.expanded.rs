@@ -28,7 +28,7 @@ const _: () = {
  - Version 3: `appearance` is added, `cart_total` changes its type, `theme` is removed, `font_size` is removed.*/
     #[automatically_derived]
     impl __s::SessionData for UserSession {
-        type Owner = u64;
+        type Owner = <u64 as __s::OwnerType>::Owner;
         const SCHEMA: &'static __s::Schema = &__s::Schema::of(
             "user",
             3u16,
@@ -217,14 +217,13 @@ const _: () = {
                 } else {
                     {
                         let __convert: fn(String) -> _ = Cents::parse;
-                        let __result = <Cents as __s::TriedBy<
-                            _,
-                        >>::tried(
-                            __convert(
-                                __reader
-                                    .get(&__was_cart_total_1, "cart_total", "cart_total")?,
-                            ),
-                        );
+                        let __result = __s::Returned(
+                                __convert(
+                                    __reader
+                                        .get(&__was_cart_total_1, "cart_total", "cart_total")?,
+                                ),
+                            )
+                            .tried::<Cents>();
                         __reader.converted("cart_total", __result)?
                     }
                 },
@@ -238,14 +237,13 @@ const _: () = {
                 } else {
                     {
                         let __convert: fn(String, u8) -> _ = Appearance::from_parts;
-                        <Appearance as __s::MadeBy<
-                            _,
-                        >>::made(
-                            __convert(
-                                __reader.get(&__past_theme, "theme", "theme")?,
-                                __reader.get(&__past_font_size, "font_size", "font_size")?,
-                            ),
-                        )
+                        __s::Returned(
+                                __convert(
+                                    __reader.get(&__past_theme, "theme", "theme")?,
+                                    __reader.get(&__past_font_size, "font_size", "font_size")?,
+                                ),
+                            )
+                            .made::<Appearance>()
                     }
                 },
                 cache: <Option<Rendered> as __s::OnlyDefault>::only_default(),

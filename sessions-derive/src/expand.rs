@@ -326,10 +326,10 @@ fn owner(model: &Model) -> TokenStream {
 fn owner_type(model: &Model) -> TokenStream {
     let mut stored = model.stored();
     let found = stored.find_map(|(field, stored)| match stored.owner.as_ref()? {
-        OwnerKind::Always => Some(field.ty.to_token_stream()),
-        OwnerKind::Optional(inner) => Some(inner.to_token_stream()),
+        OwnerKind::Always => Some(&field.ty),
+        OwnerKind::Optional(inner) => Some(&**inner),
     });
-    found.unwrap_or_else(|| quote!(__s::NoOwner))
+    found.map_or_else(|| quote!(__s::NoOwner), ToTokens::to_token_stream)
 }
 
 fn fresh(model: &Model) -> TokenStream {
@@ -510,17 +510,17 @@ fn call(
     let binding = at(&quote!(let __convert), path.span());
     let check = quote!(#binding: #signature = #path;);
     if *fallible {
-        let tried = at(&quote!(<#result as __s::TriedBy<_>>::tried), path.span());
+        let tried = at(&quote!(.tried::<#result>()), path.span());
         quote! {{
             #check
-            let __result = #tried(__convert(#(#values),*));
+            let __result = __s::Returned(__convert(#(#values),*))#tried;
             #side.converted(#name, __result)?
         }}
     } else {
-        let made = at(&quote!(<#result as __s::MadeBy<_>>::made), path.span());
+        let made = at(&quote!(.made::<#result>()), path.span());
         quote! {{
             #check
-            #made(__convert(#(#values),*))
+            __s::Returned(__convert(#(#values),*))#made
         }}
     }
 }

@@ -347,6 +347,14 @@ fn was(key: &Ident, input: ParseStream<'_>, diag: &Diag) -> syn::Result<Was> {
 fn removed(key: &Ident, input: ParseStream<'_>, diag: &Diag) -> syn::Result<Removed> {
     const EXAMPLE: &str = "removed(old_field: OldType, before = 2)";
     parenthesized(key, input, EXAMPLE, |content| {
+        if let Ok(quoted) = content.fork().parse::<LitStr>() {
+            let name = quoted.value();
+            let text = format!(
+                "name the field without quotes, and with its type: write `removed({name}: OldType, \
+                 before = 2)`"
+            );
+            return Err(syn::Error::new(quoted.span(), text));
+        }
         let name = content.call(Ident::parse_any)?;
         if !content.peek(Token![:]) {
             let text = format!("`removed` needs the field's type: write `{EXAMPLE}`");

@@ -175,7 +175,7 @@ fn owner_stays(field: &InputField, diag: &Diag) {
         let text = format!(
             "the owner's text is what a session is filed under, so the owner cannot be converted: \
              `list` and `revoke_all` would not find the sessions of older builds under the new \
-             text. Keep `{name}` as it was and add a field beside it for the new value, or give \
+             text; keep `{name}` as it was and add a field beside it for the new value, or give \
              this session another `name`, which logs everybody out"
         );
         diag.error_at(span, text);

@@ -3,7 +3,7 @@
 use crate::Error;
 use std::fmt;
 
-use crate::schema::{Failed, Fields, OwnerType, Reader, Schema, Stored, Table};
+use crate::schema::{Failed, Fields, Reader, Schema, Stored, Table};
 
 /// A struct that can be kept in a session. Implemented by `#[derive(Session)]`, not by hand.
 ///
@@ -29,7 +29,7 @@ pub trait SessionData: Sized + Send + 'static {
     /// The type of the field marked `owner`, without the `Option` around it. [`NoOwner`] where no
     /// field is.
     ///
-    /// It implements [`Display`](fmt::Display): its text is what the session is filed under.
+    /// Its text is what the session is filed under.
     ///
     /// ```
     /// # use sessions::{Session, SessionData};
@@ -39,7 +39,8 @@ pub trait SessionData: Sized + Send + 'static {
     /// let ada: <Visitor as SessionData>::Owner = 7_u64;
     /// assert_eq!(ada.to_string(), "7");
     /// ```
-    type Owner: OwnerType;
+    // The compiler quotes this line where an owner does not fit.
+    type Owner: fmt::Display; // an `Option` of one is written out, not as an alias
 
     /// The schema of this type at each of its versions: for golden tests and tools.
     ///

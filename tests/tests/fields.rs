@@ -226,6 +226,9 @@ struct Newtype<T>(T);
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Deep(Vec<Five<Deep>>);
 
+/// The macro refuses what it sees, and it does not see this.
+type Unit = ();
+
 #[derive(Clone, Debug, PartialEq, Session)]
 #[session(name = "awkward", version = 1)]
 struct Awkward {
@@ -239,7 +242,7 @@ struct Awkward {
     alias: Option<Alias>,
     json: serde_json::Value,
     maybe_json: Option<serde_json::Value>,
-    nothing: Option<()>,
+    nothing: Option<Unit>,
     deep: Deep,
 }
 

@@ -23,8 +23,8 @@ pub(super) fn serde(field: &Field, attrs: &FieldAttrs, diag: &Diag) {
                 continue;
             }
             let text = format!(
-                "`#[serde({name})]` has no effect on what a session stores of its own fields: {}. \
-                 If this struct is serialized elsewhere as well, make a struct of its own for that",
+                "`#[serde({name})]` has no effect on what a session stores of its own fields: {}; \
+                 if this struct is serialized elsewhere as well, make a struct of its own for that",
                 serde_instead(&name)
             );
             diag.error(key, text);

@@ -192,7 +192,8 @@ pub(super) fn compat(model: &Model, container: &Container, diag: &Diag) {
         false => format!("{} in version {min_reader}", reasons.join(" and ")),
     };
     let earlier = min_reader - 1;
-    let retreat = match earlier >= model.oldest {
+    let inside = model.lines().any(|line| line.changed.iter().any(|changed| *changed > earlier));
+    let retreat = match earlier >= model.oldest && !inside {
         true => format!(", or write `write = {earlier}` for the first of two deploys"),
         false => String::new(),
     };
@@ -277,11 +278,6 @@ fn carried(model: &Model, ident: &Ident, stored: &Stored, write: u16, diag: &Dia
                 model.removed[index].line.since,
                 model.removed[index].line.since
             ),
-            Source::Removed(index) if model.removed[index].line.before != Some(since) => format!(
-                "`{name}` is made from `{}`, which went in a later version, so that `back` has no \
-                 version to write it in: remove `back`",
-                model.removed[index].line.name
-            ),
             Source::Removed(_) => continue,
         };
         diag.error(ident, text);
@@ -292,6 +288,9 @@ fn carried(model: &Model, ident: &Ident, stored: &Stored, write: u16, diag: &Dia
 pub(super) fn inverses(model: &Model, container: &Container, diag: &Diag) {
     let Some(write) = container.write.filter(|write| write.number < model.version) else { return };
     let write = write.number;
+    if write < model.oldest {
+        return;
+    }
     for line in model.lines() {
         for pair in line.epochs.windows(2) {
             let (older, newer) = (&pair[0], &pair[1]);

@@ -339,6 +339,14 @@ fn no_double_option(ty: &Type, diag: &Diag) {
         diag.error(ty, text);
         return;
     }
+    if let Some(Type::Tuple(inner)) = option_of(ty)
+        && inner.elems.is_empty()
+    {
+        let text = "an `Option` of `()` is not read back as it was written, as CBOR cannot tell \
+                    `Some(())` from `None`: use a `bool`";
+        diag.error(ty, text);
+        return;
+    }
     for inner in arguments(ty) {
         no_double_option(inner, diag);
     }

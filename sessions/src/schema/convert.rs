@@ -1,9 +1,28 @@
 //! What converters must return: traits, as only these can say what to write instead.
 
-/// A type that a converter which cannot fail returns as it is.
+/// What a converter returned.
 ///
-/// A trait of what is wanted, not of what is returned: a function that is generic in what it
-/// returns is then inferred to return this.
+/// Its methods ask for a trait of what is wanted, not of what was returned: a function that is
+/// generic in what it returns is then inferred to return the one type that fits.
+#[derive(Debug)]
+pub struct Returned<R>(pub R);
+
+impl<R> Returned<R> {
+    /// What a converter that cannot fail returned.
+    pub fn made<T: MadeBy<R>>(self) -> T {
+        T::made(self.0)
+    }
+
+    /// What a converter that can fail returned.
+    ///
+    /// # Errors
+    /// The converter's own.
+    pub fn tried<T: TriedBy<R>>(self) -> Result<T, T::Error> {
+        T::tried(self.0)
+    }
+}
+
+/// A type that a converter which cannot fail returns as it is.
 #[diagnostic::on_unimplemented(
     message = "this function returns `{R}`, and a `{Self}` is needed here",
     label = "does not return a `{Self}`",
