@@ -25,7 +25,7 @@ impl Browser {
         let store = Store::new(self.database.clone());
         let mut session: Session<T> = store.load(&self.cookies).await?;
         change(&mut session);
-        let commit = store.commit(&mut session).await?;
+        let commit = session.commit().await?;
         if let Some(cookie) = commit.set_cookie() {
             let pair = cookie.to_str().unwrap().split(';').next().unwrap();
             self.cookies.insert(COOKIE, HeaderValue::from_str(pair).unwrap());
