@@ -61,8 +61,8 @@ impl Ty {
     /// The converter from this type to the other, and its opposite.
     fn converters(self) -> (&'static str, &'static str) {
         match self {
-            Self::Number => ("with = text", "back = length"),
-            Self::Text => ("try_with = try_length", "try_back = try_text"),
+            Self::Number => ("with = text", "back = number"),
+            Self::Text => ("try_with = try_number", "try_back = try_text"),
         }
     }
 
@@ -246,14 +246,50 @@ impl Ledger {
             }
         }
         let newest = self.version;
-        for write in 1..newest {
+        for write in (1..newest).filter(|write| self.can_write(*write)) {
             self.print_build(ledger, newest, write, out);
             let _ = writeln!(
                 checks,
                 "    check.down::<l{ledger}v{newest}w{write}::S, l{ledger}v{write}w{write}::S>\
-                 (L{ledger}, {newest}, {write});"
+                 (L{ledger}, {newest}, {write});\n    \
+                 check.back::<l{ledger}v{newest}w{write}::S, l{ledger}v{write}w{write}::S, \
+                 l{ledger}v{newest}w{newest}::S>(L{ledger}, {newest}, {write});"
             );
         }
+    }
+
+    /// Whether the newest version admits `write`: no field that an older version has lives on in
+    /// others, unless one gives it back.
+    fn can_write(&self, write: u16) -> bool {
+        self.fields.iter().filter(|field| field.before.is_some_and(|before| before > write)).all(
+            |field| match self.heirs(field, write).as_slice() {
+                [] => true,
+                [heir] => {
+                    let heir = &self.fields[*heir];
+                    let (sources, joined) = heir.from.as_ref().expect("it was made");
+                    let stand = sources.iter().all(|source| self.fields[*source].since <= write);
+                    *joined
+                        && stand
+                        && Some(heir.since) == field.before
+                        && sources.contains(&field.number)
+                }
+                _ => false,
+            },
+        )
+    }
+
+    /// The living fields that have something of this one.
+    fn heirs(&self, field: &Field, write: u16) -> Vec<usize> {
+        let made = self.fields.iter().filter(|other| {
+            let sources = other.from.as_ref().map(|(sources, _)| sources);
+            other.since > write && sources.is_some_and(|sources| sources.contains(&field.number))
+        });
+        let heirs = made.flat_map(|other| match other.before {
+            None => vec![other.number],
+            // What is made from a field of the past gives nothing back to it.
+            Some(_) => self.heirs(other, write),
+        });
+        heirs.collect()
     }
 
     /// The struct as the build of `version` has it, which writes the version `write`.

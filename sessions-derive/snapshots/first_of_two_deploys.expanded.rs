@@ -1,4 +1,4 @@
-#[allow(non_upper_case_globals)]
+#[allow(non_upper_case_globals, deprecated)]
 const _: () = {
     use ::sessions::__private as __s;
     use __s::ByType as _;
@@ -28,6 +28,7 @@ const _: () = {
  - Version 3: `appearance` is added, `cart_total` changes its type, `theme` is removed, `font_size` is removed.*/
     #[automatically_derived]
     impl __s::SessionData for UserSession {
+        type Owner = __s::NoOwner;
         const SCHEMA: &'static __s::Schema = &__s::Schema::of(
             "user",
             3u16,
@@ -168,8 +169,11 @@ const _: () = {
                             "cart_total",
                             "cart_total",
                             &{
-                                let __convert: fn(Cents) -> String = Cents::print;
-                                __convert(__older.get(&__value_cart_total, 2usize)?)
+                                let __convert: fn(Cents) -> _ = Cents::print;
+                                __s::Returned(
+                                        __convert(__older.get(&__value_cart_total, 2usize)?),
+                                    )
+                                    .made::<String>()
                             },
                         )?;
                 }
@@ -177,8 +181,11 @@ const _: () = {
                     __older.copy(3usize, "appearance");
                 } else {
                     let __source_0 = {
-                        let __convert: fn(Appearance) -> String = Appearance::into_theme;
-                        __convert(__older.get(&__value_appearance, 3usize)?)
+                        let __convert: fn(Appearance) -> _ = Appearance::into_theme;
+                        __s::Returned(
+                                __convert(__older.get(&__value_appearance, 3usize)?),
+                            )
+                            .made::<String>()
                     };
                     if __version < 3u16 {
                         __older.put(&__past_theme, "theme", "theme", &__source_0)?;
@@ -214,6 +221,10 @@ const _: () = {
                 plan: __reader.get(&__value_plan, "plan", "plan")?,
                 limit: if __version >= 2u16 {
                     __reader.get(&__value_limit, "limit", "limit")?
+                } else if let ::core::option::Option::Some(__early) = __reader
+                    .early(1u16, &__value_limit, "limit", "limit")?
+                {
+                    __early
                 } else {
                     <Self as __Defaults>::default_limit()
                 },
@@ -221,11 +232,14 @@ const _: () = {
                     __reader.get(&__value_cart_total, "cart_total", "cart_total")?
                 } else {
                     {
-                        let __convert: fn(String) -> ::core::result::Result<Cents, _> = Cents::parse;
-                        let __result = __convert(
-                            __reader
-                                .get(&__was_cart_total_1, "cart_total", "cart_total")?,
-                        );
+                        let __convert: fn(String) -> _ = Cents::parse;
+                        let __result = __s::Returned(
+                                __convert(
+                                    __reader
+                                        .get(&__was_cart_total_1, "cart_total", "cart_total")?,
+                                ),
+                            )
+                            .tried::<Cents>();
                         __reader.converted("cart_total", __result)?
                     }
                 },
@@ -233,8 +247,11 @@ const _: () = {
                     __reader.get(&__value_appearance, "appearance", "appearance")?
                 } else {
                     {
-                        let __convert: fn(String) -> Appearance = Appearance::new;
-                        __convert(__reader.get(&__past_theme, "theme", "theme")?)
+                        let __convert: fn(String) -> _ = Appearance::new;
+                        __s::Returned(
+                                __convert(__reader.get(&__past_theme, "theme", "theme")?),
+                            )
+                            .made::<Appearance>()
                     }
                 },
                 seen_at: __reader.get(&__value_seen_at, "seen_at", "seen_at")?,

@@ -1,4 +1,4 @@
-#[allow(non_upper_case_globals)]
+#[allow(non_upper_case_globals, deprecated)]
 const _: () = {
     use ::sessions::__private as __s;
     use __s::ByType as _;
@@ -16,6 +16,7 @@ const _: () = {
     /// Session `visitor`, schema version 1.
     #[automatically_derived]
     impl __s::SessionData for Visitor {
+        type Owner = <u64 as __s::OwnerType>::Owner;
         const SCHEMA: &'static __s::Schema = &__s::Schema::of(
             "visitor",
             1u16,
@@ -76,7 +77,7 @@ const _: () = {
             ],
             owner: ::core::option::Option::Some(__s::Owner {
                 field: 0usize,
-                display: |__bytes| __s::owner_option::<u64>(&__value_user, __bytes),
+                display: |__bytes| __s::owner_option::<Self>(&__value_user, __bytes),
             }),
             retired: &[],
             migrate: |__stored| {

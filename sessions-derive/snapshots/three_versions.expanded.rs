@@ -1,4 +1,4 @@
-#[allow(non_upper_case_globals)]
+#[allow(non_upper_case_globals, deprecated)]
 const _: () = {
     use ::sessions::__private as __s;
     use __s::ByType as _;
@@ -28,6 +28,7 @@ const _: () = {
  - Version 3: `appearance` is added, `cart_total` changes its type, `theme` is removed, `font_size` is removed.*/
     #[automatically_derived]
     impl __s::SessionData for UserSession {
+        type Owner = <u64 as __s::OwnerType>::Owner;
         const SCHEMA: &'static __s::Schema = &__s::Schema::of(
             "user",
             3u16,
@@ -172,7 +173,7 @@ const _: () = {
             ],
             owner: ::core::option::Option::Some(__s::Owner {
                 field: 0usize,
-                display: |__bytes| __s::owner_option::<u64>(&__value_user_id, __bytes),
+                display: |__bytes| __s::owner_option::<Self>(&__value_user_id, __bytes),
             }),
             retired: &["font_size", "hits", "theme", "utm_source"],
             migrate: |__stored| {
@@ -204,6 +205,10 @@ const _: () = {
                 username: __reader.get(&__value_username, "username", "login")?,
                 locale: if __version >= 2u16 {
                     __reader.get(&__value_locale, "locale", "locale")?
+                } else if let ::core::option::Option::Some(__early) = __reader
+                    .early(1u16, &__value_locale, "locale", "locale")?
+                {
+                    __early
                 } else {
                     <Self as __Defaults>::default_locale()
                 },
@@ -211,11 +216,14 @@ const _: () = {
                     __reader.get(&__value_cart_total, "cart_total", "cart_total")?
                 } else {
                     {
-                        let __convert: fn(String) -> ::core::result::Result<Cents, _> = Cents::parse;
-                        let __result = __convert(
-                            __reader
-                                .get(&__was_cart_total_1, "cart_total", "cart_total")?,
-                        );
+                        let __convert: fn(String) -> _ = Cents::parse;
+                        let __result = __s::Returned(
+                                __convert(
+                                    __reader
+                                        .get(&__was_cart_total_1, "cart_total", "cart_total")?,
+                                ),
+                            )
+                            .tried::<Cents>();
                         __reader.converted("cart_total", __result)?
                     }
                 },
@@ -228,11 +236,14 @@ const _: () = {
                     __reader.get(&__value_appearance, "appearance", "appearance")?
                 } else {
                     {
-                        let __convert: fn(String, u8) -> Appearance = Appearance::from_parts;
-                        __convert(
-                            __reader.get(&__past_theme, "theme", "theme")?,
-                            __reader.get(&__past_font_size, "font_size", "font_size")?,
-                        )
+                        let __convert: fn(String, u8) -> _ = Appearance::from_parts;
+                        __s::Returned(
+                                __convert(
+                                    __reader.get(&__past_theme, "theme", "theme")?,
+                                    __reader.get(&__past_font_size, "font_size", "font_size")?,
+                                ),
+                            )
+                            .made::<Appearance>()
                     }
                 },
                 cache: <Option<Rendered> as __s::OnlyDefault>::only_default(),

@@ -19,12 +19,13 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let defaults = defaults(model);
     let schema = schema(model);
     let table = table(model);
+    let owner = owner_type(model);
     let fresh = fresh(model);
     let read = read(model);
     let fields = fields(model);
     let doc = impl_doc(model);
     quote! {
-        #[allow(non_upper_case_globals)]
+        #[allow(non_upper_case_globals, deprecated)]
         const _: () = {
             use #root::__private as __s;
             use __s::ByType as _;
@@ -33,6 +34,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
             #[doc = #doc]
             #[automatically_derived]
             impl __s::SessionData for #ident {
+                type Owner = #owner;
                 #schema
                 #table
                 #fresh
@@ -44,7 +46,13 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
 }
 
 /// A stand-in for a struct that has mistakes, so that its uses add no errors of their own.
-pub(crate) fn stub(ident: &Ident, generics: &Generics, root: &TokenStream) -> TokenStream {
+pub(crate) fn stub(
+    ident: &Ident,
+    generics: &Generics,
+    root: &TokenStream,
+    owner: Option<&Type>,
+) -> TokenStream {
+    let owner = owner.map_or_else(|| quote!(__s::NoOwner), ToTokens::to_token_stream);
     let parameters = generics.params.iter().filter_map(|parameter| match parameter {
         GenericParam::Lifetime(_) => None,
         GenericParam::Type(TypeParam { ident, bounds, .. }) => {
@@ -62,6 +70,7 @@ pub(crate) fn stub(ident: &Ident, generics: &Generics, root: &TokenStream) -> To
             use #root::__private as __s;
             #[automatically_derived]
             impl<#(#parameters),*> __s::SessionData for #ident<#(#arguments),*> {
+                type Owner = #owner;
                 const SCHEMA: &'static __s::Schema = __s::NO_SCHEMA;
                 const TABLE: &'static __s::Table = __s::NO_TABLE;
                 fn fresh() -> Self {
@@ -295,17 +304,15 @@ fn at(tokens: &impl ToTokens, span: Span) -> TokenStream {
 
 fn owner(model: &Model) -> TokenStream {
     let mut stored = model.stored().enumerate();
-    let found = stored.find_map(|(index, (field, stored))| {
-        Some((index, field, &stored.line, stored.owner.as_ref()?))
-    });
-    let Some((index, field, line, kind)) = found else {
+    let found =
+        stored.find_map(|(index, (_, stored))| Some((index, &stored.line, stored.owner.as_ref()?)));
+    let Some((index, line, kind)) = found else {
         return quote!(::core::option::Option::None);
     };
     let value = value_name(line, line.epochs.len() - 1);
-    let ty = &field.ty;
     let function = match kind {
-        OwnerKind::Always => quote!(__s::owner::<#ty>),
-        OwnerKind::Optional(inner) => quote!(__s::owner_option::<#inner>),
+        OwnerKind::Always => quote!(__s::owner::<Self>),
+        OwnerKind::Optional(_) => quote!(__s::owner_option::<Self>),
     };
     quote! {
         ::core::option::Option::Some(__s::Owner {
@@ -313,6 +320,16 @@ fn owner(model: &Model) -> TokenStream {
             display: |__bytes| #function(&#value, __bytes),
         })
     }
+}
+
+/// The type that names the owner.
+fn owner_type(model: &Model) -> TokenStream {
+    let mut stored = model.stored();
+    let found = stored.find_map(|(field, stored)| match stored.owner.as_ref()? {
+        OwnerKind::Always => Some(&field.ty),
+        OwnerKind::Optional(inner) => Some(&**inner),
+    });
+    found.map_or_else(|| quote!(__s::NoOwner), ToTokens::to_token_stream)
 }
 
 fn fresh(model: &Model) -> TokenStream {
@@ -390,11 +407,27 @@ fn read_whole(model: &Model, line: &Timeline, absent: Absent<'_>, until: u16) ->
         return present;
     }
     let since = line.since;
+    let replaces = absent.from.is_some_and(|from| model.replaces(line, from));
     let absent = match absent.from {
         Some(from) => convert_up(line, 0, until, read_from(model, line, from)),
         None => default_value(line, absent.default),
     };
-    quote!(if __version >= #since { #present } else { #absent })
+    let first = model.early(line);
+    if first >= since || replaces {
+        return quote!(if __version >= #since { #present } else { #absent });
+    }
+    let (name, key, value) = (&line.name, &line.epochs[0].key, value_name(line, 0));
+    let early = convert_up(line, 0, until, quote!(__early));
+    let found = quote!(__reader.early(#first, &#value, #name, #key)?);
+    quote! {
+        if __version >= #since {
+            #present
+        } else if let ::core::option::Option::Some(__early) = #found {
+            #early
+        } else {
+            #absent
+        }
+    }
 }
 
 /// Converts a value of the epoch `at` to what it was at version `until`.
@@ -471,23 +504,23 @@ fn call(
     let side = format_ident!("{side}");
     let types = arguments.iter().map(|(ty, _)| ty);
     let values = arguments.iter().map(|(_, value)| value);
-    let result = match fallible {
-        true => quote!(::core::result::Result<#result, _>),
-        false => quote!(#result),
-    };
-    // All under the path, which is what does not fit.
-    let signature = at(&quote!(fn(#(#types),*) -> #result), path.span());
-    let check = quote_spanned!(path.span()=> let __convert: #signature = #path;);
+    // All under the path, which is what does not fit. What it returns is checked by a trait, which
+    // can say what to write.
+    let signature = at(&quote!(fn(#(#types),*) -> _), path.span());
+    let binding = at(&quote!(let __convert), path.span());
+    let check = quote!(#binding: #signature = #path;);
     if *fallible {
+        let tried = at(&quote!(.tried::<#result>()), path.span());
         quote! {{
             #check
-            let __result = __convert(#(#values),*);
+            let __result = __s::Returned(__convert(#(#values),*))#tried;
             #side.converted(#name, __result)?
         }}
     } else {
+        let made = at(&quote!(.made::<#result>()), path.span());
         quote! {{
             #check
-            __convert(#(#values),*)
+            __s::Returned(__convert(#(#values),*))#made
         }}
     }
 }

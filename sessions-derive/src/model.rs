@@ -70,6 +70,8 @@ pub(crate) struct Timeline {
     pub(crate) before: Option<u16>,
     /// In ascending order, the first one beginning at `since`; never empty.
     pub(crate) epochs: Vec<Epoch>,
+    /// The versions in which the type changed inside, so that older builds cannot read it.
+    pub(crate) changed: Vec<u16>,
 }
 
 /// Versions in which a field had one key and one type.
@@ -149,6 +151,9 @@ impl Timeline {
             Some(_) => format!("`{}` changes its type", self.name),
             None => format!("`{}` changes its key", self.name),
         });
+        let inside = self.changed.iter().filter(move |changed| **changed == version);
+        let inside = inside.map(|_| format!("the type inside `{}` changes", self.name));
+        let steps = steps.chain(inside);
         let removed = self.before.filter(|before| *before == version);
         steps.chain(removed.map(|_| format!("`{}` is removed", self.name)))
     }
@@ -185,7 +190,7 @@ impl Model {
     pub(crate) fn min_reader(&self, version: u16) -> u16 {
         let changes = self.lines().flat_map(|line| {
             let steps = line.epochs.iter().skip(1).map(|epoch| epoch.first);
-            steps.chain(line.before)
+            steps.chain(line.before).chain(line.changed.iter().copied())
         });
         let breaking = changes.chain(self.joins()).filter(|change| *change <= version);
         breaking.chain([self.oldest.min(version)]).max().unwrap_or(1)
@@ -200,6 +205,33 @@ impl Model {
             Some(stored.line.since) == before
                 && from.is_some_and(|from| from.sources.contains(&source))
         })
+    }
+
+    /// The oldest version whose records can hold this field although it came later: a build that
+    /// writes an older version stores it under its first key, where no other field has that.
+    pub(crate) fn early(&self, line: &Timeline) -> u16 {
+        let key = &line.epochs[0].key;
+        let is_taken = |version: &u16| {
+            let mut others = self.lines().filter(|other| !std::ptr::eq(*other, line));
+            others.any(|other| other.lives_at(*version) && other.at(*version).key == *key)
+        };
+        (self.oldest..line.since).rev().find(is_taken).map_or(self.oldest, |taken| taken + 1)
+    }
+
+    /// Whether a field took the place of one that it is made from: an older version has that one in
+    /// its place.
+    pub(crate) fn replaces(&self, line: &Timeline, from: &From) -> bool {
+        from.sources.iter().any(|source| match *source {
+            Source::Removed(index) => self.removed[index].line.before == Some(line.since),
+            Source::Field(_) => false,
+        })
+    }
+
+    /// Whether an older version is given back the fields that this one was made from, in place of
+    /// the field itself.
+    pub(crate) fn is_taken_apart(&self, stored: &Stored) -> bool {
+        let from = stored.from.as_ref().filter(|from| from.down.is_some());
+        from.is_some_and(|from| from.sources.iter().any(|source| self.is_made_back(*source)))
     }
 
     /// What about `version` keeps older builds from reading it, in words.
@@ -227,13 +259,16 @@ impl Model {
     /// The versions in which a field joined a group that already existed: builds from before would
     /// take the group from one side without it.
     fn joins(&self) -> impl Iterator<Item = u16> {
-        self.stored().filter_map(|(_, stored)| {
-            let group = stored.group?;
-            let since = stored.line.since;
-            let mut others = self.stored().filter(|(_, other)| other.group == Some(group));
-            let existed = group == OWNER_GROUP || others.any(|(_, other)| other.line.since < since);
-            (since > 1 && existed).then_some(since)
-        })
+        let joined = self.stored().filter(|(_, stored)| self.joins_a_group(stored));
+        joined.map(|(_, stored)| stored.line.since)
+    }
+
+    /// Whether a field joined a group that already existed.
+    pub(crate) fn joins_a_group(&self, stored: &Stored) -> bool {
+        let (Some(group), since) = (stored.group, stored.line.since) else { return false };
+        let mut others = self.stored().filter(|(_, other)| other.group == Some(group));
+        let existed = group == OWNER_GROUP || others.any(|(_, other)| other.line.since < since);
+        since > 1 && existed
     }
 }
 

@@ -1,6 +1,7 @@
 //! The attributes as they are written, with their spans. What they mean together is decided in
 //! `validate`.
 
+mod foreign;
 mod items;
 
 use proc_macro2::Span;
@@ -33,6 +34,7 @@ pub(crate) struct Container {
     pub(crate) compat: Option<Version>,
     pub(crate) write: Option<Version>,
     pub(crate) unchanged: Vec<Version>,
+    pub(crate) changed: Vec<Changed>,
     pub(crate) removed: Vec<Removed>,
     pub(crate) groups: Vec<GroupPolicy>,
     pub(crate) merge: Option<Merge>,
@@ -130,6 +132,12 @@ impl Tried {
     }
 }
 
+/// `changed(field, 3)` on the container: the type inside a field changed.
+pub(crate) struct Changed {
+    pub(crate) field: Ident,
+    pub(crate) version: Version,
+}
+
 /// `group("name", merge = mine)` on the container.
 pub(crate) struct GroupPolicy {
     pub(crate) name: LitStr,
@@ -156,6 +164,7 @@ const CONTAINER_KEYS: &[&str] = &[
     "version",
     "removed",
     "unchanged",
+    "changed",
     "oldest",
     "compat",
     "write",
@@ -235,6 +244,7 @@ fn container(attrs: &[Attribute], diag: &Diag) -> Container {
                 })?;
                 c.unchanged.extend(versions);
             }
+            "changed" => c.changed.push(changed(key, input)?),
             "removed" => c.removed.push(removed(key, input, diag)?),
             "group" => c.groups.push(group_policy(key, input, diag)?),
             "merge" => once(&mut c.merge, key, merge(key, input)?, diag),
@@ -280,10 +290,19 @@ fn field_attrs(field: &Field, diag: &Diag) -> FieldAttrs {
                     format!("`{name}` belongs on the struct: write it above `struct`"),
                 ));
             }
-            name => return Err(unknown(key, name, "on a field", FIELD_KEYS)),
+            name => {
+                return Err(match foreign::word(name) {
+                    Some(instead) => {
+                        let text = format!("`{name}` is not known on a field: {instead}");
+                        syn::Error::new(key.span(), text)
+                    }
+                    None => unknown(key, name, "on a field", FIELD_KEYS),
+                });
+            }
         }
         Ok(())
     });
+    foreign::serde(field, &attrs, diag);
     attrs
 }
 
@@ -328,6 +347,14 @@ fn was(key: &Ident, input: ParseStream<'_>, diag: &Diag) -> syn::Result<Was> {
 fn removed(key: &Ident, input: ParseStream<'_>, diag: &Diag) -> syn::Result<Removed> {
     const EXAMPLE: &str = "removed(old_field: OldType, before = 2)";
     parenthesized(key, input, EXAMPLE, |content| {
+        if let Ok(quoted) = content.fork().parse::<LitStr>() {
+            let name = quoted.value();
+            let text = format!(
+                "name the field without quotes, and with its type: write `removed({name}: OldType, \
+                 before = 2)`"
+            );
+            return Err(syn::Error::new(quoted.span(), text));
+        }
         let name = content.call(Ident::parse_any)?;
         if !content.peek(Token![:]) {
             let text = format!("`removed` needs the field's type: write `{EXAMPLE}`");
@@ -363,6 +390,23 @@ fn removed(key: &Ident, input: ParseStream<'_>, diag: &Diag) -> syn::Result<Remo
             Ok(())
         });
         Ok(removed)
+    })
+}
+
+fn changed(key: &Ident, input: ParseStream<'_>) -> syn::Result<Changed> {
+    const EXAMPLE: &str = "changed(field, 2)";
+    parenthesized(key, input, EXAMPLE, |content| {
+        if content.peek(Lit) {
+            let text = format!("name the field whose type changed inside: write `{EXAMPLE}`");
+            return Err(syn::Error::new(content.span(), text));
+        }
+        let field = content.call(Ident::parse_any)?;
+        if content.is_empty() {
+            let text = format!("say in which version it changed: write `changed({field}, 2)`");
+            return Err(syn::Error::new(field.span(), text));
+        }
+        content.parse::<Token![,]>()?;
+        Ok(Changed { field, version: content.parse()? })
     })
 }
 
@@ -409,7 +453,7 @@ fn merge(key: &Ident, input: ParseStream<'_>) -> syn::Result<Merge> {
             return Err(syn::Error::new(with.span(), text));
         }
         equals(&with, content, EXAMPLE)?;
-        Ok(Merge::With(content.parse()?))
+        Ok(Merge::With(foreign::function(&with, content)?))
     })
 }
 
@@ -426,7 +470,7 @@ impl Convert {
 
     fn parse(&mut self, key: &Ident, input: ParseStream<'_>, diag: &Diag) -> syn::Result<()> {
         equals(key, input, &format!("{key} = path::to::function"))?;
-        let converter = Converter { key: key.clone(), path: input.parse()? };
+        let converter = Converter { key: key.clone(), path: foreign::function(key, input)? };
         if let Some(slot) = self.slot(&key.to_string()) {
             once(slot, key, converter, diag);
         }

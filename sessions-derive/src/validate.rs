@@ -6,8 +6,9 @@ mod line;
 mod merge;
 
 use proc_macro2::{Ident, Span};
+use quote::ToTokens;
 use syn::ext::IdentExt;
-use syn::{Generics, LitStr};
+use syn::{Generics, LitStr, Type};
 
 use self::from::Sources;
 use self::line::Versions;
@@ -34,6 +35,9 @@ pub(crate) fn validate(input: Input, generics: &Generics, diag: &Diag) -> Option
     let removed = removed.filter_map(|removed| Some((versions.removed(&removed, diag)?, removed)));
     let removed: Vec<_> = removed.map(|(line, removed)| (removed, line)).collect();
     one_owner(&fields, diag);
+    for field in &fields {
+        owner_stays(field, diag);
+    }
     let lines = fields.iter().map(|field| match field.attrs.skip {
         Some(_) => {
             skipped_alone(&field.attrs, diag);
@@ -41,7 +45,13 @@ pub(crate) fn validate(input: Input, generics: &Generics, diag: &Diag) -> Option
         }
         None => versions.field(field, diag),
     });
-    let lines: Vec<_> = lines.collect();
+    let mut lines: Vec<_> = lines.collect();
+    let mut removed = removed;
+    {
+        let living = lines.iter_mut().flatten();
+        let mut all: Vec<_> = living.chain(removed.iter_mut().map(|(_, line)| line)).collect();
+        history::changed(&versions, &container, &mut all, diag);
+    }
     let sources =
         Sources { versions: &versions, fields: &fields, lines: &lines, removed: &removed };
     let froms: Vec<_> = fields.iter().map(|field| sources.of_field(field, diag)).collect();
@@ -153,6 +163,31 @@ fn one_owner(fields: &[InputField], diag: &Diag) {
         );
         diag.error_at(span, text);
     }
+}
+
+/// The owner's text files the session: nobody would refile the records that an older build filed
+/// under another.
+fn owner_stays(field: &InputField, diag: &Diag) {
+    let FieldAttrs { owner: Some(_), was, from, .. } = &field.attrs else { return };
+    let name = &field.ident;
+    let retyped = was.iter().filter(|was| was.ty.is_some()).map(|was| was.span);
+    for span in retyped.chain(from.as_ref().map(|from| from.span)) {
+        let text = format!(
+            "the owner's text is what a session is filed under, so the owner cannot be converted: \
+             `list` and `revoke_all` would not find the sessions of older builds under the new \
+             text; keep `{name}` as it was and add a field beside it for the new value, or give \
+             this session another `name`, which logs everybody out"
+        );
+        diag.error_at(span, text);
+    }
+}
+
+/// The type that names the owner, so that a struct with mistakes has the same; not where it would be
+/// a mistake of its own.
+pub(crate) fn owner_type(input: &Input) -> Option<Type> {
+    let mut owners = input.fields.iter().filter(|field| field.attrs.owner.is_some());
+    let ty = owners.next().map(|field| line::option_of(&field.ty).unwrap_or(&field.ty))?;
+    (!line::has_reference(ty.to_token_stream())).then(|| ty.clone())
 }
 
 /// `skip` means that there is nothing else to say about the field.

@@ -308,7 +308,8 @@ forms! { Skips: |s, d| Self { required: m(s, d), maybe: m(s, d), defaulted: m(s,
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Positional(#[serde(skip_serializing_if = "Option::is_none")] Option<u8>, u8);
 
-forms! { Positional: |s, d| Self(m(s, d), m(s, d)); }
+// Without its first element it is none of its own, and inside an untagged enum another variant.
+forms! { Positional: |s, d| Self(Some(m(s, d)), m(s, d)); }
 
 /// No value of one variant is one of an earlier variant.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -336,7 +337,8 @@ forms! { Bare:
     |s, d| Self::Ip(m(s, d)),
     |s, d| Self::Json(m(s, d));
     |s, d| Self::Tuple(m(s, d), m(s, d)),
-    |s, d| Self::Map(m(s, d)),
+    // Small keys are the places of a struct's fields, where the map itself cannot be read.
+    |s, d| Self::Map(BTreeMap::<i16, _>::make(s, d).into_iter().map(|(k, v)| (k | 0x1000, v)).collect()),
     |s, d| Self::Named { socket: m(s, d), inner: m(s, d) }
 }
 

@@ -76,9 +76,19 @@ impl CookieConfig {
     /// Also sends the cookie to the subdomains of `domain`. The cookie's prefix becomes
     /// `__Secure-`.
     ///
+    /// `domain` is a host name alone, and browsers drop the cookie unless it is the host that
+    /// answers or a parent of it. [`StoreBuilder::build`](crate::StoreBuilder::build) refuses a
+    /// scheme, a port, a path and a wildcard.
+    ///
     /// ```
-    /// use sessions::CookieConfig;
-    /// let _ = CookieConfig::new().domain("example.com");
+    /// use sessions::{CookieConfig, MemoryProvider, Store};
+    ///
+    /// let with = |domain| {
+    ///     let cookie = CookieConfig::new().domain(domain);
+    ///     Store::builder(MemoryProvider::new()).cookie(cookie).build()
+    /// };
+    /// assert!(with("example.com").is_ok());
+    /// assert!(with("https://example.com").is_err());
     /// ```
     #[must_use]
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
@@ -173,13 +183,7 @@ impl CookieConfig {
                 self.path
             )));
         }
-        if self.domain.as_ref().is_some_and(|domain| domain.is_empty() || !plain(domain)) {
-            return Err(Error::config(format!(
-                "the cookie domain {:?} is not a host name",
-                self.domain.as_deref().unwrap_or_default()
-            )));
-        }
-        Ok(())
+        self.domain.as_deref().map_or(Ok(()), check_domain)
     }
 
     /// The cookie of this name, whose attributes are written once and not for each response.
@@ -250,6 +254,38 @@ impl SetCookie {
         HeaderValue::try_from(text)
             .map_err(|_| Error::config("the cookie's domain or path is not plain ASCII"))
     }
+}
+
+/// Refuses a domain with which every browser drops the cookie (RFC 6265bis, section 5.6.3).
+fn check_domain(domain: &str) -> Result<(), Error> {
+    if is_host(domain) {
+        return Ok(());
+    }
+    let mut text = format!("the cookie domain {domain:?} is not a host name");
+    if domain.is_ascii() {
+        let host = domain.split_once("//").map_or(domain, |(_, rest)| rest);
+        let host = host.split(['/', ':']).next().unwrap_or_default();
+        let host = host.trim_start_matches(['*', '.']).trim_end_matches('.');
+        if is_host(host) {
+            text += &format!(
+                ": write `{host}` alone, without a scheme, a port, a path or a wildcard; the \
+                 cookie goes to its subdomains too"
+            );
+        }
+    } else {
+        text += " as browsers compare it: write its ASCII form, which begins with `xn--`";
+    }
+    Err(Error::config(text))
+}
+
+/// Whether this is a host name as a `Domain` attribute has it; browsers pass over one dot in front.
+fn is_host(name: &str) -> bool {
+    let name = name.strip_prefix('.').unwrap_or(name);
+    let is_label = |label: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (1..=63).contains(&label.len()) && label.bytes().all(allowed)
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 /// Refuses what no browser would keep.
@@ -388,9 +424,46 @@ mod tests {
         assert!(CookieConfig::new().check().is_ok());
         assert!(CookieConfig::new().path("shop").check().is_err());
         assert!(CookieConfig::new().path("/a;b").check().is_err());
-        assert!(CookieConfig::new().domain("").check().is_err());
         let none = CookieConfig::new().danger_plain_http().same_site(SameSite::None);
         assert!(none.check().is_err());
+    }
+
+    #[test]
+    fn a_domain_is_a_host_name_alone() {
+        let long = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61)].join(".");
+        for domain in [
+            "example.com",
+            ".example.com",
+            "Shop.Example.COM",
+            "localhost",
+            "a_b.xn--bcher-kva.example",
+            "192.0.2.1",
+            &long,
+        ] {
+            assert!(CookieConfig::new().domain(domain).check().is_ok(), "{domain}");
+        }
+        let says = |domain: &str| {
+            let error = CookieConfig::new().domain(domain).check().unwrap_err();
+            std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string)
+        };
+        for domain in [
+            "https://example.com",
+            "http://example.com:8080/shop",
+            "//example.com",
+            "example.com:443",
+            "*.example.com",
+            ".*.example.com",
+            "..example.com",
+            "example.com/",
+            "example.com.",
+        ] {
+            assert!(says(domain).contains("write `example.com` alone"), "{}", says(domain));
+        }
+        assert!(says("bücher.example").contains("xn--"));
+        let longer = format!("{long}d");
+        for domain in ["", ".", "a..b", "exa mple.com", "a;b", "a,b", "a@b", "[::1]", &longer] {
+            assert!(says(domain).contains("is not a host name"), "{}", says(domain));
+        }
     }
 
     #[test]

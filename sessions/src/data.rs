@@ -1,6 +1,8 @@
 //! What a session type must be able to do: [`SessionData`], which the derive implements.
 
 use crate::Error;
+use std::fmt;
+
 use crate::schema::{Failed, Fields, Reader, Schema, Stored, Table};
 
 /// A struct that can be kept in a session. Implemented by `#[derive(Session)]`, not by hand.
@@ -24,6 +26,22 @@ use crate::schema::{Failed, Fields, Reader, Schema, Stored, Table};
     note = "add `#[derive(Session)]` and `#[session(name = \"...\", version = 1)]` to the struct"
 )]
 pub trait SessionData: Sized + Send + 'static {
+    /// The type of the field marked `owner`, without the `Option` around it. [`NoOwner`] where no
+    /// field is.
+    ///
+    /// Its text is what the session is filed under.
+    ///
+    /// ```
+    /// # use sessions::{Session, SessionData};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { #[session(owner)] user: Option<u64> }
+    /// let ada: <Visitor as SessionData>::Owner = 7_u64;
+    /// assert_eq!(ada.to_string(), "7");
+    /// ```
+    // The compiler quotes this line where an owner does not fit.
+    type Owner: fmt::Display; // an `Option` of one is written out, not as an alias
+
     /// The schema of this type at each of its versions: for golden tests and tools.
     ///
     /// ```
@@ -67,5 +85,30 @@ pub trait SessionData: Sized + Send + 'static {
         let value = Self::read(&mut reader)?;
         reader.finish()?;
         Ok(value)
+    }
+}
+
+/// The [`Owner`](SessionData::Owner) of a session type that has no field for one: there is no value
+/// of it, so what takes an owner cannot be called.
+///
+/// ```
+/// use std::any::TypeId;
+///
+/// use sessions::{NoOwner, Session, SessionData};
+///
+/// #[derive(Session)]
+/// #[session(name = "visitor", version = 1)]
+/// struct Visitor {
+///     visits: u64,
+/// }
+///
+/// assert_eq!(TypeId::of::<<Visitor as SessionData>::Owner>(), TypeId::of::<NoOwner>());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NoOwner {}
+
+impl fmt::Display for NoOwner {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {}
     }
 }

@@ -1,7 +1,7 @@
 //! What the code that `#[derive(Session)]` generates names. Not a public interface: the derive is
 //! pinned to the exact version of this crate.
 
-pub use crate::data::SessionData;
+pub use crate::data::{NoOwner, SessionData};
 pub use crate::error::Error;
 pub use crate::schema::*;
 

@@ -6,6 +6,7 @@
 
 mod canonical;
 mod collect;
+mod convert;
 mod decode;
 mod describe;
 mod encode;
@@ -22,6 +23,7 @@ mod table;
 mod wire;
 
 pub use self::canonical::{Order, order};
+pub use self::convert::{MadeBy, Returned, TriedBy};
 pub use self::describe::{Schema, SchemaField, SchemaVersion};
 pub use self::fields::{Downgrade, Fields, Writer};
 pub use self::header::{Header, MAX_SAVES, Summary, UnknownExtras};
@@ -29,9 +31,9 @@ pub use self::limits::{MAX_LABEL, MAX_RECORD, RECORD_LIMIT, check_label};
 pub use self::merge::{Diff, Merged, diff, merge, replay};
 pub use self::policy::{
     AgainFn, ByType, DefaultValue, FieldType, Kind, MergeAdd, MergeAny, MergeAppend,
-    MergeClearWins, MergeConflict, MergeFn, MergeMax, MergeUnion, OnlyDefault, OwnerType, Policy,
-    Probe, Refusal, Three, Value, add, again, any, append, by_type, clear_wins, max, merge_with,
-    owner, owner_option, union, value,
+    MergeClearWins, MergeConflict, MergeFn, MergeMax, MergeUnion, OnlyDefault, Policy, Probe,
+    Refusal, Three, Value, add, again, any, append, by_type, clear_wins, max, merge_with, owner,
+    owner_option, union, value,
 };
 pub use self::reader::{Failed, Reader};
 pub use self::stored::Stored;

@@ -208,8 +208,11 @@ impl<T: SessionData> Live<T> {
 
     /// Keeps what a commit that failed left open.
     fn fail(&mut self, failed: Failed) -> Error {
-        let Failed { error, base, ancestor, unsettled, .. } = failed;
+        let Failed { error, base, ancestor, unsettled, destroying, .. } = failed;
         let state = &mut self.state;
+        // The handler knows that the session is not its cookie's to end, and the cookie is cleared:
+        // the layer must not be refused the same again.
+        state.asks.destroy &= !(destroying && matches!(error, Error::Gone));
         (state.base, state.ancestor, state.unsettled) = (base, ancestor, unsettled);
         error
     }

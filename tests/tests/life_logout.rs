@@ -66,7 +66,7 @@ async fn the_session_stays_dead(provider: Arc<dyn Provider>) {
                     _ => {}
                 }
                 loaded.wait().await;
-                let (late, login) = (writer % 2 == 0, writer % 10 == 3);
+                let late = writer % 2 == 0;
                 if late {
                     ended.wait().await;
                 }

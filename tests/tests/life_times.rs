@@ -372,7 +372,7 @@ async fn a_longer_remember_sets_the_cookie_again() {
             let cookie = cookie.to_str().unwrap();
             cookie.rsplit_once("Max-Age=").unwrap().1.parse::<u64>().unwrap()
         });
-        assert_eq!(age, again.then(|| time.as_secs()));
+        assert_eq!(age, again.then_some(time.as_secs()));
         life.jar.keep(&commit);
     }
 }

@@ -56,6 +56,12 @@ struct Visitor {
     opaque: Vec<Opaque>,
     table: HashMap<String, Opaque>,
     notices: Flash<String>,
+    #[session(merge = add)]
+    basket: BTreeMap<String, u32>,
+    #[session(merge = add)]
+    balances: HashMap<u8, i64>,
+    #[session(merge = add)]
+    shelves: HashMap<String, BTreeMap<u8, std::time::Duration>>,
     #[session(skip)]
     cache: Option<String>,
 }
@@ -420,6 +426,58 @@ fn maps_merge_by_key() {
     let (visitor, lost) =
         both(start, |v| v.tree.extend([("n".into(), 8)]), |v| v.tree.extend([("n".into(), 8)]));
     assert_eq!((visitor.tree.len(), lost.len()), (1, 0));
+}
+
+/// What a basket holds after both changes, from two of `a` and one of `b`.
+fn basket(mine: Change, theirs: Change) -> Vec<(String, u32)> {
+    let start: Change = |v| v.basket = [("a".into(), 2), ("b".into(), 1)].into();
+    let (visitor, lost) = both(start, mine, theirs);
+    assert!(lost.is_empty());
+    visitor.basket.into_iter().collect()
+}
+
+#[test]
+fn maps_of_numbers_add_up_key_by_key() {
+    let items = |items: &[(&str, u32)]| {
+        items.iter().map(|&(key, count)| (key.to_owned(), count)).collect::<Vec<_>>()
+    };
+    let more: Change = |v| *v.basket.entry("a".into()).or_default() += 1;
+    let new: Change = |v| *v.basket.entry("new".into()).or_default() += 1;
+    let less: Change = |v| *v.basket.get_mut("a").unwrap() -= 1;
+    let removed: Change = |v| v.basket.retain(|key, _| key != "a");
+    let zero: Change = |v| *v.basket.get_mut("a").unwrap() = 0;
+    let other: Change = |v| *v.basket.get_mut("b").unwrap() += 5;
+    // Two tabs add one product: there are two more of it.
+    assert_eq!(basket(more, more), items(&[("a", 4), ("b", 1)]));
+    assert_eq!(basket(new, new), items(&[("a", 2), ("b", 1), ("new", 2)]));
+    assert_eq!(basket(new, more), items(&[("a", 3), ("b", 1), ("new", 1)]));
+    assert_eq!(basket(less, less), items(&[("a", 0), ("b", 1)]));
+    assert_eq!(basket(more, less), items(&[("a", 2), ("b", 1)]));
+    for (one, two) in [(removed, removed), (removed, less), (removed, zero), (removed, other)] {
+        for (mine, theirs) in [(one, two), (two, one)] {
+            let left = basket(mine, theirs);
+            assert!(left.iter().all(|(key, _)| key != "a"), "{left:?}");
+        }
+    }
+    // What the other tab added meanwhile stays.
+    assert_eq!(basket(removed, more), items(&[("a", 1), ("b", 1)]));
+    assert_eq!(basket(more, removed), items(&[("a", 1), ("b", 1)]));
+    // A number that the type cannot hold is a conflict.
+    let all: Change = |v| *v.basket.get_mut("a").unwrap() = u32::MAX;
+    assert_eq!(refused(|v| v.basket = [("a".into(), 2)].into(), all, all), "basket");
+    let (visitor, _) = both(
+        |v| v.balances = [(1, 5)].into(),
+        |v| v.balances = [(1, -5), (2, 1)].into(),
+        |v| v.balances = [(1, 0), (3, -1)].into(),
+    );
+    assert_eq!(visitor.balances, [(1, -10), (2, 1), (3, -1)].into());
+    // Maps of maps, too.
+    let shelf: Change = |v| {
+        let shelf = v.shelves.entry("s".into()).or_default();
+        *shelf.entry(1).or_default() += std::time::Duration::from_secs(3);
+    };
+    let (visitor, _) = both(NOTHING, shelf, shelf);
+    assert_eq!(visitor.shelves["s"][&1].as_secs(), 6);
 }
 
 #[test]

@@ -33,12 +33,13 @@ pub(super) fn downgrade(model: &Model) -> TokenStream {
     }
 }
 
-/// Writes a living field at the versions that have it, and what it was made from at the others.
+/// Writes a living field; at versions that do not have it, what it was made from, or else itself as
+/// it first was.
 fn write_living(model: &Model, stored: &Stored, index: usize) -> TokenStream {
     let line = &stored.line;
     let (name, since) = (&line.name, line.since);
     let last = line.epochs.len() - 1;
-    let write = write_epochs(model, line, |at| {
+    let write = |at: usize| {
         let key = &line.epochs[at].key;
         if line.epochs[at..].iter().all(|epoch| epoch.down.is_none()) {
             return quote!(__older.copy(#index, #key););
@@ -47,17 +48,18 @@ fn write_living(model: &Model, stored: &Stored, index: usize) -> TokenStream {
         let old = convert_back(line, at, quote!(__older.get(&#newest, #index)?));
         let value = value_name(line, at);
         quote!(__older.put(&#value, #name, #key, &#old)?;)
-    });
+    };
+    let newer = write_epochs(model, line, write);
     if since <= model.write {
-        return write;
+        return newer;
     }
-    match &stored.from {
-        Some(From { down: Some(_), .. }) => {
-            let sources = write_sources(model, stored, index);
-            quote!(if __version >= #since { #write } else { #sources })
-        }
-        _ => quote!(if __version >= #since { #write }),
-    }
+    let before = if model.is_taken_apart(stored) {
+        write_sources(model, stored, index)
+    } else {
+        // Builds of the older version carry it on without knowing it.
+        write(0)
+    };
+    quote!(if __version >= #since { #newer } else { #before })
 }
 
 /// Writes a field of the past at the versions that have it.

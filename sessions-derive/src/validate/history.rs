@@ -3,18 +3,57 @@
 
 use std::collections::BTreeSet;
 
-use proc_macro2::Span;
+use proc_macro2::{Ident, Span};
+use syn::ext::IdentExt as _;
 
-use crate::diag::{Diag, list};
-use crate::model::{Model, Source, Timeline};
-use crate::parse::Container;
+use super::line::Versions;
+use crate::diag::{Diag, did_you_mean, list};
+use crate::model::{From, Model, Source, Stored, Timeline};
+use crate::parse::{Changed, Container};
+
+/// Notes on the fields' lines where the type changed inside.
+pub(super) fn changed(
+    versions: &Versions,
+    container: &Container,
+    lines: &mut [&mut Timeline],
+    diag: &Diag,
+) {
+    for Changed { field, version } in &container.changed {
+        versions.change(*version, diag);
+        let (name, number) = (field.unraw().to_string(), version.number);
+        let known: Vec<String> = lines.iter().map(|line| line.name.clone()).collect();
+        let Some(line) = lines.iter_mut().find(|line| line.name == name) else {
+            let guess = did_you_mean(&name, known.iter().map(String::as_str));
+            diag.error(field, format!("no stored field `{name}` is known{guess}"));
+            continue;
+        };
+        let text = if number <= line.since {
+            format!(
+                "`{name}` came in version {}, so that nothing was inside it before: remove this",
+                line.since
+            )
+        } else if line.before.is_some_and(|before| number >= before) {
+            format!("`{name}` was removed by then: remove this")
+        } else if line.epochs.iter().any(|epoch| epoch.first == number && epoch.first > line.since)
+        {
+            format!("`{name}` has a `was(before = {number}, ..)`, which says it: remove this")
+        } else if line.changed.contains(&number) {
+            format!("`{name}` is declared changed in version {number} twice: keep one")
+        } else {
+            line.changed.push(number);
+            continue;
+        };
+        diag.error_at(version.span, text);
+    }
+}
 
 /// A version in which nothing changed is a mistake, or is said to be none.
 pub(super) fn every_version_changed(model: &Model, container: &Container, diag: &Diag) {
     let Some(version) = container.version else { return };
-    let changes = model
-        .lines()
-        .flat_map(|line| line.epochs.iter().map(|epoch| epoch.first).chain(line.before));
+    let changes = model.lines().flat_map(|line| {
+        let epochs = line.epochs.iter().map(|epoch| epoch.first);
+        epochs.chain(line.before).chain(line.changed.iter().copied())
+    });
     let changed: BTreeSet<u16> = changes.collect();
     let mut declared = BTreeSet::new();
     for unchanged in &container.unchanged {
@@ -48,7 +87,8 @@ pub(super) fn every_version_changed(model: &Model, container: &Container, diag: 
     };
     let text = format!(
         "nothing changed in {which}: record the change on its field (`since`, `was`) or on the \
-         struct (`removed`), {lower}or write `unchanged({first})`"
+         struct (`removed`, or `changed(field, {first})` for a type that changed inside so that \
+         older builds cannot read it), {lower}or write `unchanged({first})`"
     );
     diag.error_at(version.span, text);
 }
@@ -152,7 +192,8 @@ pub(super) fn compat(model: &Model, container: &Container, diag: &Diag) {
         false => format!("{} in version {min_reader}", reasons.join(" and ")),
     };
     let earlier = min_reader - 1;
-    let retreat = match earlier >= model.oldest {
+    let inside = model.lines().any(|line| line.changed.iter().any(|changed| *changed > earlier));
+    let retreat = match earlier >= model.oldest && !inside {
         true => format!(", or write `write = {earlier}` for the first of two deploys"),
         false => String::new(),
     };
@@ -164,10 +205,92 @@ pub(super) fn compat(model: &Model, container: &Container, diag: &Diag) {
     diag.error_at(compat.span, text);
 }
 
+/// A living field that has something of a removed one, directly or through others.
+struct Heir<'a> {
+    name: &'a str,
+    /// It is given back to older builds by this field, and could be.
+    rebuilds: bool,
+    can_rebuild: bool,
+}
+
+/// The living fields that have something of this one which version `write` does not have.
+fn heirs(model: &Model, source: Source, write: u16) -> Vec<Heir<'_>> {
+    let mut heirs = Vec::new();
+    let gone = match source {
+        Source::Removed(index) => model.removed[index].line.before,
+        Source::Field(_) => None,
+    };
+    let made_from = |from: &Option<From>, line: &Timeline| {
+        line.since > write && from.as_ref().is_some_and(|from| from.sources.contains(&source))
+    };
+    for (_, stored) in model.stored().filter(|(_, stored)| made_from(&stored.from, &stored.line)) {
+        let can_rebuild = Some(stored.line.since) == gone;
+        let has_back = stored.from.as_ref().is_some_and(|from| from.down.is_some());
+        let rebuilds = can_rebuild && has_back;
+        heirs.push(Heir { name: &stored.line.name, rebuilds, can_rebuild });
+    }
+    for (index, removed) in model.removed.iter().enumerate() {
+        if made_from(&removed.from, &removed.line) {
+            let further = self::heirs(model, Source::Removed(index), write).into_iter();
+            heirs.extend(further.map(|heir| Heir { rebuilds: false, can_rebuild: false, ..heir }));
+        }
+    }
+    heirs
+}
+
+/// A field that came after the version that is written is carried in its records all the same, or
+/// taken apart into what it was made from.
+fn carried(model: &Model, ident: &Ident, stored: &Stored, write: u16, diag: &Diag) {
+    let Stored { line, from, group, .. } = stored;
+    let (name, since) = (&line.name, line.since);
+    let later = "add it in the deploy after this one, or remove `write`";
+    if let (true, Some(group)) = (model.joins_a_group(stored), group) {
+        let text = format!(
+            "`{name}` joins the group `{}` in version {since}, and the builds of version {write} \
+             that `write = {write}` writes for would take the group apart: {later}",
+            model.groups[*group].name
+        );
+        diag.error(ident, text);
+    }
+    let Some(From { sources, down: Some(_), .. }) = from else {
+        if model.early(line) > write {
+            let text = format!(
+                "`write = {write}` cannot store `{name}`, as version {write} has another field \
+                 under the key `{}`: give this one another, `#[session(key = \"..\")]`, or {later}",
+                line.epochs[0].key
+            );
+            diag.error(ident, text);
+        }
+        return;
+    };
+    for source in sources {
+        let text = match *source {
+            Source::Field(index) => format!(
+                "`{name}` is made from `{}`, which stays a field, so that `back` and that field \
+                 would both say what older builds find in it: remove `{}` from the struct, or \
+                 remove `back`",
+                model.fields[index].ident, model.fields[index].ident
+            ),
+            Source::Removed(index) if model.removed[index].line.since > write => format!(
+                "`{name}` is made from `{}`, which came in version {}, so that `write = {write}` \
+                 has nothing to write it as: write a version from {} on, or remove `write`",
+                model.removed[index].line.name,
+                model.removed[index].line.since,
+                model.removed[index].line.since
+            ),
+            Source::Removed(_) => continue,
+        };
+        diag.error(ident, text);
+    }
+}
+
 /// Writing an older version needs the way back for each change since.
 pub(super) fn inverses(model: &Model, container: &Container, diag: &Diag) {
     let Some(write) = container.write.filter(|write| write.number < model.version) else { return };
     let write = write.number;
+    if write < model.oldest {
+        return;
+    }
     for line in model.lines() {
         for pair in line.epochs.windows(2) {
             let (older, newer) = (&pair[0], &pair[1]);
@@ -185,13 +308,48 @@ pub(super) fn inverses(model: &Model, container: &Container, diag: &Diag) {
     for (index, removed) in model.removed.iter().enumerate() {
         let line = &removed.line;
         let is_written = line.before.is_some_and(|before| before > write);
-        if is_written && removed.default.is_none() && !model.is_made_back(Source::Removed(index)) {
-            let text = format!(
+        if !is_written {
+            continue;
+        }
+        let source = Source::Removed(index);
+        let heirs = heirs(model, source, write);
+        let text = match heirs.as_slice() {
+            [] if removed.default.is_some() => continue,
+            [] => format!(
                 "`write = {write}` still writes `{}`: add `default = ..`, the value that older \
                  builds are to find",
                 line.name
+            ),
+            [Heir { rebuilds: true, .. }] => continue,
+            [Heir { name, can_rebuild: true, .. }] => format!(
+                "`write = {write}` still writes `{}`, whose value is now in `{name}`: add `back = \
+                 path` beside its `from`, for a function of `{name}` to what it was made from, or \
+                 `try_back` for one that returns a `Result`",
+                line.name
+            ),
+            heirs => format!(
+                "`write = {write}` cannot give older builds `{0}` back, as its value is now in {1}: \
+                 remove `write`; or keep `{0}` a field of the struct, beside {1}, until the deploy \
+                 after this one, and remove it there",
+                line.name,
+                list(heirs.iter().map(|heir| heir.name))
+            ),
+        };
+        diag.error_at(line.epochs[line.epochs.len() - 1].key_span, text);
+    }
+    for (field, stored) in model.stored().filter(|(_, stored)| stored.line.since > write) {
+        carried(model, &field.ident, stored, write, diag);
+    }
+    for Changed { field, version } in &container.changed {
+        if version.number > write {
+            let text = format!(
+                "`write = {write}` cannot write the type inside `{field}` as version {write} had \
+                 it: remove `write`; or write `unchanged({})` here, let no code of this deploy \
+                 make a value that older builds cannot read, and begin to make one in the deploy \
+                 after it",
+                version.number
             );
-            diag.error_at(line.epochs[line.epochs.len() - 1].key_span, text);
+            diag.error_at(version.span, text);
         }
     }
 }

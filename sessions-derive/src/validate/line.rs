@@ -116,7 +116,7 @@ impl Versions {
     }
 
     /// Checks the version of a change.
-    fn change(&self, at: Version, diag: &Diag) {
+    pub(super) fn change(&self, at: Version, diag: &Diag) {
         let Versions { version, oldest, .. } = self;
         let Version { number, span } = at;
         if number > *version {
@@ -184,7 +184,8 @@ impl Versions {
         }
         epochs.push(epoch);
         epochs.reverse();
-        Some(Timeline { name: name.unraw().to_string(), since, before, epochs })
+        let name = name.unraw().to_string();
+        Some(Timeline { name, since, before, epochs, changed: Vec::new() })
     }
 
     /// Checks one `was` and returns its version.
@@ -260,8 +261,9 @@ fn highest(container: &Container, fields: &[InputField]) -> u16 {
         let was = removed.was.iter().filter_map(|was| was.before);
         was.chain(removed.since).chain(removed.before)
     });
+    let of_changed = container.changed.iter().map(|changed| changed.version);
     let of_struct = [container.oldest, container.write, container.compat].into_iter().flatten();
-    let all = of_fields.chain(of_removed).chain(of_struct);
+    let all = of_fields.chain(of_removed).chain(of_struct).chain(of_changed);
     all.map(|version| version.number).max().unwrap_or(1)
 }
 
@@ -320,7 +322,7 @@ fn owned(ty: &Type, diag: &Diag) {
     }
 }
 
-fn has_reference(tokens: TokenStream) -> bool {
+pub(super) fn has_reference(tokens: TokenStream) -> bool {
     tokens.into_iter().any(|token| match token {
         TokenTree::Punct(punct) => punct.as_char() == '&',
         TokenTree::Group(group) => has_reference(group.stream()),
@@ -337,13 +339,21 @@ fn no_double_option(ty: &Type, diag: &Diag) {
         diag.error(ty, text);
         return;
     }
+    if let Some(Type::Tuple(inner)) = option_of(ty)
+        && inner.elems.is_empty()
+    {
+        let text = "an `Option` of `()` is not read back as it was written, as CBOR cannot tell \
+                    `Some(())` from `None`: use a `bool`";
+        diag.error(ty, text);
+        return;
+    }
     for inner in arguments(ty) {
         no_double_option(inner, diag);
     }
 }
 
 /// The `T` of an `Option<T>`.
-fn option_of(ty: &Type) -> Option<&Type> {
+pub(super) fn option_of(ty: &Type) -> Option<&Type> {
     match ty {
         Type::Path(path) if path.path.segments.last()?.ident == "Option" => {
             let mut arguments = arguments(ty);

@@ -214,6 +214,8 @@ pub(crate) fn complete(error: &Error, headers: &mut impl ResponseHeaders) {
 /// What a visitor is told of an error: no more than the status says, a reason is for the log.
 pub(crate) fn text(error: &Error) -> &'static str {
     match status(error) {
+        _ if matches!(error, Error::LoginUndone) => "the login was undone, log in again",
+        _ if matches!(error, Error::Gone) => "the session has ended or was renewed, try again",
         StatusCode::SERVICE_UNAVAILABLE => "sessions are unavailable, try again",
         StatusCode::CONFLICT => "another request changed the same thing, try again",
         _ => "the session failed",

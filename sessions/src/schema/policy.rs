@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::fmt::Display;
+use std::hash::{BuildHasher, Hash};
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use serde::de::DeserializeOwned;
 use super::decode::Cursor;
 use super::malformed::Malformed;
 use super::wire;
+use crate::SessionData;
 use crate::error::Source;
 use crate::flash::Flash;
 
@@ -100,36 +102,31 @@ impl<T: Default> OnlyDefault for T {
     }
 }
 
-/// A type that the owner field may have, or hold in an `Option`.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot name a session's owner: it has no `Display`",
-    label = "not an owner",
-    note = "use a type that implements `Display`, such as an integer, `String` or `Uuid`, or an \
-            `Option<..>` of one, written out as `Option`"
-)]
-pub trait OwnerType: Display {}
-
-#[diagnostic::do_not_recommend]
-impl<T: Display> OwnerType for T {}
-
 /// A type that `merge = add` fits.
 #[diagnostic::on_unimplemented(
     message = "`merge = add` does not fit the type `{Self}`",
     label = "cannot be added",
-    note = "`add` is for integers and `Duration`; for a collection write `merge = union`, for an \
-            `Option` `merge = clear_wins`, for anything else `merge = mine`, `merge = conflict` \
-            or `merge(with = your_function)`"
+    note = "`add` is for integers, `Duration`, and `HashMap` and `BTreeMap` with such values; for \
+            another collection write `merge = union`, for an `Option` `merge = clear_wins`, for \
+            anything else `merge = mine`, `merge = conflict` or `merge(with = your_function)`"
 )]
-pub trait MergeAdd: FieldType {
-    /// `theirs + mine - base`, where that is a number of this type.
-    fn add(base: &Self, mine: &Self, theirs: &Self) -> Option<Self>;
+pub trait MergeAdd: FieldType + PartialEq {
+    /// What a key that a map does not have counts as.
+    fn zero() -> Self;
+
+    /// `theirs + mine - base`, where that is a value of this type.
+    fn add(base: Self, mine: Self, theirs: Self) -> Option<Self>;
 }
 
 macro_rules! add_within_i128 {
     ($($integer:ty)*) => {$(
         impl MergeAdd for $integer {
-            fn add(base: &Self, mine: &Self, theirs: &Self) -> Option<Self> {
-                let sum = i128::from(*theirs) + i128::from(*mine) - i128::from(*base);
+            fn zero() -> Self {
+                0
+            }
+
+            fn add(base: Self, mine: Self, theirs: Self) -> Option<Self> {
+                let sum = i128::from(theirs) + i128::from(mine) - i128::from(base);
                 sum.try_into().ok()
             }
         }
@@ -139,30 +136,114 @@ macro_rules! add_within_i128 {
 add_within_i128!(u8 u16 u32 u64 i8 i16 i32 i64);
 
 macro_rules! add_unsigned {
-    ($($integer:ty)*) => {$(
+    ($($integer:ty: $zero:expr;)*) => {$(
         impl MergeAdd for $integer {
-            fn add(base: &Self, mine: &Self, theirs: &Self) -> Option<Self> {
-                match mine.checked_sub(*base) {
+            fn zero() -> Self {
+                $zero
+            }
+
+            fn add(base: Self, mine: Self, theirs: Self) -> Option<Self> {
+                match mine.checked_sub(base) {
                     Some(more) => theirs.checked_add(more),
-                    None => theirs.checked_sub(*base - *mine),
+                    None => theirs.checked_sub(base - mine),
                 }
             }
         }
     )*};
 }
 
-add_unsigned!(u128 usize Duration);
+add_unsigned! {
+    u128: 0;
+    usize: 0;
+    Duration: Duration::ZERO;
+}
 
 impl MergeAdd for isize {
-    fn add(base: &Self, mine: &Self, theirs: &Self) -> Option<Self> {
+    fn zero() -> Self {
+        0
+    }
+
+    fn add(base: Self, mine: Self, theirs: Self) -> Option<Self> {
         // No target has pointers of more than 64 bits.
-        (*theirs as i128 + *mine as i128 - *base as i128).try_into().ok()
+        (theirs as i128 + mine as i128 - base as i128).try_into().ok()
     }
 }
 
 impl MergeAdd for i128 {
-    fn add(base: &Self, mine: &Self, theirs: &Self) -> Option<Self> {
-        theirs.checked_add(mine.checked_sub(*base)?)
+    fn zero() -> Self {
+        0
+    }
+
+    fn add(base: Self, mine: Self, theirs: Self) -> Option<Self> {
+        theirs.checked_add(mine.checked_sub(base)?)
+    }
+}
+
+/// Merges one value of a map. A key that is missing counts as zero; the outer `None` is a conflict.
+///
+/// A key that one side removed goes where nothing of it is left: also where the other side only
+/// took away from it, so that no removal ends below zero.
+fn add_value<V: MergeAdd>(
+    base: Option<V>,
+    mine: Option<V>,
+    theirs: Option<V>,
+) -> Option<Option<V>> {
+    if mine == base {
+        return Some(theirs);
+    }
+    if theirs == base {
+        return Some(mine);
+    }
+    let removed = mine.is_none() || theirs.is_none();
+    let [base, mine, theirs] = [base, mine, theirs].map(|value| value.unwrap_or_else(V::zero));
+    match V::add(base, mine, theirs) {
+        Some(sum) if removed && sum == V::zero() => Some(None),
+        None if removed => Some(None),
+        sum => sum.map(Some),
+    }
+}
+
+impl<K: Ord, V: MergeAdd> MergeAdd for BTreeMap<K, V>
+where
+    Self: FieldType + PartialEq,
+{
+    fn zero() -> Self {
+        Self::new()
+    }
+
+    fn add(mut base: Self, mut mine: Self, theirs: Self) -> Option<Self> {
+        let mut merged = Self::new();
+        for (key, value) in theirs {
+            let value = add_value(base.remove(&key), mine.remove(&key), Some(value))?;
+            merged.extend(value.map(|value| (key, value)));
+        }
+        for (key, value) in mine {
+            let value = add_value(base.remove(&key), Some(value), None)?;
+            merged.extend(value.map(|value| (key, value)));
+        }
+        Some(merged)
+    }
+}
+
+impl<K: Eq + Hash, V: MergeAdd, S: BuildHasher + Default> MergeAdd for HashMap<K, V, S>
+where
+    Self: FieldType + PartialEq,
+{
+    fn zero() -> Self {
+        Self::default()
+    }
+
+    fn add(mut base: Self, mut mine: Self, theirs: Self) -> Option<Self> {
+        let mut merged = Self::default();
+        for (key, value) in theirs {
+            let value = add_value(base.remove(&key), mine.remove(&key), Some(value))?;
+            merged.extend(value.map(|value| (key, value)));
+        }
+        for (key, value) in mine {
+            let value = add_value(base.remove(&key), Some(value), None)?;
+            merged.extend(value.map(|value| (key, value)));
+        }
+        Some(merged)
     }
 }
 
@@ -323,7 +404,7 @@ pub enum Kind {
 pub const fn add<T: MergeAdd>() -> Policy {
     Policy::Merge(|three, out| {
         let (base, mine, theirs) = decode_three::<T>(three)?;
-        let sum = T::add(&base, &mine, &theirs).ok_or(Refusal::Conflict)?;
+        let sum = T::add(base, mine, theirs).ok_or(Refusal::Conflict)?;
         Ok(wire::encode(&sum, out)?)
     })
 }
@@ -395,17 +476,20 @@ pub const fn by_type(kind: Kind) -> Policy {
 /// Displays an owner.
 ///
 /// # Errors
-/// Where the bytes are not a `T`.
-pub fn owner<T: OwnerType>(value: &Value<T>, bytes: &[u8]) -> Result<Option<String>, Source> {
+/// Where the bytes are not an owner.
+pub fn owner<S: SessionData>(
+    value: &Value<S::Owner>,
+    bytes: &[u8],
+) -> Result<Option<String>, Source> {
     Ok(Some(value.decode(bytes)?.to_string()))
 }
 
 /// Displays an owner that may be nobody.
 ///
 /// # Errors
-/// Where the bytes are not an `Option<T>`.
-pub fn owner_option<T: OwnerType>(
-    value: &Value<Option<T>>,
+/// Where the bytes are not an `Option` of an owner.
+pub fn owner_option<S: SessionData>(
+    value: &Value<Option<S::Owner>>,
     bytes: &[u8],
 ) -> Result<Option<String>, Source> {
     Ok(value.decode(bytes)?.map(|owner| owner.to_string()))

@@ -109,6 +109,31 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The value that a build which writes an older version has put under `key`: a field that this
+    /// version does not have, which the builds of this version carry on. None where the record is
+    /// older than `first`; before that version the key was another field's.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] where it is not a `T`.
+    pub fn early<T>(
+        &mut self,
+        first: u16,
+        value: &Value<T>,
+        name: &'static str,
+        key: &str,
+    ) -> Result<Option<T>, Failed> {
+        if self.version < first {
+            return Ok(None);
+        }
+        if self.is_next(key) {
+            let read = self.next_value(value);
+            return read.map(Some).map_err(|error| self.at_fault(name, error));
+        }
+        let Some(span) = self.position(key)? else { return Ok(None) };
+        let read = value.decode(span.of(self.data));
+        read.map(Some).map_err(|error| self.at_fault(name, error))
+    }
+
     /// Turns a converter's failure into an error that names the field.
     ///
     /// # Errors
@@ -162,9 +187,17 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Where a field stands that does not come next.
+    /// Where a field stands that does not come next and must be there.
     #[inline(never)]
     fn find(&mut self, name: &'static str, key: &str) -> Result<Span, Failed> {
+        self.position(key)?.ok_or_else(|| {
+            let text = format!("the record has no key `{key}`");
+            self.at_fault(name, Malformed::from(text))
+        })
+    }
+
+    /// Where a field stands that does not come next.
+    fn position(&mut self, key: &str) -> Result<Option<Span>, Failed> {
         if self.index.is_none() {
             let entries = entries::parse(self.data, self.body);
             let entries = entries.map_err(|fault| self.unreadable(fault))?;
@@ -172,7 +205,7 @@ impl<'a> Reader<'a> {
             // The pass is over.
             (self.left, self.cursor) = (0, Cursor::new(&[]));
         }
-        let found = match &mut self.index {
+        Ok(match &mut self.index {
             Some(Index::Stored { entries, next }) => {
                 let is_it = |at: &usize| entries[*at].key.of(self.data) == key.as_bytes();
                 let found = (*next..entries.len()).chain(0..*next).find(is_it);
@@ -186,10 +219,6 @@ impl<'a> Reader<'a> {
                 found.map(|found| spans[found])
             }
             None => None,
-        };
-        found.ok_or_else(|| {
-            let text = format!("the record has no key `{key}`");
-            self.at_fault(name, Malformed::from(text))
         })
     }
 

@@ -148,6 +148,6 @@ impl Provider for AtRest {
     }
 }
 
-/// The first byte of encrypted data, where a tombstone's has 0 and a session's its envelope's
+/// The first byte of encrypted data, where a session's has its envelope's
 /// version, 1.
 const SEALED: u8 = 2;

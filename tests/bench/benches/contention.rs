@@ -149,7 +149,7 @@ async fn ours(provider: impl Provider, tasks: u64, updates: u64) -> Crowd {
                         assert_eq!(commit.outcome(), Outcome::Saved);
                         return;
                     }
-                    Err(error) => assert!(error.is_unavailable(), "{error}"),
+                    Err(error) => assert!(error.error().is_unavailable(), "{error}"),
                 }
             }
         }

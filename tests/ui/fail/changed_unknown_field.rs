@@ -1,0 +1,17 @@
+use sessions::Session;
+
+#[derive(Session)]
+#[session(name = "visitor", version = 2)]
+#[session(changed(ordr, 2))]
+struct Visitor {
+    order: Order,
+}
+
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+enum Order {
+    #[default]
+    Open,
+    Paid,
+}
+
+fn main() {}

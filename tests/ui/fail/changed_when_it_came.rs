@@ -1,0 +1,18 @@
+use sessions::Session;
+
+#[derive(Session)]
+#[session(name = "visitor", version = 2)]
+#[session(changed(order, 2))]
+struct Visitor {
+    #[session(since = 2)]
+    order: Order,
+}
+
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+enum Order {
+    #[default]
+    Open,
+    Paid,
+}
+
+fn main() {}

@@ -1,0 +1,23 @@
+use sessions::Session;
+
+#[derive(Session)]
+#[session(name = "visitor", version = 2, write = 1)]
+struct Visitor {
+    #[session(was(before = 2, ty = String, try_with = Cents::parse, try_back = Cents::print))]
+    total: Cents,
+}
+
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+struct Cents(u64);
+
+impl Cents {
+    fn parse(text: String) -> Result<Self, std::num::ParseIntError> {
+        text.parse().map(Self)
+    }
+
+    fn print(self) -> String {
+        self.0.to_string()
+    }
+}
+
+fn main() {}
