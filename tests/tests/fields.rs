@@ -246,6 +246,8 @@ struct Awkward {
     deep: Deep,
 }
 
+type Change<'a> = &'a dyn Fn(&mut Awkward);
+
 async fn awkward(change: impl FnOnce(&mut Awkward)) -> Result<(Awkward, Awkward), Error> {
     let store = Store::new(MemoryProvider::new());
     let mut session = store.load::<Awkward>(&HeaderMap::new()).await?;
@@ -261,7 +263,7 @@ async fn awkward(change: impl FnOnce(&mut Awkward)) -> Result<(Awkward, Awkward)
 #[tokio::test]
 async fn what_serde_buffers_comes_back() {
     let address: IpAddr = "2001:db8::1".parse().unwrap();
-    let changes: [&dyn Fn(&mut Awkward); 7] = [
+    let changes: [Change<'_>; 7] = [
         &|v| v.seen = Seen::At { ip: address, socket: (address, 443).into() },
         &|v| v.either = Either::Ip(address),
         &|v| (v.either, v.flat.own) = (Either::Text("x".into()), 1),
@@ -282,7 +284,7 @@ async fn what_could_not_be_read_is_not_saved() {
         let inner = |deep| Deep(vec![Some(Newtype(Some(Newtype(Some(deep)))))]);
         (0..levels).fold(Deep::default(), |deep, _| inner(deep))
     }
-    let changes: [(&str, &str, &dyn Fn(&mut Awkward)); 8] = [
+    let changes: [(&str, &str, Change<'_>); 8] = [
         ("either", "a number above 64 bits", &|v| v.either = Either::Wide(u128::MAX)),
         ("either", "did not match any variant", &|v| v.either = Either::Wide(1)),
         ("skips", "missing field", &|v| v.skips.list.clear()),
