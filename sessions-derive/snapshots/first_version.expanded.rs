@@ -16,7 +16,7 @@ const _: () = {
     /// Session `visitor`, schema version 1.
     #[automatically_derived]
     impl __s::SessionData for Visitor {
-        type Owner = <u64 as __s::OwnerType>::Owner;
+        type Owner = u64;
         const SCHEMA: &'static __s::Schema = &__s::Schema::of(
             "visitor",
             1u16,

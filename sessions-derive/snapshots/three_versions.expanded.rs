@@ -28,7 +28,7 @@ const _: () = {
  - Version 3: `appearance` is added, `cart_total` changes its type, `theme` is removed, `font_size` is removed.*/
     #[automatically_derived]
     impl __s::SessionData for UserSession {
-        type Owner = <u64 as __s::OwnerType>::Owner;
+        type Owner = u64;
         const SCHEMA: &'static __s::Schema = &__s::Schema::of(
             "user",
             3u16,

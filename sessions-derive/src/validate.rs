@@ -13,8 +13,8 @@ use syn::{Generics, LitStr, Type};
 use self::from::Sources;
 use self::line::Versions;
 use crate::diag::Diag;
-use crate::model::{Field, Model, OWNER_GROUP, Removed, Stored};
-use crate::parse::{Container, FieldAttrs, Input, InputField};
+use crate::model::{Field, Model, OWNER_GROUP, Removed, Stored, Timeline, type_text};
+use crate::parse::{self, Container, FieldAttrs, Input, InputField};
 
 /// Checks everything and reports every mistake there is. What it returns is meant for `expand` only
 /// if there was none.
@@ -35,8 +35,10 @@ pub(crate) fn validate(input: Input, generics: &Generics, diag: &Diag) -> Option
     let removed = removed.filter_map(|removed| Some((versions.removed(&removed, diag)?, removed)));
     let removed: Vec<_> = removed.map(|(line, removed)| (removed, line)).collect();
     one_owner(&fields, diag);
-    for field in &fields {
+    for field in fields.iter().filter(|field| field.attrs.owner.is_some()) {
         owner_stays(field, diag);
+        owner_since(field, &removed, diag);
+        owner_inside(field, &container, diag);
     }
     let lines = fields.iter().map(|field| match field.attrs.skip {
         Some(_) => {
@@ -168,7 +170,7 @@ fn one_owner(fields: &[InputField], diag: &Diag) {
 /// The owner's text files the session: nobody would refile the records that an older build filed
 /// under another.
 fn owner_stays(field: &InputField, diag: &Diag) {
-    let FieldAttrs { owner: Some(_), was, from, .. } = &field.attrs else { return };
+    let FieldAttrs { was, from, .. } = &field.attrs;
     let name = &field.ident;
     let retyped = was.iter().filter(|was| was.ty.is_some()).map(|was| was.span);
     for span in retyped.chain(from.as_ref().map(|from| from.span)) {
@@ -179,6 +181,50 @@ fn owner_stays(field: &InputField, diag: &Diag) {
              this session another `name`, which logs everybody out"
         );
         diag.error_at(span, text);
+    }
+}
+
+/// Records from before the owner field are filed under nobody, so that is what it must say of them;
+/// where another field of its type goes in the same version, they may well be filed under that one.
+fn owner_since(field: &InputField, removed: &[(parse::Removed, Timeline)], diag: &Diag) {
+    let FieldAttrs { since: Some(since), default, from: None, .. } = &field.attrs else { return };
+    let (name, optional) = (&field.ident, line::option_of(&field.ty));
+    let inner = |ty: &Type| type_text(line::option_of(ty).unwrap_or(ty));
+    let moved = removed.iter().find(|(removed, _)| {
+        let goes = removed.before.is_some_and(|before| before.number == since.number);
+        goes && inner(&removed.ty) == inner(&field.ty)
+    });
+    let text = if let Some((moved, _)) = moved {
+        format!(
+            "version {} takes away `{1}`, a field of the owner's type, and makes `{name}` the owner: \
+             if `{1}` was the owner, no list and no `revoke_all` would find its sessions; rename the \
+             field and keep its key, `#[session(owner, key = \"{1}\")]`, or remove `{1}` in a version \
+             before this one",
+            since.number, moved.name
+        )
+    } else if optional.is_none() || default.is_some() {
+        format!(
+            "records from before version {} are filed under nobody, so that is what the owner must be \
+             in them: write `{name}: Option<{}>`, without a `default`",
+            since.number,
+            inner(&field.ty)
+        )
+    } else {
+        return;
+    };
+    diag.error_at(since.span, text);
+}
+
+/// A type that changed inside may display otherwise.
+fn owner_inside(field: &InputField, container: &Container, diag: &Diag) {
+    let changed = container.changed.iter().find(|changed| changed.field == field.ident);
+    if let Some(changed) = changed {
+        let text = format!(
+            "`{0}` is the owner, whose text a session is filed under, and which must not change: keep \
+             its type as it was, or write `unchanged({1})` if its text and its bytes stay the same",
+            field.ident, changed.version.number
+        );
+        diag.error(&changed.field, text);
     }
 }
 

@@ -47,6 +47,7 @@ struct Visitor {
     #[session(group = "layout")]
     rows: u8,
     bags: Vec<BTreeSet<u32>>,
+    sacks: Vec<HashSet<u32>>,
     people: Vec<Person>,
     best_friend: Option<Person>,
     #[session(default = At { instant: 0, zone: 0 })]
@@ -276,6 +277,35 @@ fn elements_that_are_equal_but_not_the_same_are_two() {
     let (visitor, _) =
         both(start, |v| v.people.push(person(7, "mine")), |v| v.people.push(person(7, "theirs")));
     assert_eq!(visitor.people.len(), 4);
+}
+
+#[test]
+fn elements_that_differ_only_in_the_order_inside_them_are_not_doubled() {
+    // Each sack is encoded in another order each time that it was decoded.
+    let start: Change = |v| v.sacks = (0..9).map(|n| (n..n + 20).collect()).collect();
+    let sacks = |range: std::ops::Range<u32>| -> Vec<HashSet<u32>> {
+        range.map(|n| (n..n + 20).collect()).collect()
+    };
+    let (visitor, _) = both(start, |v| v.visits += 1, |v| v.visits += 1);
+    assert_eq!((visitor.visits, visitor.sacks), (2, sacks(0..9)));
+    let (visitor, _) = both(
+        start,
+        |v| {
+            v.sacks.remove(3);
+            v.sacks.push(HashSet::from([1, 2, 3]));
+        },
+        |v| {
+            v.sacks[5].insert(99);
+            v.sacks.insert(0, HashSet::from([4, 5, 6]));
+        },
+    );
+    let mut expected = sacks(0..9);
+    expected.remove(3);
+    expected.insert(0, HashSet::from([4, 5, 6]));
+    expected.push(HashSet::from([1, 2, 3]));
+    assert_eq!(visitor.sacks.len(), expected.len());
+    assert!(visitor.sacks.iter().any(|sack| sack.len() == 21 && sack.contains(&99)));
+    assert_eq!(visitor.sacks.iter().filter(|sack| expected.contains(sack)).count(), 9);
 }
 
 #[test]

@@ -43,7 +43,8 @@ impl Order {
             return Cow::Borrowed(bytes);
         }
         let mut out = Vec::with_capacity(bytes.len());
-        match put(bytes, 0, &mut out, wire::MAX_DEPTH, self == Self::Set) {
+        let sets = if self == Self::Set { Sets::Here } else { Sets::None };
+        match put(bytes, 0, &mut out, wire::MAX_DEPTH, sets) {
             Ok(end) if end == bytes.len() => Cow::Owned(out),
             _ => Cow::Borrowed(bytes),
         }
@@ -58,14 +59,37 @@ impl Order {
     }
 }
 
-/// Appends the canonical form of the item at `at`; returns where the item ends. `set`: the item is
-/// an array whose order does not count.
+/// The form that all encodings share which differ in nothing but order, that of lists included.
+pub(super) fn loose(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    match put(bytes, 0, &mut out, wire::MAX_DEPTH, Sets::Everywhere) {
+        Ok(end) if end == bytes.len() => out,
+        _ => bytes.to_vec(),
+    }
+}
+
+/// Which arrays are taken for sets, whose order does not count.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sets {
+    None,
+    /// The item itself.
+    Here,
+    Everywhere,
+}
+
+impl Sets {
+    fn inner(self) -> Self {
+        if self == Self::Everywhere { self } else { Self::None }
+    }
+}
+
+/// Appends the canonical form of the item at `at`; returns where the item ends.
 fn put(
     bytes: &[u8],
     at: usize,
     out: &mut Vec<u8>,
     depth: usize,
-    set: bool,
+    sets: Sets,
 ) -> Result<usize, Malformed> {
     let head = wire::head(bytes, at)?;
     let each = match head.major {
@@ -91,7 +115,7 @@ fn put(
             _ => {}
         }
         for _ in 0..each {
-            at = put(bytes, at, out, depth, false)?;
+            at = put(bytes, at, out, depth, sets.inner())?;
         }
         ends.push(out.len());
     }
@@ -104,7 +128,7 @@ fn put(
         item
     });
     let mut slices: Vec<&[u8]> = slices.collect();
-    if set || head.major == wire::MAP {
+    if sets != Sets::None || head.major == wire::MAP {
         slices.sort_unstable();
     }
     wire::put_head(out, head.major, slices.len() as u64);

@@ -8,6 +8,7 @@ use std::hash::{Hash, Hasher};
 
 use smallvec::SmallVec;
 
+use super::canonical::loose;
 use super::malformed::{Malformed, Reason};
 use super::policy::{AgainFn, Kind, Refusal, Three};
 use super::table::Field;
@@ -85,9 +86,11 @@ pub(super) fn union(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Resul
     let (base, mine) = (Side::again(three.base, field)?, Side::again(three.mine, field)?);
     let theirs = Side::again(three.theirs, field)?;
     let mut overwrote = false;
-    let Pairs { pairs, left: removed, right: mut additions } = pair(base.keys(), mine.keys());
+    let (ours, reordered) = match_up(kind, &base, &mine);
+    let Pairs { pairs, left: removed, right: mut additions } = ours;
+    let (Pairs { pairs: found, .. }, found_reordered) = match_up(kind, &base, &theirs);
     let mut place_of = vec![None; base.items.len()];
-    for (index, place) in pair(base.keys(), theirs.keys()).pairs {
+    for (index, place) in found.into_iter().chain(found_reordered) {
         place_of[index] = Some(place);
     }
 
@@ -97,6 +100,13 @@ pub(super) fn union(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Resul
         if let Some(place) = place_of[index] {
             result[place] = None;
             overwrote |= kind == Kind::Map && base.value(index) != theirs.value(place);
+        }
+    }
+    for (index, mine_index) in reordered {
+        match place_of[index] {
+            Some(place) => result[place] = Some(mine.items[mine_index]),
+            // They changed or removed it, and that counts.
+            None => overwrote = true,
         }
     }
     if kind == Kind::Map {
@@ -206,6 +216,27 @@ fn put(kind: Kind, items: &[Item<'_>], out: &mut Vec<u8>) {
         out.extend_from_slice(item.key);
         out.extend_from_slice(item.value);
     }
+}
+
+/// Pairs the items of two sides; then, of what is left over, elements that differ only in the order
+/// inside them. A hash set in a list is encoded in another order each time: each of its elements
+/// would otherwise be one that was removed and one that was added, by each of two requests.
+fn match_up(kind: Kind, one: &Side<'_>, other: &Side<'_>) -> (Pairs, Vec<(usize, usize)>) {
+    let mut pairs = pair(one.keys(), other.keys());
+    if kind == Kind::Map || pairs.left.is_empty() || pairs.right.is_empty() {
+        return (pairs, Vec::new());
+    }
+    let loose = |side: &Side<'_>, indices: &[usize]| {
+        let keys = indices.iter().map(|index| Key(Cow::Owned(loose(side.items[*index].key))));
+        keys.collect::<Vec<_>>()
+    };
+    let (left, right) = (loose(one, &pairs.left), loose(other, &pairs.right));
+    let again = pair(left.iter(), right.iter());
+    let reordered = again.pairs.iter().map(|(at, place)| (pairs.left[*at], pairs.right[*place]));
+    let reordered = reordered.collect();
+    pairs.left = again.left.into_iter().map(|at| pairs.left[at]).collect();
+    pairs.right = again.right.into_iter().map(|at| pairs.right[at]).collect();
+    (pairs, reordered)
 }
 
 /// The items of two sides that are the same, and what is left over on either side, in order. All

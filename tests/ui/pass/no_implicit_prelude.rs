@@ -15,8 +15,12 @@ struct Visitor {
     locale: ::std::string::String,
     #[session(was(before = 3, ty = u32, try_with = score, try_back = old_score))]
     score: u64,
-    #[session(since = 3, from(theme, size), with = look, merge(with = longest))]
+    #[session(since = 3, from(theme, size), with = look, back = parts, merge(with = longest))]
     look: ::std::string::String,
+    #[session(was(before = 3, ty = u8, with = ::core::convert::Into::into, back = last_byte))]
+    width: u16,
+    #[session(since = 3)]
+    beta: bool,
     #[session(skip)]
     cache: ::core::option::Option<u8>,
 }
@@ -37,6 +41,14 @@ fn look(theme: ::std::string::String, size: u8) -> ::std::string::String {
     ::std::format!("{theme} {size}")
 }
 
+fn parts(look: ::std::string::String) -> (::std::string::String, u8) {
+    (look, 1)
+}
+
+fn last_byte(number: u16) -> u8 {
+    number as u8
+}
+
 fn longest(
     _base: &::std::string::String,
     mine: &::std::string::String,
@@ -49,5 +61,5 @@ fn longest(
 fn main() {
     let fresh = <Visitor as ::sessions::SessionData>::fresh();
     ::std::assert_eq!(fresh.locale, "dark");
-    let _ = (fresh.user, fresh.visits, fresh.score, fresh.look, fresh.cache);
+    let _ = (fresh.user, fresh.visits, fresh.score, fresh.look, fresh.cache, fresh.width, fresh.beta);
 }

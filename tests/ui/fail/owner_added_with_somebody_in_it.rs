@@ -1,0 +1,10 @@
+use sessions::Session;
+
+#[derive(Session)]
+#[session(name = "visitor", version = 2)]
+struct Visitor {
+    #[session(owner, since = 2)]
+    user: u64,
+}
+
+fn main() {}
