@@ -91,7 +91,7 @@ fn a_request_costs_few_allocations_beyond_a_middleware_that_does_nothing() {
         ("untouched", 1, cost!(runtime, app, "/untouched", None)),
         ("untouched, with a cookie", 1, cost!(runtime, app, "/untouched", Some(&cookie))),
         ("read", 8, cost!(runtime, app, "/read", Some(&cookie))),
-        ("write", 16, cost!(runtime, app, "/write", Some(&cookie))),
+        ("write", 17, cost!(runtime, app, "/write", Some(&cookie))),
     ];
     for (request, most, cost) in costs {
         let cost = cost.saturating_sub(bare);

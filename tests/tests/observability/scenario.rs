@@ -272,7 +272,7 @@ macro_rules! visitors_of_another_build {
 visitors_of_another_build! {
     Choosy { theme: Choice } 1 "unknown variant";
     Short { theme: char } 1 "a string";
-    Address { theme: Option<std::net::IpAddr> } 1 "unknown variant";
+    Address { theme: Option<std::net::IpAddr> } 1 "invalid IP address syntax";
     Yes { visits: bool } 1 "expected bool";
     Small { theme: Option<std::num::NonZeroU8> } 1 "a string";
     Narrow { theme: Strict } 1 "a string";
