@@ -19,7 +19,8 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let defaults = defaults(model);
     let schema = schema(model);
     let table = table(model);
-    let owner = owner_type(model);
+    let owner_type = owner_type(model);
+    let owner = owner(model);
     let fresh = fresh(model);
     let read = read(model);
     let fields = fields(model);
@@ -34,10 +35,11 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
             #[doc = #doc]
             #[automatically_derived]
             impl __s::SessionData for #ident {
-                type Owner = #owner;
+                type Owner = #owner_type;
                 #schema
                 #table
                 #fresh
+                #owner
                 #read
                 #fields
             }
@@ -74,6 +76,9 @@ pub(crate) fn stub(
                 const SCHEMA: &'static __s::Schema = __s::NO_SCHEMA;
                 const TABLE: &'static __s::Table = __s::NO_TABLE;
                 fn fresh() -> Self {
+                    ::core::unreachable!()
+                }
+                fn owner(&self) -> ::core::option::Option<&Self::Owner> {
                     ::core::unreachable!()
                 }
                 fn read(
@@ -330,6 +335,23 @@ fn owner_type(model: &Model) -> TokenStream {
         OwnerKind::Optional(inner) => Some(&**inner),
     });
     found.map_or_else(|| quote!(__s::NoOwner), ToTokens::to_token_stream)
+}
+
+fn owner(model: &Model) -> TokenStream {
+    let mut stored = model.stored();
+    let found = stored.find_map(|(field, stored)| {
+        let ident = &field.ident;
+        Some(match stored.owner.as_ref()? {
+            OwnerKind::Always => quote!(::core::option::Option::Some(&self.#ident)),
+            OwnerKind::Optional(_) => quote!(::core::option::Option::as_ref(&self.#ident)),
+        })
+    });
+    let owner = found.unwrap_or_else(|| quote!(::core::option::Option::None));
+    quote! {
+        fn owner(&self) -> ::core::option::Option<&Self::Owner> {
+            #owner
+        }
+    }
 }
 
 fn fresh(model: &Model) -> TokenStream {

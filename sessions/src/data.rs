@@ -1,8 +1,10 @@
 //! What a session type must be able to do: [`SessionData`], which the derive implements.
 
-use crate::Error;
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
+use crate::error::Error;
 use crate::schema::{Failed, Fields, Reader, Schema, Stored, Table};
 
 /// A struct that can be kept in a session. Implemented by `#[derive(Session)]`, not by hand.
@@ -70,6 +72,10 @@ pub trait SessionData: Sized + Send + 'static {
     /// ```
     fn fresh() -> Self;
 
+    /// Who owns the session; `None` for nobody.
+    #[doc(hidden)]
+    fn owner(&self) -> Option<&Self::Owner>;
+
     /// Decodes fields of any readable version straight to the newest shape.
     #[doc(hidden)]
     fn read(reader: &mut Reader<'_>) -> Result<Self, Failed>;
@@ -112,3 +118,60 @@ impl fmt::Display for NoOwner {
         match *self {}
     }
 }
+
+/// A value that names an owner of the type `O`: an `O`, a reference to one, or a `&str` where `O`
+/// is a string.
+///
+/// The [`Store`](crate::Store)'s methods that take an owner ask for it, with the session type's
+/// [`Owner`](SessionData::Owner), so that another kind of id does not compile.
+///
+/// ```
+/// use sessions::AsOwner;
+///
+/// fn names_a_user(owner: impl AsOwner<u64>) -> String {
+///     owner.name()
+/// }
+///
+/// assert_eq!(names_a_user(7), "7");
+/// assert_eq!(names_a_user(&7), "7");
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the owner of this session type: its owner is a `{O}`",
+    label = "expected a `{O}`",
+    note = "pass what the field marked `#[session(owner)]` holds, without its `Option`",
+    note = "a session type without such a field has no owner (`NoOwner`): mark one"
+)]
+pub trait AsOwner<O> {
+    /// The owner's text, which sessions are filed under.
+    ///
+    /// ```
+    /// use sessions::AsOwner;
+    ///
+    /// assert_eq!(AsOwner::<String>::name(&"ada"), "ada");
+    /// ```
+    fn name(&self) -> String;
+}
+
+impl<O: fmt::Display> AsOwner<O> for O {
+    fn name(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl<O: fmt::Display> AsOwner<O> for &O {
+    fn name(&self) -> String {
+        self.to_string()
+    }
+}
+
+macro_rules! named_by_str {
+    ($($owner:ty),*) => {$(
+        impl AsOwner<$owner> for &str {
+            fn name(&self) -> String {
+                (*self).to_owned()
+            }
+        }
+    )*};
+}
+
+named_by_str!(String, Box<str>, Arc<str>, Cow<'static, str>);

@@ -165,7 +165,7 @@ pub mod tower_sessions;
 pub use crate::clock::{Clock, ManualClock, SystemClock};
 pub use crate::codec::{Codec, CodecBuilder, Purpose};
 pub use crate::cookie::{CookieConfig, CookieHeaders, SameSite};
-pub use crate::data::{NoOwner, SessionData};
+pub use crate::data::{AsOwner, NoOwner, SessionData};
 pub use crate::error::Error;
 pub use crate::flash::Flash;
 pub use crate::id::StoreKey;

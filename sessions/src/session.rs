@@ -163,9 +163,18 @@ impl<T: SessionData> Live<T> {
         }
     }
 
-    pub(crate) fn new(state: State) -> Result<Box<Self>, Error> {
+    pub(crate) fn new(mut state: State) -> Result<Box<Self>, Error> {
         let value = match &state.base {
-            Base::Live(loaded) => T::load(&loaded.stored)?,
+            Base::Live(loaded) => {
+                let value = T::load(&loaded.stored)?;
+                if state.session_type.files(loaded.owner.as_deref(), &value) {
+                    value
+                } else {
+                    event::misfiled(state.session_type.name(), &loaded.key);
+                    state.base = Base::Absent { cookie: true };
+                    T::fresh()
+                }
+            }
             Base::Sealed(sealed) => T::load(&sealed.stored)?,
             Base::Absent { .. } | Base::Superseded(_) | Base::Ended(_) => T::fresh(),
         };

@@ -31,6 +31,8 @@ pub(crate) use self::base::Base;
 pub use self::builder::{KeepChanges, StoreBuilder};
 pub use self::execute::Outcome;
 pub(crate) use self::execute::{Change, Committed, Failed, Settled};
+#[cfg(feature = "testing")]
+pub(crate) use self::fence::FENCE_FORMAT;
 pub use self::fence::LoginAttempt;
 pub use self::owner::{SessionInfo, SessionPage};
 pub(crate) use self::patch::Asks;
@@ -197,7 +199,23 @@ impl Store {
         Ok(new)
     }
 
-    pub(crate) fn now(&self) -> SystemTime {
+    /// The time of the store's clock: for an app's own times, so that a test which moves the
+    /// store's clock moves them too.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # use sessions::{ManualClock, MemoryProvider, Store};
+    /// # fn main() -> Result<(), sessions::Error> {
+    /// let clock = ManualClock::default();
+    /// let store = Store::builder(MemoryProvider::new()).clock(clock.clone()).build()?;
+    /// let ordered_at = store.now();
+    /// clock.advance(Duration::from_secs(60));
+    /// assert_eq!(store.now(), ordered_at + Duration::from_secs(60));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
         self.inner.clock.now()
     }
 

@@ -96,7 +96,7 @@ impl TestStore {
         let (clock, control) = (ManualClock::default(), Control::default());
         let random = Random::seeded(SEED);
         let memory = MemoryProvider::new();
-        let provider = TestProvider { memory, control: control.clone() };
+        let provider = TestProvider { memory, clock: clock.clone(), control: control.clone() };
         let builder = settings(Store::builder(provider)).clock(clock.clone());
         let built = builder.random(random.clone()).build();
         let store = built.unwrap_or_else(|error| panic!("the settings of a TestStore: {error}"));
@@ -117,7 +117,8 @@ impl TestStore {
         self.store.clone()
     }
 
-    /// The store's clock.
+    /// The store's clock. It moves when the test moves it, and by a millisecond when
+    /// [`revoke_all`](Store::revoke_all) is called, so that a login right after it counts as later.
     ///
     /// ```
     /// use sessions::{Clock, testing::TestStore};

@@ -6,7 +6,9 @@
 use http::HeaderMap;
 use sessions::provider::Provider as _;
 use sessions::{Clock as _, Error, ManualClock, MemoryProvider, Outcome, Session, Store, StoreKey};
+use sessions_tests::events::Events;
 use sessions_tests::jar::Jar;
+use tracing::Level;
 
 /// The build that is being deployed.
 mod new {
@@ -231,4 +233,78 @@ async fn nobody_without_a_cookie_reads_anything() {
     let deploy = Deploy::with_ada().await;
     let session = deploy.new.load::<new::Visitor>(&HeaderMap::new()).await.unwrap();
     assert!(session.is_new() && session.secrets.is_empty() && session.user.is_none());
+}
+
+/// A build whose owner displays itself otherwise than the one before.
+mod renamed {
+    use std::fmt;
+
+    #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    pub(super) struct Account(pub(super) u64);
+
+    impl fmt::Display for Account {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "account {}", self.0)
+        }
+    }
+
+    #[derive(sessions::Session)]
+    #[session(name = "visitor", version = 1)]
+    pub(super) struct Visitor {
+        #[session(owner)]
+        pub(super) user: Option<Account>,
+        #[session(group = "owner")]
+        pub(super) role: String,
+        pub(super) cart: Vec<String>,
+    }
+}
+
+#[tokio::test]
+async fn who_is_not_who_the_record_is_filed_under_is_logged_out() {
+    let deploy = Deploy::with_ada().await;
+    let events = Events::capture(Level::ERROR);
+
+    // Read as it stands, nobody could ever log Ada out everywhere.
+    let mut visitor = deploy.new.load::<renamed::Visitor>(deploy.jar.headers()).await.unwrap();
+    assert_eq!((visitor.user, visitor.owner(), visitor.is_new()), (None, None, true));
+    assert!(visitor.cart.is_empty());
+    let told = events.take();
+    assert!(told.iter().any(|event| event.contains("session.misfiled")), "{told:?}");
+    let key = deploy.load_old().await.key().cloned().expect("the build before still reads it");
+    let changed = |visitor: &mut renamed::Visitor| visitor.cart.clear();
+    let account = renamed::Account(ADA);
+    let updated = deploy.new.update::<renamed::Visitor, _>(Some(account), &key, changed).await;
+    assert_eq!(updated.unwrap(), None, "another owner's");
+    assert_eq!(deploy.new.update_any::<renamed::Visitor, _>(&key, changed).await.unwrap(), None);
+
+    // A login begins a session that is filed as this build displays its owner.
+    visitor.user = Some(account);
+    let mut jar = Jar::new();
+    jar.keep(&visitor.commit().await.unwrap());
+    let visitor = deploy.new.load::<renamed::Visitor>(jar.headers()).await.unwrap();
+    assert_eq!((visitor.user, visitor.owner()), (Some(account), Some("account 1")));
+    assert_eq!(deploy.new.revoke_all::<renamed::Visitor>(account).await.unwrap(), 1);
+}
+
+/// A device's session, which is nobody's until the device is known.
+#[derive(sessions::Session)]
+#[session(name = "device", version = 1)]
+struct Device {
+    #[session(owner)]
+    serial: String,
+    pages: u32,
+}
+
+#[tokio::test]
+async fn an_owner_that_is_no_option_owns_nothing_before_it_is_assigned() {
+    let store = Store::new(MemoryProvider::new());
+    let mut jar = Jar::new();
+    for (pages, serial) in [(0, ""), (1, ""), (2, "A-17"), (3, "A-17"), (4, ""), (5, "")] {
+        let mut device = store.load::<Device>(jar.headers()).await.unwrap();
+        let fresh = pages == 4; // A record has at most one owner.
+        assert_eq!(device.pages, if fresh { 4 } else { pages });
+        device.serial = serial.to_owned();
+        device.pages += 1;
+        jar.keep(&device.commit().await.unwrap());
+    }
 }

@@ -42,6 +42,25 @@ async fn logout(mut visitor: Session<Visitor>) -> &'static str {
     "bye"
 }
 
+#[tokio::test]
+async fn a_login_right_after_logging_out_everywhere_is_a_later_one() {
+    let test = TestStore::new();
+    let store = test.store();
+    for round in 0..3 {
+        let cookie = test.cookie(&ada()).await;
+        assert!(test.read::<Visitor>(&cookie).await.is_some(), "{round}");
+        // A login that is under way meanwhile is undone.
+        let mut under_way = store.load::<Visitor>(&HeaderMap::new()).await.unwrap();
+        under_way.user = Some("ada".to_owned());
+        let before = store.now();
+        assert_eq!(store.revoke_all::<Visitor>("ada").await.unwrap(), 1);
+        assert_eq!(store.now(), before + Duration::from_millis(1));
+        assert!(test.read::<Visitor>(&cookie).await.is_none());
+        let error = Error::from(under_way.commit().await.unwrap_err());
+        assert!(matches!(error, Error::LoginUndone), "{error}");
+    }
+}
+
 fn axum_app(test: &TestStore) -> axum::Router {
     use axum::routing::get;
     axum::Router::new()

@@ -215,6 +215,16 @@ pub(crate) fn reset(session: &'static str, error: &Error) {
     tell!(ERROR, "session.reset", { session, error = %chain(error) }, "unreadable session reset");
 }
 
+/// A record's owner field is not who the record is filed under: nobody's session.
+pub(crate) fn misfiled(session: &'static str, key: &StoreKey) {
+    tell!(
+        ERROR,
+        "session.misfiled",
+        { session, id = log_id(key) },
+        "the owner field is not who the record is filed under, read as logged out"
+    );
+}
+
 /// `remember` asked for more than the store grants.
 pub(crate) fn remember_capped(session: &'static str, seconds: u64, granted: u64) {
     tell!(

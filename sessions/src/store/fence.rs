@@ -122,7 +122,7 @@ impl Fence {
             id: id.into(),
             version,
             expires_at: Some(now + FENCE_LIFE),
-            format: FORMAT.into(),
+            format: FENCE_FORMAT.into(),
             data: Bytes::from(data),
             owner: None,
         }
@@ -152,7 +152,7 @@ impl Fence {
 }
 
 /// The format of a fence's record: no session's, for theirs have a slash.
-const FORMAT: &str = "fence";
+pub(crate) const FENCE_FORMAT: &str = "fence";
 
 /// How long a fence is kept: longer than any login takes.
 const FENCE_LIFE: Duration = Duration::from_secs(60 * 60);

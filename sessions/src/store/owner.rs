@@ -1,6 +1,5 @@
 //! The sessions of an owner: listed, ended, and how many there may be.
 
-use std::fmt::Display;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -15,7 +14,7 @@ use crate::id::{Mark, StoreKey};
 use crate::provider::{Expect, Listed, Page, Record};
 use crate::schema::{Header, Stored};
 use crate::session::Session;
-use crate::{Error, SessionData};
+use crate::{AsOwner, Error, SessionData};
 
 /// One of an owner's sessions, as [`Store::list`] describes it.
 ///
@@ -82,12 +81,12 @@ impl Store {
     /// ```
     pub async fn list<T: SessionData>(
         &self,
-        owner: impl Display + Send,
+        owner: impl AsOwner<T::Owner> + Send,
         page: Page,
     ) -> Result<SessionPage, Error> {
         self.needs_records("list()")?;
         let session_type = self.session_type::<T>()?;
-        let owner = session_type.owner(&owner.to_string());
+        let owner = session_type.owner(&owner.name());
         let limit = page.limit;
         let work =
             async { Ok::<_, Error>(self.inner.provider.list(&owner, page, self.now()).await?) };
@@ -134,12 +133,12 @@ impl Store {
     /// ```
     pub async fn revoke<T: SessionData>(
         &self,
-        owner: impl Display + Send,
+        owner: impl AsOwner<T::Owner> + Send,
         key: &StoreKey,
     ) -> Result<bool, Error> {
         self.needs_records("revoke()")?;
         let session_type = self.session_type::<T>()?;
-        let owner = session_type.owner(&owner.to_string());
+        let owner = session_type.owner(&owner.name());
         let work = async { Ok::<_, Error>((self.end_of(&owner, key).await?, key.clone())) };
         let (ended, _) = observe(Call::Revoke, "", None, work, revoked).await?;
         if ended.is_some() {
@@ -221,11 +220,11 @@ impl Store {
     /// ```
     pub async fn revoke_all<T: SessionData>(
         &self,
-        owner: impl Display + Send,
+        owner: impl AsOwner<T::Owner> + Send,
     ) -> Result<u64, Error> {
         self.needs_records("revoke_all()")?;
         let session_type = self.session_type::<T>()?;
-        let name = owner.to_string();
+        let name = owner.name();
         drop(owner);
         self.observe_revoke_all(&session_type, &name, None).await
     }
@@ -360,11 +359,11 @@ impl Store {
     /// ```
     pub async fn begin_login<T: SessionData>(
         &self,
-        owner: impl Display + Send,
+        owner: impl AsOwner<T::Owner> + Send,
     ) -> Result<LoginAttempt, Error> {
         self.needs_records("begin_login()")?;
         let session_type = self.session_type::<T>()?;
-        let name = owner.to_string();
+        let name = owner.name();
         drop(owner);
         let fence = self.fence(&session_type.fence(&name), &mut Patience::new()).await?;
         Ok(LoginAttempt::new(session_type.name(), name, fence.as_ref(), self.now()))

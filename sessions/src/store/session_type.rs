@@ -1,7 +1,7 @@
 //! What a store knows of one session type, worked out once and shared by its requests.
 
 use std::any::TypeId;
-use std::fmt;
+use std::fmt::{self, Write};
 
 use crate::codec::Purpose;
 use crate::cookie::{CookieConfig, SetCookie};
@@ -85,6 +85,44 @@ impl SessionType {
             format!("{}/{name}//{}", self.app, self.fences.key(owner.as_bytes()))
         }
     }
+
+    /// Whether a record that is filed under `filed` may hold this value: `revoke_all` must reach
+    /// whoever it says is logged in.
+    pub(crate) fn files<T: SessionData>(&self, filed: Option<&str>, value: &T) -> bool {
+        self.is_filed(filed, value.owner())
+            // An owner that is no `Option` owns nothing before it is assigned.
+            || filed.is_none() && {
+                let text = |owner: Option<&T::Owner>| owner.map(ToString::to_string);
+                text(value.owner()) == text(T::fresh().owner())
+            }
+    }
+
+    /// Whether `filed`, as a record has it, is this owner.
+    ///
+    /// Compares piece by piece as the owner displays itself: each load asks this.
+    fn is_filed(&self, filed: Option<&str>, owner: Option<&impl fmt::Display>) -> bool {
+        let (filed, owner) = match (filed, owner) {
+            (None, None) => return true,
+            (Some(filed), Some(owner)) => (filed, owner),
+            _ => return false,
+        };
+        let name = [&self.app, "/", self.name(), "/"];
+        let mut rest = Rest(filed);
+        if name.iter().all(|part| rest.write_str(part).is_ok()) && !rest.0.starts_with('/') {
+            return write!(rest, "{owner}").is_ok() && rest.0.is_empty();
+        }
+        filed == self.owner(&owner.to_string())
+    }
+}
+
+/// What is left of a text once what was written is taken from its front.
+struct Rest<'t>(&'t str);
+
+impl Write for Rest<'_> {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        self.0 = self.0.strip_prefix(part).ok_or(fmt::Error)?;
+        Ok(())
+    }
 }
 
 /// What the id of a fence's record begins with.
@@ -93,5 +131,32 @@ const FENCE: &str = "fence:";
 impl fmt::Debug for SessionType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionType").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Session;
+
+    #[derive(Session)]
+    #[session(name = "visitor", version = 1, crate = crate)]
+    struct Visitor {}
+
+    #[test]
+    fn a_record_is_filed_under_the_owner_that_displays_so() {
+        let session_type = SessionType::of::<Visitor>("shop", &CookieConfig::new());
+        let long = "x".repeat(300);
+        for owner in ["7", "", "a/b", "/rooted", "nul\0", "ünïcode", &long] {
+            let filed = session_type.owner(owner);
+            assert!(session_type.is_filed(Some(&filed), Some(&owner)), "{owner:?}");
+            for other in ["8", "77", "a", &long[1..]] {
+                assert!(!session_type.is_filed(Some(&filed), Some(&other)), "{owner:?} {other:?}");
+            }
+            assert!(!session_type.is_filed(None, Some(&owner)));
+            assert!(!session_type.is_filed(Some(&filed), None::<&u64>));
+            assert!(!session_type.is_filed(Some(&format!("app/{owner}")), Some(&owner)));
+        }
+        assert!(session_type.is_filed(None, None::<&u64>));
     }
 }

@@ -1,6 +1,5 @@
 //! A session changed in the background, by its key.
 
-use std::fmt::Display;
 use std::sync::Arc;
 
 use super::Store;
@@ -11,7 +10,7 @@ use crate::event::{self, Call, Ended, observe};
 use crate::id::StoreKey;
 use crate::provider::{Expect, Record};
 use crate::schema::{MAX_SAVES, Stored};
-use crate::{Error, SessionData};
+use crate::{AsOwner, Error, SessionData};
 
 impl Store {
     /// Changes the session of this key if it is this owner's, wherever its visitor is: from a
@@ -50,11 +49,11 @@ impl Store {
     /// ```
     pub async fn update<T: SessionData, R: Send>(
         &self,
-        owner: Option<impl Display + Send>,
+        owner: Option<impl AsOwner<T::Owner> + Send>,
         key: &StoreKey,
         mut change: impl FnMut(&mut T) -> R + Send,
     ) -> Result<Option<R>, Error> {
-        let owner = owner.map(|owner| owner.to_string());
+        let owner = owner.map(|owner| owner.name());
         let whose = Whose::Of(owner.as_deref());
         self.observe_update(whose, key, &mut change).await
     }
@@ -160,6 +159,10 @@ impl Store {
                 return Ok((None, Ended::Gone));
             }
             let mut value = T::load(&stored)?;
+            if !session_type.files(record.owner.as_deref(), &value) {
+                event::misfiled(name, key);
+                return Ok((None, Ended::Gone));
+            }
             let result = change(&mut value);
             let patch = Patch::new(
                 session_type.clone(),

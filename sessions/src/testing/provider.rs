@@ -4,14 +4,17 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 
 use crate::provider::{
     Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
 };
-use crate::{MemoryProvider, StoreKey};
+use crate::clock::ManualClock;
+use crate::id::StoreKey;
+use crate::memory::MemoryProvider;
+use crate::store::FENCE_FORMAT;
 
 /// A kind of a provider's calls.
 ///
@@ -132,6 +135,7 @@ impl Control {
 /// Memory, under a test's control.
 pub(super) struct TestProvider {
     pub(super) memory: MemoryProvider,
+    pub(super) clock: ManualClock,
     pub(super) control: Control,
 }
 
@@ -158,7 +162,13 @@ impl Provider for TestProvider {
                 own(before(key)).await;
             }
         }
-        self.memory.save(record, expect, now).await
+        let saved = self.memory.save(record, expect, now).await?;
+        if *record.format == *FENCE_FORMAT {
+            // On a clock that stands still, a login right after "log out everywhere" would count as
+            // one that was under way.
+            self.clock.advance(Duration::from_millis(1));
+        }
+        Ok(saved)
     }
 
     async fn delete(
