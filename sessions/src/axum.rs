@@ -127,8 +127,11 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 pub use self::extract::{SessionRejection, error_response};
-use crate::Error;
-use crate::request::{self, Answer, Ending, Report, RequestSessions};
+use crate::request;
+use crate::error::Error;
+use crate::request::{Ending, RequestSessions};
+use crate::request::ending::Answer;
+use crate::request::layer::Report;
 use crate::store::Store;
 
 /// Gives a router's handlers their sessions, and commits them once a handler has answered.

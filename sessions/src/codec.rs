@@ -19,10 +19,12 @@ pub use self::purpose::Purpose;
 pub(crate) use self::xaes::{NONCE, TAG, Xaes};
 
 use self::token::{MAX_PAYLOAD, Malformed, OVERHEAD};
-use crate::Error;
+use crate::event;
 use crate::clock::from_unix_millis;
-use crate::event::{self, Refused};
-use crate::keyring::{Found, KeyId, KeyRing, Missing, Rank, since_epoch};
+use crate::error::Error;
+use crate::event::meter::Refused;
+use crate::keyring::{Found, KeyRing, Missing, Rank, since_epoch};
+use crate::keyring::ring::KeyId;
 use crate::provider::Provider;
 
 /// Seals values into tokens and opens them, under keys that manage themselves.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cookie::Cookie;
 use http::header::{COOKIE, HeaderMap, HeaderValue};
 
-use crate::Error;
+use crate::error::Error;
 
 /// When a browser sends a cookie along with a request that another site caused.
 ///

@@ -5,7 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::schema::{Failed, Fields, Reader, Schema, Stored, Table};
+use crate::schema::describe::Schema;
+use crate::schema::fields::Fields;
+use crate::schema::reader::{Failed, Reader};
+use crate::schema::stored::Stored;
+use crate::schema::table::Table;
 
 /// A struct that can be kept in a session. Implemented by `#[derive(Session)]`, not by hand.
 ///

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::Error;
+use crate::error::Error;
 use crate::random::Random;
 
 /// 16 random bytes that only the browser has, sealed in its cookie.

@@ -28,9 +28,9 @@ pub use self::state::{KeyInfo, KeyRingInfo, KeyState};
 
 use self::flight::Flight;
 use self::ring::{Material, Opened, Ring};
-use crate::Clock;
+use crate::clock::Clock;
 use crate::event::Refusals;
-use crate::event::Refused;
+use crate::event::meter::Refused;
 use crate::provider::Provider;
 use crate::random::Random;
 

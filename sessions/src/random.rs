@@ -4,7 +4,7 @@
 use rand::rngs::OsRng;
 use rand::{RngCore, TryRngCore};
 
-use crate::Error;
+use crate::error::Error;
 
 /// The source of randomness of a codec or store. Cheap to clone; a test's is seeded.
 #[derive(Clone, Default)]

@@ -21,10 +21,16 @@ pub(crate) use self::ending::{Answer, Ending};
 pub(crate) use self::layer::ResponseHeaders;
 #[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) use self::layer::{Report, complete, status, text, vary};
+use crate::{event, schema};
 use crate::cookie::CookieHeaders;
-use crate::session::{Live, Pending, State};
-use crate::store::{Asks, Base, Change, Committed, Failed, Outcome, SessionType, Settled, Store};
-use crate::{Error, Session, SessionData, event, schema};
+use crate::data::SessionData;
+use crate::error::Error;
+use crate::session::{Live, Pending, Session, State};
+use crate::store::Store;
+use crate::store::base::Base;
+use crate::store::execute::{Change, Committed, Failed, Outcome, Settled};
+use crate::store::patch::Asks;
+use crate::store::session_type::SessionType;
 
 /// The sessions of one request. A layer puts it into the request's extensions; the extractors of
 /// the frameworks take their sessions from it, and so may a plain `tower` service.

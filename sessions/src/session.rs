@@ -9,17 +9,23 @@ use std::time::{Duration, SystemTime};
 use http::HeaderValue;
 use tokio::sync::oneshot;
 
+use crate::{event, schema};
 use crate::cookie::CookieHeaders;
-use crate::event::{self, Call, Ended, observe};
+use crate::data::SessionData;
+use crate::error::Error;
+use crate::event::call::{Call, Ended, observe};
 use crate::id::StoreKey;
 use crate::request::Home;
-use crate::schema::{Fields, Summary};
+use crate::schema::fields::Fields;
+use crate::schema::header::Summary;
 use crate::standalone::{Commit, CommitError};
-use crate::store::{
-    Asks, Base, Change, Failed, InFlight, LoginAttempt, Outcome, SessionType, Settled, Store,
-    Unsettled,
-};
-use crate::{Error, SessionData, schema};
+use crate::store::Store;
+use crate::store::base::Base;
+use crate::store::execute::{Change, Failed, Outcome, Settled};
+use crate::store::fence::LoginAttempt;
+use crate::store::patch::Asks;
+use crate::store::session_type::SessionType;
+use crate::store::unsettled::{InFlight, Unsettled};
 
 /// A visitor's session, as a typed value.
 ///

@@ -4,9 +4,11 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderValue};
 
-use crate::session::Live;
-use crate::store::{Outcome, Store};
-use crate::{Error, Session, SessionData};
+use crate::data::SessionData;
+use crate::error::Error;
+use crate::session::{Live, Session};
+use crate::store::Store;
+use crate::store::execute::Outcome;
 
 /// What [`Session::commit`] did, and what the response must carry.
 ///

@@ -1,23 +1,24 @@
 //! The store: sessions loaded from a provider and committed back under an optimistic lock.
 
 mod at_rest;
-mod base;
-mod builder;
+pub(crate) mod base;
+pub(crate) mod builder;
 mod client_side;
-mod execute;
-mod fence;
+pub(crate) mod core;
+pub(crate) mod execute;
+pub(crate) mod fence;
 mod load;
-mod owner;
-mod patch;
-mod plan;
-mod purge;
+pub(crate) mod owner;
+pub(crate) mod patch;
+pub(crate) mod plan;
+pub(crate) mod purge;
 mod queue;
 mod reported;
 mod save;
-mod session_type;
+pub(crate) mod session_type;
 mod times;
-mod tracker;
-mod unsettled;
+pub(crate) mod tracker;
+pub(crate) mod unsettled;
 mod update;
 
 use std::any::TypeId;
@@ -37,22 +38,23 @@ pub use self::fence::LoginAttempt;
 pub use self::owner::{SessionInfo, SessionPage};
 pub(crate) use self::patch::Asks;
 use self::plan::Due;
-pub(crate) use self::purge::SKEW;
 use self::queue::Queues;
 use self::reported::Reported;
-pub(crate) use self::session_type::SessionType;
 use self::times::{Span, Times};
+use crate::clock::Clock;
+use crate::codec::Codec;
+use crate::cookie::CookieConfig;
+use crate::data::SessionData;
+use crate::error::Error;
+use crate::provider::Provider;
+use crate::random::Random;
+use crate::schema::header::Summary;
+pub(crate) use self::purge::SKEW;
+pub(crate) use self::session_type::SessionType;
 pub(crate) use self::tracker::Commits;
 #[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) use self::tracker::Finish;
 pub(crate) use self::unsettled::{InFlight, Unsettled};
-use crate::clock::Clock;
-use crate::codec::Codec;
-use crate::cookie::CookieConfig;
-use crate::provider::Provider;
-use crate::random::Random;
-use crate::schema::Summary;
-use crate::{Error, SessionData};
 
 /// Where sessions live: a provider, the keys that seal their cookies, and the rules of their life.
 ///
@@ -79,38 +81,7 @@ use crate::{Error, SessionData};
 /// ```
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    provider: Arc<dyn Provider>,
-    codec: Codec,
-    clock: Arc<dyn Clock>,
-    random: Random,
-    app: String,
-    times: Times,
-    longest_remember: Duration,
-    cookie: CookieConfig,
-    // Only a layer sees a response.
-    #[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))]
-    keep: KeepChanges,
-    // A std lock, never held across an await; written once for each session type. They are few:
-    // looking through them is cheaper than hashing.
-    types: RwLock<Vec<Arc<SessionType>>>,
-    /// A record that this build cannot read counts as none.
-    reset_unreadable: bool,
-    /// Sessions live in their cookies.
-    client_side: bool,
-    /// How many bytes a record may have.
-    record_limit: usize,
-    /// How many sessions an owner may have.
-    most_sessions: Option<usize>,
-    commits: Commits,
-    /// Turns true at the shutdown.
-    closing: watch::Sender<bool>,
-    queues: Queues,
-    /// The sessions whose superseded cookies were reported.
-    reported: Reported,
+    core: Arc<Core>,
 }
 
 impl Store {
@@ -150,8 +121,8 @@ impl Store {
     /// ```
     pub async fn shutdown(&self) {
         // The purge task ends too.
-        self.inner.closing.send_replace(true);
-        self.inner.commits.wait().await;
+        self.core.closing.send_replace(true);
+        self.core.commits.wait().await;
     }
 
     /// The codec that seals this store's cookies: to rotate its keys in an emergency, or to seal
@@ -166,37 +137,11 @@ impl Store {
     /// ```
     #[must_use]
     pub fn codec(&self) -> &Codec {
-        &self.inner.codec
+        &self.core.codec
     }
 
-    fn from_inner(inner: Inner) -> Self {
-        Self { inner: Arc::new(inner) }
-    }
-
-    /// What the store knows of a session type.
-    pub(crate) fn session_type<T: SessionData>(&self) -> Result<Arc<SessionType>, Error> {
-        let known = |types: &[Arc<SessionType>]| {
-            types.iter().find(|it| it.type_id == TypeId::of::<T>()).cloned()
-        };
-        let types = self.inner.types.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known(&types) {
-            return Ok(known);
-        }
-        drop(types);
-        let new = Arc::new(SessionType::of::<T>(&self.inner.app, &self.inner.cookie));
-        let mut types = self.inner.types.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known(&types) {
-            return Ok(known);
-        }
-        // They would read each other's records.
-        if types.iter().any(|other| other.name() == new.name()) {
-            return Err(Error::config(format!(
-                "two session types are named \"{}\"; give one of them another name",
-                new.name()
-            )));
-        }
-        types.push(new.clone());
-        Ok(new)
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
     }
 
     /// The time of the store's clock: for an app's own times, so that a test which moves the
@@ -216,62 +161,12 @@ impl Store {
     /// ```
     #[must_use]
     pub fn now(&self) -> SystemTime {
-        self.inner.clock.now()
-    }
-
-    #[cfg(any(feature = "actix", feature = "axum"))]
-    pub(crate) fn keep(&self) -> KeepChanges {
-        self.inner.keep
-    }
-
-    pub(crate) fn resets_unreadable(&self) -> bool {
-        self.inner.reset_unreadable
-    }
-
-    pub(crate) fn commits(&self) -> &Commits {
-        &self.inner.commits
-    }
-
-    pub(crate) fn longest_remember(&self) -> Duration {
-        self.inner.longest_remember
-    }
-
-    /// The times that hold for the session of this record.
-    pub(crate) fn span(&self, summary: &Summary) -> Span {
-        self.inner.times.of(summary.created_at, summary.remember)
-    }
-
-    /// Whether a session that nobody changed has something to be written all the same: its
-    /// expiry, or its cookie.
-    pub(crate) fn is_due(&self, base: &Base, now: SystemTime) -> bool {
-        self.due(base, now) != Due::default()
-    }
-
-    fn due(&self, base: &Base, now: SystemTime) -> Due {
-        match base {
-            Base::Live(loaded) => Due {
-                touch: self.touch_due(loaded, now).is_some(),
-                // While a renewal's cookie may be on its way, no other is sent after it.
-                cookie: loaded.bearer.as_ref().is_some_and(base::Bearer::is_due)
-                    && !base::is_recent(&loaded.stored.summary, now),
-            },
-            Base::Sealed(sealed) => {
-                let span = self.span(&sealed.stored.summary);
-                let touch = span.touch(sealed.expires_at, now).is_some();
-                Due { touch, cookie: sealed.reissue }
-            }
-            Base::Absent { .. } | Base::Superseded(_) | Base::Ended(_) => Due::default(),
-        }
-    }
-
-    /// The new expiry, where a touch is due.
-    pub(crate) fn touch_due(&self, loaded: &base::Loaded, now: SystemTime) -> Option<SystemTime> {
-        self.span(&loaded.stored.summary).touch(loaded.expires_at?, now)
+        self.core.now()
     }
 }
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("app", &self.inner.app).finish_non_exhaustive()
+        f.debug_struct("Store").field("app", &self.core.app).finish_non_exhaustive()
     }
 }

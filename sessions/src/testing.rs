@@ -17,10 +17,18 @@ pub use self::cookies::{CookieSource, cookies_after};
 pub use self::provider::{Call, Calls};
 
 use self::provider::{Control, TestProvider, own};
+use crate::clock::ManualClock;
+use crate::data::SessionData;
+use crate::id::StoreKey;
+use crate::memory::MemoryProvider;
 use crate::provider::ProviderError;
 use crate::random::Random;
-use crate::store::{Asks, Base, Change};
-use crate::{ManualClock, MemoryProvider, Session, SessionData, Store, StoreBuilder, StoreKey};
+use crate::session::Session;
+use crate::store::Store;
+use crate::store::base::Base;
+use crate::store::builder::StoreBuilder;
+use crate::store::execute::Change;
+use crate::store::patch::Asks;
 
 /// A store for tests: in memory, with a clock that the test moves, and the same "random" ids and
 /// keys in every run.

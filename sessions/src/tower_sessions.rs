@@ -46,11 +46,11 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::clock::{Clock, SystemClock, from_unix_millis, to_unix_millis};
 use crate::event;
+use crate::clock::{Clock, SystemClock, from_unix_millis, to_unix_millis};
 use crate::id::{KeyHasher, StoreKey};
 use crate::provider::{Expect, Provider, ProviderError, Record, Saved};
-use crate::store::SKEW;
+use crate::store::purge::SKEW;
 
 /// A store of tower-sessions over a provider. Clones share it.
 ///

@@ -10,8 +10,11 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, ResponseError};
 
 use super::headers;
-use crate::request::{self, RequestSessions};
-use crate::{Error, Session, SessionData, event};
+use crate::{event, request};
+use crate::data::SessionData;
+use crate::error::Error;
+use crate::request::RequestSessions;
+use crate::session::Session;
 
 /// Loads the request's session, or a new one.
 ///

@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
 
 use crate::cookie::sealed::Cookies;
-use crate::request::ResponseHeaders;
+use crate::request::layer::ResponseHeaders;
 
 impl Cookies for HeaderMap {
     fn cookies(&self) -> impl Iterator<Item = &[u8]> {

@@ -11,8 +11,11 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 
 use super::Told;
-use crate::request::{self, RequestSessions};
-use crate::{Error, Session, SessionData, event};
+use crate::{event, request};
+use crate::data::SessionData;
+use crate::error::Error;
+use crate::request::RequestSessions;
+use crate::session::Session;
 
 /// Loads the request's session, or a new one.
 ///

@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Codec;
+use crate::clock::{Clock, SystemClock};
+use crate::error::Error;
 use crate::event::Refusals;
-use crate::keyring::{Config, KeyRing, Settings};
+use crate::keyring::{Config, KeyRing};
+use crate::keyring::encryption::KeyEncryption;
+use crate::keyring::settings::Settings;
 use crate::provider::Provider;
 use crate::random::Random;
-use crate::{Clock, Error, KeyEncryption, SystemClock};
 
 /// Settings of a [`Codec`].
 ///

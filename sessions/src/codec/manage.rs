@@ -1,7 +1,8 @@
 //! What an operator may ask of a codec's keys. In ordinary running nothing needs to be.
 
 use super::Codec;
-use crate::{Error, KeyRingInfo};
+use crate::error::Error;
+use crate::keyring::state::KeyRingInfo;
 
 impl Codec {
     /// Reads the key ring now, and creates the first key of an empty one. Codecs do this by

@@ -17,7 +17,7 @@ use std::ops::Range;
 use base64_simd::{Out, URL_SAFE_NO_PAD};
 
 use super::xaes::{NONCE, TAG, Xaes};
-use crate::keyring::KeyId;
+use crate::keyring::ring::KeyId;
 
 /// How many bytes a token has besides its payload, before base64.
 pub(crate) const OVERHEAD: usize = PAYLOAD + TAG;

@@ -8,9 +8,9 @@ use tracing::field::Empty;
 use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 use tracing::{Span, debug_span};
 
-use super::meter::{Tallies, Timer};
 use super::{log_id, tell};
-use crate::Error;
+use super::meter::{Tallies, Timer};
+use crate::error::Error;
 use crate::id::StoreKey;
 
 /// What is being done.

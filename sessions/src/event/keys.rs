@@ -2,9 +2,9 @@
 
 use std::fmt::Display;
 
-use super::meter::{self, Refusals, Refused, add, set};
-use super::{chain, tell};
-use crate::Error;
+use super::{chain, meter, tell};
+use super::meter::{Refusals, Refused, add, set};
+use crate::error::Error;
 
 /// A token that did not open. Callers see one kind of invalid.
 pub(crate) fn token_refused(app: &str, purpose: &str, refused: Refused, refusals: &Refusals) {

@@ -1,8 +1,8 @@
 //! What happens to sessions.
 
-use super::meter::{self, Tallies, add};
-use super::{chain, log_id, tell};
-use crate::Error;
+use super::{chain, log_id, meter, tell};
+use super::meter::{Tallies, add};
+use crate::error::Error;
 use crate::id::StoreKey;
 
 /// A cookie that stands for no session; the browser gets a new anonymous one.

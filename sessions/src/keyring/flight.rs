@@ -8,10 +8,12 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::{KeyId, KeyRing, Missing};
+use super::{KeyRing, Missing};
+use super::ring::KeyId;
+use crate::event;
+use crate::error::Error;
 use crate::provider::ProviderError;
 use crate::random::Random;
-use crate::{Error, event};
 
 /// The refresh that is under way, and how the last ones ended.
 #[derive(Default)]

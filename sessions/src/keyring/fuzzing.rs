@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use super::plan;
-use super::record;
+use super::{plan, record};
 use super::ring::{Key, KeyId, Material, Ring, RootKey, Secret};
 use super::settings::Settings;
-use crate::Clock;
-use crate::clock::to_unix_millis;
+use crate::clock::{Clock, to_unix_millis};
 
 /// A ring of one fixed key that was created at the time of `clock`.
 pub(crate) fn fixed_record(clock: &impl Clock) -> Vec<u8> {

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::encryption::{KeyEncryption, KeyEncryptionError, WrappedKey};
-use crate::Error;
-use crate::codec::{NONCE, TAG, Xaes};
+use crate::codec::xaes::{NONCE, TAG, Xaes};
+use crate::error::Error;
 use crate::random::Random;
 
 /// A key-encryption key that every host holds: 32 random bytes from a file or a variable.

@@ -7,13 +7,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
+use super::{KeyRing, Snapshot, plan, record};
 use super::flight::{LOOK_EVERY, TIMEOUT, no_runtime};
-use super::plan::{self, Times};
-use super::record::{self, FORMAT, Unreadable};
+use super::plan::Times;
+use super::record::{FORMAT, Unreadable};
 use super::ring::{Key, KeyId, Material, Ring, RootKey, Secret};
-use super::{KeyRing, Snapshot};
-use crate::Error;
-use crate::event::{self, Call, Ended, observe};
+use crate::event;
+use crate::error::Error;
+use crate::event::call::{Call, Ended, observe};
 use crate::provider::{Expect, ProviderError, Record, Saved};
 
 /// What to do with the ring, besides keeping it in order.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::ring::MAX_KEYS;
-use crate::Error;
+use crate::error::Error;
 
 /// Times in seconds. The names are those of the plan.
 #[derive(Clone, Debug)]

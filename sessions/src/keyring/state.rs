@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
-use super::ring::{Key, Material, Opened};
 use super::{KeyRing, plan};
+use super::ring::{Key, Material, Opened};
 use crate::clock::from_unix_millis;
 
 /// The key ring as this host knows it, from [`Codec::key_ring`](crate::Codec::key_ring): for a page

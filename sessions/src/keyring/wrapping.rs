@@ -8,13 +8,15 @@ use sha2::Sha256;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
+use super::{KeyRing, Snapshot, record};
+use super::encryption::{KeyEncryption, KeyEncryptionError};
 use super::flight::TIMEOUT;
-use super::record::{self, Stored};
+use super::record::Stored;
 use super::refresh::permanent;
 use super::ring::{KeyId, MacKey, Material, Opened, Ring, RingId, RootKey, Secret, Wrapped};
-use super::{KeyEncryption, KeyEncryptionError, KeyRing, Snapshot};
+use crate::event;
+use crate::error::Error;
 use crate::provider::ProviderError;
-use crate::{Error, event};
 
 impl KeyRing {
     /// The bytes to store a ring as, after wrapping what is not wrapped yet.

@@ -8,8 +8,9 @@ use std::task::{Context, Poll, ready};
 use http::StatusCode;
 use pin_project_lite::pin_project;
 
-use super::{Report, RequestSessions};
-use crate::store::Finish;
+use super::RequestSessions;
+use super::layer::Report;
+use crate::store::tracker::Finish;
 
 /// What a framework's handler answers with.
 pub(crate) trait Answer {

@@ -14,8 +14,13 @@ use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::{Inner, RequestSessions, Slot, bit, fold};
-use crate::store::{Asks, Base, Change, Failed, Finish, Store};
-use crate::{Error, event};
+use crate::event;
+use crate::error::Error;
+use crate::store::Store;
+use crate::store::base::Base;
+use crate::store::execute::{Change, Failed};
+use crate::store::patch::Asks;
+use crate::store::tracker::Finish;
 
 impl RequestSessions {
     pub(crate) fn new(store: Store) -> Self {

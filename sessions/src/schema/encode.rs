@@ -6,8 +6,9 @@
 
 use serde::ser::{self, Serialize};
 
+use super::wire;
 use super::malformed::{Malformed, Reason};
-use super::wire::{self, ARRAY, BYTES, MAP, MAX_DEPTH, MAX_STEPS, NEGATIVE, NULL, TAG, UNSIGNED};
+use super::wire::{ARRAY, BYTES, MAP, MAX_DEPTH, MAX_STEPS, NEGATIVE, NULL, TAG, UNSIGNED};
 
 /// Appends values to a buffer.
 pub(crate) struct Encoder<'a> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::wire;
 use super::entries::{Entries, Entry, Span, Spans};
 use super::header::Header;
 use super::limits::{MAX_RECORD, RECORD_LIMIT, too_long};
@@ -14,9 +15,9 @@ use super::policy::Value;
 use super::reader::Reader;
 use super::stored::ENVELOPE;
 use super::table::Table;
-use super::wire::{self, Count, Out};
-use crate::error::Source;
-use crate::{Error, SessionData};
+use super::wire::{Count, Out};
+use crate::data::SessionData;
+use crate::error::{Error, Source};
 
 /// A value's fields, encoded at this build's version, and the ones this build does not know.
 #[derive(Clone, Debug)]

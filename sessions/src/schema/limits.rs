@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::malformed::Malformed;
-use crate::Error;
+use crate::error::Error;
 
 /// The longest record that is written unless the store says otherwise. Every request reads a record
 /// whole, and a merge takes time in its length.

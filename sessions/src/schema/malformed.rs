@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::wire::{self, MAX_DEPTH};
+use super::wire;
+use super::wire::MAX_DEPTH;
 
 /// Why bytes are not the value they should be: a pointer, as errors are rare and the results they
 /// stand in are returned everywhere.

@@ -11,10 +11,10 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::wire;
 use super::decode::Cursor;
 use super::malformed::Malformed;
-use super::wire;
-use crate::SessionData;
+use crate::data::SessionData;
 use crate::error::Source;
 use crate::flash::Flash;
 

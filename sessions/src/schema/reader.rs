@@ -2,15 +2,14 @@
 
 use std::borrow::Cow;
 
+use super::{entries, wire};
 use super::decode::Cursor;
 use super::describe::Schema;
-use super::entries::{self, Entries, Fault, Span};
+use super::entries::{Entries, Fault, Span};
 use super::malformed::{Malformed, Reason};
 use super::policy::Value;
 use super::table::Table;
-use super::wire;
-use crate::Error;
-use crate::error::Source;
+use crate::error::{Error, Source};
 
 /// Reads fields one after another into a value.
 ///

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 
-use super::entries::{self, Entries, Fault, Span, Spans};
+use super::entries;
+use super::entries::{Entries, Fault, Span, Spans};
 use super::fields::{Fields, Unknown};
 use super::header::{Header, Summary};
 use super::limits::{MAX_RECORD, too_long};
 use super::malformed::{Malformed, Reason};
 use super::reader::{Reader, unreadable};
 use super::table::Table;
-use crate::Error;
+use crate::error::Error;
 
 /// The envelope version that this build reads and writes.
 pub(super) const ENVELOPE: u8 = 1;

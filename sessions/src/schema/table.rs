@@ -1,10 +1,11 @@
 //! What the store does with a type's fields without knowing the type.
 
 use super::canonical::Order;
+use super::describe::Schema;
+use super::fields::{Downgrade, Fields};
 use super::policy::{AgainFn, Kind, Policy};
-use super::{Downgrade, Fields, Schema, Stored};
-use crate::Error;
-use crate::error::Source;
+use super::stored::Stored;
+use crate::error::{Error, Source};
 
 /// A session type as the store sees it: a constant that the derive builds.
 #[derive(Debug)]

@@ -6,11 +6,13 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 use super::session_type::SessionType;
-use crate::Error;
 use crate::codec::Seal;
+use crate::error::Error;
 use crate::id::{Secret, SecretHash, SessionId, StoreKey};
 use crate::provider::Record;
-use crate::schema::{Fields, Stored, Summary};
+use crate::schema::fields::Fields;
+use crate::schema::header::Summary;
+use crate::schema::stored::Stored;
 
 /// What a session was loaded from. Cheap to clone and to move: both happen several times in each
 /// request.

@@ -6,19 +6,20 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::core::Core;
 use super::at_rest::AtRest;
 use super::queue::Queues;
 use super::reported::Reported;
 use super::times::Times;
 use super::tracker::Commits;
-use super::{Inner, Store};
 use crate::clock::{Clock, SystemClock};
 use crate::codec::Codec;
 use crate::cookie::CookieConfig;
+use crate::error::Error;
+use crate::keyring::encryption::KeyEncryption;
 use crate::provider::Provider;
 use crate::random::Random;
-use crate::schema::{MAX_RECORD, RECORD_LIMIT};
-use crate::{Error, KeyEncryption};
+use crate::schema::limits::{MAX_RECORD, RECORD_LIMIT};
 
 /// Builds a [`Store`]. Made by [`Store::builder`].
 ///
@@ -454,7 +455,7 @@ impl StoreBuilder {
         if self.encrypt_records {
             provider = Arc::new(AtRest::new(provider, codec.clone(), self.accept_plain_records));
         }
-        Ok(Store::from_inner(Inner {
+        Ok(Core {
             provider,
             codec,
             clock: self.clock,
@@ -473,7 +474,7 @@ impl StoreBuilder {
             closing: watch::Sender::new(false),
             queues: Queues::default(),
             reported: Reported::default(),
-        }))
+        })
     }
 
     fn check(&self) -> Result<(), Error> {

@@ -6,19 +6,22 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::Store;
+use super::core::Core;
 use super::base::{Base, Sealed};
 use super::execute::{Committed, Outcome};
 use super::patch::{Asks, Draft, Patch};
 use super::session_type::SessionType;
-use crate::cookie::{self, CookieHeaders};
-use crate::schema::{Fields, Stored, Summary};
-use crate::{Error, event};
+use crate::{cookie, event};
+use crate::cookie::CookieHeaders;
+use crate::error::Error;
+use crate::schema::fields::Fields;
+use crate::schema::header::Summary;
+use crate::schema::stored::Stored;
 
-impl Store {
+impl Core {
     /// Whether sessions live in their cookies.
     pub(crate) fn is_client_side(&self) -> bool {
-        self.inner.client_side
+        self.client_side
     }
 
     /// An error where `call` needs records.
@@ -44,7 +47,7 @@ impl Store {
             cookie::values(cookies, &session_type.cookie.name).take(super::load::MOST_COOKIES)
         {
             sent = true;
-            match self.inner.codec.open_sealed(&session_type.client_side, token).await {
+            match self.codec.open_sealed(&session_type.client_side, token).await {
                 Ok((data, seal)) => {
                     let data = Bytes::from(data);
                     let stored = Stored::parse(session_type.name(), &data)?;
@@ -133,7 +136,7 @@ impl Store {
         // Before it is sealed: the codec takes more than a browser keeps, but not any length.
         let token = (data.len() + TOKEN_OVERHEAD).saturating_mul(4).div_ceil(3);
         cookie::check_length(&session_type.cookie.name, token)?;
-        let token = self.inner.codec.seal(&session_type.client_side, data).await?;
+        let token = self.codec.seal(&session_type.client_side, data).await?;
         let left = self.span(summary).end().duration_since(self.now()).unwrap_or_default();
         session_type.cookie.set(&token, left, summary.remember.is_some())
     }

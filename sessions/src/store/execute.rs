@@ -6,19 +6,23 @@ use std::time::SystemTime;
 
 use http::HeaderValue;
 
-use super::Store;
-use super::base::{self, Base, Bearer, Loaded, Standing, Superseded};
+use super::base;
+use super::core::Core;
+use super::base::{Base, Bearer, Loaded, Standing, Superseded};
 use super::patch::{Asks, Patch, Renewal, SaveId};
 use super::plan::{Due, Facts, Plan, Status, plan};
 use super::save::{EndOutcome, Patience, SaveOutcome, Written};
 use super::session_type::SessionType;
 use super::unsettled::{Claim, Drawn, Login, MOST_SENDS, Sends, Sent, Unsettled};
-use crate::Error;
+use crate::event;
 use crate::cookie::CookieHeaders;
-use crate::event::{self, Call, Ended, observe};
+use crate::error::Error;
+use crate::event::call::{Call, Ended, observe};
 use crate::id::{Secret, SessionId, StoreKey};
 use crate::provider::{Expect, Record, Touched};
-use crate::schema::{Fields, Stored, Summary};
+use crate::schema::fields::Fields;
+use crate::schema::header::Summary;
+use crate::schema::stored::Stored;
 
 /// One session's part of a request, without its type.
 pub(crate) struct Change {
@@ -138,7 +142,7 @@ impl event::Fault for Box<Failed> {
     }
 }
 
-impl Store {
+impl Core {
     /// Carries out what a handler did to one session.
     // Not an async function, for that would have room for its arguments twice.
     #[allow(clippy::manual_async_fn)]
@@ -308,7 +312,7 @@ impl Store {
             }
             None => 32,
         };
-        self.inner.codec.seal(&session_type.purpose, &payload[..length]).await
+        self.codec.seal(&session_type.purpose, &payload[..length]).await
     }
 
     /// The header that gives a session's browser its token.
@@ -333,7 +337,7 @@ fn status(base: &Base) -> Status {
     }
 }
 
-fn facts(store: &Store, base: &Base, patch: &Patch) -> Result<Facts, Error> {
+fn facts(store: &Core, base: &Base, patch: &Patch) -> Result<Facts, Error> {
     let header = match base {
         Base::Live(loaded) => patch.changes_header(&loaded.stored)?,
         _ => false,
@@ -351,7 +355,7 @@ fn facts(store: &Store, base: &Base, patch: &Patch) -> Result<Facts, Error> {
 
 /// A commit on its way.
 struct Execution<'s> {
-    store: &'s Store,
+    store: &'s Core,
     session_type: Arc<SessionType>,
     base: Base,
     ancestor: Option<Fields>,
@@ -389,7 +393,7 @@ enum Step {
 }
 
 impl<'s> Execution<'s> {
-    fn new(store: &'s Store, change: Change) -> Self {
+    fn new(store: &'s Core, change: Change) -> Self {
         let Change { session_type, base, ancestor, fields, asks, loaded_at, unsettled } = change;
         Self {
             store,
@@ -530,7 +534,7 @@ impl<'s> Execution<'s> {
 
     /// Nothing changed: moves the expiry where that is due, and gives the browser its token again.
     async fn keep(&mut self, mut loaded: Arc<Loaded>, due: Due) -> Result<Committed, Error> {
-        let (store, provider) = (self.store, &self.store.inner.provider);
+        let (store, provider) = (self.store, &self.store.provider);
         let now = store.now();
         // Whether the provider has just said that the record has still this secret.
         let mut seen = None;
@@ -666,7 +670,7 @@ impl<'s> Execution<'s> {
         let store = self.store;
         let login = if login { Some(self.login(patch)?) } else { None };
         let Some(bearer) = &loaded.bearer else { return Ok(Renewing::default()) };
-        let secret = Secret::random(&store.inner.random)?;
+        let secret = Secret::random(&store.random)?;
         let hash = self.session_type.hash(&secret);
         let bearer = Bearer::new(bearer.id.clone(), secret, patch.now);
         // Once the old secret is dead, a cookie must hold the new one.
@@ -877,7 +881,7 @@ impl<'s> Execution<'s> {
         };
         loop {
             let (id, secret) =
-                (SessionId::random(&store.inner.random)?, Secret::random(&store.inner.random)?);
+                (SessionId::random(&store.random)?, Secret::random(&store.random)?);
             let (key, hash) = (self.session_type.key(&id), self.session_type.hash(&secret));
             let bearer = Bearer::new(id, secret, patch.now);
             // Sealed before it is saved: what no cookie can name must not be stored.
@@ -926,7 +930,7 @@ impl<'s> Execution<'s> {
         record: Record,
         patience: &mut Patience,
     ) -> Result<Option<Record>, Error> {
-        let provider = &self.store.inner.provider;
+        let provider = &self.store.provider;
         let error = match provider.save(&record, Expect::Absent, self.store.now()).await {
             Ok(saved) => {
                 return Ok(match SaveOutcome::from(saved) {
@@ -1282,7 +1286,7 @@ mod tests {
     /// They are moved whole several times.
     #[test]
     fn the_futures_of_a_request_are_small() {
-        let store = Store::new(MemoryProvider::new());
+        let store = Core::new(MemoryProvider::new());
         let headers = HeaderMap::new();
         let load = size(&store.load::<Visitor>(&headers));
         assert!(load <= 1_000, "{load} bytes to load");

@@ -5,15 +5,16 @@ use std::time::SystemTime;
 
 use smallvec::SmallVec;
 
-use super::Store;
+use super::core::Core;
 use super::base::{Base, Bearer, Standing};
 use super::session_type::SessionType;
+use crate::{cookie, event};
 use crate::codec::Seal;
-use crate::cookie::{self, CookieHeaders};
+use crate::cookie::CookieHeaders;
+use crate::error::Error;
 use crate::id::{Secret, SessionId, StoreKey};
-use crate::{Error, event};
 
-impl Store {
+impl Core {
     /// Finds what a request's cookies stand for.
     ///
     /// A cookie that does not open, or whose record is gone, is a new anonymous session. A store
@@ -56,7 +57,7 @@ impl Store {
         now: SystemTime,
     ) -> Result<Base, Error> {
         let key = session_type.key(&bearer.id);
-        let Some(record) = self.inner.provider.fetch(key.as_str(), now).await? else {
+        let Some(record) = self.provider.fetch(key.as_str(), now).await? else {
             event::refused_cookie(session_type.name(), "gone");
             return Ok(Base::Absent { cookie: true });
         };
@@ -65,7 +66,7 @@ impl Store {
             Standing::Superseded(superseded) => {
                 if superseded.recent {
                     event::refused_cookie(session_type.name(), "superseded");
-                } else if self.inner.reported.is_first(&superseded.key) {
+                } else if self.reported.is_first(&superseded.key) {
                     event::superseded(session_type.name(), &superseded.key);
                 }
                 Base::Superseded(Arc::new(superseded))
@@ -129,7 +130,7 @@ impl Store {
         let mut opened = Opened::default();
         for token in cookie::values(cookies, &session_type.cookie.name).take(MOST_COOKIES) {
             let purpose = &session_type.purpose;
-            opened.take(self.inner.codec.open_short_now(purpose, token, now, payload)?);
+            opened.take(self.codec.open_short_now(purpose, token, now, payload)?);
         }
         Some(opened)
     }
@@ -142,7 +143,7 @@ impl Store {
         let mut opened = Opened::default();
         for token in cookie::values(cookies, &session_type.cookie.name).take(MOST_COOKIES) {
             let purpose = &session_type.purpose;
-            opened.take(self.inner.codec.open_short(purpose, token, payload).await);
+            opened.take(self.codec.open_short(purpose, token, payload).await);
         }
         opened
     }

@@ -3,18 +3,21 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::Store;
+use super::core::Core;
 use super::fence::{Fence, LoginAttempt};
 use super::patch::Patch;
 use super::save::{EndOutcome, Patience, SaveOutcome, key_of};
 use super::session_type::SessionType;
 use super::unsettled::Login;
-use crate::event::{self, Call, Ended, observe};
+use crate::event;
+use crate::data::{AsOwner, SessionData};
+use crate::error::Error;
+use crate::event::call::{Call, Ended, observe};
 use crate::id::{Mark, StoreKey};
 use crate::provider::{Expect, Listed, Page, Record};
-use crate::schema::{Header, Stored};
+use crate::schema::header::Header;
+use crate::schema::stored::Stored;
 use crate::session::Session;
-use crate::{AsOwner, Error, SessionData};
 
 /// One of an owner's sessions, as [`Store::list`] describes it.
 ///
@@ -54,7 +57,7 @@ pub struct SessionPage {
     pub next: Option<Page>,
 }
 
-impl Store {
+impl Core {
     /// Lists the live sessions of an owner, a page at a time.
     ///
     /// A session whose record this build cannot read is left out.
@@ -89,7 +92,7 @@ impl Store {
         let owner = session_type.owner(&owner.name());
         let limit = page.limit;
         let work =
-            async { Ok::<_, Error>(self.inner.provider.list(&owner, page, self.now()).await?) };
+            async { Ok::<_, Error>(self.provider.list(&owner, page, self.now()).await?) };
         let end = |_: &Listed| (Ended::Done, None);
         let listed = observe(Call::List, session_type.name(), None, work, end).await?;
         let next = listed.next.map(|mark| Page::after(mark, limit));
@@ -313,7 +316,7 @@ impl Store {
                 && header_of(session_type, record).and_then(|header| header.mark) != Some(mark)
         };
         loop {
-            let listed = self.inner.provider.list(owner, page, self.now()).await?;
+            let listed = self.provider.list(owner, page, self.now()).await?;
             for record in listed.records {
                 let Some(key) = key_of(&record) else { continue };
                 if Some(&key) == except || !may(&record) {
@@ -375,7 +378,7 @@ impl Store {
 
     /// Raises an owner's fence, above whatever stands there.
     async fn raise_fence(&self, id: &str) -> Result<Mark, Error> {
-        let mark = Mark::random(&self.inner.random);
+        let mark = Mark::random(&self.random);
         let mut patience = Patience::persistent();
         let (mut expect, mut version) = (Expect::Absent, 0);
         loop {
@@ -418,7 +421,7 @@ impl Store {
                 return Ok(false);
             }
         }
-        let (Some(most), Some(owner)) = (self.inner.most_sessions, &record.owner) else {
+        let (Some(most), Some(owner)) = (self.most_sessions, &record.owner) else {
             return Ok(true);
         };
         let stays = self.cap(session_type, owner, key, most, patience).await?;
@@ -434,7 +437,7 @@ impl Store {
         patch: &Patch,
         patience: &mut Patience,
     ) -> Result<u64, Error> {
-        let (Some(_), Some(owner)) = (self.inner.most_sessions, patch.owner()) else {
+        let (Some(_), Some(owner)) = (self.most_sessions, patch.owner()) else {
             return Ok(0);
         };
         let tickets = self.tickets(&patch.session_type, owner, patience).await?;
@@ -482,7 +485,7 @@ impl Store {
         let mut tickets = Vec::new();
         let mut page = Page::first(PAGE);
         loop {
-            let listed = match self.inner.provider.list(owner, page.clone(), self.now()).await {
+            let listed = match self.provider.list(owner, page.clone(), self.now()).await {
                 Ok(listed) => listed,
                 Err(error) if error.is_unavailable() && patience.after_failure().await => continue,
                 Err(error) => return Err(error.into()),

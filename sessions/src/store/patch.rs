@@ -8,9 +8,13 @@ use std::time::{Duration, SystemTime};
 use super::fence::LoginAttempt;
 use super::plan::{Asked, OwnerMove};
 use super::session_type::SessionType;
+use crate::{event, schema};
+use crate::error::Error;
 use crate::id::{SecretHash, StoreKey};
-use crate::schema::{self, Diff, Fields, Header, MAX_SAVES, Stored};
-use crate::{Error, event};
+use crate::schema::fields::Fields;
+use crate::schema::header::{Header, MAX_SAVES};
+use crate::schema::merge::Diff;
+use crate::schema::stored::Stored;
 
 /// What a handler asked for besides its changes. In one commit, destroy comes first, then
 /// renewal, then changes.

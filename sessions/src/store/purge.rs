@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use rand::Rng as _;
 
-use super::Store;
-use crate::Error;
-use crate::event::{self, Call, Ended, observe};
+use super::core::Core;
+use crate::event;
+use crate::error::Error;
+use crate::event::call::{Call, Ended, observe};
 
-impl Store {
+impl Core {
     /// Removes at most `limit` records that expired more than ten minutes ago, the largest
     /// difference between two hosts' clocks; returns how many.
     ///
@@ -27,7 +28,7 @@ impl Store {
     pub async fn purge_expired(&self, limit: u32) -> Result<u64, Error> {
         self.needs_records("purge_expired()")?;
         let before = self.now().checked_sub(SKEW).unwrap_or(std::time::UNIX_EPOCH);
-        let work = async { Ok::<_, Error>(self.inner.provider.purge(before, limit).await?) };
+        let work = async { Ok::<_, Error>(self.provider.purge(before, limit).await?) };
         let purged = observe(Call::Purge, "", None, work, |_| (Ended::Done, None)).await?;
         event::purged(purged);
         Ok(purged)
@@ -52,7 +53,7 @@ impl Store {
     pub fn purge_task(&self, interval: Duration) -> impl Future<Output = ()> + Send + use<> {
         let store = self.clone();
         async move {
-            let mut closing = store.inner.closing.subscribe();
+            let mut closing = store.closing.subscribe();
             loop {
                 let wait = interval.mul_f64(rand::rng().random_range(0.9..=1.1));
                 let closed = closing.wait_for(|closed| *closed);
@@ -75,7 +76,7 @@ impl Store {
     /// Batch after batch, so that none holds a lock for long, until nothing is left.
     async fn purge_round(&self) -> Result<(), Error> {
         while self.purge_expired(BATCH).await? >= u64::from(BATCH) {
-            if *self.inner.closing.borrow() {
+            if *self.closing.borrow() {
                 break;
             }
             tokio::task::yield_now().await;

@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime};
 use rand::Rng as _;
 use tokio::time::Instant;
 
-use super::Store;
+use super::core::Core;
 use super::base::Loaded;
 use super::patch::Draft;
 use super::queue::Turn;
-use crate::Error;
+use crate::error::Error;
 use crate::id::StoreKey;
 use crate::provider::{Deleted, Expect, ProviderError, Record, Saved};
 
@@ -102,7 +102,7 @@ pub(super) struct Written {
     pub(super) merged: bool,
 }
 
-impl Store {
+impl Core {
     /// Saves a record, first at `now`, and again where the answer was lost: then `lost` is set, and
     /// a conflict may be with this very save.
     ///
@@ -116,7 +116,7 @@ impl Store {
         patience: &mut Patience,
         lost: &mut bool,
     ) -> Result<SaveOutcome, Error> {
-        let error = match self.inner.provider.save(record, expect, now).await {
+        let error = match self.provider.save(record, expect, now).await {
             Ok(saved) => {
                 patience.failures = 0;
                 return Ok(saved.into());
@@ -140,7 +140,7 @@ impl Store {
             if !patience.after_failure().await {
                 return Err(error.into());
             }
-            match self.inner.provider.save(record, expect, self.now()).await {
+            match self.provider.save(record, expect, self.now()).await {
                 Ok(saved) => {
                     patience.failures = 0;
                     return Ok(saved.into());
@@ -158,7 +158,7 @@ impl Store {
         patience: &mut Patience,
     ) -> Result<Option<Record>, Error> {
         loop {
-            match self.inner.provider.fetch(id, self.now()).await {
+            match self.provider.fetch(id, self.now()).await {
                 Ok(record) => {
                     patience.failures = 0;
                     return Ok(record);
@@ -176,7 +176,7 @@ impl Store {
         patience: &mut Patience,
     ) -> Result<Option<Record>, Error> {
         loop {
-            match self.inner.provider.delete(id, Expect::Any, self.now()).await {
+            match self.provider.delete(id, Expect::Any, self.now()).await {
                 Ok(Deleted::Deleted(record)) => return Ok(record),
                 // `Any` is met by everything.
                 Ok(Deleted::Conflict(_)) => return Ok(None),
@@ -198,7 +198,7 @@ impl Store {
     ) -> Result<EndOutcome, Error> {
         loop {
             let expect = Expect::Version(version);
-            match self.inner.provider.delete(id, expect, self.now()).await {
+            match self.provider.delete(id, expect, self.now()).await {
                 Ok(Deleted::Deleted(Some(record))) => return Ok(EndOutcome::Ended(record)),
                 Ok(Deleted::Deleted(None)) => return Ok(EndOutcome::Gone),
                 Ok(Deleted::Conflict(record)) if !may(&record) => {
@@ -231,11 +231,11 @@ impl Store {
         turn: &mut Option<Turn<'s>>,
     ) -> Result<Option<Record>, Error> {
         if turn.is_none() {
-            *turn = self.inner.queues.try_turn(&theirs.id);
+            *turn = self.queues.try_turn(&theirs.id);
             if turn.is_some() {
                 return Ok(Some(theirs));
             }
-            *turn = self.inner.queues.turn(&theirs.id, patience.deadline).await;
+            *turn = self.queues.turn(&theirs.id, patience.deadline).await;
             if turn.is_none() {
                 return Err(too_many());
             }
@@ -260,7 +260,7 @@ impl Store {
             version: version + 1,
             expires_at: Some(self.span(&draft.header.summary).expiry(now)),
             format: draft.fields.format(),
-            data: draft.fields.to_data_within(&draft.header, self.inner.record_limit)?,
+            data: draft.fields.to_data_within(&draft.header, self.record_limit)?,
             owner: draft.owner.clone(),
         })
     }

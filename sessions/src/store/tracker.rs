@@ -11,11 +11,11 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use super::Store;
+use super::core::Core;
 use super::save::{EndOutcome, Patience};
 use crate::event;
 use crate::id::{SecretHash, StoreKey};
-use crate::schema::Stored;
+use crate::schema::stored::Stored;
 
 /// The commits under way.
 #[derive(Clone, Default)]
@@ -103,18 +103,18 @@ impl<T: Send + 'static> Drop for Finish<T> {
     }
 }
 
-impl Store {
+impl Core {
     /// Ends a session that no browser will come to have, in a task that goes on until the provider
     /// has answered. Only while its secret is still the one that was drawn for it.
     pub(super) fn abandon(&self, key: StoreKey, hash: SecretHash) {
         // Outside a runtime nothing can go on.
         let Ok(runtime) = Handle::try_current() else { return };
         let store = self.clone();
-        let guard = self.inner.commits.guard();
+        let guard = self.commits.guard();
         runtime.spawn(async move {
             let _guard = guard;
             let mut wait = FIRST_WAIT;
-            let mut closing = store.inner.closing.subscribe();
+            let mut closing = store.closing.subscribe();
             loop {
                 match store.abandon_once(&key, hash).await {
                     Ok(()) => return,

@@ -5,13 +5,14 @@ use std::fmt;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
-use super::Store;
+use super::core::Core;
 use super::base::{Base, Bearer};
 use super::execute::{Committed, Failed};
 use super::fence::LoginAttempt;
 use super::patch::{Asks, SaveId};
 use crate::id::{SecretHash, StoreKey};
-use crate::schema::{Fields, Header, MAX_SAVES, Summary};
+use crate::schema::fields::Fields;
+use crate::schema::header::{Header, MAX_SAVES, Summary};
 
 /// What earlier commits of a handle left open.
 #[derive(Debug, Default)]
@@ -130,13 +131,13 @@ impl Sent {
 
 /// A session that no browser may come to have: dropped, it is ended in the background.
 pub(super) struct Claim {
-    store: Option<Store>,
+    store: Option<Core>,
     key: StoreKey,
     hash: SecretHash,
 }
 
 impl Claim {
-    pub(super) fn new(store: &Store, key: &StoreKey, hash: SecretHash) -> Self {
+    pub(super) fn new(store: &Core, key: &StoreKey, hash: SecretHash) -> Self {
         Self { store: Some(store.clone()), key: key.clone(), hash }
     }
 

@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use super::Store;
+use super::core::Core;
 use super::patch::{Asks, Patch};
 use super::save::{Patience, SaveOutcome};
 use super::session_type::SessionType;
-use crate::event::{self, Call, Ended, observe};
+use crate::event;
+use crate::data::{AsOwner, SessionData};
+use crate::error::Error;
+use crate::event::call::{Call, Ended, observe};
 use crate::id::StoreKey;
 use crate::provider::{Expect, Record};
-use crate::schema::{MAX_SAVES, Stored};
-use crate::{AsOwner, Error, SessionData};
+use crate::schema::header::MAX_SAVES;
+use crate::schema::stored::Stored;
 
-impl Store {
+impl Core {
     /// Changes the session of this key if it is this owner's, wherever its visitor is: from a
     /// background job, a webhook, an app's own page. `owner` is `None::<u64>`, say, for the
     /// session of an anonymous visitor.

@@ -8,13 +8,11 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 
-use crate::provider::{
-    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
-};
 use crate::clock::ManualClock;
 use crate::id::StoreKey;
 use crate::memory::MemoryProvider;
-use crate::store::FENCE_FORMAT;
+use crate::provider::{Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched};
+use crate::store::fence::FENCE_FORMAT;
 
 /// A kind of a provider's calls.
 ///

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::super::Codec;
 use super::support::*;
-use crate::{Clock, Error, ManualClock};
+use crate::clock::{Clock, ManualClock};
+use crate::codec::Codec;
+use crate::error::Error;
 
 #[tokio::test(start_paused = true)]
 async fn a_day_without_the_store_stops_neither_opening_nor_sealing() {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::super::Codec;
 use super::support::*;
+use crate::codec::Codec;
 
 /// Seals once on each, all at the same time, and returns the tokens.
 async fn all_seal(hosts: impl IntoIterator<Item = Codec>) -> Vec<String> {

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::super::Codec;
 use super::support::*;
-use crate::{Error, KeyEncryption, KeyEncryptionError, LocalKey, WrappedKey};
+use crate::codec::Codec;
+use crate::error::Error;
+use crate::keyring::encryption::{KeyEncryption, KeyEncryptionError, WrappedKey};
+use crate::keyring::local_key::LocalKey;
 
 /// A key service that can be down, or refuse for good.
 struct Service {

@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 
 use super::support::*;
-use crate::{Clock as _, KeyEncryption, KeyEncryptionError, KeyState, LocalKey, WrappedKey};
+use crate::clock::Clock as _;
+use crate::keyring::encryption::{KeyEncryption, KeyEncryptionError, WrappedKey};
+use crate::keyring::local_key::LocalKey;
+use crate::keyring::state::KeyState;
 
 fn states(codec: &super::super::Codec) -> Vec<KeyState> {
     codec.key_ring().unwrap().keys.iter().map(|key| key.state).collect()

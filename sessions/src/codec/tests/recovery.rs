@@ -6,10 +6,11 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::super::Codec;
 use super::support::*;
+use crate::codec::Codec;
+use crate::error::Error;
+use crate::memory::MemoryProvider;
 use crate::provider::{Deleted, Expect, Provider, ProviderError, Record, Saved};
-use crate::{Error, MemoryProvider};
 
 async fn settle(hosts: &[Codec]) {
     for _ in 0..2 {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::support::*;
-use crate::Error;
-use crate::keyring::KeyId;
+use crate::error::Error;
+use crate::keyring::ring::KeyId;
 
 #[tokio::test(start_paused = true)]
 async fn keys_follow_each_other_every_period_and_go_when_no_token_needs_them() {

@@ -14,13 +14,17 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::runtime::Builder;
 
-use super::super::{Codec, Purpose};
 use super::support::{DAY, HostClock};
-use crate::clock::{from_unix_millis, to_unix_millis};
-use crate::keyring::{KeyId, Settings, stored_keys};
+use crate::clock::{Clock, ManualClock, from_unix_millis, to_unix_millis};
+use crate::codec::Codec;
+use crate::codec::purpose::Purpose;
+use crate::error::Error;
+use crate::keyring::stored_keys;
+use crate::keyring::ring::KeyId;
+use crate::keyring::settings::Settings;
+use crate::memory::MemoryProvider;
 use crate::provider::{Deleted, Expect, Provider, ProviderError, Record, Saved};
 use crate::random::Random;
-use crate::{Clock, Error, ManualClock, MemoryProvider};
 
 const HOSTS: usize = 100;
 const DAYS: u64 = 365;

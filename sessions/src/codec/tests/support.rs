@@ -6,11 +6,16 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 
-use super::super::{Codec, CodecBuilder, Purpose, Seal};
-use crate::keyring::{KeyId, stored_keys};
+use crate::clock::{Clock, ManualClock};
+use crate::codec::{Codec, Seal};
+use crate::codec::builder::CodecBuilder;
+use crate::codec::purpose::Purpose;
+use crate::error::Error;
+use crate::keyring::stored_keys;
+use crate::keyring::ring::KeyId;
+use crate::memory::MemoryProvider;
 use crate::provider::{Deleted, Expect, Provider, ProviderError, Record, Saved};
 use crate::random::Random;
-use crate::{Clock, Error, ManualClock, MemoryProvider};
 
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const HOUR: Duration = Duration::from_secs(3600);

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 use proptest::prelude::*;
 use tokio::runtime::{Builder, Runtime};
 
-use super::super::{Codec, Purpose};
 use super::support::*;
-use crate::clock::to_unix_millis;
+use crate::clock::{Clock, ManualClock, to_unix_millis};
+use crate::codec::Codec;
+use crate::codec::purpose::Purpose;
+use crate::error::Error;
 use crate::random::Random;
-use crate::{Clock, Error, ManualClock};
 
 #[tokio::test]
 async fn a_session_id_round_trips_in_88_characters() {

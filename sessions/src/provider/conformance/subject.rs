@@ -8,10 +8,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use tokio::task::{JoinError, JoinSet};
 
-use crate::provider::{
-    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
-    from_unix_millis, to_unix_millis,
-};
+use crate::clock::{from_unix_millis, to_unix_millis};
+use crate::provider::{Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched};
 
 /// A provider on an empty database, for one property of the suite.
 ///

@@ -1,0 +1,140 @@
+//! What a store works with: its provider, its codec, its rules. Each file beside this one adds what
+//! it is named after.
+
+use std::any::TypeId;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
+
+use super::base::{self, Base};
+use super::builder::KeepChanges;
+use super::plan::Due;
+use super::queue::Queues;
+use super::reported::Reported;
+use super::session_type::SessionType;
+use super::times::{Span, Times};
+use super::tracker::Commits;
+use crate::clock::Clock;
+use crate::codec::Codec;
+use crate::cookie::CookieConfig;
+use crate::data::SessionData;
+use crate::error::Error;
+use crate::provider::Provider;
+use crate::random::Random;
+use crate::schema::header::Summary;
+
+/// What a [`Store`](crate::Store) shares with its clones, its sessions and their commits.
+pub(crate) struct Core {
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) codec: Codec,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Random,
+    pub(super) app: String,
+    pub(super) times: Times,
+    pub(super) longest_remember: Duration,
+    pub(super) cookie: CookieConfig,
+    // Only a layer sees a response.
+    #[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))]
+    pub(super) keep: KeepChanges,
+    // A std lock, never held across an await; written once for each session type. They are few:
+    // looking through them is cheaper than hashing.
+    pub(super) types: RwLock<Vec<Arc<SessionType>>>,
+    /// A record that this build cannot read counts as none.
+    pub(super) reset_unreadable: bool,
+    /// Sessions live in their cookies.
+    pub(super) client_side: bool,
+    /// How many bytes a record may have.
+    pub(super) record_limit: usize,
+    /// How many sessions an owner may have.
+    pub(super) most_sessions: Option<usize>,
+    pub(super) commits: Commits,
+    /// Turns true at the shutdown.
+    pub(super) closing: watch::Sender<bool>,
+    pub(super) queues: Queues,
+    /// The sessions whose superseded cookies were reported.
+    pub(super) reported: Reported,
+}
+
+impl Core {
+    /// What the store knows of a session type.
+    pub(crate) fn session_type<T: SessionData>(&self) -> Result<Arc<SessionType>, Error> {
+        let known = |types: &[Arc<SessionType>]| {
+            types.iter().find(|it| it.type_id == TypeId::of::<T>()).cloned()
+        };
+        let types = self.types.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known(&types) {
+            return Ok(known);
+        }
+        drop(types);
+        let new = Arc::new(SessionType::of::<T>(&self.app, &self.cookie));
+        let mut types = self.types.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known(&types) {
+            return Ok(known);
+        }
+        // They would read each other's records.
+        if types.iter().any(|other| other.name() == new.name()) {
+            return Err(Error::config(format!(
+                "two session types are named \"{}\"; give one of them another name",
+                new.name()
+            )));
+        }
+        types.push(new.clone());
+        Ok(new)
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
+    #[cfg(any(feature = "actix", feature = "axum"))]
+    pub(crate) fn keep(&self) -> KeepChanges {
+        self.keep
+    }
+
+    pub(crate) fn resets_unreadable(&self) -> bool {
+        self.reset_unreadable
+    }
+
+    pub(crate) fn commits(&self) -> &Commits {
+        &self.commits
+    }
+
+    pub(crate) fn longest_remember(&self) -> Duration {
+        self.longest_remember
+    }
+
+    /// The times that hold for the session of this record.
+    pub(crate) fn span(&self, summary: &Summary) -> Span {
+        self.times.of(summary.created_at, summary.remember)
+    }
+
+    /// Whether a session that nobody changed has something to be written all the same: its
+    /// expiry, or its cookie.
+    pub(crate) fn is_due(&self, base: &Base, now: SystemTime) -> bool {
+        self.due(base, now) != Due::default()
+    }
+
+    pub(super) fn due(&self, base: &Base, now: SystemTime) -> Due {
+        match base {
+            Base::Live(loaded) => Due {
+                touch: self.touch_due(loaded, now).is_some(),
+                // While a renewal's cookie may be on its way, no other is sent after it.
+                cookie: loaded.bearer.as_ref().is_some_and(base::Bearer::is_due)
+                    && !base::is_recent(&loaded.stored.summary, now),
+            },
+            Base::Sealed(sealed) => {
+                let span = self.span(&sealed.stored.summary);
+                let touch = span.touch(sealed.expires_at, now).is_some();
+                Due { touch, cookie: sealed.reissue }
+            }
+            Base::Absent { .. } | Base::Superseded(_) | Base::Ended(_) => Due::default(),
+        }
+    }
+
+    /// The new expiry, where a touch is due.
+    pub(crate) fn touch_due(&self, loaded: &base::Loaded, now: SystemTime) -> Option<SystemTime> {
+        self.span(&loaded.stored.summary).touch(loaded.expires_at?, now)
+    }
+}
+
