@@ -20,7 +20,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let schema = schema(model);
     let table = table(model);
     let owner_type = owner_type(model);
-    let owner = owner(model);
+    let owner = owner_of(model);
     let fresh = fresh(model);
     let read = read(model);
     let fields = fields(model);
@@ -307,7 +307,7 @@ fn at(tokens: &impl ToTokens, span: Span) -> TokenStream {
     tokens.to_token_stream().into_iter().map(respan).collect()
 }
 
-fn owner(model: &Model) -> TokenStream {
+fn owner_of(model: &Model) -> TokenStream {
     let mut stored = model.stored().enumerate();
     let found =
         stored.find_map(|(index, (_, stored))| Some((index, &stored.line, stored.owner.as_ref()?)));

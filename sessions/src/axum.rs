@@ -113,7 +113,7 @@
 //! # let _: axum::routing::MethodRouter = get(chat);
 //! ```
 
-mod extract;
+pub(crate) mod extract;
 
 use std::fmt;
 use std::future::Future;

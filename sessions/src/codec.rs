@@ -1,10 +1,10 @@
 //! Sealing values into tokens that nobody else can read or make.
 
-mod builder;
-mod manage;
-mod purpose;
-mod token;
-mod xaes;
+pub(crate) mod builder;
+pub(crate) mod manage;
+pub(crate) mod purpose;
+pub(crate) mod token;
+pub(crate) mod xaes;
 
 use std::fmt;
 use std::sync::Arc;

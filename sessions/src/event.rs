@@ -5,10 +5,10 @@
 //! Events and spans have the target "sessions" and a stable name. None holds a secret: sessions
 //! appear as the first characters of their hashed ids, fields by their names.
 
-mod call;
-mod keys;
-mod meter;
-mod session;
+pub(crate) mod call;
+pub(crate) mod keys;
+pub(crate) mod meter;
+pub(crate) mod session;
 
 pub(crate) use self::call::{Call, Ended, Fault, observe};
 pub(crate) use self::keys::*;

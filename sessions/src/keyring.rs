@@ -1,18 +1,18 @@
 //! The key ring of an app: one record in the provider, a snapshot of it in each process, and the
 //! work that keeps the two together.
 
-mod encryption;
-mod flight;
+pub(crate) mod encryption;
+pub(crate) mod flight;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
-mod local_key;
-mod plan;
-mod record;
-mod refresh;
-mod ring;
-mod settings;
-mod state;
-mod wrapping;
+pub(crate) mod local_key;
+pub(crate) mod plan;
+pub(crate) mod record;
+pub(crate) mod refresh;
+pub(crate) mod ring;
+pub(crate) mod settings;
+pub(crate) mod state;
+pub(crate) mod wrapping;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

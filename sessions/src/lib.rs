@@ -133,6 +133,7 @@ pub mod actix;
 pub mod axum;
 mod clock;
 mod codec;
+mod commit;
 mod cookie;
 mod data;
 mod error;
@@ -153,7 +154,6 @@ mod random;
 mod request;
 mod schema;
 mod session;
-mod standalone;
 mod store;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
@@ -177,10 +177,13 @@ pub use crate::provider::Page;
 pub use crate::request::RequestSessions;
 pub use crate::schema::{MergeConflict, Schema, SchemaField, SchemaVersion};
 pub use crate::session::Session;
-pub use crate::standalone::{Commit, CommitError};
-pub use crate::store::{
-    KeepChanges, LoginAttempt, Outcome, SessionInfo, SessionPage, Store, StoreBuilder,
-};
+pub use crate::commit::{Commit, CommitError};
+pub use crate::store::Store;
+pub use crate::store::builder::StoreBuilder;
+pub use crate::store::execute::Outcome;
+pub use crate::store::fence::LoginAttempt;
+pub use crate::store::keep::KeepChanges;
+pub use crate::store::owner::{SessionInfo, SessionPage};
 #[cfg(feature = "derive")]
 #[doc = include_str!("derive.md")]
 pub use sessions_derive::Session;

@@ -2,9 +2,9 @@
 //! dropped, committed once the handler has answered. Shared by every web framework.
 
 #[cfg(any(feature = "actix", feature = "axum"))]
-mod ending;
+pub(crate) mod ending;
 #[cfg(any(feature = "actix", feature = "axum"))]
-mod layer;
+pub(crate) mod layer;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,6 +28,7 @@ use crate::error::Error;
 use crate::session::{Live, Pending, Session, State};
 use crate::store::Store;
 use crate::store::base::Base;
+use crate::store::core::Core;
 use crate::store::execute::{Change, Committed, Failed, Outcome, Settled};
 use crate::store::patch::Asks;
 use crate::store::session_type::SessionType;
@@ -355,8 +356,8 @@ impl BegunSave {
 }
 
 impl Inner {
-    fn store(&self) -> &Store {
-        self.store.as_ref().expect("a request has its store from beginning to end")
+    fn store(&self) -> &Arc<Core> {
+        self.store.as_ref().expect("a request has its store from beginning to end").core()
     }
 
     fn slots(&self) -> MutexGuard<'_, Slots> {
@@ -403,7 +404,7 @@ impl Slot {
         }
     }
 
-    fn state(&self, store: &Store) -> State {
+    fn state(&self, store: &Arc<Core>) -> State {
         let (session_type, base) = (self.session_type.clone(), self.base.clone());
         let mut state = State::new(store.clone(), session_type, base, self.loaded_at);
         state.epoch = self.epoch;

@@ -4,23 +4,23 @@
 //! schema version, min reader, creation time in milliseconds since 1970, the ids of the last saves
 //! as one byte string, a map of extras, and the map from storage key to value.
 
-mod canonical;
-mod collect;
-mod convert;
-mod decode;
-mod describe;
-mod encode;
-mod entries;
-mod fields;
-mod header;
-mod limits;
-mod malformed;
-mod merge;
-mod policy;
-mod reader;
-mod stored;
-mod table;
-mod wire;
+pub(crate) mod canonical;
+pub(crate) mod collect;
+pub(crate) mod convert;
+pub(crate) mod decode;
+pub(crate) mod describe;
+pub(crate) mod encode;
+pub(crate) mod entries;
+pub(crate) mod fields;
+pub(crate) mod header;
+pub(crate) mod limits;
+pub(crate) mod malformed;
+pub(crate) mod merge;
+pub(crate) mod policy;
+pub(crate) mod reader;
+pub(crate) mod stored;
+pub(crate) mod table;
+pub(crate) mod wire;
 
 pub use self::canonical::{Order, order};
 pub use self::convert::{MadeBy, Returned, TriedBy};

@@ -18,9 +18,9 @@ use crate::id::StoreKey;
 use crate::request::Home;
 use crate::schema::fields::Fields;
 use crate::schema::header::Summary;
-use crate::standalone::{Commit, CommitError};
-use crate::store::Store;
+use crate::commit::{Commit, CommitError};
 use crate::store::base::Base;
+use crate::store::core::Core;
 use crate::store::execute::{Change, Failed, Outcome, Settled};
 use crate::store::fence::LoginAttempt;
 use crate::store::patch::Asks;
@@ -75,7 +75,7 @@ pub(crate) struct Live<T> {
 
 /// What a handle knows besides its value.
 pub(crate) struct State {
-    pub(crate) store: Store,
+    pub(crate) core: Arc<Core>,
     pub(crate) session_type: Arc<SessionType>,
     pub(crate) base: Base,
     /// What the value came from, where that is not what the base's record holds.
@@ -94,13 +94,13 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(
-        store: Store,
+        core: Arc<Core>,
         session_type: Arc<SessionType>,
         base: Base,
         loaded_at: SystemTime,
     ) -> Self {
         Self {
-            store,
+            core,
             session_type,
             base,
             ancestor: None,
@@ -140,13 +140,13 @@ impl<T: SessionData> Live<T> {
     /// Loads what a request's cookies stand for.
     // Not an async function, for that would have room for its arguments twice.
     pub(crate) fn find<'a>(
-        store: &'a Store,
+        core: &'a Arc<Core>,
         session_type: &'a Arc<SessionType>,
         cookies: &'a impl CookieHeaders,
     ) -> impl Future<Output = Result<Box<Self>, Error>> + 'a {
         let work = async move {
-            let now = store.now();
-            Self::found(store, session_type, store.find(session_type, cookies, now).await, now)
+            let now = core.now();
+            Self::found(core, session_type, core.find(session_type, cookies, now).await, now)
         };
         observe(Call::Load, session_type.name(), Some(&session_type.tallies), work, |live| {
             loaded(&live.state.base)
@@ -154,14 +154,14 @@ impl<T: SessionData> Live<T> {
     }
 
     fn found(
-        store: &Store,
+        core: &Arc<Core>,
         session_type: &Arc<SessionType>,
         found: Result<Base, Error>,
         loaded_at: SystemTime,
     ) -> Result<Box<Self>, Error> {
-        let state = |base| State::new(store.clone(), session_type.clone(), base, loaded_at);
+        let state = |base| State::new(core.clone(), session_type.clone(), base, loaded_at);
         match found.and_then(|base| Self::new(state(base))) {
-            Err(error) if error.is_unreadable() && store.resets_unreadable() => {
+            Err(error) if error.is_unreadable() && core.resets_unreadable() => {
                 event::reset(session_type.name(), &error);
                 Self::new(state(Base::Absent { cookie: true }))
             }
@@ -350,7 +350,7 @@ impl<T: SessionData> Session<T> {
     /// ```
     #[must_use]
     pub fn last_seen(&self) -> Option<SystemTime> {
-        Some(self.state().store.span(self.summary()?).last_seen(self.expires_at()?))
+        Some(self.state().core.span(self.summary()?).last_seen(self.expires_at()?))
     }
 
     /// When the session ends if it is not used again; `None` if it is new. That is the idle timeout
@@ -559,7 +559,7 @@ impl<T: SessionData> Session<T> {
     /// ```
     pub fn remember(&mut self, time: Duration) {
         let state = self.state();
-        let granted = time.min(state.store.longest_remember());
+        let granted = time.min(state.core.longest_remember());
         if granted < time {
             event::remember_capped(state.session_type.name(), time.as_secs(), granted.as_secs());
         }
@@ -724,17 +724,17 @@ impl<T: SessionData> Session<T> {
     /// # Ok(()) }
     /// ```
     pub async fn reload(&mut self) -> Result<(), Error> {
-        let State { store, session_type, base, unsettled, .. } = &mut self.live_mut().state;
-        let (store, session_type) = (store.clone(), session_type.clone());
-        let work = store.reload(&session_type, base.clone(), unsettled);
+        let State { core, session_type, base, unsettled, .. } = &mut self.live_mut().state;
+        let (core, session_type) = (core.clone(), session_type.clone());
+        let work = core.reload(&session_type, base.clone(), unsettled);
         let tallies = Some(&session_type.tallies);
         let (base, cookie) =
             observe(Call::Load, session_type.name(), tallies, work, |(base, _)| loaded(base))
                 .await?;
-        let now = store.now();
+        let now = core.now();
         let live = self.live_mut();
         let was_live = live.state.base.key().is_some();
-        let mut state = State::new(store, session_type.clone(), base, now);
+        let mut state = State::new(core, session_type.clone(), base, now);
         state.epoch = live.state.epoch;
         state.owed = live.state.owed.take();
         let fresh = Live::<T>::new(state)?;
@@ -758,7 +758,7 @@ impl<T: SessionData> Session<T> {
     async fn commit_now(&mut self) -> Result<(Outcome, Option<HeaderValue>), CommitError> {
         let live = self.live_mut();
         if !live.state.is_touched()
-            && !live.state.store.is_due(&live.state.base, live.state.store.now())
+            && !live.state.core.is_due(&live.state.base, live.state.core.now())
         {
             return Ok((Outcome::Unchanged, None));
         }
@@ -774,8 +774,8 @@ impl<T: SessionData> Session<T> {
             None => None,
         };
         let state = &mut self.live_mut().state;
-        let store = state.store.clone();
-        let commits = store.commits().clone();
+        let core = state.core.clone();
+        let commits = core.commits().clone();
         let (sender, result) = oneshot::channel();
         // Whoever drops this future finds the commit there: it goes on, and is waited for.
         state.unsettled = Some(Unsettled::in_flight(InFlight {
@@ -787,7 +787,7 @@ impl<T: SessionData> Session<T> {
         }));
         commits
             .track(async move {
-                let committed = store.commit(change).await;
+                let committed = core.commit(change).await;
                 if let Some(begun) = begun {
                     begun.end(&committed);
                 }

@@ -6,6 +6,7 @@ pub(crate) mod builder;
 mod client_side;
 pub(crate) mod core;
 pub(crate) mod execute;
+pub(crate) mod keep;
 pub(crate) mod fence;
 mod load;
 pub(crate) mod owner;
@@ -16,45 +17,30 @@ mod queue;
 mod reported;
 mod save;
 pub(crate) mod session_type;
-mod times;
+pub(crate) mod times;
 pub(crate) mod tracker;
 pub(crate) mod unsettled;
-mod update;
+pub(crate) mod update;
 
-use std::any::TypeId;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::watch;
+use http::HeaderMap;
 
-pub(crate) use self::base::Base;
-pub use self::builder::{KeepChanges, StoreBuilder};
-pub use self::execute::Outcome;
-pub(crate) use self::execute::{Change, Committed, Failed, Settled};
-#[cfg(feature = "testing")]
-pub(crate) use self::fence::FENCE_FORMAT;
-pub use self::fence::LoginAttempt;
-pub use self::owner::{SessionInfo, SessionPage};
-pub(crate) use self::patch::Asks;
-use self::plan::Due;
-use self::queue::Queues;
-use self::reported::Reported;
-use self::times::{Span, Times};
-use crate::clock::Clock;
+use self::builder::StoreBuilder;
+use self::core::Core;
+use self::fence::LoginAttempt;
+use self::owner::SessionPage;
+use self::update::Whose;
 use crate::codec::Codec;
-use crate::cookie::CookieConfig;
-use crate::data::SessionData;
+use crate::commit::{Commit, CommitError};
+use crate::data::{AsOwner, SessionData};
 use crate::error::Error;
-use crate::provider::Provider;
-use crate::random::Random;
-use crate::schema::header::Summary;
-pub(crate) use self::purge::SKEW;
-pub(crate) use self::session_type::SessionType;
-pub(crate) use self::tracker::Commits;
-#[cfg(any(feature = "actix", feature = "axum"))]
-pub(crate) use self::tracker::Finish;
-pub(crate) use self::unsettled::{InFlight, Unsettled};
+use crate::id::StoreKey;
+use crate::provider::{Page, Provider};
+use crate::session::{Live, Session};
 
 /// Where sessions live: a provider, the keys that seal their cookies, and the rules of their life.
 ///
@@ -105,6 +91,351 @@ impl Store {
     /// ```
     pub fn builder(provider: impl Provider) -> StoreBuilder {
         StoreBuilder::new(provider)
+    }
+
+    /// Loads the session that a request's `Cookie` headers stand for, or a new one.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the provider is down: never an empty session in place of a
+    /// real one. [`Error::NewerSchema`] or [`Error::Decode`] for a record that this build cannot
+    /// read; it stays as it was. [`Error::Config`] when the store has another type of the same name.
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { visits: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// let store = Store::new(MemoryProvider::new());
+    /// let visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// assert!(visitor.is_new());
+    /// # Ok(()) }
+    /// ```
+    pub async fn load<T: SessionData>(&self, cookies: &HeaderMap) -> Result<Session<T>, Error> {
+        let session_type = self.core.session_type::<T>()?;
+        Ok(Session::new(Live::find(&self.core, &session_type, cookies).await?, None))
+    }
+
+    /// Ends the session that a request's cookies stand for, without reading it: logging out works
+    /// although the record holds what this build cannot read. The response must carry the cookie
+    /// that the commit sets.
+    ///
+    /// A handler that has a [`Session`](struct@Session) calls its [`destroy`](Session::destroy)
+    /// instead.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the provider is down: the session may still be alive.
+    /// [`Error::Gone`] where the cookie is from before a login or a renewal and so may not end the
+    /// session; the error's [`set_cookie`](CommitError::set_cookie) clears it.
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Outcome, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { visits: u32 }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// let store = Store::new(MemoryProvider::new());
+    /// let commit = store.destroy::<Visitor>(&http::HeaderMap::new()).await?;
+    /// assert_eq!(commit.outcome(), Outcome::Destroyed);
+    /// assert!(commit.set_cookie().is_none(), "there was no cookie to clear");
+    /// # Ok(()) }
+    /// ```
+    pub async fn destroy<T: SessionData>(
+        &self,
+        cookies: &HeaderMap,
+    ) -> Result<Commit, CommitError> {
+        let session_type = self.core.session_type::<T>()?;
+        match self.core.destroy_unread(&session_type, cookies).await {
+            Ok(done) => Ok(Commit::new(done.outcome, done.set_cookie)),
+            Err(failed) => Err(CommitError { error: failed.error, set_cookie: failed.set_cookie }),
+        }
+    }
+
+    /// Begins a login: call it before the password is checked, and hand the attempt to
+    /// [`Session::log_in`](crate::Session::log_in) once it was right. It costs one fetch.
+    ///
+    /// [`revoke_all`](Self::revoke_all) then undoes this login exactly where it is called after
+    /// this, whatever the hosts' clocks say.
+    ///
+    /// # Errors
+    /// When the provider cannot answer.
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { #[session(owner)] user: Option<u64> }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = Store::new(MemoryProvider::new());
+    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// let attempt = store.begin_login::<Visitor>(7).await?;
+    /// // Check the password here.
+    /// visitor.user = Some(7);
+    /// visitor.log_in(attempt);
+    /// let _ = visitor.commit().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn begin_login<T: SessionData>(
+        &self,
+        owner: impl AsOwner<T::Owner> + Send,
+    ) -> Result<LoginAttempt, Error> {
+        self.core.begin_login::<T>(&owner.name()).await
+    }
+
+    /// Lists the live sessions of an owner, a page at a time.
+    ///
+    /// A session whose record this build cannot read is left out.
+    ///
+    /// # Errors
+    /// When the provider cannot answer or keeps no list.
+    ///
+    /// ```
+    /// use sessions::{Page, Session};
+    /// # use sessions::{MemoryProvider, Store};
+    ///
+    /// #[derive(Session)]
+    /// #[session(name = "visitor", version = 1)]
+    /// struct Visitor {
+    ///     #[session(owner)]
+    ///     user: Option<u64>,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = Store::new(MemoryProvider::new());
+    /// let page = store.list::<Visitor>(7, Page::first(20)).await?;
+    /// assert!(page.items.is_empty());
+    /// # Ok(()) }
+    /// ```
+    pub async fn list<T: SessionData>(
+        &self,
+        owner: impl AsOwner<T::Owner> + Send,
+        page: Page,
+    ) -> Result<SessionPage, Error> {
+        self.core.list::<T>(&owner.name(), page).await
+    }
+
+    /// Ends the session of this key if it is this owner's. Returns whether there was one.
+    ///
+    /// # Errors
+    /// When the provider cannot answer.
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { #[session(owner)] user: Option<u64> }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = Store::new(MemoryProvider::new());
+    /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// visitor.user = Some(7);
+    /// let _ = visitor.commit().await?;
+    ///
+    /// let key = visitor.key().expect("it was saved");
+    /// assert!(!store.revoke::<Visitor>(8, key).await?, "another's");
+    /// assert!(store.revoke::<Visitor>(7, key).await?);
+    /// # Ok(()) }
+    /// ```
+    pub async fn revoke<T: SessionData>(
+        &self,
+        owner: impl AsOwner<T::Owner> + Send,
+        key: &StoreKey,
+    ) -> Result<bool, Error> {
+        self.core.revoke::<T>(&owner.name(), key).await
+    }
+
+    /// Ends the session of this key, whosever it is: for operators. Returns whether there was a
+    /// live one. An app that lets people end their own sessions calls [`revoke`](Self::revoke).
+    ///
+    /// # Errors
+    /// When the provider cannot answer.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = sessions::Store::new(sessions::MemoryProvider::new());
+    /// let key = "rIzFhEBBR0tLtLGF5jQGBqzTq2J5ZCg0xTqHc6kZT5k".parse()?;
+    /// assert!(!store.revoke_any(&key).await?);
+    /// # Ok(()) }
+    /// ```
+    pub async fn revoke_any(&self, key: &StoreKey) -> Result<bool, Error> {
+        self.core.revoke_any(key).await
+    }
+
+    /// Ends all sessions of this session's owner but this one: "log out my other devices". Returns
+    /// how many; 0 where the session has no owner.
+    ///
+    /// # Errors
+    /// As [`revoke_all`](Self::revoke_all).
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { #[session(owner)] user: Option<u64> }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = Store::new(MemoryProvider::new());
+    /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// visitor.user = Some(7);
+    /// let _ = visitor.commit().await?;
+    /// assert_eq!(store.revoke_others(&visitor).await?, 0);
+    /// # Ok(()) }
+    /// ```
+    // Not an async function, for that would hold the session, and its type need not be `Sync`.
+    pub fn revoke_others<'s, T: SessionData>(
+        &'s self,
+        session: &Session<T>,
+    ) -> impl Future<Output = Result<u64, Error>> + Send + use<'s, T> {
+        let (owner, key) = (session.owner_name(), session.key().cloned());
+        async move {
+            let (owner, key) = (owner?, key);
+            self.core.revoke_others::<T>(owner.as_deref().zip(key.as_ref())).await
+        }
+    }
+
+    /// Ends all sessions of an owner: "log out everywhere". Returns how many.
+    ///
+    /// It also undoes the logins of this owner that are under way. With
+    /// [`begin_login`](Self::begin_login) these are exactly the ones that began before. Without it
+    /// the clocks of the two hosts decide: a login is undone if its session was loaded before this
+    /// call began, to within the difference of these clocks. Change the password first, then call
+    /// this.
+    ///
+    /// # Errors
+    /// When the provider cannot answer; some sessions may have ended by then.
+    ///
+    /// ```
+    /// use sessions::Session;
+    /// # use sessions::{MemoryProvider, Store};
+    ///
+    /// #[derive(Session)]
+    /// #[session(name = "visitor", version = 1)]
+    /// struct Visitor {
+    ///     #[session(owner)]
+    ///     user: Option<u64>,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = Store::new(MemoryProvider::new());
+    /// let ended = store.revoke_all::<Visitor>(7).await?;
+    /// assert_eq!(ended, 0);
+    /// # Ok(()) }
+    /// ```
+    pub async fn revoke_all<T: SessionData>(
+        &self,
+        owner: impl AsOwner<T::Owner> + Send,
+    ) -> Result<u64, Error> {
+        self.core.revoke_all::<T>(&owner.name()).await
+    }
+
+    /// Changes the session of this key if it is this owner's, wherever its visitor is: from a
+    /// background job, a webhook, an app's own page. `owner` is `None::<u64>`, say, for the
+    /// session of an anonymous visitor.
+    ///
+    /// Returns what `change` returned; `None` if there is no live session of this key, or it is
+    /// somebody else's. `change` runs again, on the newer value, when somebody else saved the
+    /// session meanwhile. The session keeps its secret and does not count as used: it ends when
+    /// it would have ended.
+    ///
+    /// A save whose answer was lost is applied once. A second call is a second change.
+    ///
+    /// # Errors
+    /// As [`Session::commit`](crate::Session::commit). [`Error::Config`] when the key names a
+    /// session of another type, or when `change` assigns the owner: only a visitor's own request
+    /// can log them in.
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { #[session(owner)] user: Option<u64>, notices: Vec<String> }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = Store::new(MemoryProvider::new());
+    /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// visitor.user = Some(7);
+    /// let _ = visitor.commit().await?;
+    ///
+    /// // Later, in a job that kept the key:
+    /// let key = visitor.key().expect("it was saved").clone();
+    /// let add = |visitor: &mut Visitor| visitor.notices.push("your order left".to_owned());
+    /// assert!(store.update::<Visitor, _>(Some(7), &key, add).await?.is_some());
+    /// assert!(store.update::<Visitor, _>(Some(8), &key, add).await?.is_none());
+    /// # Ok(()) }
+    /// ```
+    pub async fn update<T: SessionData, R: Send>(
+        &self,
+        owner: Option<impl AsOwner<T::Owner> + Send>,
+        key: &StoreKey,
+        mut change: impl FnMut(&mut T) -> R + Send,
+    ) -> Result<Option<R>, Error> {
+        let owner = owner.map(|owner| owner.name());
+        self.core.update(Whose::Of(owner.as_deref()), key, &mut change).await
+    }
+
+    /// As [`update`](Self::update), whosever session it is: for operators.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { notices: Vec<String> }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = Store::new(MemoryProvider::new());
+    /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// visitor.notices.push("hello".to_owned());
+    /// let _ = visitor.commit().await?;
+    ///
+    /// let key = visitor.key().expect("it was saved").clone();
+    /// let count = |visitor: &mut Visitor| visitor.notices.len();
+    /// assert_eq!(store.update_any::<Visitor, _>(&key, count).await?, Some(1));
+    /// # Ok(()) }
+    /// ```
+    pub async fn update_any<T: SessionData, R: Send>(
+        &self,
+        key: &StoreKey,
+        mut change: impl FnMut(&mut T) -> R + Send,
+    ) -> Result<Option<R>, Error> {
+        self.core.update(Whose::Anybodys, key, &mut change).await
+    }
+
+    /// Removes at most `limit` records that expired more than ten minutes ago, the largest
+    /// difference between two hosts' clocks; returns how many.
+    ///
+    /// Expired sessions cannot be read whether or not they are purged: this frees their space.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the provider is down. [`Error::Provider`] when it does not
+    /// purge, because its database removes expired records by itself.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// let store = sessions::Store::new(sessions::MemoryProvider::new());
+    /// assert_eq!(store.purge_expired(1_000).await?, 0);
+    /// # Ok(()) }
+    /// ```
+    pub async fn purge_expired(&self, limit: u32) -> Result<u64, Error> {
+        self.core.purge_expired(limit).await
+    }
+
+    /// Purges about once each `interval`, a tenth earlier or later so that hosts spread out, until
+    /// [`shutdown`](Self::shutdown). A failure is an event, and the next round tries again. Give
+    /// it to a task:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let store = sessions::Store::new(sessions::MemoryProvider::new());
+    /// let purge = tokio::spawn(store.purge_task(Duration::from_secs(10 * 60)));
+    ///
+    /// // When the server has stopped:
+    /// store.shutdown().await;
+    /// purge.await.expect("it ends by itself");
+    /// # }
+    /// ```
+    pub fn purge_task(&self, interval: Duration) -> impl Future<Output = ()> + Send + use<> {
+        self.core.clone().purge_task(interval)
     }
 
     /// Waits until the commits that are under way have ended: call it when the server has
@@ -162,6 +493,25 @@ impl Store {
     #[must_use]
     pub fn now(&self) -> SystemTime {
         self.core.now()
+    }
+}
+
+impl StoreBuilder {
+    /// Builds the store. Nothing is read or written yet.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for settings that cannot work together; the text says why.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessions::{Error, MemoryProvider, Store};
+    ///
+    /// let idle = Duration::from_secs(365 * 24 * 60 * 60);
+    /// let refused = Store::builder(MemoryProvider::new()).idle_timeout(idle).build();
+    /// assert!(matches!(refused, Err(Error::Config(text)) if text.contains("raise `lifetime`")));
+    /// ```
+    pub fn build(self) -> Result<Store, Error> {
+        Ok(Store { core: Arc::new(self.core()?) })
     }
 }
 

@@ -180,7 +180,7 @@ impl TestStore {
     pub async fn cookie<T: SessionData>(&self, value: &T) -> String {
         let saved = own(async {
             let change = Change {
-                session_type: self.store.session_type::<T>()?,
+                session_type: self.store.core().session_type::<T>()?,
                 base: Base::Absent { cookie: false },
                 ancestor: None,
                 fields: Some(value.fields()?),
@@ -188,7 +188,7 @@ impl TestStore {
                 loaded_at: self.store.now(),
                 unsettled: None,
             };
-            self.store.commit(change).await.map_err(|failed| failed.error)
+            self.store.core().commit(change).await.map_err(|failed| failed.error)
         });
         let name = T::SCHEMA.name;
         let done = saved.await.unwrap_or_else(|error| {

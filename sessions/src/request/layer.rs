@@ -18,6 +18,7 @@ use crate::event;
 use crate::error::Error;
 use crate::store::Store;
 use crate::store::base::Base;
+use crate::store::core::Core;
 use crate::store::execute::{Change, Failed};
 use crate::store::patch::Asks;
 use crate::store::tracker::Finish;
@@ -239,7 +240,7 @@ enum Todo {
 
 impl Slot {
     /// Whether there is nothing to do for it, nor to say of it.
-    fn is_quiet(&self, store: &Store, now: SystemTime) -> bool {
+    fn is_quiet(&self, store: &Core, now: SystemTime) -> bool {
         self.out == 0
             && self.set_cookie.is_none()
             && self.saves.is_empty()
@@ -248,7 +249,7 @@ impl Slot {
     }
 
     /// What is left to do for this session.
-    fn decide(&self, store: &Store, status: StatusCode, now: SystemTime) -> Todo {
+    fn decide(&self, store: &Core, status: StatusCode, now: SystemTime) -> Todo {
         let touched = self.returned.iter().any(|one| one.state().is_touched());
         let keep = store.keep().keeps(status) && !self.spoiled;
         let destroy = self.returned.iter().any(|one| one.state().asks.destroy);
@@ -307,7 +308,7 @@ struct Job {
 // Not an async function, for that would have room for its arguments twice.
 #[allow(clippy::manual_async_fn)]
 fn run(
-    store: Store,
+    store: Arc<Core>,
     mut jobs: SmallVec<[Job; 1]>,
     mut report: Report,
 ) -> impl Future<Output = Report> {

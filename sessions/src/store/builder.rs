@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::core::Core;
 use super::at_rest::AtRest;
+use super::keep::KeepChanges;
 use super::queue::Queues;
 use super::reported::Reported;
 use super::times::Times;
@@ -55,38 +56,6 @@ pub struct StoreBuilder {
     keep: KeepChanges,
     key_rotation: Option<Duration>,
     key_encryption: Option<Arc<dyn KeyEncryption>>,
-}
-
-/// After which responses the changes of a request are kept. Destroying a session is always
-/// carried out.
-///
-/// ```
-/// use sessions::{KeepChanges, MemoryProvider, Store};
-///
-/// let store = Store::builder(MemoryProvider::new()).keep_changes(KeepChanges::OnSuccess).build()?;
-/// # Ok::<(), sessions::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum KeepChanges {
-    /// Unless the status is 5xx or 408: the default. A timeout inside the layer answers 408 and
-    /// drops the handler half way.
-    #[default]
-    UnlessFailed,
-    /// Only when the status is 2xx or 3xx.
-    OnSuccess,
-}
-
-impl KeepChanges {
-    #[cfg(any(test, feature = "actix", feature = "axum"))]
-    pub(crate) fn keeps(self, status: http::StatusCode) -> bool {
-        match self {
-            Self::UnlessFailed => {
-                !status.is_server_error() && status != http::StatusCode::REQUEST_TIMEOUT
-            }
-            Self::OnSuccess => status.is_success() || status.is_redirection(),
-        }
-    }
 }
 
 impl StoreBuilder {
@@ -407,20 +376,8 @@ impl StoreBuilder {
         self
     }
 
-    /// Builds the store. Nothing is read or written yet.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for settings that cannot work together; the text says why.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use sessions::{Error, MemoryProvider, Store};
-    ///
-    /// let idle = Duration::from_secs(365 * 24 * 60 * 60);
-    /// let refused = Store::builder(MemoryProvider::new()).idle_timeout(idle).build();
-    /// assert!(matches!(refused, Err(Error::Config(text)) if text.contains("raise `lifetime`")));
-    /// ```
-    pub fn build(self) -> Result<Store, Error> {
+    /// See [`build`](Self::build).
+    pub(crate) fn core(self) -> Result<Core, Error> {
         self.check()?;
         let touch = self.touch.unwrap_or_else(|| HOUR.min(self.idle / 10));
         let longest_remember = self.longest_remember.unwrap_or(self.lifetime.max(90 * DAY));
@@ -562,8 +519,6 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {
-    use http::StatusCode;
-
     use super::*;
     use crate::MemoryProvider;
 
@@ -596,15 +551,5 @@ mod tests {
             assert!(error.contains(word), "{error}");
         }
         assert!(builder().build().is_ok());
-    }
-
-    #[test]
-    fn changes_are_kept_unless_the_response_failed() {
-        let kept = |keep: KeepChanges| {
-            [200, 302, 404, 408, 500, 503]
-                .map(|code| keep.keeps(StatusCode::from_u16(code).unwrap()))
-        };
-        assert_eq!(kept(KeepChanges::UnlessFailed), [true, true, true, false, false, false]);
-        assert_eq!(kept(KeepChanges::OnSuccess), [true, true, false, false, false, false]);
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
 use super::base::{self, Base};
-use super::builder::KeepChanges;
+use super::keep::KeepChanges;
 use super::plan::Due;
 use super::queue::Queues;
 use super::reported::Reported;

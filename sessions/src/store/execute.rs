@@ -147,7 +147,7 @@ impl Core {
     // Not an async function, for that would have room for its arguments twice.
     #[allow(clippy::manual_async_fn)]
     pub(crate) fn commit(
-        &self,
+        self: &Arc<Self>,
         change: Change,
     ) -> impl Future<Output = Result<Committed, Box<Failed>>> {
         let session_type = change.session_type.clone();
@@ -163,7 +163,7 @@ impl Core {
     /// Ends what a request's cookies stand for. No field is decoded, so that logging out works
     /// whatever the record holds.
     pub(crate) async fn destroy_unread(
-        &self,
+        self: &Arc<Self>,
         session_type: &Arc<SessionType>,
         cookies: &impl CookieHeaders,
     ) -> Result<Committed, Box<Failed>> {
@@ -222,7 +222,7 @@ impl Core {
     /// What is stored now of a handle's session, and the cookie of an earlier commit that turned
     /// out to have taken place.
     pub(crate) async fn reload(
-        &self,
+        self: &Arc<Self>,
         session_type: &Arc<SessionType>,
         base: Base,
         unsettled: &mut Option<Box<Unsettled>>,
@@ -337,7 +337,7 @@ fn status(base: &Base) -> Status {
     }
 }
 
-fn facts(store: &Core, base: &Base, patch: &Patch) -> Result<Facts, Error> {
+fn facts(core: &Core, base: &Base, patch: &Patch) -> Result<Facts, Error> {
     let header = match base {
         Base::Live(loaded) => patch.changes_header(&loaded.stored)?,
         _ => false,
@@ -349,13 +349,13 @@ fn facts(store: &Core, base: &Base, patch: &Patch) -> Result<Facts, Error> {
         header,
         rights: patch.diff.renew || patch.diff.owner,
         owner: patch.owner_move,
-        due: store.due(base, patch.now),
+        due: core.due(base, patch.now),
     })
 }
 
 /// A commit on its way.
 struct Execution<'s> {
-    store: &'s Core,
+    core: &'s Arc<Core>,
     session_type: Arc<SessionType>,
     base: Base,
     ancestor: Option<Fields>,
@@ -393,10 +393,10 @@ enum Step {
 }
 
 impl<'s> Execution<'s> {
-    fn new(store: &'s Core, change: Change) -> Self {
+    fn new(core: &'s Arc<Core>, change: Change) -> Self {
         let Change { session_type, base, ancestor, fields, asks, loaded_at, unsettled } = change;
         Self {
-            store,
+            core,
             session_type,
             base,
             ancestor,
@@ -455,7 +455,7 @@ impl<'s> Execution<'s> {
     }
 
     async fn run(&mut self) -> Result<Committed, Error> {
-        if self.store.is_client_side() {
+        if self.core.is_client_side() {
             return Box::pin(self.run_client_side()).await;
         }
         loop {
@@ -471,17 +471,17 @@ impl<'s> Execution<'s> {
             return self.destroyed(cookie);
         }
         let (base, fields) = (self.base.clone(), self.fields.take());
-        self.store.commit_sealed(&self.session_type, base, fields, self.asks.clone()).await
+        self.core.commit_sealed(&self.session_type, base, fields, self.asks.clone()).await
     }
 
     async fn step(&mut self) -> Result<Step, Error> {
         if self.asks.destroy {
             return Box::pin(self.destroy()).await.map(Step::Done);
         }
-        let now = self.store.now();
+        let now = self.core.now();
         if self.fields.is_none() && self.asks.is_empty() && self.ancestor.is_none() {
             // Nobody could have changed anything: there is nothing to compare.
-            let due = self.store.due(&self.base, now);
+            let due = self.core.due(&self.base, now);
             return match &self.base {
                 Base::Live(loaded) if due != Due::default() => {
                     let loaded = loaded.clone();
@@ -498,7 +498,7 @@ impl<'s> Execution<'s> {
         let session_type = self.session_type.clone();
         let patch =
             Patch::new(session_type, base, mine, self.base.owner(), self.asks.clone(), now)?;
-        match (plan(facts(self.store, &self.base, &patch)?), self.base.clone()) {
+        match (plan(facts(self.core, &self.base, &patch)?), self.base.clone()) {
             (Plan::Save { renew, login }, Base::Live(loaded)) => {
                 self.save(patch, loaded, renew, login).await
             }
@@ -534,11 +534,11 @@ impl<'s> Execution<'s> {
 
     /// Nothing changed: moves the expiry where that is due, and gives the browser its token again.
     async fn keep(&mut self, mut loaded: Arc<Loaded>, due: Due) -> Result<Committed, Error> {
-        let (store, provider) = (self.store, &self.store.provider);
-        let now = store.now();
+        let (core, provider) = (self.core, &self.core.provider);
+        let now = core.now();
         // Whether the provider has just said that the record has still this secret.
         let mut seen = None;
-        if let (true, Some(expiry)) = (due.touch, store.touch_due(&loaded, now)) {
+        if let (true, Some(expiry)) = (due.touch, core.touch_due(&loaded, now)) {
             let expect = Expect::Version(loaded.version);
             match provider.touch(loaded.key.as_str(), expiry, expect, now).await {
                 Ok(Touched::Touched) => {
@@ -566,9 +566,9 @@ impl<'s> Execution<'s> {
             };
             if seen {
                 let bearer = Bearer { spare: None, ..bearer.clone() };
-                let token = store.token(&self.session_type, &bearer).await?;
+                let token = core.token(&self.session_type, &bearer).await?;
                 set_cookie =
-                    Some(store.cookie(&self.session_type, &token, &loaded.stored.summary)?);
+                    Some(core.cookie(&self.session_type, &token, &loaded.stored.summary)?);
             }
         }
         self.base = Base::Live(loaded);
@@ -583,7 +583,7 @@ impl<'s> Execution<'s> {
         let stored = record.and_then(|record| Stored::parse(self.name(), &record.data).ok());
         stored.is_some_and(|stored| {
             stored.summary.secret == loaded.stored.summary.secret
-                && !base::is_recent(&stored.summary, self.store.now())
+                && !base::is_recent(&stored.summary, self.core.now())
         })
     }
 
@@ -597,7 +597,7 @@ impl<'s> Execution<'s> {
                      begin_login() for the owner who logs in",
                 ));
             }
-            if attempt.is_over(self.store.now()) {
+            if attempt.is_over(self.core.now()) {
                 event::login_expired(self.name());
                 return Err(Error::LoginUndone);
             }
@@ -613,7 +613,7 @@ impl<'s> Execution<'s> {
         renew: bool,
         login: bool,
     ) -> Result<Step, Error> {
-        let store = self.store;
+        let core = self.core;
         let mut patience = if renew { Patience::persistent() } else { Patience::new() };
         let Renewing { login, drawn, renewal, token } = if renew {
             // In a box: it is rare, and takes much room.
@@ -628,7 +628,7 @@ impl<'s> Execution<'s> {
             Some(_) => patch.onto(&loaded.key, &loaded.stored, owner, renewal)?,
         };
         draft.stamp(save);
-        let record = store.next_record(&loaded, &draft, patch.now)?;
+        let record = core.next_record(&loaded, &draft, patch.now)?;
         let merged = self.ancestor.is_some();
         let summary = draft.header.summary;
         self.send(Sent {
@@ -645,7 +645,7 @@ impl<'s> Execution<'s> {
         }
         let expect = Expect::Version(loaded.version);
         let lost = &mut last(&mut self.sends).lost;
-        match store.save(&record, expect, patch.now, &mut patience, lost).await {
+        match core.save(&record, expect, patch.now, &mut patience, lost).await {
             Ok(SaveOutcome::Saved) => {
                 let written = Written { record, merged };
                 self.saved(&loaded, written, summary, token, &mut patience).await.map(Step::Done)
@@ -667,16 +667,16 @@ impl<'s> Execution<'s> {
         login: bool,
         patience: &mut Patience,
     ) -> Result<Renewing, Error> {
-        let store = self.store;
+        let core = self.core;
         let login = if login { Some(self.login(patch)?) } else { None };
         let Some(bearer) = &loaded.bearer else { return Ok(Renewing::default()) };
-        let secret = Secret::random(&store.random)?;
+        let secret = Secret::random(&core.random)?;
         let hash = self.session_type.hash(&secret);
         let bearer = Bearer::new(bearer.id.clone(), secret, patch.now);
         // Once the old secret is dead, a cookie must hold the new one.
-        let token = Some(store.token(&self.session_type, &bearer).await?);
+        let token = Some(core.token(&self.session_type, &bearer).await?);
         let ticket = match &login {
-            Some(_) => Some(store.ticket(patch, patience).await?),
+            Some(_) => Some(core.ticket(patch, patience).await?),
             None => None,
         };
         let (key, claim) = (loaded.key.clone(), None);
@@ -694,7 +694,7 @@ impl<'s> Execution<'s> {
         token: Option<String>,
         mut patience: Patience,
     ) -> Result<Step, Error> {
-        let (store, name) = (self.store, self.name());
+        let (core, name) = (self.core, self.name());
         let mut turn = None;
         loop {
             let Some(record) = theirs else {
@@ -724,7 +724,7 @@ impl<'s> Execution<'s> {
             if loaded.bearer.as_ref().is_some_and(|it| !it.knows(&self.session_type, secret)) {
                 return self.overtaken(patch, &loaded, Some(record)).await.map(Step::Done);
             }
-            let record = match store.newest(record, &mut patience, &mut turn).await {
+            let record = match core.newest(record, &mut patience, &mut turn).await {
                 Ok(Some(record)) => record,
                 Ok(None) => {
                     theirs = None;
@@ -743,12 +743,12 @@ impl<'s> Execution<'s> {
             }
             let mut draft = patch.onto(&loaded.key, &stored, record.owner.as_ref(), renewal)?;
             draft.stamp(last(&mut self.sends).save);
-            let now = store.now();
-            let next = store.record(&loaded.id, record.version, &draft, now)?;
+            let now = core.now();
+            let next = core.record(&loaded.id, record.version, &draft, now)?;
             let (summary, expect) = (draft.header.summary, Expect::Version(record.version));
             last(&mut self.sends).version = record.version;
             let lost = &mut last(&mut self.sends).lost;
-            match store.save(&next, expect, now, &mut patience, lost).await {
+            match core.save(&next, expect, now, &mut patience, lost).await {
                 Ok(SaveOutcome::Saved) => {
                     let written = Written { record: next, merged: true };
                     let saved = self.saved(&loaded, written, summary, token, &mut patience).await;
@@ -769,7 +769,7 @@ impl<'s> Execution<'s> {
         token: Option<String>,
         patience: &mut Patience,
     ) -> Result<Committed, Error> {
-        let store = self.store;
+        let core = self.core;
         if let Some(login) = last(&mut self.sends).login.clone() {
             Box::pin(self.admit(&login, &loaded.key, &written.record, patience)).await?;
         }
@@ -777,11 +777,11 @@ impl<'s> Execution<'s> {
         let renewed = drawn.is_some();
         let bearer = drawn.or_else(|| loaded.bearer.clone());
         let set_cookie = match (&bearer, token) {
-            (Some(_), Some(token)) => Some(store.cookie(&self.session_type, &token, &summary)?),
+            (Some(_), Some(token)) => Some(core.cookie(&self.session_type, &token, &summary)?),
             (Some(bearer), None) if self.is_due_after(bearer, loaded, &summary) => {
                 let bearer = Bearer { spare: None, ..bearer.clone() };
-                let token = Box::pin(store.token(&self.session_type, &bearer)).await?;
-                Some(store.cookie(&self.session_type, &token, &summary)?)
+                let token = Box::pin(core.token(&self.session_type, &bearer)).await?;
+                Some(core.cookie(&self.session_type, &token, &summary)?)
             }
             _ => None,
         };
@@ -800,7 +800,7 @@ impl<'s> Execution<'s> {
 
     /// Whether a save that renewed nothing gives the browser its token again.
     fn is_due_after(&self, bearer: &Bearer, loaded: &Loaded, summary: &Summary) -> bool {
-        let recent = base::is_recent(summary, self.store.now());
+        let recent = base::is_recent(summary, self.core.now());
         loaded.stored.summary.remember != summary.remember || bearer.is_due() && !recent
     }
 
@@ -817,9 +817,9 @@ impl<'s> Execution<'s> {
         if let (None, Some(drawn), Some(had)) = (&send.login, &send.drawn, &loaded.bearer) {
             let both = Bearer { spare: Some(drawn.bearer.secret.clone()), ..had.clone() };
             let summary = &loaded.stored.summary;
-            let store = self.store;
-            if let Ok(token) = store.token(&self.session_type, &both).await {
-                self.recovery = store.cookie(&self.session_type, &token, summary).ok();
+            let core = self.core;
+            if let Ok(token) = core.token(&self.session_type, &both).await {
+                self.recovery = core.cookie(&self.session_type, &token, summary).ok();
             }
         }
         error
@@ -838,7 +838,7 @@ impl<'s> Execution<'s> {
         let (key, went_on) = (loaded.key.clone(), record.is_some());
         self.base = match (record, &loaded.bearer) {
             (Some(record), Some(bearer)) => {
-                let now = self.store.now();
+                let now = self.core.now();
                 let session_type = &self.session_type;
                 match Standing::of(session_type, bearer.clone(), key.clone(), record, now)? {
                     Standing::Live(loaded) => Base::Live(Arc::new(loaded)),
@@ -871,25 +871,25 @@ impl<'s> Execution<'s> {
         login: bool,
         patience: Option<Patience>,
     ) -> Result<Committed, Error> {
-        let store = self.store;
+        let core = self.core;
         let mut patience =
             patience.unwrap_or_else(if login { Patience::persistent } else { Patience::new });
         let login = if login { Some(self.login(&patch)?) } else { None };
         let ticket = match &login {
-            Some(_) => Some(store.ticket(&patch, &mut patience).await?),
+            Some(_) => Some(core.ticket(&patch, &mut patience).await?),
             None => None,
         };
         loop {
             let (id, secret) =
-                (SessionId::random(&store.random)?, Secret::random(&store.random)?);
+                (SessionId::random(&core.random)?, Secret::random(&core.random)?);
             let (key, hash) = (self.session_type.key(&id), self.session_type.hash(&secret));
             let bearer = Bearer::new(id, secret, patch.now);
             // Sealed before it is saved: what no cookie can name must not be stored.
-            let token = store.token(&self.session_type, &bearer).await?;
+            let token = core.token(&self.session_type, &bearer).await?;
             let save: SaveId = rand::random();
             let mut draft = patch.first(Some(Renewal { secret: hash, login: ticket }));
             draft.stamp(save);
-            let record = store.record(&key.shared(), 0, &draft, store.now())?;
+            let record = core.record(&key.shared(), 0, &draft, core.now())?;
             let summary = draft.header.summary;
             let claim = None;
             self.send(Sent {
@@ -913,7 +913,7 @@ impl<'s> Execution<'s> {
                 self.admit(login, &key, &record, &mut patience).await?;
             }
             let bearer = self.sends.pop().and_then(Sent::settle);
-            let set_cookie = Some(store.cookie(&self.session_type, &token, &summary)?);
+            let set_cookie = Some(core.cookie(&self.session_type, &token, &summary)?);
             event::created(self.name(), &self.session_type.tallies, &key);
             let written = Written { record, merged: whole.is_some() };
             let after = After::Written(self.session_type.clone(), Box::new((written, key, bearer)));
@@ -930,8 +930,8 @@ impl<'s> Execution<'s> {
         record: Record,
         patience: &mut Patience,
     ) -> Result<Option<Record>, Error> {
-        let provider = &self.store.provider;
-        let error = match provider.save(&record, Expect::Absent, self.store.now()).await {
+        let provider = &self.core.provider;
+        let error = match provider.save(&record, Expect::Absent, self.core.now()).await {
             Ok(saved) => {
                 return Ok(match SaveOutcome::from(saved) {
                     SaveOutcome::Saved => Some(record),
@@ -958,10 +958,10 @@ impl<'s> Execution<'s> {
         key: &StoreKey,
         patience: &mut Patience,
     ) -> Result<Option<Record>, Error> {
-        if let Some(record) = self.store.fetch(key.as_str(), patience).await? {
+        if let Some(record) = self.core.fetch(key.as_str(), patience).await? {
             return Ok(Some(record));
         }
-        self.store.delete_any(key.as_str(), patience).await?;
+        self.core.delete_any(key.as_str(), patience).await?;
         Ok(None)
     }
 
@@ -975,10 +975,10 @@ impl<'s> Execution<'s> {
     ) -> Result<(), Error> {
         // From here on it is known to have taken place; whoever comes back asks again.
         last(&mut self.sends).lost = true;
-        if self.store.admits(&self.session_type, login, key, record, patience).await? {
+        if self.core.admits(&self.session_type, login, key, record, patience).await? {
             return Ok(());
         }
-        self.store.delete_any(key.as_str(), patience).await?;
+        self.core.delete_any(key.as_str(), patience).await?;
         self.forget_last();
         self.base = Base::Ended(key.clone());
         self.ancestor = None;
@@ -1025,7 +1025,7 @@ impl<'s> Execution<'s> {
     fn standing(&self, loaded: &Loaded, record: Record) -> Result<Base, Error> {
         let key = loaded.key.clone();
         let Some(bearer) = loaded.bearer.clone() else { return Ok(Base::Ended(key)) };
-        let now = self.store.now();
+        let now = self.core.now();
         Ok(match Standing::of(&self.session_type, bearer, key, record, now)? {
             Standing::Live(loaded) => Base::Live(Arc::new(loaded)),
             Standing::Superseded(superseded) => Base::Superseded(Arc::new(superseded)),
@@ -1042,7 +1042,7 @@ impl<'s> Execution<'s> {
     ) -> Result<EndOutcome, Error> {
         let (session_type, bearer) = (self.session_type.clone(), loaded.bearer.clone());
         let may = move |record: &Record| may_end(&session_type, bearer.as_ref(), record);
-        self.store.end(loaded.key.as_str(), version, patience, &mut self.ending, may).await
+        self.core.end(loaded.key.as_str(), version, patience, &mut self.ending, may).await
     }
 
     fn has_cookie(&self) -> bool {
@@ -1060,14 +1060,14 @@ impl<'s> Execution<'s> {
         self.destroying = true;
         let mut patience = Patience::new();
         let cookie = self.has_cookie();
-        let store = self.store;
+        let core = self.core;
         let ended = match self.base.clone() {
             Base::Live(loaded) => self.end(&loaded, loaded.version, &mut patience).await?,
             Base::Superseded(superseded) if superseded.may_end => {
                 let Superseded { key, version, bearer, .. } = &*superseded;
                 let session_type = self.session_type.clone();
                 let may = |record: &Record| may_end(&session_type, Some(bearer), record);
-                store.end(key.as_str(), *version, &mut patience, &mut self.ending, may).await?
+                core.end(key.as_str(), *version, &mut patience, &mut self.ending, may).await?
             }
             Base::Superseded(superseded) => {
                 event::dropped(self.name(), Some(&superseded.key), "superseded");
@@ -1158,7 +1158,7 @@ impl<'s> Execution<'s> {
         let (true, Base::Live(loaded)) = (!self.sends.is_empty(), self.base.clone()) else {
             return Ok(());
         };
-        let Some(record) = self.store.fetch(loaded.key.as_str(), patience).await? else {
+        let Some(record) = self.core.fetch(loaded.key.as_str(), patience).await? else {
             self.sends.drain(..).for_each(|send| {
                 send.settle();
             });
@@ -1186,7 +1186,7 @@ impl<'s> Execution<'s> {
         record: &Record,
         stored: &Stored,
     ) -> Result<(), Error> {
-        let store = self.store;
+        let core = self.core;
         // Those before it are in it; those after it did not take place.
         let send = self.sends.remove(at);
         self.sends.drain(..).for_each(|send| {
@@ -1206,8 +1206,8 @@ impl<'s> Execution<'s> {
             self.admit(&login, &key, record, &mut patience).await?;
         }
         if let Some(bearer) = &drawn {
-            let token = store.token(&self.session_type, bearer).await?;
-            self.owed = Some(store.cookie(&self.session_type, &token, &stored.summary)?);
+            let token = core.token(&self.session_type, bearer).await?;
+            self.owed = Some(core.cookie(&self.session_type, &token, &stored.summary)?);
         }
         self.sends.drain(..).for_each(|send| {
             send.settle();
@@ -1233,7 +1233,7 @@ impl<'s> Execution<'s> {
     /// From here on the send under way may make a session that no browser has.
     fn claim(&mut self) {
         if let Some(drawn) = &mut last(&mut self.sends).drawn {
-            drawn.claim = Some(Claim::new(self.store, &drawn.key, drawn.hash));
+            drawn.claim = Some(Claim::new(self.core, &drawn.key, drawn.hash));
         }
     }
 
@@ -1271,7 +1271,7 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
-    use crate::MemoryProvider;
+    use crate::{MemoryProvider, Store};
 
     #[derive(crate::Session)]
     #[session(name = "visitor", version = 1, crate = crate)]
@@ -1286,20 +1286,21 @@ mod tests {
     /// They are moved whole several times.
     #[test]
     fn the_futures_of_a_request_are_small() {
-        let store = Core::new(MemoryProvider::new());
+        let store = Store::new(MemoryProvider::new());
+        let core = store.core();
         let headers = HeaderMap::new();
         let load = size(&store.load::<Visitor>(&headers));
         assert!(load <= 1_000, "{load} bytes to load");
         let change = Change {
-            session_type: store.session_type::<Visitor>().unwrap(),
+            session_type: core.session_type::<Visitor>().unwrap(),
             base: Base::Absent { cookie: false },
             ancestor: None,
             fields: None,
             asks: Asks::default(),
-            loaded_at: store.now(),
+            loaded_at: core.now(),
             unsettled: None,
         };
-        let commit = size(&store.commit(change));
+        let commit = size(&core.commit(change));
         assert!(commit <= 3_500, "{commit} bytes to commit");
     }
 }

@@ -10,14 +10,13 @@ use super::save::{EndOutcome, Patience, SaveOutcome, key_of};
 use super::session_type::SessionType;
 use super::unsettled::Login;
 use crate::event;
-use crate::data::{AsOwner, SessionData};
+use crate::data::SessionData;
 use crate::error::Error;
 use crate::event::call::{Call, Ended, observe};
 use crate::id::{Mark, StoreKey};
 use crate::provider::{Expect, Listed, Page, Record};
 use crate::schema::header::Header;
 use crate::schema::stored::Stored;
-use crate::session::Session;
 
 /// One of an owner's sessions, as [`Store::list`] describes it.
 ///
@@ -58,38 +57,15 @@ pub struct SessionPage {
 }
 
 impl Core {
-    /// Lists the live sessions of an owner, a page at a time.
-    ///
-    /// A session whose record this build cannot read is left out.
-    ///
-    /// # Errors
-    /// When the provider cannot answer or keeps no list.
-    ///
-    /// ```
-    /// use sessions::{Page, Session};
-    /// # use sessions::{MemoryProvider, Store};
-    ///
-    /// #[derive(Session)]
-    /// #[session(name = "visitor", version = 1)]
-    /// struct Visitor {
-    ///     #[session(owner)]
-    ///     user: Option<u64>,
-    /// }
-    ///
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// let page = store.list::<Visitor>(7, Page::first(20)).await?;
-    /// assert!(page.items.is_empty());
-    /// # Ok(()) }
-    /// ```
-    pub async fn list<T: SessionData>(
+    /// See [`Store::list`](crate::Store::list).
+    pub(crate) async fn list<T: SessionData>(
         &self,
-        owner: impl AsOwner<T::Owner> + Send,
+        owner: &str,
         page: Page,
     ) -> Result<SessionPage, Error> {
         self.needs_records("list()")?;
         let session_type = self.session_type::<T>()?;
-        let owner = session_type.owner(&owner.name());
+        let owner = session_type.owner(owner);
         let limit = page.limit;
         let work =
             async { Ok::<_, Error>(self.provider.list(&owner, page, self.now()).await?) };
@@ -113,35 +89,15 @@ impl Core {
         })
     }
 
-    /// Ends the session of this key if it is this owner's. Returns whether there was one.
-    ///
-    /// # Errors
-    /// When the provider cannot answer.
-    ///
-    /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { #[session(owner)] user: Option<u64> }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
-    /// visitor.user = Some(7);
-    /// let _ = visitor.commit().await?;
-    ///
-    /// let key = visitor.key().expect("it was saved");
-    /// assert!(!store.revoke::<Visitor>(8, key).await?, "another's");
-    /// assert!(store.revoke::<Visitor>(7, key).await?);
-    /// # Ok(()) }
-    /// ```
-    pub async fn revoke<T: SessionData>(
+    /// See [`Store::revoke`](crate::Store::revoke).
+    pub(crate) async fn revoke<T: SessionData>(
         &self,
-        owner: impl AsOwner<T::Owner> + Send,
+        owner: &str,
         key: &StoreKey,
     ) -> Result<bool, Error> {
         self.needs_records("revoke()")?;
         let session_type = self.session_type::<T>()?;
-        let owner = session_type.owner(&owner.name());
+        let owner = session_type.owner(owner);
         let work = async { Ok::<_, Error>((self.end_of(&owner, key).await?, key.clone())) };
         let (ended, _) = observe(Call::Revoke, "", None, work, revoked).await?;
         if ended.is_some() {
@@ -150,20 +106,8 @@ impl Core {
         Ok(ended.is_some())
     }
 
-    /// Ends the session of this key, whosever it is: for operators. Returns whether there was a
-    /// live one. An app that lets people end their own sessions calls [`revoke`](Self::revoke).
-    ///
-    /// # Errors
-    /// When the provider cannot answer.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = sessions::Store::new(sessions::MemoryProvider::new());
-    /// let key = "rIzFhEBBR0tLtLGF5jQGBqzTq2J5ZCg0xTqHc6kZT5k".parse()?;
-    /// assert!(!store.revoke_any(&key).await?);
-    /// # Ok(()) }
-    /// ```
-    pub async fn revoke_any(&self, key: &StoreKey) -> Result<bool, Error> {
+    /// See [`Store::revoke_any`](crate::Store::revoke_any).
+    pub(crate) async fn revoke_any(&self, key: &StoreKey) -> Result<bool, Error> {
         self.needs_records("revoke_any()")?;
         let work = async {
             let record = self.delete_any(key.as_str(), &mut Patience::new()).await?;
@@ -193,76 +137,23 @@ impl Core {
         }
     }
 
-    /// Ends all sessions of an owner: "log out everywhere". Returns how many.
-    ///
-    /// It also undoes the logins of this owner that are under way. With
-    /// [`begin_login`](Self::begin_login) these are exactly the ones that began before. Without it
-    /// the clocks of the two hosts decide: a login is undone if its session was loaded before this
-    /// call began, to within the difference of these clocks. Change the password first, then call
-    /// this.
-    ///
-    /// # Errors
-    /// When the provider cannot answer; some sessions may have ended by then.
-    ///
-    /// ```
-    /// use sessions::Session;
-    /// # use sessions::{MemoryProvider, Store};
-    ///
-    /// #[derive(Session)]
-    /// #[session(name = "visitor", version = 1)]
-    /// struct Visitor {
-    ///     #[session(owner)]
-    ///     user: Option<u64>,
-    /// }
-    ///
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// let ended = store.revoke_all::<Visitor>(7).await?;
-    /// assert_eq!(ended, 0);
-    /// # Ok(()) }
-    /// ```
-    pub async fn revoke_all<T: SessionData>(
-        &self,
-        owner: impl AsOwner<T::Owner> + Send,
-    ) -> Result<u64, Error> {
+    /// See [`Store::revoke_all`](crate::Store::revoke_all).
+    pub(crate) async fn revoke_all<T: SessionData>(&self, owner: &str) -> Result<u64, Error> {
         self.needs_records("revoke_all()")?;
         let session_type = self.session_type::<T>()?;
-        let name = owner.name();
-        drop(owner);
-        self.observe_revoke_all(&session_type, &name, None).await
+        self.observe_revoke_all(&session_type, owner, None).await
     }
 
-    /// Ends all sessions of this session's owner but this one: "log out my other devices". Returns
-    /// how many; 0 where the session has no owner.
-    ///
-    /// # Errors
-    /// As [`revoke_all`](Self::revoke_all).
-    ///
-    /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { #[session(owner)] user: Option<u64> }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
-    /// visitor.user = Some(7);
-    /// let _ = visitor.commit().await?;
-    /// assert_eq!(store.revoke_others(&visitor).await?, 0);
-    /// # Ok(()) }
-    /// ```
-    // Not an async function, for that would hold the session, and its type need not be `Sync`.
-    pub fn revoke_others<'s, T: SessionData>(
-        &'s self,
-        session: &Session<T>,
-    ) -> impl Future<Output = Result<u64, Error>> + Send + use<'s, T> {
-        let (owner, key) = (session.owner_name(), session.key().cloned());
-        async move {
-            self.needs_records("revoke_others()")?;
-            let session_type = self.session_type::<T>()?;
-            let (Some(owner), Some(key)) = (owner?, key) else { return Ok(0) };
-            self.observe_revoke_all(&session_type, &owner, Some(&key)).await
-        }
+
+    /// See [`Store::revoke_others`](crate::Store::revoke_others): all of an owner's but this one.
+    pub(crate) async fn revoke_others<T: SessionData>(
+        &self,
+        session: Option<(&str, &StoreKey)>,
+    ) -> Result<u64, Error> {
+        self.needs_records("revoke_others()")?;
+        let session_type = self.session_type::<T>()?;
+        let Some((owner, key)) = session else { return Ok(0) };
+        self.observe_revoke_all(&session_type, owner, Some(key)).await
     }
 
     async fn observe_revoke_all(
@@ -336,40 +227,15 @@ impl Core {
         }
     }
 
-    /// Begins a login: call it before the password is checked, and hand the attempt to
-    /// [`Session::log_in`](crate::Session::log_in) once it was right. It costs one fetch.
-    ///
-    /// [`revoke_all`](Self::revoke_all) then undoes this login exactly where it is called after
-    /// this, whatever the hosts' clocks say.
-    ///
-    /// # Errors
-    /// When the provider cannot answer.
-    ///
-    /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { #[session(owner)] user: Option<u64> }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
-    /// let attempt = store.begin_login::<Visitor>(7).await?;
-    /// // Check the password here.
-    /// visitor.user = Some(7);
-    /// visitor.log_in(attempt);
-    /// let _ = visitor.commit().await?;
-    /// # Ok(()) }
-    /// ```
-    pub async fn begin_login<T: SessionData>(
+    /// See [`Store::begin_login`](crate::Store::begin_login).
+    pub(crate) async fn begin_login<T: SessionData>(
         &self,
-        owner: impl AsOwner<T::Owner> + Send,
+        owner: &str,
     ) -> Result<LoginAttempt, Error> {
         self.needs_records("begin_login()")?;
         let session_type = self.session_type::<T>()?;
-        let name = owner.name();
-        drop(owner);
-        let fence = self.fence(&session_type.fence(&name), &mut Patience::new()).await?;
-        Ok(LoginAttempt::new(session_type.name(), name, fence.as_ref(), self.now()))
+        let fence = self.fence(&session_type.fence(owner), &mut Patience::new()).await?;
+        Ok(LoginAttempt::new(session_type.name(), owner.to_owned(), fence.as_ref(), self.now()))
     }
 
     async fn fence(&self, id: &str, patience: &mut Patience) -> Result<Option<Fence>, Error> {

@@ -1,5 +1,6 @@
 //! Removing what has expired, where the database does not do it by itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng as _;
@@ -10,22 +11,8 @@ use crate::error::Error;
 use crate::event::call::{Call, Ended, observe};
 
 impl Core {
-    /// Removes at most `limit` records that expired more than ten minutes ago, the largest
-    /// difference between two hosts' clocks; returns how many.
-    ///
-    /// Expired sessions cannot be read whether or not they are purged: this frees their space.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when the provider is down. [`Error::Provider`] when it does not
-    /// purge, because its database removes expired records by itself.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// let store = sessions::Store::new(sessions::MemoryProvider::new());
-    /// assert_eq!(store.purge_expired(1_000).await?, 0);
-    /// # Ok(()) }
-    /// ```
-    pub async fn purge_expired(&self, limit: u32) -> Result<u64, Error> {
+    /// See [`Store::purge_expired`](crate::Store::purge_expired).
+    pub(crate) async fn purge_expired(&self, limit: u32) -> Result<u64, Error> {
         self.needs_records("purge_expired()")?;
         let before = self.now().checked_sub(SKEW).unwrap_or(std::time::UNIX_EPOCH);
         let work = async { Ok::<_, Error>(self.provider.purge(before, limit).await?) };
@@ -34,41 +21,23 @@ impl Core {
         Ok(purged)
     }
 
-    /// Purges about once each `interval`, a tenth earlier or later so that hosts spread out, until
-    /// [`shutdown`](Self::shutdown). A failure is an event, and the next round tries again. Give
-    /// it to a task:
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-    /// let store = sessions::Store::new(sessions::MemoryProvider::new());
-    /// let purge = tokio::spawn(store.purge_task(Duration::from_secs(10 * 60)));
-    ///
-    /// // When the server has stopped:
-    /// store.shutdown().await;
-    /// purge.await.expect("it ends by itself");
-    /// # }
-    /// ```
-    pub fn purge_task(&self, interval: Duration) -> impl Future<Output = ()> + Send + use<> {
-        let store = self.clone();
-        async move {
-            let mut closing = store.closing.subscribe();
-            loop {
-                let wait = interval.mul_f64(rand::rng().random_range(0.9..=1.1));
-                let closed = closing.wait_for(|closed| *closed);
-                if tokio::time::timeout(wait.max(SHORTEST), closed).await.is_ok() {
+    /// See [`Store::purge_task`](crate::Store::purge_task).
+    pub(crate) async fn purge_task(self: Arc<Self>, interval: Duration) {
+        let mut closing = self.closing.subscribe();
+        loop {
+            let wait = interval.mul_f64(rand::rng().random_range(0.9..=1.1));
+            let closed = closing.wait_for(|closed| *closed);
+            if tokio::time::timeout(wait.max(SHORTEST), closed).await.is_ok() {
+                return;
+            }
+            match self.purge_round().await {
+                Ok(()) => {}
+                Err(Error::Config(_)) => return,
+                Err(Error::Provider(error)) if error.is_unsupported() => {
+                    event::purge_not_needed();
                     return;
                 }
-                match store.purge_round().await {
-                    Ok(()) => {}
-                    Err(Error::Config(_)) => return,
-                    Err(Error::Provider(error)) if error.is_unsupported() => {
-                        event::purge_not_needed();
-                        return;
-                    }
-                    Err(error) => event::purge_failed(&error),
-                }
+                Err(error) => event::purge_failed(&error),
             }
         }
     }

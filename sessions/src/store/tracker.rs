@@ -106,17 +106,16 @@ impl<T: Send + 'static> Drop for Finish<T> {
 impl Core {
     /// Ends a session that no browser will come to have, in a task that goes on until the provider
     /// has answered. Only while its secret is still the one that was drawn for it.
-    pub(super) fn abandon(&self, key: StoreKey, hash: SecretHash) {
+    pub(super) fn abandon(self: Arc<Self>, key: StoreKey, hash: SecretHash) {
         // Outside a runtime nothing can go on.
         let Ok(runtime) = Handle::try_current() else { return };
-        let store = self.clone();
         let guard = self.commits.guard();
         runtime.spawn(async move {
             let _guard = guard;
             let mut wait = FIRST_WAIT;
-            let mut closing = store.closing.subscribe();
+            let mut closing = self.closing.subscribe();
             loop {
-                match store.abandon_once(&key, hash).await {
+                match self.abandon_once(&key, hash).await {
                     Ok(()) => return,
                     Err(error) => event::discard_failed(&key, &error),
                 }

@@ -1,6 +1,7 @@
 //! What earlier commits of a handle left open: saves whose answer never came.
 
 use std::fmt;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
@@ -131,25 +132,25 @@ impl Sent {
 
 /// A session that no browser may come to have: dropped, it is ended in the background.
 pub(super) struct Claim {
-    store: Option<Core>,
+    core: Option<Arc<Core>>,
     key: StoreKey,
     hash: SecretHash,
 }
 
 impl Claim {
-    pub(super) fn new(store: &Core, key: &StoreKey, hash: SecretHash) -> Self {
-        Self { store: Some(store.clone()), key: key.clone(), hash }
+    pub(super) fn new(core: &Arc<Core>, key: &StoreKey, hash: SecretHash) -> Self {
+        Self { core: Some(core.clone()), key: key.clone(), hash }
     }
 
     pub(super) fn release(&mut self) {
-        self.store = None;
+        self.core = None;
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        if let Some(store) = self.store.take() {
-            store.abandon(self.key.clone(), self.hash);
+        if let Some(core) = self.core.take() {
+            core.abandon(self.key.clone(), self.hash);
         }
     }
 }

@@ -7,7 +7,7 @@ use super::patch::{Asks, Patch};
 use super::save::{Patience, SaveOutcome};
 use super::session_type::SessionType;
 use crate::event;
-use crate::data::{AsOwner, SessionData};
+use crate::data::SessionData;
 use crate::error::Error;
 use crate::event::call::{Call, Ended, observe};
 use crate::id::StoreKey;
@@ -16,81 +16,10 @@ use crate::schema::header::MAX_SAVES;
 use crate::schema::stored::Stored;
 
 impl Core {
-    /// Changes the session of this key if it is this owner's, wherever its visitor is: from a
-    /// background job, a webhook, an app's own page. `owner` is `None::<u64>`, say, for the
-    /// session of an anonymous visitor.
-    ///
-    /// Returns what `change` returned; `None` if there is no live session of this key, or it is
-    /// somebody else's. `change` runs again, on the newer value, when somebody else saved the
-    /// session meanwhile. The session keeps its secret and does not count as used: it ends when
-    /// it would have ended.
-    ///
-    /// A save whose answer was lost is applied once. A second call is a second change.
-    ///
-    /// # Errors
-    /// As [`Session::commit`](crate::Session::commit). [`Error::Config`] when the key names a
-    /// session of another type, or when `change` assigns the owner: only a visitor's own request
-    /// can log them in.
-    ///
-    /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { #[session(owner)] user: Option<u64>, notices: Vec<String> }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
-    /// visitor.user = Some(7);
-    /// let _ = visitor.commit().await?;
-    ///
-    /// // Later, in a job that kept the key:
-    /// let key = visitor.key().expect("it was saved").clone();
-    /// let add = |visitor: &mut Visitor| visitor.notices.push("your order left".to_owned());
-    /// assert!(store.update::<Visitor, _>(Some(7), &key, add).await?.is_some());
-    /// assert!(store.update::<Visitor, _>(Some(8), &key, add).await?.is_none());
-    /// # Ok(()) }
-    /// ```
-    pub async fn update<T: SessionData, R: Send>(
-        &self,
-        owner: Option<impl AsOwner<T::Owner> + Send>,
-        key: &StoreKey,
-        mut change: impl FnMut(&mut T) -> R + Send,
-    ) -> Result<Option<R>, Error> {
-        let owner = owner.map(|owner| owner.name());
-        let whose = Whose::Of(owner.as_deref());
-        self.observe_update(whose, key, &mut change).await
-    }
 
-    /// As [`update`](Self::update), whosever session it is: for operators.
-    ///
-    /// # Errors
-    /// As [`update`](Self::update).
-    ///
-    /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { notices: Vec<String> }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
-    /// visitor.notices.push("hello".to_owned());
-    /// let _ = visitor.commit().await?;
-    ///
-    /// let key = visitor.key().expect("it was saved").clone();
-    /// let count = |visitor: &mut Visitor| visitor.notices.len();
-    /// assert_eq!(store.update_any::<Visitor, _>(&key, count).await?, Some(1));
-    /// # Ok(()) }
-    /// ```
-    pub async fn update_any<T: SessionData, R: Send>(
-        &self,
-        key: &StoreKey,
-        mut change: impl FnMut(&mut T) -> R + Send,
-    ) -> Result<Option<R>, Error> {
-        self.observe_update(Whose::Anybodys, key, &mut change).await
-    }
 
-    async fn observe_update<T: SessionData, R: Send>(
+    /// See [`Store::update`](crate::Store::update).
+    pub(crate) async fn update<T: SessionData, R: Send>(
         &self,
         whose: Whose<'_>,
         key: &StoreKey,
@@ -208,7 +137,7 @@ impl Core {
 
 /// Whose session may be changed.
 #[derive(Clone, Copy)]
-enum Whose<'o> {
+pub(crate) enum Whose<'o> {
     Anybodys,
     /// This owner's, or nobody's.
     Of(Option<&'o str>),

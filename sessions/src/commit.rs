@@ -1,13 +1,10 @@
-//! Sessions without a framework: loaded from a request's cookies, committed, destroyed.
+//! What a commit returns: what it did, and the cookie that the response must carry.
 
 use std::fmt;
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 
-use crate::data::SessionData;
 use crate::error::Error;
-use crate::session::{Live, Session};
-use crate::store::Store;
 use crate::store::execute::Outcome;
 
 /// What [`Session::commit`] did, and what the response must carry.
@@ -163,62 +160,3 @@ impl std::error::Error for CommitError {
     }
 }
 
-impl Store {
-    /// Loads the session that a request's `Cookie` headers stand for, or a new one.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when the provider is down: never an empty session in place of a
-    /// real one. [`Error::NewerSchema`] or [`Error::Decode`] for a record that this build cannot
-    /// read; it stays as it was. [`Error::Config`] when the store has another type of the same name.
-    ///
-    /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// let store = Store::new(MemoryProvider::new());
-    /// let visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
-    /// assert!(visitor.is_new());
-    /// # Ok(()) }
-    /// ```
-    pub async fn load<T: SessionData>(&self, cookies: &HeaderMap) -> Result<Session<T>, Error> {
-        let session_type = self.session_type::<T>()?;
-        Ok(Session::new(Live::find(self, &session_type, cookies).await?, None))
-    }
-
-    /// Ends the session that a request's cookies stand for, without reading it: logging out works
-    /// although the record holds what this build cannot read. The response must carry the cookie
-    /// that the commit sets.
-    ///
-    /// A handler that has a [`Session`](struct@Session) calls its [`destroy`](Session::destroy)
-    /// instead.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when the provider is down: the session may still be alive.
-    /// [`Error::Gone`] where the cookie is from before a login or a renewal and so may not end the
-    /// session; the error's [`set_cookie`](CommitError::set_cookie) clears it.
-    ///
-    /// ```
-    /// # use sessions::{MemoryProvider, Outcome, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// let store = Store::new(MemoryProvider::new());
-    /// let commit = store.destroy::<Visitor>(&http::HeaderMap::new()).await?;
-    /// assert_eq!(commit.outcome(), Outcome::Destroyed);
-    /// assert!(commit.set_cookie().is_none(), "there was no cookie to clear");
-    /// # Ok(()) }
-    /// ```
-    pub async fn destroy<T: SessionData>(
-        &self,
-        cookies: &HeaderMap,
-    ) -> Result<Commit, CommitError> {
-        let session_type = self.session_type::<T>()?;
-        match self.destroy_unread(&session_type, cookies).await {
-            Ok(done) => Ok(Commit::new(done.outcome, done.set_cookie)),
-            Err(failed) => Err(CommitError { error: failed.error, set_cookie: failed.set_cookie }),
-        }
-    }
-}

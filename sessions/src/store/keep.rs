@@ -1,0 +1,50 @@
+//! After which responses the changes of a request are kept.
+
+/// After which responses the changes of a request are kept. Destroying a session is always
+/// carried out.
+///
+/// ```
+/// use sessions::{KeepChanges, MemoryProvider, Store};
+///
+/// let store = Store::builder(MemoryProvider::new()).keep_changes(KeepChanges::OnSuccess).build()?;
+/// # Ok::<(), sessions::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeepChanges {
+    /// Unless the status is 5xx or 408: the default. A timeout inside the layer answers 408 and
+    /// drops the handler half way.
+    #[default]
+    UnlessFailed,
+    /// Only when the status is 2xx or 3xx.
+    OnSuccess,
+}
+
+impl KeepChanges {
+    #[cfg(any(test, feature = "actix", feature = "axum"))]
+    pub(crate) fn keeps(self, status: http::StatusCode) -> bool {
+        match self {
+            Self::UnlessFailed => {
+                !status.is_server_error() && status != http::StatusCode::REQUEST_TIMEOUT
+            }
+            Self::OnSuccess => status.is_success() || status.is_redirection(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn changes_are_kept_unless_the_response_failed() {
+        let kept = |keep: KeepChanges| {
+            [200, 302, 404, 408, 500, 503]
+                .map(|code| keep.keeps(StatusCode::from_u16(code).unwrap()))
+        };
+        assert_eq!(kept(KeepChanges::UnlessFailed), [true, true, true, false, false, false]);
+        assert_eq!(kept(KeepChanges::OnSuccess), [true, true, false, false, false, false]);
+    }
+}
