@@ -115,11 +115,11 @@ use http::StatusCode;
 use pin_project_lite::pin_project;
 
 pub use self::extract::{Existing, Loading, LoadingExisting, SessionRejection};
-use crate::request;
 use crate::error::Error;
-use crate::request::{Ending, RequestSessions};
+use crate::request;
 use crate::request::ending::Answer;
 use crate::request::layer::Report;
+use crate::request::{Ending, RequestSessions};
 use crate::store::Store;
 
 /// Gives an app's handlers their sessions, and commits them once a handler has answered.

@@ -127,11 +127,11 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 pub use self::extract::{SessionRejection, error_response};
-use crate::request;
 use crate::error::Error;
-use crate::request::{Ending, RequestSessions};
+use crate::request;
 use crate::request::ending::Answer;
 use crate::request::layer::Report;
+use crate::request::{Ending, RequestSessions};
 use crate::store::Store;
 
 /// Gives a router's handlers their sessions, and commits them once a handler has answered.

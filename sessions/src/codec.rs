@@ -2,9 +2,7 @@
 
 pub(crate) mod builder;
 pub(crate) mod manage;
-pub(crate) mod purpose;
 pub(crate) mod token;
-pub(crate) mod xaes;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,18 +12,19 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-pub use self::builder::CodecBuilder;
-pub use self::purpose::Purpose;
-pub(crate) use self::xaes::{NONCE, TAG, Xaes};
+use self::builder::CodecBuilder;
 
 use self::token::{MAX_PAYLOAD, Malformed, OVERHEAD};
-use crate::event;
 use crate::clock::from_unix_millis;
+use crate::crypto::purpose::Purpose;
+use crate::crypto::xaes::{NONCE, Xaes};
 use crate::error::Error;
-use crate::event::meter::Refused;
-use crate::keyring::{Found, KeyRing, Missing, Rank, since_epoch};
 use crate::keyring::ring::KeyId;
+use crate::keyring::shared::{KeyRing, Missing, since_epoch};
+use crate::keyring::view::{Found, Rank};
 use crate::provider::Provider;
+use crate::telemetry;
+use crate::telemetry::labels::TokenRefusal;
 
 /// Seals values into tokens and opens them, under keys that manage themselves.
 ///
@@ -181,7 +180,7 @@ impl Codec {
     ) -> Result<T, Error> {
         let payload = self.open(purpose, token).await?;
         cbor4ii::serde::from_slice(&payload).map_err(|_| {
-            event::token_mistyped::<T>(&self.ring.config().app, purpose.name());
+            telemetry::token_mistyped::<T>(&self.ring.config().app, purpose.name());
             Error::InvalidToken
         })
     }
@@ -280,7 +279,7 @@ impl Codec {
                     let take = |payload: &[u8]| Some(payload.to_vec());
                     self.try_open_token(purpose, id, token, now, waited, take)
                 }
-                Err(Malformed) => Ok(Err(self.refuse(purpose, Refused::Malformed))),
+                Err(Malformed) => Ok(Err(self.refuse(purpose, TokenRefusal::Malformed))),
             }
         };
         let opened = match open(false) {
@@ -351,7 +350,7 @@ impl Codec {
     ) -> Result<Result<(R, Seal), Error>, Missing> {
         match token::decode(token, buffer) {
             Ok((id, token)) => self.try_open_token(purpose, id, token, now, waited, take),
-            Err(Malformed) => Ok(Err(self.refuse(purpose, Refused::Malformed))),
+            Err(Malformed) => Ok(Err(self.refuse(purpose, TokenRefusal::Malformed))),
         }
     }
 
@@ -377,7 +376,7 @@ impl Codec {
         let open = |xaes: &Xaes| token::open(token, xaes);
         let opened = root.with_cipher(&ring.config().app, purpose, open);
         let Some((issued_at, range)) = opened else {
-            return Ok(Err(self.refuse(purpose, Refused::Forged)));
+            return Ok(Err(self.refuse(purpose, TokenRefusal::Forged)));
         };
         let settings = &ring.config().settings;
         let now = now.as_secs();
@@ -389,7 +388,7 @@ impl Codec {
             & (issued_at <= window.last);
         let payload = take(&token[range]);
         let (true, Some(payload)) = (timely, payload) else {
-            return Ok(Err(self.refuse(purpose, Refused::Expired)));
+            return Ok(Err(self.refuse(purpose, TokenRefusal::Expired)));
         };
         let reissue = rank == Rank::Old || age > settings.max_age / 2;
         let issued_at = from_unix_millis(issued_at.saturating_mul(1000));
@@ -405,7 +404,9 @@ impl Codec {
         for _ in 0..TRIES {
             match self.ring.provide(missing).await {
                 Ok(()) => {}
-                Err(Error::InvalidToken) => return Err(self.refuse(purpose, Refused::UnknownKey)),
+                Err(Error::InvalidToken) => {
+                    return Err(self.refuse(purpose, TokenRefusal::UnknownKey));
+                }
                 Err(error) => return Err(error),
             }
             match open() {
@@ -416,10 +417,30 @@ impl Codec {
         Err(Error::unavailable("the token's key is not known yet"))
     }
 
-    fn refuse(&self, purpose: &Purpose, reason: Refused) -> Error {
+    fn refuse(&self, purpose: &Purpose, reason: TokenRefusal) -> Error {
         let config = self.ring.config();
-        event::token_refused(&config.app, purpose.name(), reason, &config.refusals);
+        telemetry::token_refused(&config.app, purpose.name(), reason, &config.refusals);
         Error::InvalidToken
+    }
+}
+
+impl CodecBuilder {
+    /// Checks the settings. Makes no call: the first key is made when it is needed.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for settings that cannot work, saying what to write instead.
+    ///
+    /// ```
+    /// # use sessions::{Codec, MemoryProvider};
+    /// # use std::time::Duration;
+    /// let hourly = Codec::builder(MemoryProvider::new())
+    ///     .rotation_period(Duration::from_secs(3600))
+    ///     .danger_plain_keys()
+    ///     .build();
+    /// assert!(hourly.unwrap_err().to_string().contains("4 hours"));
+    /// ```
+    pub fn build(self) -> Result<Codec, Error> {
+        Ok(Codec { ring: self.ring()? })
     }
 }
 

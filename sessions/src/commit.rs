@@ -5,7 +5,7 @@ use std::fmt;
 use http::HeaderValue;
 
 use crate::error::Error;
-use crate::store::execute::Outcome;
+use crate::store::change::Outcome;
 
 /// What [`Session::commit`] did, and what the response must carry.
 ///
@@ -159,4 +159,3 @@ impl std::error::Error for CommitError {
         self.error.source()
     }
 }
-

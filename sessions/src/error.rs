@@ -4,10 +4,7 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
-use crate::provider::ProviderError;
-
-/// A boxed source of an error.
-pub(crate) type Source = Box<dyn StdError + Send + Sync + 'static>;
+use crate::provider::{ProviderError, Source};
 
 /// An error of a [`Store`](crate::Store), a [`Session`](struct@crate::Session) or a
 /// [`Codec`](crate::Codec).

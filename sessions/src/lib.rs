@@ -135,9 +135,9 @@ mod clock;
 mod codec;
 mod commit;
 mod cookie;
+mod crypto;
 mod data;
 mod error;
-mod event;
 mod flash;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
@@ -155,6 +155,7 @@ mod request;
 mod schema;
 mod session;
 mod store;
+mod telemetry;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
@@ -163,24 +164,27 @@ pub mod testing;
 pub mod tower_sessions;
 
 pub use crate::clock::{Clock, ManualClock, SystemClock};
-pub use crate::codec::{Codec, CodecBuilder, Purpose};
+pub use crate::codec::Codec;
+pub use crate::codec::builder::CodecBuilder;
+pub use crate::commit::{Commit, CommitError};
 pub use crate::cookie::{CookieConfig, CookieHeaders, SameSite};
+pub use crate::crypto::purpose::Purpose;
 pub use crate::data::{AsOwner, NoOwner, SessionData};
 pub use crate::error::Error;
 pub use crate::flash::Flash;
 pub use crate::id::StoreKey;
-pub use crate::keyring::{
-    KeyEncryption, KeyEncryptionError, KeyInfo, KeyRingInfo, KeyState, LocalKey, WrappedKey,
-};
+pub use crate::keyring::encryption::{KeyEncryption, KeyEncryptionError, WrappedKey};
+pub use crate::keyring::local_key::LocalKey;
+pub use crate::keyring::state::{KeyInfo, KeyRingInfo, KeyState};
 pub use crate::memory::MemoryProvider;
 pub use crate::provider::Page;
 pub use crate::request::RequestSessions;
-pub use crate::schema::{MergeConflict, Schema, SchemaField, SchemaVersion};
+pub use crate::schema::describe::{Schema, SchemaField, SchemaVersion};
+pub use crate::schema::policy::MergeConflict;
 pub use crate::session::Session;
-pub use crate::commit::{Commit, CommitError};
 pub use crate::store::Store;
 pub use crate::store::builder::StoreBuilder;
-pub use crate::store::execute::Outcome;
+pub use crate::store::change::Outcome;
 pub use crate::store::fence::LoginAttempt;
 pub use crate::store::keep::KeepChanges;
 pub use crate::store::owner::{SessionInfo, SessionPage};

@@ -12,7 +12,9 @@ use foldhash::fast::RandomState;
 use tokio::task::yield_now;
 
 use crate::clock::{from_unix_millis, to_unix_millis};
-use crate::provider::{Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched};
+use crate::provider::{
+    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+};
 
 /// A provider for one process: tests, development, and services that may lose their sessions at a
 /// restart.

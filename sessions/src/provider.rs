@@ -17,7 +17,6 @@ pub use async_trait::async_trait;
 pub use bytes::Bytes;
 
 pub use crate::clock::{from_unix_millis, to_unix_millis};
-use crate::error::Source;
 
 /// A stored record.
 ///
@@ -505,6 +504,9 @@ impl<P: Provider + ?Sized> Provider for Arc<P> {
         (**self).purge(expired_before, limit).await
     }
 }
+
+/// A boxed source of an error.
+pub(crate) type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
 
 /// An error of a provider: what failed, and whether trying again can help.
 ///

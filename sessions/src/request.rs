@@ -16,22 +16,20 @@ use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 #[cfg(any(feature = "actix", feature = "axum"))]
-pub(crate) use self::ending::{Answer, Ending};
-#[cfg(feature = "actix")]
-pub(crate) use self::layer::ResponseHeaders;
+pub(crate) use self::ending::Ending;
 #[cfg(any(feature = "actix", feature = "axum"))]
-pub(crate) use self::layer::{Report, complete, status, text, vary};
-use crate::{event, schema};
+pub(crate) use self::layer::{complete, status, text, vary};
 use crate::cookie::CookieHeaders;
 use crate::data::SessionData;
 use crate::error::Error;
 use crate::session::{Live, Pending, Session, State};
 use crate::store::Store;
 use crate::store::base::Base;
+use crate::store::change::{Change, Committed, Failed, Outcome, Settled};
 use crate::store::core::Core;
-use crate::store::execute::{Change, Committed, Failed, Outcome, Settled};
 use crate::store::patch::Asks;
 use crate::store::session_type::SessionType;
+use crate::{schema, telemetry};
 
 /// The sessions of one request. A layer puts it into the request's extensions; the extractors of
 /// the frameworks take their sessions from it, and so may a plain `tower` service.
@@ -266,7 +264,7 @@ impl Home {
         if slots.closed {
             drop(slots);
             if live.state.is_touched() {
-                event::outlived(live.state.session_type.name());
+                telemetry::outlived(live.state.session_type.name());
             }
             return;
         }
@@ -277,7 +275,7 @@ impl Home {
         if live.state.epoch != slot.epoch {
             // The session that it belonged to was destroyed in the middle of the request.
             if touched {
-                event::dropped_in_request(slot.session_type.name());
+                telemetry::dropped_in_request(slot.session_type.name());
             }
             return;
         }
@@ -459,7 +457,7 @@ fn fold(
             };
             schema::diff(table, &was, &mut mine)?;
             let merged = schema::merge(table, &was, &mine, &theirs)?;
-            event::merged_in_request(session_type.name(), &merged.overwritten);
+            telemetry::merged_in_request(session_type.name(), &merged.overwritten);
             merged.fields
         });
     }

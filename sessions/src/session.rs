@@ -9,23 +9,24 @@ use std::time::{Duration, SystemTime};
 use http::HeaderValue;
 use tokio::sync::oneshot;
 
-use crate::{event, schema};
+use crate::commit::{Commit, CommitError};
 use crate::cookie::CookieHeaders;
 use crate::data::SessionData;
 use crate::error::Error;
-use crate::event::call::{Call, Ended, observe};
 use crate::id::StoreKey;
 use crate::request::Home;
 use crate::schema::fields::Fields;
 use crate::schema::header::Summary;
-use crate::commit::{Commit, CommitError};
 use crate::store::base::Base;
+use crate::store::change::{Change, Failed, Outcome, Settled};
+use crate::store::change::{InFlight, Unsettled};
 use crate::store::core::Core;
-use crate::store::execute::{Change, Failed, Outcome, Settled};
 use crate::store::fence::LoginAttempt;
 use crate::store::patch::Asks;
 use crate::store::session_type::SessionType;
-use crate::store::unsettled::{InFlight, Unsettled};
+use crate::telemetry::labels::{Call, CallOutcome};
+use crate::telemetry::span::observe;
+use crate::{schema, telemetry};
 
 /// A visitor's session, as a typed value.
 ///
@@ -162,7 +163,7 @@ impl<T: SessionData> Live<T> {
         let state = |base| State::new(core.clone(), session_type.clone(), base, loaded_at);
         match found.and_then(|base| Self::new(state(base))) {
             Err(error) if error.is_unreadable() && core.resets_unreadable() => {
-                event::reset(session_type.name(), &error);
+                telemetry::reset(session_type.name(), &error);
                 Self::new(state(Base::Absent { cookie: true }))
             }
             found => found,
@@ -176,7 +177,7 @@ impl<T: SessionData> Live<T> {
                 if state.session_type.files(loaded.owner.as_deref(), &value) {
                     value
                 } else {
-                    event::misfiled(state.session_type.name(), &loaded.key);
+                    telemetry::misfiled(state.session_type.name(), &loaded.key);
                     state.base = Base::Absent { cookie: true };
                     T::fresh()
                 }
@@ -471,7 +472,7 @@ impl<T: SessionData> Session<T> {
     #[must_use]
     pub fn log_id(&self) -> &str {
         match self.key() {
-            Some(key) => event::log_id(key),
+            Some(key) => telemetry::emit::log_id(key),
             None if self.is_new() => "new",
             None => "client-side",
         }
@@ -561,7 +562,11 @@ impl<T: SessionData> Session<T> {
         let state = self.state();
         let granted = time.min(state.core.longest_remember());
         if granted < time {
-            event::remember_capped(state.session_type.name(), time.as_secs(), granted.as_secs());
+            telemetry::remember_capped(
+                state.session_type.name(),
+                time.as_secs(),
+                granted.as_secs(),
+            );
         }
         self.ask(|asks| asks.remember = Some(granted));
     }
@@ -845,11 +850,11 @@ impl<T: SessionData> Session<T> {
 }
 
 /// How a load is reported.
-fn loaded(base: &Base) -> (Ended, Option<&StoreKey>) {
+fn loaded(base: &Base) -> (CallOutcome, Option<&StoreKey>) {
     let ended = match base {
-        Base::Live(_) | Base::Sealed(_) => Ended::Live,
-        Base::Absent { .. } => Ended::New,
-        Base::Superseded(_) | Base::Ended(_) => Ended::Gone,
+        Base::Live(_) | Base::Sealed(_) => CallOutcome::Live,
+        Base::Absent { .. } => CallOutcome::New,
+        Base::Superseded(_) | Base::Ended(_) => CallOutcome::Gone,
     };
     (ended, base.key())
 }
@@ -879,7 +884,7 @@ impl<T: SessionData> Drop for Session<T> {
         match (self.live.take(), &self.home) {
             (Some(live), Some(home)) => home.put_back(live),
             (Some(live), None) if live.is_changed() => {
-                event::uncommitted(live.state.session_type.name());
+                telemetry::uncommitted(live.state.session_type.name());
             }
             _ => {}
         }

@@ -1,13 +1,15 @@
 //! The store: sessions loaded from a provider and committed back under an optimistic lock.
 
+mod abandon;
 mod at_rest;
 pub(crate) mod base;
 pub(crate) mod builder;
+pub(crate) mod change;
 mod client_side;
 pub(crate) mod core;
 pub(crate) mod execute;
-pub(crate) mod keep;
 pub(crate) mod fence;
+pub(crate) mod keep;
 mod load;
 pub(crate) mod owner;
 pub(crate) mod patch;
@@ -16,10 +18,11 @@ pub(crate) mod purge;
 mod queue;
 mod reported;
 mod save;
+mod sent;
 pub(crate) mod session_type;
 pub(crate) mod times;
 pub(crate) mod tracker;
-pub(crate) mod unsettled;
+
 pub(crate) mod update;
 
 use std::fmt;

@@ -27,7 +27,7 @@ use crate::session::Session;
 use crate::store::Store;
 use crate::store::base::Base;
 use crate::store::builder::StoreBuilder;
-use crate::store::execute::Change;
+use crate::store::change::Change;
 use crate::store::patch::Asks;
 
 /// A store for tests: in memory, with a clock that the test moves, and the same "random" ids and
@@ -192,7 +192,7 @@ impl TestStore {
         });
         let name = T::SCHEMA.name;
         let done = saved.await.unwrap_or_else(|error| {
-            panic!("session `{name}` cannot be saved: {}", crate::event::chain(&error))
+            panic!("session `{name}` cannot be saved: {}", crate::telemetry::emit::chain(&error))
         });
         let Some(cookie) = done.set_cookie else {
             panic!(
@@ -236,7 +236,7 @@ impl TestStore {
         }
         let session = own(self.store.load::<T>(&headers)).await.unwrap_or_else(|error| {
             let name = T::SCHEMA.name;
-            panic!("session `{name}` cannot be read: {}", crate::event::chain(&error))
+            panic!("session `{name}` cannot be read: {}", crate::telemetry::emit::chain(&error))
         });
         Some(session).filter(|session| !session.is_new())
     }
@@ -330,7 +330,10 @@ impl TestStore {
         self.before_save(async move |store: Store, key| {
             let changed = store.update_any::<T, ()>(&key, change).await;
             if let Err(error) = changed {
-                panic!("the other request's change failed: {}", crate::event::chain(&error));
+                panic!(
+                    "the other request's change failed: {}",
+                    crate::telemetry::emit::chain(&error)
+                );
             }
         });
     }

@@ -46,11 +46,11 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::event;
 use crate::clock::{Clock, SystemClock, from_unix_millis, to_unix_millis};
 use crate::id::{KeyHasher, StoreKey};
 use crate::provider::{Expect, Provider, ProviderError, Record, Saved};
 use crate::store::purge::SKEW;
+use crate::telemetry;
 
 /// A store of tower-sessions over a provider. Clones share it.
 ///
@@ -139,7 +139,7 @@ impl<P: Provider> ProviderStore<P> {
                 Saved::Conflict(winner) => current = winner,
             }
         }
-        event::dropped(NAME, Some(&key), "ended");
+        telemetry::dropped(NAME, Some(&key), "ended");
         Ok(())
     }
 
@@ -173,7 +173,7 @@ impl<P: Provider> ProviderStore<P> {
 /// An error with its sources: tower-sessions keeps no more than a text.
 impl From<ProviderError> for Failure {
     fn from(error: ProviderError) -> Self {
-        Self::Backend(event::chain(&error))
+        Self::Backend(telemetry::emit::chain(&error))
     }
 }
 

@@ -10,11 +10,11 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, ResponseError};
 
 use super::headers;
-use crate::{event, request};
 use crate::data::SessionData;
 use crate::error::Error;
 use crate::request::RequestSessions;
 use crate::session::Session;
+use crate::{request, telemetry};
 
 /// Loads the request's session, or a new one.
 ///
@@ -82,7 +82,7 @@ impl<T: SessionData> Future for Loading<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(ready!(self.load.as_mut().poll(context)).map_err(|error| {
-            event::load_failed(T::SCHEMA.name, &error);
+            telemetry::load_failed(T::SCHEMA.name, &error);
             let unseen = Unseen::default();
             self.unseen = Some(unseen.clone());
             SessionRejection { error: Some(error), unseen }

@@ -11,11 +11,11 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 
 use super::Told;
-use crate::{event, request};
 use crate::data::SessionData;
 use crate::error::Error;
 use crate::request::RequestSessions;
 use crate::session::Session;
+use crate::{request, telemetry};
 
 /// Loads the request's session, or a new one.
 ///
@@ -43,11 +43,11 @@ impl<T: SessionData, S: Sync> FromRequestParts<S> for Session<T> {
                 "this router has no sessions; add `.layer(SessionLayer::new(store))` below its \
                  routes",
             );
-            event::load_failed(T::SCHEMA.name, &error);
+            telemetry::load_failed(T::SCHEMA.name, &error);
             return Err(SessionRejection(error));
         };
         sessions.load(&parts.headers).await.map_err(|error| {
-            event::load_failed(T::SCHEMA.name, &error);
+            telemetry::load_failed(T::SCHEMA.name, &error);
             SessionRejection(error)
         })
     }

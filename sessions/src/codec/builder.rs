@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Codec;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
-use crate::event::Refusals;
-use crate::keyring::{Config, KeyRing};
 use crate::keyring::encryption::KeyEncryption;
 use crate::keyring::settings::Settings;
+use crate::keyring::shared::{Config, KeyRing};
 use crate::provider::Provider;
 use crate::random::Random;
+use crate::telemetry::metrics::Refusals;
 
 /// Settings of a [`Codec`].
 ///
@@ -148,21 +147,8 @@ impl CodecBuilder {
         self
     }
 
-    /// Checks the settings. Makes no call: the first key is made when it is needed.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for settings that cannot work, saying what to write instead.
-    ///
-    /// ```
-    /// # use sessions::{Codec, MemoryProvider};
-    /// # use std::time::Duration;
-    /// let hourly = Codec::builder(MemoryProvider::new())
-    ///     .rotation_period(Duration::from_secs(3600))
-    ///     .danger_plain_keys()
-    ///     .build();
-    /// assert!(hourly.unwrap_err().to_string().contains("4 hours"));
-    /// ```
-    pub fn build(self) -> Result<Codec, Error> {
+    /// See [`build`](Self::build).
+    pub(super) fn ring(self) -> Result<KeyRing, Error> {
         if self.app.is_empty() || self.app.len() > MAX_APP || self.app.contains('\0') {
             return Err(Error::config(format!(
                 "the app's name must have 1 to {MAX_APP} bytes and no NUL"
@@ -177,12 +163,12 @@ impl CodecBuilder {
         let jitter = self.random.below(u64::MAX);
         let settings = Settings::new(self.max_age, self.rotation_period, jitter)?;
         #[cfg(feature = "metrics")]
-        crate::event::describe();
+        crate::telemetry::metrics::describe();
         Ok(self.with_settings(settings))
     }
 
-    pub(super) fn with_settings(self, settings: Settings) -> Codec {
-        let ring = KeyRing::new(Config {
+    pub(super) fn with_settings(self, settings: Settings) -> KeyRing {
+        KeyRing::new(Config {
             provider: self.provider,
             refusals: Refusals::new(&self.app),
             app: self.app,
@@ -191,8 +177,7 @@ impl CodecBuilder {
             random: self.random,
             key_encryption: self.key_encryption,
             plain_keys: self.plain_keys,
-        });
-        Codec { ring }
+        })
     }
 }
 

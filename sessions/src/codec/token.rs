@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use base64_simd::{Out, URL_SAFE_NO_PAD};
 
-use super::xaes::{NONCE, TAG, Xaes};
+use crate::crypto::xaes::{NONCE, TAG, Xaes};
 use crate::keyring::ring::KeyId;
 
 /// How many bytes a token has besides its payload, before base64.

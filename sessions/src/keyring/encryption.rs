@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::error::Source;
+use crate::provider::Source;
 
 /// Wraps the keys of the ring before they are stored: with a key service (a KMS), or with a
 /// [`LocalKey`](crate::LocalKey).

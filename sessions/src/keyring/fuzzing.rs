@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{plan, record};
 use super::ring::{Key, KeyId, Material, Ring, RootKey, Secret};
 use super::settings::Settings;
+use super::{plan, record};
 use crate::clock::{Clock, to_unix_millis};
 
 /// A ring of one fixed key that was created at the time of `clock`.

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::encryption::{KeyEncryption, KeyEncryptionError, WrappedKey};
-use crate::codec::xaes::{NONCE, TAG, Xaes};
+use crate::crypto::xaes::{NONCE, TAG, Xaes};
 use crate::error::Error;
 use crate::random::Random;
 

@@ -181,6 +181,14 @@ impl<'d> Reader<'d> {
     }
 }
 
+/// The keys of a stored ring that are not erased: id, activation, retirement.
+#[cfg(test)]
+pub(crate) fn stored_keys(data: &[u8]) -> Vec<(KeyId, u64, u64)> {
+    let keys = decode(data).map(|stored| stored.keys).unwrap_or_default();
+    let live = keys.iter().filter(|key| !key.is_erased());
+    live.map(|key| (key.id, key.activate, key.retire)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::ring::MacKey;

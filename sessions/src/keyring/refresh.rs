@@ -7,15 +7,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
-use super::{KeyRing, Snapshot, plan, record};
-use super::flight::{LOOK_EVERY, TIMEOUT, no_runtime};
+use super::flight::{LOOK_EVERY, TIMEOUT};
 use super::plan::Times;
 use super::record::{FORMAT, Unreadable};
 use super::ring::{Key, KeyId, Material, Ring, RootKey, Secret};
-use crate::event;
+use super::shared::{KeyRing, Snapshot};
+use super::wait::no_runtime;
+use super::{plan, record};
 use crate::error::Error;
-use crate::event::call::{Call, Ended, observe};
 use crate::provider::{Expect, ProviderError, Record, Saved};
+use crate::telemetry;
+use crate::telemetry::labels::{Call, CallOutcome};
+use crate::telemetry::span::observe;
 
 /// What to do with the ring, besides keeping it in order.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,7 +69,7 @@ impl KeyRing {
     async fn change(&self, change: Change) -> Result<(), Error> {
         let app = &self.config().app;
         let work = self.change_now(change);
-        observe(Call::Refresh, app, None, work, |()| (Ended::Done, None)).await
+        observe(Call::Refresh, app, None, work, |()| (CallOutcome::Done, None)).await
     }
 
     async fn change_now(&self, change: Change) -> Result<(), Error> {
@@ -78,8 +81,8 @@ impl KeyRing {
                 Applied::Done => {
                     match change {
                         Change::Nothing => {}
-                        Change::Erase => event::keys_erased(&self.config().app),
-                        Change::Rewrap => event::keys_rewrapped(&self.config().app),
+                        Change::Erase => telemetry::keys_erased(&self.config().app),
+                        Change::Rewrap => telemetry::keys_rewrapped(&self.config().app),
                     }
                     return self.check_sealing();
                 }
@@ -113,7 +116,7 @@ impl KeyRing {
         let held = self.0.snapshot.load_full();
         let Some(record) = found else {
             if held.is_some() {
-                event::keys_missing(&self.config().app);
+                telemetry::keys_missing(&self.config().app);
             }
             let ring = held.map(|held| held.ring.clone());
             return Ok(Base { dirty: ring.is_some(), ring, stored: None });
@@ -139,7 +142,7 @@ impl KeyRing {
                      every token invalid",
                 ));
             };
-            event::keys_damaged(&self.config().app);
+            telemetry::keys_damaged(&self.config().app);
             return Ok(Base { ring: Some(held.ring.clone()), stored, dirty: true });
         };
         let mut base = Base { ring: None, stored, dirty: false };
@@ -150,10 +153,10 @@ impl KeyRing {
                 joined.generation = joined.generation.max(held.generation);
                 base.dirty = ring.generation < held.generation || !joined.stored_eq(&ring);
                 if base.dirty {
-                    event::keys_joined(&self.config().app);
+                    telemetry::keys_joined(&self.config().app);
                 }
             } else {
-                event::keys_replaced(&self.config().app);
+                telemetry::keys_replaced(&self.config().app);
             }
         }
         self.unwrap_all(&mut joined).await;
@@ -202,7 +205,7 @@ impl KeyRing {
         let applied = self.publish(ring, version).await?;
         // Only now: what another host was quicker to write is dropped.
         if let (Applied::Done, Some((key, activate))) = (&applied, created) {
-            event::key_created(&self.config().app, key, activate);
+            telemetry::key_created(&self.config().app, key, activate);
         }
         Ok(applied)
     }
@@ -259,7 +262,7 @@ impl KeyRing {
         }
         let open = ring.keys.iter().all(|key| key.root().is_some() || key.is_erased());
         // Keys that did not unwrap are tried again soon.
-        event::keys_read(&self.config().app, ring.generation, ring.keys.len(), self.now());
+        telemetry::keys_read(&self.config().app, ring.generation, ring.keys.len(), self.now());
         let refresh = if open { settings.refresh * 1000 } else { LOOK_EVERY };
         self.0.snapshot.store(Some(Arc::new(Snapshot {
             ring,

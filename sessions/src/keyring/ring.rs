@@ -8,8 +8,8 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::codec::purpose::Purpose;
-use crate::codec::xaes::Xaes;
+use crate::crypto::purpose::Purpose;
+use crate::crypto::xaes::Xaes;
 
 /// The most keys that a ring holds.
 pub(crate) const MAX_KEYS: usize = 64;

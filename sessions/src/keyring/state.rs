@@ -2,8 +2,9 @@
 
 use std::time::SystemTime;
 
-use super::{KeyRing, plan};
+use super::plan;
 use super::ring::{Key, Material, Opened};
+use super::shared::KeyRing;
 use crate::clock::from_unix_millis;
 
 /// The key ring as this host knows it, from [`Codec::key_ring`](crate::Codec::key_ring): for a page

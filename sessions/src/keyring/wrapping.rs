@@ -8,15 +8,16 @@ use sha2::Sha256;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-use super::{KeyRing, Snapshot, record};
 use super::encryption::{KeyEncryption, KeyEncryptionError};
 use super::flight::TIMEOUT;
+use super::record;
 use super::record::Stored;
 use super::refresh::permanent;
 use super::ring::{KeyId, MacKey, Material, Opened, Ring, RingId, RootKey, Secret, Wrapped};
-use crate::event;
+use super::shared::{KeyRing, Snapshot};
 use crate::error::Error;
 use crate::provider::ProviderError;
+use crate::telemetry;
 
 impl KeyRing {
     /// The bytes to store a ring as, after wrapping what is not wrapped yet.
@@ -93,11 +94,11 @@ impl KeyRing {
             let opened = match result {
                 Ok(secret) => Opened::Ready(Arc::new(RootKey::new(ring.id, secret))),
                 Err(error) if error.is_unavailable() => {
-                    event::key_unavailable(&self.config().app, id, &error);
+                    telemetry::key_unavailable(&self.config().app, id, &error);
                     Opened::Unavailable
                 }
                 Err(error) => {
-                    event::key_refused(&self.config().app, id, &error);
+                    telemetry::key_refused(&self.config().app, id, &error);
                     Opened::Broken
                 }
             };

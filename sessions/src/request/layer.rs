@@ -14,14 +14,14 @@ use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::{Inner, RequestSessions, Slot, bit, fold};
-use crate::event;
 use crate::error::Error;
 use crate::store::Store;
 use crate::store::base::Base;
+use crate::store::change::{Change, Failed};
 use crate::store::core::Core;
-use crate::store::execute::{Change, Failed};
 use crate::store::patch::Asks;
 use crate::store::tracker::Finish;
+use crate::telemetry;
 
 impl RequestSessions {
     pub(crate) fn new(store: Store) -> Self {
@@ -83,7 +83,7 @@ impl RequestSessions {
         let mut jobs = SmallVec::new();
         for (index, slot) in slots.iter_mut().enumerate() {
             if slot.out > 0 && borrowed & bit(index) != 0 && slot.saves.is_empty() {
-                event::outlived(slot.session_type.name());
+                telemetry::outlived(slot.session_type.name());
             }
             let todo = slot.decide(store, status, now);
             if todo == Todo::Nothing && slot.set_cookie.is_none() && slot.saves.is_empty() {
@@ -131,7 +131,7 @@ impl Report {
 
     /// `earlier`: the cookie of saves that went before, which hold.
     fn failed(&mut self, session: &'static str, error: Error, earlier: Option<HeaderValue>) {
-        event::commit_failed(session, &error);
+        telemetry::commit_failed(session, &error);
         self.error.get_or_insert(error);
         self.saved(session, earlier);
     }
@@ -154,7 +154,7 @@ impl Cookies {
             if headers.none(&CACHE_CONTROL) {
                 headers.append_text(&CACHE_CONTROL, "private, no-store");
             } else if headers.any(&CACHE_CONTROL, |value| names(value, "public")) {
-                event::public_response(session);
+                telemetry::public_response(session);
             }
         }
     }
@@ -254,7 +254,7 @@ impl Slot {
         let keep = store.keep().keeps(status) && !self.spoiled;
         let destroy = self.returned.iter().any(|one| one.state().asks.destroy);
         if touched && !keep && !destroy {
-            event::discarded(self.session_type.name(), status.as_u16());
+            telemetry::discarded(self.session_type.name(), status.as_u16());
         }
         match (touched, keep || destroy) {
             (true, true) if destroy && !keep => Todo::Destroy,
@@ -336,7 +336,7 @@ fn run(
                             Base::Superseded(_) => "superseded",
                             _ => "ended",
                         };
-                        event::dropped(session, key.as_ref(), reason);
+                        telemetry::dropped(session, key.as_ref(), reason);
                         report.saved(session, cookie);
                     } else {
                         report.failed(session, error, cookie);

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::wire;
 use super::malformed::{Malformed, Reason};
 use super::policy::Kind;
+use super::wire;
 
 /// What of the order inside a field's bytes is part of its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,11 +8,11 @@ use std::hash::{Hash, Hasher};
 
 use smallvec::SmallVec;
 
-use super::wire;
 use super::canonical::loose;
 use super::malformed::{Malformed, Reason};
 use super::policy::{AgainFn, Kind, Refusal, Three};
 use super::table::Field;
+use super::wire;
 
 /// An element, or an entry of a map, as encoded.
 #[derive(Clone, Copy, Debug)]

@@ -6,9 +6,11 @@
 
 use serde::de::{self, DeserializeSeed, Deserializer, Visitor};
 
-use super::wire;
 use super::malformed::{Malformed, Reason};
-use super::wire::{ARRAY, BREAK, BYTES, Head, MAP, MAX_DEPTH, MAX_STEPS, NEGATIVE, NULL, TAG, TEXT, UNSIGNED};
+use super::wire;
+use super::wire::{
+    ARRAY, BREAK, BYTES, Head, MAP, MAX_DEPTH, MAX_STEPS, NEGATIVE, NULL, TAG, TEXT, UNSIGNED,
+};
 
 /// A place in a record, from which values are decoded.
 #[derive(Debug)]

@@ -6,8 +6,8 @@
 
 use serde::ser::{self, Serialize};
 
-use super::wire;
 use super::malformed::{Malformed, Reason};
+use super::wire;
 use super::wire::{ARRAY, BYTES, MAP, MAX_DEPTH, MAX_STEPS, NEGATIVE, NULL, TAG, UNSIGNED};
 
 /// Appends values to a buffer.

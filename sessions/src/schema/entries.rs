@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
-use super::wire;
 use super::malformed::{Malformed, Reason};
+use super::wire;
 
 /// The longest storage key.
 const MAX_KEY: u64 = 64;

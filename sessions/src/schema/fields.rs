@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::wire;
 use super::entries::{Entries, Entry, Span, Spans};
 use super::header::Header;
 use super::limits::{MAX_RECORD, RECORD_LIMIT, too_long};
@@ -15,9 +14,11 @@ use super::policy::Value;
 use super::reader::Reader;
 use super::stored::ENVELOPE;
 use super::table::Table;
+use super::wire;
 use super::wire::{Count, Out};
 use crate::data::SessionData;
-use crate::error::{Error, Source};
+use crate::error::Error;
+use crate::provider::Source;
 
 /// A value's fields, encoded at this build's version, and the ones this build does not know.
 #[derive(Clone, Debug)]

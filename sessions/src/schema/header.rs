@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::wire;
 use super::malformed::{Malformed, Reason};
+use super::wire;
 use super::wire::Out;
 use crate::clock::{from_unix_millis, to_unix_millis};
 use crate::id::{Mark, SecretHash};

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
-use super::{collect, wire};
 use super::entries::{Span, Spans};
 use super::fields::{Changed, Fields, not_encoded};
 use super::policy::{Policy, Refusal, Three};
 use super::table::{Field, OWNER_GROUP, Table};
+use super::{collect, wire};
 use crate::error::Error;
 
 /// What differs between a base and a value that came from it.

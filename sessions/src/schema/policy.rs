@@ -11,12 +11,12 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::wire;
 use super::decode::Cursor;
 use super::malformed::Malformed;
+use super::wire;
 use crate::data::SessionData;
-use crate::error::Source;
 use crate::flash::Flash;
+use crate::provider::Source;
 
 /// A type that a field may have.
 #[diagnostic::on_unimplemented(

@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
-use super::{entries, wire};
 use super::decode::Cursor;
 use super::describe::Schema;
 use super::entries::{Entries, Fault, Span};
 use super::malformed::{Malformed, Reason};
 use super::policy::Value;
 use super::table::Table;
-use crate::error::{Error, Source};
+use super::{entries, wire};
+use crate::error::Error;
+use crate::provider::Source;
 
 /// Reads fields one after another into a value.
 ///

@@ -5,7 +5,8 @@ use super::describe::Schema;
 use super::fields::{Downgrade, Fields};
 use super::policy::{AgainFn, Kind, Policy};
 use super::stored::Stored;
-use crate::error::{Error, Source};
+use crate::error::Error;
+use crate::provider::Source;
 
 /// A session type as the store sees it: a constant that the derive builds.
 #[derive(Debug)]

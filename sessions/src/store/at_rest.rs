@@ -7,8 +7,10 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 
 use crate::codec::Codec;
-use crate::codec::purpose::Purpose;
-use crate::provider::{Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched};
+use crate::crypto::purpose::Purpose;
+use crate::provider::{
+    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+};
 
 /// A provider whose records are sealed under the key ring, each bound to its id.
 pub(super) struct AtRest {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::core::Core;
 use super::at_rest::AtRest;
+use super::core::Core;
 use super::keep::KeepChanges;
 use super::queue::Queues;
 use super::reported::Reported;

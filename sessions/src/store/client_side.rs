@@ -6,17 +6,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::core::Core;
 use super::base::{Base, Sealed};
-use super::execute::{Committed, Outcome};
+use super::change::{Committed, Outcome};
+use super::core::Core;
 use super::patch::{Asks, Draft, Patch};
 use super::session_type::SessionType;
-use crate::{cookie, event};
 use crate::cookie::CookieHeaders;
 use crate::error::Error;
 use crate::schema::fields::Fields;
 use crate::schema::header::Summary;
 use crate::schema::stored::Stored;
+use crate::{cookie, telemetry};
 
 impl Core {
     /// Whether sessions live in their cookies.
@@ -58,9 +58,9 @@ impl Core {
                         let sealed = Sealed { data, stored, expires_at, owner, reissue };
                         return Ok(Base::Sealed(sealed.into()));
                     }
-                    event::refused_cookie(session_type.name(), "expired");
+                    telemetry::refused_cookie(session_type.name(), "expired");
                 }
-                Err(Error::InvalidToken) => event::refused_cookie(session_type.name(), "token"),
+                Err(Error::InvalidToken) => telemetry::refused_cookie(session_type.name(), "token"),
                 Err(error) => unavailable = Some(error),
             }
         }

@@ -137,4 +137,3 @@ impl Core {
         self.span(&loaded.stored.summary).touch(loaded.expires_at?, now)
     }
 }
-

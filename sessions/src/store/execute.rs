@@ -6,141 +6,24 @@ use std::time::SystemTime;
 
 use http::HeaderValue;
 
-use super::base;
+use super::base::{self, Base, Bearer, Loaded, Standing, Superseded};
+use super::change::{After, Change, Committed, Failed, Outcome, Unsettled};
 use super::core::Core;
-use super::base::{Base, Bearer, Loaded, Standing, Superseded};
 use super::patch::{Asks, Patch, Renewal, SaveId};
 use super::plan::{Due, Facts, Plan, Status, plan};
 use super::save::{EndOutcome, Patience, SaveOutcome, Written};
+use super::sent::{Claim, Drawn, Login, MOST_SENDS, Sends, Sent};
 use super::session_type::SessionType;
-use super::unsettled::{Claim, Drawn, Login, MOST_SENDS, Sends, Sent, Unsettled};
-use crate::event;
 use crate::cookie::CookieHeaders;
 use crate::error::Error;
-use crate::event::call::{Call, Ended, observe};
 use crate::id::{Secret, SessionId, StoreKey};
 use crate::provider::{Expect, Record, Touched};
 use crate::schema::fields::Fields;
 use crate::schema::header::Summary;
 use crate::schema::stored::Stored;
-
-/// One session's part of a request, without its type.
-pub(crate) struct Change {
-    pub(crate) session_type: Arc<SessionType>,
-    pub(crate) base: Base,
-    /// What the handle's value came from, where that is not what the base's record holds.
-    pub(crate) ancestor: Option<Fields>,
-    /// The value as it is now; `None` when nobody could have changed it.
-    pub(crate) fields: Option<Fields>,
-    pub(crate) asks: Asks,
-    /// When the session was loaded: a login is undone by a later `revoke_all`.
-    pub(crate) loaded_at: SystemTime,
-    pub(crate) unsettled: Option<Box<Unsettled>>,
-}
-
-/// How a commit ended.
-///
-/// ```
-/// use sessions::{MemoryProvider, Outcome, Session, Store};
-/// # #[derive(Session)]
-/// # #[session(name = "visitor", version = 1)]
-/// # struct Visitor { visits: u32 }
-/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-/// let store = Store::new(MemoryProvider::new());
-/// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
-/// assert_eq!(visitor.commit().await?.outcome(), Outcome::Unchanged);
-/// # Ok(()) }
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// Nothing had changed, and nothing was saved.
-    Unchanged,
-    /// The changes are saved, merged with others' where those came first.
-    Saved,
-    /// The session was destroyed, as its handler asked.
-    Destroyed,
-}
-
-/// What a commit came to.
-pub(crate) struct Committed {
-    pub(crate) outcome: Outcome,
-    pub(crate) set_cookie: Option<HeaderValue>,
-    after: After,
-}
-
-/// What the session is after a commit.
-enum After {
-    Base(Base),
-    /// As it was written: read only where its handle goes on, which is rare.
-    Written(Arc<SessionType>, Box<(Written, StoreKey, Option<Bearer>)>),
-}
-
-/// What a commit came to, for a handle that goes on.
-pub(crate) struct Settled {
-    pub(crate) outcome: Outcome,
-    pub(crate) base: Base,
-    /// The saved fields, where they may differ from the handle's.
-    pub(crate) merged: Option<Fields>,
-    pub(crate) set_cookie: Option<HeaderValue>,
-}
-
-/// A commit that failed, and what its handle goes on with.
-pub(crate) struct Failed {
-    pub(crate) error: Error,
-    /// What the response must carry all the same.
-    pub(crate) set_cookie: Option<HeaderValue>,
-    pub(crate) base: Base,
-    pub(crate) ancestor: Option<Fields>,
-    pub(crate) unsettled: Option<Box<Unsettled>>,
-    /// The handler asked for the end of the session, and it goes on.
-    pub(crate) destroying: bool,
-}
-
-impl Committed {
-    pub(super) fn new(outcome: Outcome, base: Base, set_cookie: Option<HeaderValue>) -> Self {
-        Self { outcome, set_cookie, after: After::Base(base) }
-    }
-
-    pub(super) fn unchanged(base: Base, set_cookie: Option<HeaderValue>) -> Self {
-        Self::new(Outcome::Unchanged, base, set_cookie)
-    }
-
-    /// How it is reported.
-    fn report(&self) -> (Ended, Option<&StoreKey>) {
-        let ended = match self.outcome {
-            Outcome::Unchanged => Ended::Unchanged,
-            Outcome::Saved => Ended::Saved,
-            Outcome::Destroyed => Ended::Destroyed,
-        };
-        let key = match &self.after {
-            After::Base(base) => base.key(),
-            After::Written(_, written) => Some(&written.1),
-        };
-        (ended, key)
-    }
-
-    /// What its handle needs to go on.
-    pub(crate) fn settle(self) -> Result<Settled, Error> {
-        let Self { outcome, set_cookie, after } = self;
-        let (base, merged) = match after {
-            After::Base(base) => (base, None),
-            After::Written(session_type, written) => {
-                let (Written { record, merged }, key, bearer) = *written;
-                let stored = Stored::parse(session_type.name(), &record.data)?;
-                let merged = if merged { Some(stored.fields(session_type.table)?) } else { None };
-                (Base::Live(Arc::new(Loaded::new(key, bearer, record, stored))), merged)
-            }
-        };
-        Ok(Settled { outcome, base, merged, set_cookie })
-    }
-}
-
-impl event::Fault for Box<Failed> {
-    fn error(&self) -> &Error {
-        &self.error
-    }
-}
+use crate::telemetry;
+use crate::telemetry::labels::Call;
+use crate::telemetry::span::observe;
 
 impl Core {
     /// Carries out what a handler did to one session.
@@ -212,7 +95,7 @@ impl Core {
             let (version, lost) = (record.version, &mut false);
             let end = self.end(key.as_str(), version, &mut patience, lost, is_unreadable).await?;
             if matches!(end, EndOutcome::Ended(_)) {
-                event::ended(session_type.name(), &key, "destroyed");
+                telemetry::ended(session_type.name(), &key, "destroyed");
             }
         }
         let set_cookie = Some(session_type.cookie.clear()?);
@@ -542,14 +425,14 @@ impl<'s> Execution<'s> {
             let expect = Expect::Version(loaded.version);
             match provider.touch(loaded.key.as_str(), expiry, expect, now).await {
                 Ok(Touched::Touched) => {
-                    event::touched(self.name(), &loaded.key);
+                    telemetry::touched(self.name(), &loaded.key);
                     Arc::make_mut(&mut loaded).expires_at = Some(expiry);
                     seen = Some(true);
                 }
                 // It was saved or ended meanwhile: the next request will find out.
                 Ok(Touched::Conflict(record)) => seen = Some(self.is_still(&loaded, record)),
                 Err(error) => {
-                    event::touch_failed(self.name(), &loaded.key, &error.into());
+                    telemetry::touch_failed(self.name(), &loaded.key, &error.into());
                     seen = Some(false);
                 }
             }
@@ -598,7 +481,7 @@ impl<'s> Execution<'s> {
                 ));
             }
             if attempt.is_over(self.core.now()) {
-                event::login_expired(self.name());
+                telemetry::login_expired(self.name());
                 return Err(Error::LoginUndone);
             }
         }
@@ -719,7 +602,7 @@ impl<'s> Execution<'s> {
             }
             // The record has gone on without them: none can take place any more.
             self.sends.iter_mut().for_each(|send| send.went_past(record.version));
-            event::conflicted(name, &loaded.key);
+            telemetry::conflicted(name, &loaded.key);
             let secret = base::secret(&self.session_type, &stored.summary)?;
             if loaded.bearer.as_ref().is_some_and(|it| !it.knows(&self.session_type, secret)) {
                 return self.overtaken(patch, &loaded, Some(record)).await.map(Step::Done);
@@ -786,7 +669,7 @@ impl<'s> Execution<'s> {
             _ => None,
         };
         if renewed {
-            event::renewed(self.name(), &loaded.key);
+            telemetry::renewed(self.name(), &loaded.key);
         }
         Ok(Committed {
             outcome: Outcome::Saved,
@@ -880,8 +763,7 @@ impl<'s> Execution<'s> {
             None => None,
         };
         loop {
-            let (id, secret) =
-                (SessionId::random(&core.random)?, Secret::random(&core.random)?);
+            let (id, secret) = (SessionId::random(&core.random)?, Secret::random(&core.random)?);
             let (key, hash) = (self.session_type.key(&id), self.session_type.hash(&secret));
             let bearer = Bearer::new(id, secret, patch.now);
             // Sealed before it is saved: what no cookie can name must not be stored.
@@ -914,7 +796,7 @@ impl<'s> Execution<'s> {
             }
             let bearer = self.sends.pop().and_then(Sent::settle);
             let set_cookie = Some(core.cookie(&self.session_type, &token, &summary)?);
-            event::created(self.name(), &self.session_type.tallies, &key);
+            telemetry::created(self.name(), &self.session_type.tallies, &key);
             let written = Written { record, merged: whole.is_some() };
             let after = After::Written(self.session_type.clone(), Box::new((written, key, bearer)));
             return Ok(Committed { outcome: Outcome::Saved, set_cookie, after });
@@ -998,7 +880,7 @@ impl<'s> Execution<'s> {
             self.login(&patch)?;
         }
         match self.end(&loaded, loaded.version, &mut patience).await? {
-            EndOutcome::Ended(_) => event::ended(self.name(), &loaded.key, "replaced"),
+            EndOutcome::Ended(_) => telemetry::ended(self.name(), &loaded.key, "replaced"),
             // As good as ended: by this handle, or for whoever brings their own proof.
             EndOutcome::Gone if login || self.ending => {}
             EndOutcome::Gone => {
@@ -1070,7 +952,7 @@ impl<'s> Execution<'s> {
                 core.end(key.as_str(), *version, &mut patience, &mut self.ending, may).await?
             }
             Base::Superseded(superseded) => {
-                event::dropped(self.name(), Some(&superseded.key), "superseded");
+                telemetry::dropped(self.name(), Some(&superseded.key), "superseded");
                 self.recovery = Some(self.session_type.cookie.clear()?);
                 return Err(Error::Gone);
             }
@@ -1079,12 +961,12 @@ impl<'s> Execution<'s> {
         match ended {
             EndOutcome::Ended(record) => {
                 if let Some(key) = super::save::key_of(&record) {
-                    event::ended(self.name(), &key, "destroyed");
+                    telemetry::ended(self.name(), &key, "destroyed");
                 }
             }
             EndOutcome::Gone => {}
             EndOutcome::Refused(_) => {
-                event::dropped(self.name(), self.base.key(), "superseded");
+                telemetry::dropped(self.name(), self.base.key(), "superseded");
                 self.recovery = Some(self.session_type.cookie.clear()?);
                 return Err(Error::Gone);
             }

@@ -5,14 +5,14 @@ use std::time::SystemTime;
 
 use smallvec::SmallVec;
 
-use super::core::Core;
 use super::base::{Base, Bearer, Standing};
+use super::core::Core;
 use super::session_type::SessionType;
-use crate::{cookie, event};
 use crate::codec::Seal;
 use crate::cookie::CookieHeaders;
 use crate::error::Error;
 use crate::id::{Secret, SessionId, StoreKey};
+use crate::{cookie, telemetry};
 
 impl Core {
     /// Finds what a request's cookies stand for.
@@ -58,16 +58,16 @@ impl Core {
     ) -> Result<Base, Error> {
         let key = session_type.key(&bearer.id);
         let Some(record) = self.provider.fetch(key.as_str(), now).await? else {
-            event::refused_cookie(session_type.name(), "gone");
+            telemetry::refused_cookie(session_type.name(), "gone");
             return Ok(Base::Absent { cookie: true });
         };
         Ok(match Standing::of(session_type, bearer, key, record, now)? {
             Standing::Live(loaded) => Base::Live(Arc::new(loaded)),
             Standing::Superseded(superseded) => {
                 if superseded.recent {
-                    event::refused_cookie(session_type.name(), "superseded");
+                    telemetry::refused_cookie(session_type.name(), "superseded");
                 } else if self.reported.is_first(&superseded.key) {
-                    event::superseded(session_type.name(), &superseded.key);
+                    telemetry::superseded(session_type.name(), &superseded.key);
                 }
                 Base::Superseded(Arc::new(superseded))
             }
@@ -101,7 +101,7 @@ impl Core {
             }
         }
         if live > 1 {
-            event::ambiguous_cookies(session_type.name());
+            telemetry::ambiguous_cookies(session_type.name());
         }
         found.unwrap_or(Ok(Base::Absent { cookie: true }))
     }
@@ -192,7 +192,7 @@ impl Opened {
 
     fn end(self, session_type: &SessionType) -> Result<(Bearers, bool), Error> {
         for _ in 0..self.refused {
-            event::refused_cookie(session_type.name(), "token");
+            telemetry::refused_cookie(session_type.name(), "token");
         }
         match self.unavailable {
             // It may be the real one, and nobody can say.

@@ -7,16 +7,17 @@ use super::core::Core;
 use super::fence::{Fence, LoginAttempt};
 use super::patch::Patch;
 use super::save::{EndOutcome, Patience, SaveOutcome, key_of};
+use super::sent::Login;
 use super::session_type::SessionType;
-use super::unsettled::Login;
-use crate::event;
 use crate::data::SessionData;
 use crate::error::Error;
-use crate::event::call::{Call, Ended, observe};
 use crate::id::{Mark, StoreKey};
 use crate::provider::{Expect, Listed, Page, Record};
 use crate::schema::header::Header;
 use crate::schema::stored::Stored;
+use crate::telemetry;
+use crate::telemetry::labels::{Call, CallOutcome};
+use crate::telemetry::span::observe;
 
 /// One of an owner's sessions, as [`Store::list`] describes it.
 ///
@@ -67,9 +68,8 @@ impl Core {
         let session_type = self.session_type::<T>()?;
         let owner = session_type.owner(owner);
         let limit = page.limit;
-        let work =
-            async { Ok::<_, Error>(self.provider.list(&owner, page, self.now()).await?) };
-        let end = |_: &Listed| (Ended::Done, None);
+        let work = async { Ok::<_, Error>(self.provider.list(&owner, page, self.now()).await?) };
+        let end = |_: &Listed| (CallOutcome::Done, None);
         let listed = observe(Call::List, session_type.name(), None, work, end).await?;
         let next = listed.next.map(|mark| Page::after(mark, limit));
         let items = listed.records.into_iter();
@@ -101,7 +101,7 @@ impl Core {
         let work = async { Ok::<_, Error>((self.end_of(&owner, key).await?, key.clone())) };
         let (ended, _) = observe(Call::Revoke, "", None, work, revoked).await?;
         if ended.is_some() {
-            event::ended(session_type.name(), key, "revoked");
+            telemetry::ended(session_type.name(), key, "revoked");
         }
         Ok(ended.is_some())
     }
@@ -115,7 +115,7 @@ impl Core {
         };
         let (ended, _) = observe(Call::Revoke, "", None, work, revoked).await?;
         if let Some(record) = &ended {
-            event::ended(record.format.split('/').next().unwrap_or_default(), key, "revoked");
+            telemetry::ended(record.format.split('/').next().unwrap_or_default(), key, "revoked");
         }
         Ok(ended.is_some())
     }
@@ -144,7 +144,6 @@ impl Core {
         self.observe_revoke_all(&session_type, owner, None).await
     }
 
-
     /// See [`Store::revoke_others`](crate::Store::revoke_others): all of an owner's but this one.
     pub(crate) async fn revoke_others<T: SessionData>(
         &self,
@@ -163,9 +162,9 @@ impl Core {
         except: Option<&StoreKey>,
     ) -> Result<u64, Error> {
         let work = self.end_all(session_type, name, except);
-        let end = |_: &u64| (Ended::Done, None);
+        let end = |_: &u64| (CallOutcome::Done, None);
         let ended = observe(Call::RevokeAll, session_type.name(), None, work, end).await?;
-        event::revoked_all(session_type.name(), ended);
+        telemetry::revoked_all(session_type.name(), ended);
         Ok(ended)
     }
 
@@ -216,7 +215,7 @@ impl Core {
                 let (version, lost) = (record.version, &mut false);
                 let end = self.end(key.as_str(), version, &mut patience, lost, may).await?;
                 if matches!(end, EndOutcome::Ended(_)) {
-                    event::ended(session_type.name(), &key, "revoked_all");
+                    telemetry::ended(session_type.name(), &key, "revoked_all");
                     ended += 1;
                 }
             }
@@ -283,7 +282,7 @@ impl Core {
                 self.raise_fence(&id).await?;
             }
             if fence.undoes(attempt, login.loaded_at, now) {
-                event::login_undone(session_type.name(), key, "revoke_all");
+                telemetry::login_undone(session_type.name(), key, "revoke_all");
                 return Ok(false);
             }
         }
@@ -292,7 +291,7 @@ impl Core {
         };
         let stays = self.cap(session_type, owner, key, most, patience).await?;
         if !stays {
-            event::login_undone(session_type.name(), key, "cap");
+            telemetry::login_undone(session_type.name(), key, "cap");
         }
         Ok(stays)
     }
@@ -335,7 +334,7 @@ impl Core {
             let is_theirs = |record: &Record| record.owner.as_ref() == Some(owner);
             let end = self.end(lowest.as_str(), version, patience, &mut false, is_theirs).await?;
             if matches!(end, EndOutcome::Ended(_)) {
-                event::ended(session_type.name(), &lowest, "cap");
+                telemetry::ended(session_type.name(), &lowest, "cap");
             }
         }
         Ok(stays)
@@ -374,10 +373,10 @@ fn header_of(session_type: &SessionType, record: &Record) -> Option<Header> {
 }
 
 /// How a revocation is reported.
-fn revoked((ended, key): &(Option<Record>, StoreKey)) -> (Ended, Option<&StoreKey>) {
+fn revoked((ended, key): &(Option<Record>, StoreKey)) -> (CallOutcome, Option<&StoreKey>) {
     match ended {
-        Some(_) => (Ended::Done, Some(key)),
-        None => (Ended::Gone, None),
+        Some(_) => (CallOutcome::Done, Some(key)),
+        None => (CallOutcome::Gone, None),
     }
 }
 

@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime};
 use super::fence::LoginAttempt;
 use super::plan::{Asked, OwnerMove};
 use super::session_type::SessionType;
-use crate::{event, schema};
 use crate::error::Error;
 use crate::id::{SecretHash, StoreKey};
 use crate::schema::fields::Fields;
 use crate::schema::header::{Header, MAX_SAVES};
 use crate::schema::merge::Diff;
 use crate::schema::stored::Stored;
+use crate::{schema, telemetry};
 
 /// What a handler asked for besides its changes. In one commit, destroy comes first, then
 /// renewal, then changes.
@@ -173,7 +173,7 @@ impl Patch {
     pub(super) fn over_fresh(&self, key: &StoreKey) -> Result<Box<Self>, Error> {
         let fresh = (self.session_type.fresh)()?;
         let mine = schema::replay(self.session_type.table, &self.base, &self.mine, &fresh)
-            .inspect_err(|error| event::merge_failed(self.session_type.name(), key, error))?;
+            .inspect_err(|error| telemetry::merge_failed(self.session_type.name(), key, error))?;
         self.of_new_session(fresh, mine)
     }
 
@@ -219,8 +219,8 @@ impl Patch {
         let table = self.session_type.table;
         let name = self.session_type.name();
         let merged = schema::merge(table, &self.base, &self.mine, &theirs.fields(table)?)
-            .inspect_err(|error| event::merge_failed(name, key, error))?;
-        event::merged(name, key, &merged.overwritten);
+            .inspect_err(|error| telemetry::merge_failed(name, key, error))?;
+        telemetry::merged(name, key, &merged.overwritten);
         self.draft(Cow::Owned(merged.fields), theirs, owner, renewal)
     }
 

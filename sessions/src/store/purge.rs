@@ -6,9 +6,10 @@ use std::time::Duration;
 use rand::Rng as _;
 
 use super::core::Core;
-use crate::event;
 use crate::error::Error;
-use crate::event::call::{Call, Ended, observe};
+use crate::telemetry;
+use crate::telemetry::labels::{Call, CallOutcome};
+use crate::telemetry::span::observe;
 
 impl Core {
     /// See [`Store::purge_expired`](crate::Store::purge_expired).
@@ -16,8 +17,8 @@ impl Core {
         self.needs_records("purge_expired()")?;
         let before = self.now().checked_sub(SKEW).unwrap_or(std::time::UNIX_EPOCH);
         let work = async { Ok::<_, Error>(self.provider.purge(before, limit).await?) };
-        let purged = observe(Call::Purge, "", None, work, |_| (Ended::Done, None)).await?;
-        event::purged(purged);
+        let purged = observe(Call::Purge, "", None, work, |_| (CallOutcome::Done, None)).await?;
+        telemetry::purged(purged);
         Ok(purged)
     }
 
@@ -34,10 +35,10 @@ impl Core {
                 Ok(()) => {}
                 Err(Error::Config(_)) => return,
                 Err(Error::Provider(error)) if error.is_unsupported() => {
-                    event::purge_not_needed();
+                    telemetry::purge_not_needed();
                     return;
                 }
-                Err(error) => event::purge_failed(&error),
+                Err(error) => telemetry::purge_failed(&error),
             }
         }
     }

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use rand::Rng as _;
 use tokio::time::Instant;
 
-use super::core::Core;
 use super::base::Loaded;
+use super::core::Core;
 use super::patch::Draft;
 use super::queue::Turn;
 use crate::error::Error;

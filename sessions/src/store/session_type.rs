@@ -3,14 +3,14 @@
 use std::any::TypeId;
 use std::fmt::{self, Write};
 
-use crate::codec::purpose::Purpose;
 use crate::cookie::{CookieConfig, SetCookie};
+use crate::crypto::purpose::Purpose;
 use crate::data::SessionData;
 use crate::error::Error;
-use crate::event::Tallies;
 use crate::id::{KeyHasher, Secret, SecretHash, SessionId, StoreKey};
 use crate::schema::fields::Fields;
 use crate::schema::table::Table;
+use crate::telemetry::metrics::Tallies;
 
 /// A session type as the store sees it, without the type.
 pub(crate) struct SessionType {

@@ -6,18 +6,17 @@ use super::core::Core;
 use super::patch::{Asks, Patch};
 use super::save::{Patience, SaveOutcome};
 use super::session_type::SessionType;
-use crate::event;
 use crate::data::SessionData;
 use crate::error::Error;
-use crate::event::call::{Call, Ended, observe};
 use crate::id::StoreKey;
 use crate::provider::{Expect, Record};
 use crate::schema::header::MAX_SAVES;
 use crate::schema::stored::Stored;
+use crate::telemetry;
+use crate::telemetry::labels::{Call, CallOutcome};
+use crate::telemetry::span::observe;
 
 impl Core {
-
-
     /// See [`Store::update`](crate::Store::update).
     pub(crate) async fn update<T: SessionData, R: Send>(
         &self,
@@ -36,7 +35,7 @@ impl Core {
             session_type.name(),
             None,
             work,
-            |done: &((Option<R>, Ended), &StoreKey)| (done.0.1, Some(done.1)),
+            |done: &((Option<R>, CallOutcome), &StoreKey)| (done.0.1, Some(done.1)),
         )
         .await?;
         Ok(result)
@@ -49,7 +48,7 @@ impl Core {
         whose: Whose<'_>,
         key: &StoreKey,
         change: &mut (impl FnMut(&mut T) -> R + Send),
-    ) -> Result<(Option<R>, Ended), Error> {
+    ) -> Result<(Option<R>, CallOutcome), Error> {
         let name = session_type.name();
         let owner = match whose {
             Whose::Anybodys => None,
@@ -62,7 +61,7 @@ impl Core {
         let mut sent: Option<(R, u64)> = None;
         let mut found = self.fetch(key.as_str(), &mut patience).await?;
         loop {
-            let Some(record) = found else { return Ok((None, Ended::Gone)) };
+            let Some(record) = found else { return Ok((None, CallOutcome::Gone)) };
             // The key of another type's session must not be read as this one's.
             let other = record.format.split('/').next().unwrap_or_default();
             if other != name {
@@ -73,7 +72,7 @@ impl Core {
             let stored = Stored::parse(name, &record.data)?;
             if let (true, Some((result, version))) = (lost, sent.take()) {
                 if stored.header()?.saves.contains(&save) {
-                    return Ok((Some(result), Ended::Saved));
+                    return Ok((Some(result), CallOutcome::Saved));
                 }
                 if record.version > version.saturating_add(MAX_SAVES as u64) {
                     return Err(Error::unavailable(
@@ -88,12 +87,12 @@ impl Core {
                 .as_ref()
                 .is_some_and(|owner| *owner != record.owner.as_deref().map(str::to_owned))
             {
-                return Ok((None, Ended::Gone));
+                return Ok((None, CallOutcome::Gone));
             }
             let mut value = T::load(&stored)?;
             if !session_type.files(record.owner.as_deref(), &value) {
-                event::misfiled(name, key);
-                return Ok((None, Ended::Gone));
+                telemetry::misfiled(name, key);
+                return Ok((None, CallOutcome::Gone));
             }
             let result = change(&mut value);
             let patch = Patch::new(
@@ -111,7 +110,7 @@ impl Core {
                 ));
             }
             if !patch.diff.changed {
-                return Ok((Some(result), Ended::Unchanged));
+                return Ok((Some(result), CallOutcome::Unchanged));
             }
             let mut draft = patch.over(&stored, record.owner.as_ref(), None)?;
             draft.stamp(save);
@@ -124,12 +123,12 @@ impl Core {
             sent = Some((result, version));
             match self.save(&next, expect, patch.now, &mut patience, &mut lost).await? {
                 SaveOutcome::Saved => {
-                    return Ok((sent.map(|(result, _)| result), Ended::Saved));
+                    return Ok((sent.map(|(result, _)| result), CallOutcome::Saved));
                 }
-                SaveOutcome::Conflict(None) => return Ok((None, Ended::Gone)),
+                SaveOutcome::Conflict(None) => return Ok((None, CallOutcome::Gone)),
                 SaveOutcome::Conflict(theirs) => found = theirs,
             }
-            event::conflicted(name, key);
+            telemetry::conflicted(name, key);
             patience.after_conflict().await?;
         }
     }

@@ -11,7 +11,9 @@ use async_trait::async_trait;
 use crate::clock::ManualClock;
 use crate::id::StoreKey;
 use crate::memory::MemoryProvider;
-use crate::provider::{Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched};
+use crate::provider::{
+    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+};
 use crate::store::fence::FENCE_FORMAT;
 
 /// A kind of a provider's calls.

@@ -17,9 +17,9 @@ use tokio::runtime::Builder;
 use super::support::{DAY, HostClock};
 use crate::clock::{Clock, ManualClock, from_unix_millis, to_unix_millis};
 use crate::codec::Codec;
-use crate::codec::purpose::Purpose;
+use crate::crypto::purpose::Purpose;
 use crate::error::Error;
-use crate::keyring::stored_keys;
+use crate::keyring::record::stored_keys;
 use crate::keyring::ring::KeyId;
 use crate::keyring::settings::Settings;
 use crate::memory::MemoryProvider;
@@ -309,10 +309,11 @@ impl World {
         let jitter = self.rng.random();
         let mut settings = Settings::new(Duration::from_secs(MAX_AGE), 7 * DAY, jitter).unwrap();
         (self.change)(&mut settings);
-        let codec = Codec::builder(link.clone())
+        let ring = Codec::builder(link.clone())
             .clock(clock)
             .random(Random::seeded(self.rng.random()))
             .with_settings(settings);
+        let codec = Codec { ring };
         Host { codec, link, offset }
     }
 

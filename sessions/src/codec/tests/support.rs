@@ -7,11 +7,11 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 
 use crate::clock::{Clock, ManualClock};
-use crate::codec::{Codec, Seal};
 use crate::codec::builder::CodecBuilder;
-use crate::codec::purpose::Purpose;
+use crate::codec::{Codec, Seal};
+use crate::crypto::purpose::Purpose;
 use crate::error::Error;
-use crate::keyring::stored_keys;
+use crate::keyring::record::stored_keys;
 use crate::keyring::ring::KeyId;
 use crate::memory::MemoryProvider;
 use crate::provider::{Deleted, Expect, Provider, ProviderError, Record, Saved};

@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::support::*;
 use crate::clock::{Clock, ManualClock, to_unix_millis};
 use crate::codec::Codec;
-use crate::codec::purpose::Purpose;
+use crate::crypto::purpose::Purpose;
 use crate::error::Error;
 use crate::random::Random;
 

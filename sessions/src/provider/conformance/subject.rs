@@ -9,7 +9,9 @@ use bytes::Bytes;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::clock::{from_unix_millis, to_unix_millis};
-use crate::provider::{Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched};
+use crate::provider::{
+    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+};
 
 /// A provider on an empty database, for one property of the suite.
 ///

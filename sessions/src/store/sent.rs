@@ -1,62 +1,17 @@
-//! What earlier commits of a handle left open: saves whose answer never came.
+//! A save on its way: what was sent, the secret drawn for it, and the login it carries out.
 
 use std::fmt;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use tokio::sync::oneshot;
 
+use super::base::Bearer;
 use super::core::Core;
-use super::base::{Base, Bearer};
-use super::execute::{Committed, Failed};
 use super::fence::LoginAttempt;
 use super::patch::{Asks, SaveId};
 use crate::id::{SecretHash, StoreKey};
 use crate::schema::fields::Fields;
 use crate::schema::header::{Header, MAX_SAVES, Summary};
-
-/// What earlier commits of a handle left open.
-#[derive(Debug, Default)]
-pub(crate) struct Unsettled {
-    /// A commit that goes on although whoever waited for it does not.
-    pub(super) in_flight: Option<InFlight>,
-    pub(super) sends: Sends,
-    /// The deletion of the last owner's record may have taken place.
-    pub(super) ending: bool,
-    /// Nobody can tell any more what took place.
-    pub(super) unknown: bool,
-}
-
-impl Unsettled {
-    /// Of a commit that was just begun.
-    pub(crate) fn in_flight(in_flight: InFlight) -> Box<Self> {
-        Box::new(Self { in_flight: Some(in_flight), ..Self::default() })
-    }
-
-    /// The result of the commit under way, where it has ended.
-    pub(crate) fn take_result(&mut self) -> Option<Result<Committed, Box<Failed>>> {
-        self.in_flight.as_mut()?.result.try_recv().ok()
-    }
-
-    pub(super) fn is_settled(&self) -> bool {
-        self.in_flight.is_none() && self.sends.is_empty() && !self.ending && !self.unknown
-    }
-}
-
-/// A commit under way, and the handle as it was when it began.
-pub(crate) struct InFlight {
-    pub(crate) result: oneshot::Receiver<Result<Committed, Box<Failed>>>,
-    pub(crate) base: Base,
-    pub(crate) ancestor: Option<Fields>,
-    pub(crate) fields: Option<Fields>,
-    pub(crate) asks: Asks,
-}
-
-impl fmt::Debug for InFlight {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InFlight").field("base", &self.base).finish_non_exhaustive()
-    }
-}
 
 /// The sends that are not settled yet, oldest first.
 pub(super) type Sends = SmallVec<[Sent; 1]>;

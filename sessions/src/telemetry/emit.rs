@@ -1,25 +1,9 @@
-//! What happens inside, told in one place: each happening is a function here, which makes its
-//! `tracing` event and, with the feature `metrics`, counts it. So the two cannot drift apart, and
-//! the guide's page on observability is checked against them.
-//!
-//! Events and spans have the target "sessions" and a stable name. None holds a secret: sessions
-//! appear as the first characters of their hashed ids, fields by their names.
+//! How an event is written: its name, what it shows of a session, an error with its sources.
 
-pub(crate) mod call;
-pub(crate) mod keys;
-pub(crate) mod meter;
-pub(crate) mod session;
-
-pub(crate) use self::call::{Call, Ended, Fault, observe};
-pub(crate) use self::keys::*;
-#[cfg(feature = "metrics")]
-pub(crate) use self::meter::describe;
-pub(crate) use self::meter::{Refusals, Refused, Tallies};
-pub(crate) use self::session::*;
 use crate::id::StoreKey;
 
 /// One event: its name is that of its metadata, for filters, and a field, for logs.
-macro_rules! tell {
+macro_rules! emit {
     ($level:ident, $name:literal, { $($fields:tt)* }, $text:literal) => {
         tracing::event!(
             name: $name,
@@ -30,7 +14,7 @@ macro_rules! tell {
         )
     };
 }
-use tell;
+pub(super) use emit;
 
 /// The part of a store key that is enough to find a session in a log.
 pub(crate) fn log_id(key: &StoreKey) -> &str {

@@ -3,17 +3,17 @@
 
 #![cfg_attr(not(feature = "metrics"), allow(dead_code, unused_variables))]
 
-use super::call::{Call, Ended};
+use super::labels::{Call, CallOutcome, TokenRefusal};
 
 /// A counter, gauge or histogram.
 pub(super) struct Metric {
     name: &'static str,
-    kind: Kind,
+    kind: MetricKind,
     unit: Unit,
     text: &'static str,
 }
 
-enum Kind {
+enum MetricKind {
     Counter,
     Gauge,
     Histogram,
@@ -27,7 +27,7 @@ enum Unit {
 macro_rules! metrics {
     ($($metric:ident = $kind:ident $unit:ident $name:literal, $text:literal;)*) => {
         $(pub(super) static $metric: Metric =
-            Metric { name: $name, kind: Kind::$kind, unit: Unit::$unit, text: $text };)*
+            Metric { name: $name, kind: MetricKind::$kind, unit: Unit::$unit, text: $text };)*
         static ALL: &[&Metric] = &[$(&$metric),*];
     };
 }
@@ -65,49 +65,9 @@ metrics! {
         "unix time at which this host read the key ring last";
 }
 
-/// Why a token did not open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
-    /// Its text is none that the codec makes.
-    Malformed,
-    /// Its key does not exist, any more or at all.
-    UnknownKey,
-    /// Its key was erased by an emergency rotation.
-    ErasedKey,
-    /// Its key cannot be unwrapped.
-    ClosedKey,
-    /// It was changed, or sealed for another app, purpose or cookie.
-    Forged,
-    /// It is too old or too new, or its payload has a wrong length.
-    Expired,
-}
-
-impl Refused {
-    #[cfg_attr(not(feature = "metrics"), allow(dead_code))]
-    const ALL: [Self; 6] = [
-        Self::Malformed,
-        Self::UnknownKey,
-        Self::ErasedKey,
-        Self::ClosedKey,
-        Self::Forged,
-        Self::Expired,
-    ];
-
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::UnknownKey => "unknown_key",
-            Self::ErasedKey => "erased_key",
-            Self::ClosedKey => "closed_key",
-            Self::Forged => "forged",
-            Self::Expired => "expired",
-        }
-    }
-}
-
 #[cfg(not(feature = "metrics"))]
 mod counting {
-    use super::{Call, Ended, Metric, Refused};
+    use super::{Call, CallOutcome, Metric, TokenRefusal};
 
     pub(crate) struct Tallies;
 
@@ -116,7 +76,7 @@ mod counting {
             Self
         }
 
-        pub(in super::super) fn count(&self, _: Call, _: Ended) {}
+        pub(in super::super) fn count(&self, _: Call, _: CallOutcome) {}
 
         pub(in super::super) fn count_created(&self) {}
     }
@@ -128,7 +88,7 @@ mod counting {
             Self
         }
 
-        pub(in super::super) fn count(&self, _: Refused) {}
+        pub(in super::super) fn count(&self, _: TokenRefusal) {}
     }
 
     pub(in super::super) struct Timer;
@@ -138,7 +98,7 @@ mod counting {
             Self
         }
 
-        pub(in super::super) fn stop(&self, _: Call, _: Ended) {}
+        pub(in super::super) fn stop(&self, _: Call, _: CallOutcome) {}
     }
 
     pub(in super::super) fn add(_: &Metric, _: u64, _: &[(&'static str, &str)]) {}
@@ -154,8 +114,8 @@ mod counting {
     use metrics::{Key, Label, Level, Metadata, with_recorder};
 
     use super::{
-        ALL, COMMITS, CREATED, Call, DURATION, Ended, Kind, LOADS, Metric, Refused, TOKENS_REFUSED,
-        Unit,
+        ALL, COMMITS, CREATED, Call, CallOutcome, DURATION, LOADS, Metric, MetricKind,
+        TOKENS_REFUSED, TokenRefusal, Unit,
     };
 
     /// The keys of a session type's frequent counters, made once: no request allocates for them.
@@ -168,11 +128,11 @@ mod counting {
     impl Tallies {
         pub(crate) fn new(session: &'static str) -> Self {
             let keys = |metric: &Metric| {
-                let key = |ended: &Ended| {
+                let key = |ended: &CallOutcome| {
                     let labels = [("session", session), ("outcome", ended.word())];
                     Key::from_parts(metric.name, labels.as_slice())
                 };
-                Ended::ALL.iter().map(key).collect()
+                CallOutcome::ALL.iter().map(key).collect()
             };
             let created = Key::from_parts(CREATED.name, [("session", session)].as_slice());
             Self { loads: keys(&LOADS), commits: keys(&COMMITS), created }
@@ -182,7 +142,7 @@ mod counting {
             with_recorder(|it| it.register_counter(&self.created, &METADATA).increment(1));
         }
 
-        pub(in super::super) fn count(&self, call: Call, ended: Ended) {
+        pub(in super::super) fn count(&self, call: Call, ended: CallOutcome) {
             let keys = match call {
                 Call::Load => &self.loads,
                 Call::Commit => &self.commits,
@@ -200,14 +160,14 @@ mod counting {
 
     impl Refusals {
         pub(crate) fn new(app: &str) -> Self {
-            let keys = Refused::ALL.iter();
+            let keys = TokenRefusal::ALL.iter();
             Self(
                 keys.map(|it| key(&TOKENS_REFUSED, &[("app", app), ("reason", it.word())]))
                     .collect(),
             )
         }
 
-        pub(in super::super) fn count(&self, reason: Refused) {
+        pub(in super::super) fn count(&self, reason: TokenRefusal) {
             if let Some(key) = self.0.get(reason as usize) {
                 with_recorder(|it| it.register_counter(key, &METADATA).increment(1));
             }
@@ -222,17 +182,18 @@ mod counting {
             Self(Instant::now())
         }
 
-        pub(in super::super) fn stop(&self, call: Call, ended: Ended) {
+        pub(in super::super) fn stop(&self, call: Call, ended: CallOutcome) {
             static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
-                let key = |call: &Call, ended: &Ended| {
+                let key = |call: &Call, ended: &CallOutcome| {
                     let labels = [("call", call.word()), ("outcome", ended.word())];
                     Key::from_parts(DURATION.name, labels.as_slice())
                 };
-                let keys =
-                    Call::ALL.iter().map(|call| Ended::ALL.iter().map(move |it| key(call, it)));
+                let keys = Call::ALL
+                    .iter()
+                    .map(|call| CallOutcome::ALL.iter().map(move |it| key(call, it)));
                 keys.flatten().collect()
             });
-            if let Some(key) = KEYS.get(call as usize * Ended::ALL.len() + ended as usize) {
+            if let Some(key) = KEYS.get(call as usize * CallOutcome::ALL.len() + ended as usize) {
                 let time = self.0.elapsed();
                 with_recorder(|recorder| recorder.register_histogram(key, &METADATA).record(time));
             }
@@ -264,9 +225,9 @@ mod counting {
                     Unit::Seconds => metrics::Unit::Seconds,
                 });
                 match metric.kind {
-                    Kind::Counter => recorder.describe_counter(name, unit, text),
-                    Kind::Gauge => recorder.describe_gauge(name, unit, text),
-                    Kind::Histogram => recorder.describe_histogram(name, unit, text),
+                    MetricKind::Counter => recorder.describe_counter(name, unit, text),
+                    MetricKind::Gauge => recorder.describe_gauge(name, unit, text),
+                    MetricKind::Histogram => recorder.describe_histogram(name, unit, text),
                 }
             }
         });

@@ -1,19 +1,20 @@
 //! What happens to sessions.
 
-use super::{chain, log_id, meter, tell};
-use super::meter::{Tallies, add};
+use super::emit::{chain, emit, log_id};
+use super::metrics;
+use super::metrics::{Tallies, add};
 use crate::error::Error;
 use crate::id::StoreKey;
 
 /// A cookie that stands for no session; the browser gets a new anonymous one.
 pub(crate) fn refused_cookie(session: &'static str, reason: &'static str) {
-    tell!(DEBUG, "session.refused", { session, reason }, "refused cookie");
-    add(&meter::COOKIES_REFUSED, 1, &[("session", session), ("reason", reason)]);
+    emit!(DEBUG, "session.refused", { session, reason }, "refused cookie");
+    add(&metrics::COOKIES_REFUSED, 1, &[("session", session), ("reason", reason)]);
 }
 
 /// Two cookies of one name opened to different sessions.
 pub(crate) fn ambiguous_cookies(session: &'static str) {
-    tell!(
+    emit!(
         WARN,
         "session.ambiguous",
         { session },
@@ -23,34 +24,34 @@ pub(crate) fn ambiguous_cookies(session: &'static str) {
 
 /// The first save of a session.
 pub(crate) fn created(session: &'static str, tallies: &Tallies, key: &StoreKey) {
-    tell!(DEBUG, "session.created", { session, id = log_id(key) }, "created");
+    emit!(DEBUG, "session.created", { session, id = log_id(key) }, "created");
     tallies.count_created();
 }
 
 /// Changes that were not saved because the session had ended meanwhile.
 pub(crate) fn dropped(session: &'static str, key: Option<&StoreKey>, reason: &'static str) {
     let id = key.map(log_id);
-    tell!(WARN, "session.dropped", { session, id, reason }, "changes dropped");
+    emit!(WARN, "session.dropped", { session, id, reason }, "changes dropped");
     lost(session, reason);
 }
 
 /// Changes of a handle whose session another handle of the request had destroyed.
 pub(crate) fn dropped_in_request(session: &'static str) {
     let reason = "destroyed";
-    tell!(WARN, "session.dropped", { session, reason }, "changes dropped");
+    emit!(WARN, "session.dropped", { session, reason }, "changes dropped");
     lost(session, reason);
 }
 
 /// Changes that were discarded because of the response's status.
 #[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) fn discarded(session: &'static str, status: u16) {
-    tell!(INFO, "session.discarded", { session, status }, "changes discarded");
+    emit!(INFO, "session.discarded", { session, status }, "changes discarded");
     lost(session, "status");
 }
 
 /// A handle outlived its request with changes that the layer cannot save.
 pub(crate) fn outlived(session: &'static str) {
-    tell!(
+    emit!(
         ERROR,
         "session.outlived",
         { session },
@@ -62,7 +63,7 @@ pub(crate) fn outlived(session: &'static str) {
 /// A handle was dropped outside a request with changes that nobody committed.
 pub(crate) fn uncommitted(session: &'static str) {
     let reason = "uncommitted";
-    tell!(
+    emit!(
         WARN,
         "session.dropped",
         { session, reason },
@@ -72,21 +73,21 @@ pub(crate) fn uncommitted(session: &'static str) {
 }
 
 fn lost(session: &'static str, reason: &'static str) {
-    add(&meter::DROPPED, 1, &[("session", session), ("reason", reason)]);
+    add(&metrics::DROPPED, 1, &[("session", session), ("reason", reason)]);
 }
 
 /// A save met another's that came first.
 pub(crate) fn conflicted(session: &'static str, key: &StoreKey) {
-    tell!(DEBUG, "session.conflicted", { session, id = log_id(key) }, "another save came first");
-    add(&meter::CONFLICTS, 1, &[("session", session)]);
+    emit!(DEBUG, "session.conflicted", { session, id = log_id(key) }, "another save came first");
+    add(&metrics::CONFLICTS, 1, &[("session", session)]);
 }
 
 /// A save met another's and merged with it.
 pub(crate) fn merged(session: &'static str, key: &StoreKey, overwritten: &[&'static str]) {
     let id = log_id(key);
     if overwritten.is_empty() {
-        tell!(DEBUG, "session.merged", { session, id }, "merged");
-        add(&meter::MERGES, 1, &[("session", session)]);
+        emit!(DEBUG, "session.merged", { session, id }, "merged");
+        add(&metrics::MERGES, 1, &[("session", session)]);
     } else {
         merged_over(session, Some(id), overwritten);
     }
@@ -101,15 +102,15 @@ pub(crate) fn merged_in_request(session: &'static str, overwritten: &[&'static s
 
 fn merged_over(session: &'static str, id: Option<&str>, overwritten: &[&'static str]) {
     let count = overwritten.len();
-    tell!(
+    emit!(
         WARN,
         "session.overwritten",
         { session, id, count, ?overwritten },
         "merged, overwriting fields"
     );
-    add(&meter::MERGES, 1, &[("session", session)]);
+    add(&metrics::MERGES, 1, &[("session", session)]);
     for field in overwritten {
-        add(&meter::OVERWRITTEN, 1, &[("session", session), ("field", field)]);
+        add(&metrics::OVERWRITTEN, 1, &[("session", session), ("field", field)]);
     }
 }
 
@@ -117,74 +118,74 @@ fn merged_over(session: &'static str, id: Option<&str>, overwritten: &[&'static 
 pub(crate) fn merge_failed(session: &'static str, key: &StoreKey, error: &Error) {
     if let Error::Conflict { field, .. } = error {
         let field = &**field;
-        tell!(
+        emit!(
             INFO,
             "session.merge_refused",
             { session, id = log_id(key), field },
             "a field's policy refused to merge"
         );
-        add(&meter::MERGES_REFUSED, 1, &[("session", session), ("field", field)]);
+        add(&metrics::MERGES_REFUSED, 1, &[("session", session), ("field", field)]);
     }
 }
 
 /// The session has a new secret.
 pub(crate) fn renewed(session: &'static str, key: &StoreKey) {
-    tell!(INFO, "session.renewed", { session, id = log_id(key) }, "renewed");
-    add(&meter::RENEWALS, 1, &[("session", session)]);
+    emit!(INFO, "session.renewed", { session, id = log_id(key) }, "renewed");
+    add(&metrics::RENEWALS, 1, &[("session", session)]);
 }
 
 /// The session was ended by its user, by another, or to make room.
 pub(crate) fn ended(session: &str, key: &StoreKey, reason: &'static str) {
-    tell!(INFO, "session.ended", { session, id = log_id(key), reason }, "ended");
-    add(&meter::ENDED, 1, &[("session", session), ("reason", reason)]);
+    emit!(INFO, "session.ended", { session, id = log_id(key), reason }, "ended");
+    add(&metrics::ENDED, 1, &[("session", session), ("reason", reason)]);
 }
 
 /// All sessions of an owner were ended.
 pub(crate) fn revoked_all(session: &'static str, count: u64) {
-    tell!(INFO, "session.revoked_all", { session, count }, "ended an owner's sessions");
+    emit!(INFO, "session.revoked_all", { session, count }, "ended an owner's sessions");
 }
 
 /// A login was undone: its owner was logged out everywhere while it was under way, or has too many
 /// other sessions.
 pub(crate) fn login_undone(session: &'static str, key: &StoreKey, reason: &'static str) {
-    tell!(WARN, "session.login_undone", { session, id = log_id(key), reason }, "login undone");
+    emit!(WARN, "session.login_undone", { session, id = log_id(key), reason }, "login undone");
 }
 
 /// A login was refused: it took longer than its attempt is good for.
 pub(crate) fn login_expired(session: &'static str) {
     let reason = "too_late";
-    tell!(WARN, "session.login_undone", { session, reason }, "login undone");
+    emit!(WARN, "session.login_undone", { session, reason }, "login undone");
 }
 
 /// A cookie from before a renewal came long after it: an answer was lost, or the cookie was stolen.
 pub(crate) fn superseded(session: &'static str, key: &StoreKey) {
     let reason = "superseded_long_ago";
-    tell!(
+    emit!(
         WARN,
         "session.refused",
         { session, id = log_id(key), reason },
         "a cookie from before a renewal came long after it"
     );
-    add(&meter::COOKIES_REFUSED, 1, &[("session", session), ("reason", reason)]);
+    add(&metrics::COOKIES_REFUSED, 1, &[("session", session), ("reason", reason)]);
 }
 
 /// The expiry was moved.
 pub(crate) fn touched(session: &'static str, key: &StoreKey) {
-    tell!(DEBUG, "session.touched", { session, id = log_id(key) }, "touched");
-    add(&meter::TOUCHES, 1, &[("session", session), ("outcome", "saved")]);
+    emit!(DEBUG, "session.touched", { session, id = log_id(key) }, "touched");
+    add(&metrics::TOUCHES, 1, &[("session", session), ("outcome", "saved")]);
 }
 
 /// Moving the expiry failed; the session goes on with the old one.
 pub(crate) fn touch_failed(session: &'static str, key: &StoreKey, error: &Error) {
     let id = log_id(key);
-    tell!(WARN, "session.touch_failed", { session, id, error = %chain(error) }, "touch failed");
-    add(&meter::TOUCHES, 1, &[("session", session), ("outcome", "failed")]);
+    emit!(WARN, "session.touch_failed", { session, id, error = %chain(error) }, "touch failed");
+    add(&metrics::TOUCHES, 1, &[("session", session), ("outcome", "failed")]);
 }
 
 /// A record that no browser can reach could not be removed.
 pub(crate) fn discard_failed(key: &StoreKey, error: &Error) {
     let id = log_id(key);
-    tell!(
+    emit!(
         WARN,
         "session.left_behind",
         { id, error = %chain(error) },
@@ -198,26 +199,26 @@ pub(crate) fn commit_failed(session: &'static str, error: &Error) {
     // A refused merge, a login that was undone and a logout with a cookie from before a login are
     // told of already, and in the running of an app they happen.
     if error.is_conflict() || matches!(error, Error::Gone | Error::LoginUndone) {
-        tell!(WARN, "session.commit_failed", { session, error = %chain(error) }, "commit failed");
+        emit!(WARN, "session.commit_failed", { session, error = %chain(error) }, "commit failed");
     } else {
-        tell!(ERROR, "session.commit_failed", { session, error = %chain(error) }, "commit failed");
+        emit!(ERROR, "session.commit_failed", { session, error = %chain(error) }, "commit failed");
     }
 }
 
 /// A request could not load its session.
 #[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) fn load_failed(session: &'static str, error: &Error) {
-    tell!(ERROR, "session.load_failed", { session, error = %chain(error) }, "load failed");
+    emit!(ERROR, "session.load_failed", { session, error = %chain(error) }, "load failed");
 }
 
 /// A record that this build cannot read was passed over for a fresh session.
 pub(crate) fn reset(session: &'static str, error: &Error) {
-    tell!(ERROR, "session.reset", { session, error = %chain(error) }, "unreadable session reset");
+    emit!(ERROR, "session.reset", { session, error = %chain(error) }, "unreadable session reset");
 }
 
 /// A record's owner field is not who the record is filed under: nobody's session.
 pub(crate) fn misfiled(session: &'static str, key: &StoreKey) {
-    tell!(
+    emit!(
         ERROR,
         "session.misfiled",
         { session, id = log_id(key) },
@@ -227,7 +228,7 @@ pub(crate) fn misfiled(session: &'static str, key: &StoreKey) {
 
 /// `remember` asked for more than the store grants.
 pub(crate) fn remember_capped(session: &'static str, seconds: u64, granted: u64) {
-    tell!(
+    emit!(
         WARN,
         "session.remember_capped",
         { session, seconds, granted },
@@ -238,7 +239,7 @@ pub(crate) fn remember_capped(session: &'static str, seconds: u64, granted: u64)
 /// A handler marked a response that sets a session cookie as public.
 #[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) fn public_response(session: &'static str) {
-    tell!(
+    emit!(
         WARN,
         "session.public_response",
         { session },
@@ -248,17 +249,17 @@ pub(crate) fn public_response(session: &'static str) {
 
 /// Expired records were removed.
 pub(crate) fn purged(count: u64) {
-    tell!(DEBUG, "session.purged", { count }, "purged");
-    add(&meter::PURGED, count, &[]);
+    emit!(DEBUG, "session.purged", { count }, "purged");
+    add(&metrics::PURGED, count, &[]);
 }
 
 /// A round of the purge task failed; the next will try again.
 pub(crate) fn purge_failed(error: &Error) {
-    tell!(WARN, "session.purge_failed", { error = %chain(error) }, "purge failed");
-    add(&meter::PURGES_FAILED, 1, &[]);
+    emit!(WARN, "session.purge_failed", { error = %chain(error) }, "purge failed");
+    add(&metrics::PURGES_FAILED, 1, &[]);
 }
 
 /// The purge task has ended: the database removes expired records by itself.
 pub(crate) fn purge_not_needed() {
-    tell!(INFO, "session.purge_not_needed", {}, "this provider needs no purge");
+    emit!(INFO, "session.purge_not_needed", {}, "this provider needs no purge");
 }

@@ -1,0 +1,181 @@
+//! What a commit is given, and what it comes to: the two ends of [`execute`](super::execute).
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::HeaderValue;
+use tokio::sync::oneshot;
+
+use super::base::{Base, Bearer, Loaded};
+use super::patch::Asks;
+use super::save::Written;
+use super::sent::Sends;
+use super::session_type::SessionType;
+use crate::error::Error;
+use crate::id::StoreKey;
+use crate::schema::fields::Fields;
+use crate::schema::stored::Stored;
+use crate::telemetry::labels::CallOutcome;
+use crate::telemetry::span::Fault;
+
+/// One session's part of a request, without its type.
+pub(crate) struct Change {
+    pub(crate) session_type: Arc<SessionType>,
+    pub(crate) base: Base,
+    /// What the handle's value came from, where that is not what the base's record holds.
+    pub(crate) ancestor: Option<Fields>,
+    /// The value as it is now; `None` when nobody could have changed it.
+    pub(crate) fields: Option<Fields>,
+    pub(crate) asks: Asks,
+    /// When the session was loaded: a login is undone by a later `revoke_all`.
+    pub(crate) loaded_at: SystemTime,
+    pub(crate) unsettled: Option<Box<Unsettled>>,
+}
+
+/// How a commit ended.
+///
+/// ```
+/// use sessions::{MemoryProvider, Outcome, Session, Store};
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { visits: u32 }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+/// let store = Store::new(MemoryProvider::new());
+/// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+/// assert_eq!(visitor.commit().await?.outcome(), Outcome::Unchanged);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Nothing had changed, and nothing was saved.
+    Unchanged,
+    /// The changes are saved, merged with others' where those came first.
+    Saved,
+    /// The session was destroyed, as its handler asked.
+    Destroyed,
+}
+
+/// What a commit came to.
+pub(crate) struct Committed {
+    pub(crate) outcome: Outcome,
+    pub(crate) set_cookie: Option<HeaderValue>,
+    pub(super) after: After,
+}
+
+/// What the session is after a commit.
+pub(super) enum After {
+    Base(Base),
+    /// As it was written: read only where its handle goes on, which is rare.
+    Written(Arc<SessionType>, Box<(Written, StoreKey, Option<Bearer>)>),
+}
+
+/// What a commit came to, for a handle that goes on.
+pub(crate) struct Settled {
+    pub(crate) outcome: Outcome,
+    pub(crate) base: Base,
+    /// The saved fields, where they may differ from the handle's.
+    pub(crate) merged: Option<Fields>,
+    pub(crate) set_cookie: Option<HeaderValue>,
+}
+
+/// A commit that failed, and what its handle goes on with.
+pub(crate) struct Failed {
+    pub(crate) error: Error,
+    /// What the response must carry all the same.
+    pub(crate) set_cookie: Option<HeaderValue>,
+    pub(crate) base: Base,
+    pub(crate) ancestor: Option<Fields>,
+    pub(crate) unsettled: Option<Box<Unsettled>>,
+    /// The handler asked for the end of the session, and it goes on.
+    pub(crate) destroying: bool,
+}
+
+impl Committed {
+    pub(super) fn new(outcome: Outcome, base: Base, set_cookie: Option<HeaderValue>) -> Self {
+        Self { outcome, set_cookie, after: After::Base(base) }
+    }
+
+    pub(super) fn unchanged(base: Base, set_cookie: Option<HeaderValue>) -> Self {
+        Self::new(Outcome::Unchanged, base, set_cookie)
+    }
+
+    /// How it is reported.
+    pub(super) fn report(&self) -> (CallOutcome, Option<&StoreKey>) {
+        let ended = match self.outcome {
+            Outcome::Unchanged => CallOutcome::Unchanged,
+            Outcome::Saved => CallOutcome::Saved,
+            Outcome::Destroyed => CallOutcome::Destroyed,
+        };
+        let key = match &self.after {
+            After::Base(base) => base.key(),
+            After::Written(_, written) => Some(&written.1),
+        };
+        (ended, key)
+    }
+
+    /// What its handle needs to go on.
+    pub(crate) fn settle(self) -> Result<Settled, Error> {
+        let Self { outcome, set_cookie, after } = self;
+        let (base, merged) = match after {
+            After::Base(base) => (base, None),
+            After::Written(session_type, written) => {
+                let (Written { record, merged }, key, bearer) = *written;
+                let stored = Stored::parse(session_type.name(), &record.data)?;
+                let merged = if merged { Some(stored.fields(session_type.table)?) } else { None };
+                (Base::Live(Arc::new(Loaded::new(key, bearer, record, stored))), merged)
+            }
+        };
+        Ok(Settled { outcome, base, merged, set_cookie })
+    }
+}
+
+impl Fault for Box<Failed> {
+    fn error(&self) -> &Error {
+        &self.error
+    }
+}
+
+/// What earlier commits of a handle left open.
+#[derive(Debug, Default)]
+pub(crate) struct Unsettled {
+    /// A commit that goes on although whoever waited for it does not.
+    pub(super) in_flight: Option<InFlight>,
+    pub(super) sends: Sends,
+    /// The deletion of the last owner's record may have taken place.
+    pub(super) ending: bool,
+    /// Nobody can tell any more what took place.
+    pub(super) unknown: bool,
+}
+
+impl Unsettled {
+    /// Of a commit that was just begun.
+    pub(crate) fn in_flight(in_flight: InFlight) -> Box<Self> {
+        Box::new(Self { in_flight: Some(in_flight), ..Self::default() })
+    }
+
+    /// The result of the commit under way, where it has ended.
+    pub(crate) fn take_result(&mut self) -> Option<Result<Committed, Box<Failed>>> {
+        self.in_flight.as_mut()?.result.try_recv().ok()
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.in_flight.is_none() && self.sends.is_empty() && !self.ending && !self.unknown
+    }
+}
+
+/// A commit under way, and the handle as it was when it began.
+pub(crate) struct InFlight {
+    pub(crate) result: oneshot::Receiver<Result<Committed, Box<Failed>>>,
+    pub(crate) base: Base,
+    pub(crate) ancestor: Option<Fields>,
+    pub(crate) fields: Option<Fields>,
+    pub(crate) asks: Asks,
+}
+
+impl fmt::Debug for InFlight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InFlight").field("base", &self.base).finish_non_exhaustive()
+    }
+}
