@@ -20,10 +20,10 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let schema = schema(model);
     let table = table(model);
     let owner_type = owner_type(model);
-    let owner = owner_of(model);
+    let owner = owner(model);
     let fresh = fresh(model);
     let read = read(model);
-    let fields = fields(model);
+    let encode = encode(model);
     let doc = impl_doc(model);
     quote! {
         #[allow(non_upper_case_globals, deprecated)]
@@ -41,7 +41,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
                 #fresh
                 #owner
                 #read
-                #fields
+                #encode
             }
         };
     }
@@ -86,7 +86,7 @@ pub(crate) fn stub(
                 ) -> ::core::result::Result<Self, __s::Failed> {
                     ::core::unreachable!()
                 }
-                fn fields(&self) -> ::core::result::Result<__s::Fields, __s::Error> {
+                fn encode(&self) -> ::core::result::Result<__s::Encoded, __s::Error> {
                     ::core::unreachable!()
                 }
             }
@@ -216,7 +216,7 @@ fn table(model: &Model) -> TokenStream {
         let policy = if group.mine { quote!(Mine) } else { quote!(Conflict) };
         quote!(__s::Group { name: #name, policy: __s::Policy::#policy })
     });
-    let owner = owner(model);
+    let owner = table_owner(model);
     let downgrade = older::downgrade(model);
     quote! {
         const TABLE: &'static __s::Table = &__s::Table {
@@ -227,8 +227,8 @@ fn table(model: &Model) -> TokenStream {
             groups: &[#(#groups),*],
             owner: #owner,
             retired: &[#(#retired),*],
-            migrate: |__stored| {
-                <Self as __s::SessionData>::fields(&<Self as __s::SessionData>::load(__stored)?)
+            migrate: |__reader| {
+                <Self as __s::SessionData>::encode(&<Self as __s::SessionData>::of_reader(__reader)?)
             },
             downgrade: #downgrade,
         };
@@ -307,7 +307,7 @@ fn at(tokens: &impl ToTokens, span: Span) -> TokenStream {
     tokens.to_token_stream().into_iter().map(respan).collect()
 }
 
-fn owner_of(model: &Model) -> TokenStream {
+fn table_owner(model: &Model) -> TokenStream {
     let mut stored = model.stored().enumerate();
     let found =
         stored.find_map(|(index, (_, stored))| Some((index, &stored.line, stored.owner.as_ref()?)));
@@ -547,14 +547,14 @@ fn call(
     }
 }
 
-fn fields(model: &Model) -> TokenStream {
+fn encode(model: &Model) -> TokenStream {
     let puts = model.stored().map(|(field, stored)| {
         let ident = &field.ident;
         let value = value_name(&stored.line, stored.line.epochs.len() - 1);
         quote!(__writer.put(&#value, &self.#ident)?;)
     });
     quote! {
-        fn fields(&self) -> ::core::result::Result<__s::Fields, __s::Error> {
+        fn encode(&self) -> ::core::result::Result<__s::Encoded, __s::Error> {
             let mut __writer = __s::Writer::new(<Self as __s::SessionData>::TABLE);
             #(#puts)*
             ::core::result::Result::Ok(__writer.finish())

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::schema::describe::Schema;
+use crate::schema::entries::Encoded;
 use crate::schema::fields::Fields;
 use crate::schema::reader::{Failed, Reader};
 use crate::schema::stored::Stored;
@@ -86,12 +87,29 @@ pub trait SessionData: Sized + Send + 'static {
 
     /// Encodes each field at this build's version.
     #[doc(hidden)]
-    fn fields(&self) -> Result<Fields, Error>;
+    fn encode(&self) -> Result<Encoded, Error>;
+
+    /// The encoded fields.
+    #[doc(hidden)]
+    fn fields(&self) -> Result<Fields, Error> {
+        Ok(Fields::of(Self::TABLE, self.encode()?))
+    }
+
+    /// The value of these fields: after a merge.
+    #[doc(hidden)]
+    fn of_fields(fields: &Fields) -> Result<Self, Error> {
+        Ok(Self::read(&mut fields.reader())?)
+    }
 
     /// Decodes a stored record of any readable version to the newest shape.
     #[doc(hidden)]
     fn load(stored: &Stored) -> Result<Self, Error> {
-        let mut reader = stored.reader(Self::TABLE)?;
+        Self::of_reader(stored.reader(Self::TABLE)?)
+    }
+
+    /// Decodes a record to its end.
+    #[doc(hidden)]
+    fn of_reader(mut reader: Reader<'_>) -> Result<Self, Error> {
         let value = Self::read(&mut reader)?;
         reader.finish()?;
         Ok(value)

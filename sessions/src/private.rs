@@ -3,7 +3,26 @@
 
 pub use crate::data::{NoOwner, SessionData};
 pub use crate::error::Error;
-pub use crate::schema::*;
+pub use crate::schema::canonical::{Order, order};
+pub use crate::schema::convert::{MadeBy, Returned, TriedBy};
+pub use crate::schema::derive::{
+    ByType, DefaultValue, MergeAdd, MergeAny, MergeAppend, MergeClearWins, MergeMax, MergeUnion,
+    OnlyDefault, Probe, add, any, append, by_type, clear_wins, max, merge_with, owner,
+    owner_option, union,
+};
+pub use crate::schema::describe::{Schema, SchemaField, SchemaVersion};
+pub use crate::schema::entries::Encoded;
+pub use crate::schema::field::{Field, Group, Owner};
+pub use crate::schema::fields::Fields;
+pub use crate::schema::header::{Header, MAX_SAVES, Summary, UnknownExtras};
+pub use crate::schema::limits::{MAX_LABEL, MAX_RECORD, RECORD_LIMIT, check_label};
+pub use crate::schema::merge::{Diff, Merged, diff, merge, replay};
+pub use crate::schema::policy::{AgainFn, Kind, MergeConflict, MergeFn, Policy, Refusal, Three};
+pub use crate::schema::reader::{Failed, Reader};
+pub use crate::schema::stored::Stored;
+pub use crate::schema::table::{Downgrade, DowngradeFn, OWNER_GROUP, Table};
+pub use crate::schema::value::{FieldType, Value, again, value};
+pub use crate::schema::writer::Writer;
 
 /// Stands in for the schema of a struct that does not compile.
 pub const NO_SCHEMA: &Schema = &Schema::of("", 1, 1, &[]);

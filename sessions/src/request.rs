@@ -22,6 +22,8 @@ pub(crate) use self::layer::{complete, status, text, vary};
 use crate::cookie::CookieHeaders;
 use crate::data::SessionData;
 use crate::error::Error;
+use crate::schema::fields::Fields;
+use crate::schema::merge;
 use crate::session::{Live, Pending, Session, State};
 use crate::store::Store;
 use crate::store::base::Base;
@@ -29,7 +31,7 @@ use crate::store::change::{Change, Committed, Failed, Outcome, Settled};
 use crate::store::core::Core;
 use crate::store::patch::Asks;
 use crate::store::session_type::SessionType;
-use crate::{schema, telemetry};
+use crate::telemetry;
 
 /// The sessions of one request. A layer puts it into the request's extensions; the extractors of
 /// the frameworks take their sessions from it, and so may a plain `tower` service.
@@ -429,7 +431,7 @@ fn fold(
     }
     let table = session_type.table;
     let mut asks = Asks::default();
-    let mut fields: Option<crate::schema::Fields> = None;
+    let mut fields: Option<Fields> = None;
     let mut loaded_at = None;
     let mut unsettled = None;
     // What a handle left open is settled against its own base.
@@ -455,8 +457,8 @@ fn fold(
                 Some(ancestor) => ancestor,
                 None => change.base.fields(session_type)?,
             };
-            schema::diff(table, &was, &mut mine)?;
-            let merged = schema::merge(table, &was, &mine, &theirs)?;
+            merge::diff(table, &was, &mut mine)?;
+            let merged = merge::merge(table, &was, &mine, &theirs)?;
             telemetry::merged_in_request(session_type.name(), &merged.overwritten);
             merged.fields
         });

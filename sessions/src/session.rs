@@ -17,6 +17,7 @@ use crate::id::StoreKey;
 use crate::request::Home;
 use crate::schema::fields::Fields;
 use crate::schema::header::Summary;
+use crate::schema::merge;
 use crate::store::base::Base;
 use crate::store::change::{Change, Failed, Outcome, Settled};
 use crate::store::change::{InFlight, Unsettled};
@@ -24,9 +25,9 @@ use crate::store::core::Core;
 use crate::store::fence::LoginAttempt;
 use crate::store::patch::Asks;
 use crate::store::session_type::SessionType;
+use crate::telemetry;
 use crate::telemetry::labels::{Call, CallOutcome};
 use crate::telemetry::span::observe;
-use crate::{schema, telemetry};
 
 /// A visitor's session, as a typed value.
 ///
@@ -190,7 +191,7 @@ impl<T: SessionData> Live<T> {
 
     /// The value of these fields, which another handle of this request has changed.
     pub(crate) fn from_fields(state: State, fields: &Fields) -> Result<Box<Self>, Error> {
-        Ok(Box::new(Self { value: fields.decode()?, state }))
+        Ok(Box::new(Self { value: T::of_fields(fields)?, state }))
     }
 
     /// Whether anything would be lost with it.
@@ -202,13 +203,13 @@ impl<T: SessionData> Live<T> {
         let base = ancestor.clone().map_or_else(|| base.fields(session_type), Ok);
         let (Ok(base), Ok(mut mine)) = (base, self.value.fields()) else { return true };
         !asks.is_empty()
-            || schema::diff(session_type.table, &base, &mut mine).map_or(true, |diff| diff.changed)
+            || merge::diff(session_type.table, &base, &mut mine).map_or(true, |diff| diff.changed)
     }
 
     /// Takes over what a commit did.
     fn settle(&mut self, done: Settled) -> Result<(), Error> {
         if let Some(fields) = &done.merged {
-            self.value = fields.decode()?;
+            self.value = T::of_fields(fields)?;
         }
         if done.outcome == Outcome::Destroyed {
             self.value = T::fresh();

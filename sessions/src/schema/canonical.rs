@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::cbor;
 use super::malformed::{Malformed, Reason};
 use super::policy::Kind;
 use super::wire;
@@ -38,13 +39,13 @@ impl Order {
     ///
     /// Bytes that are not one CBOR item are a form of their own.
     pub(super) fn form(self, bytes: &[u8]) -> Cow<'_, [u8]> {
-        let has_map = || bytes.iter().any(|byte| byte >> 5 == wire::MAP);
+        let has_map = || bytes.iter().any(|byte| byte >> 5 == cbor::MAP);
         if self == Self::All || self == Self::Lists && !has_map() {
             return Cow::Borrowed(bytes);
         }
         let mut out = Vec::with_capacity(bytes.len());
         let sets = if self == Self::Set { Sets::Here } else { Sets::None };
-        match put(bytes, 0, &mut out, wire::MAX_DEPTH, sets) {
+        match put(bytes, 0, &mut out, cbor::MAX_DEPTH, sets) {
             Ok(end) if end == bytes.len() => Cow::Owned(out),
             _ => Cow::Borrowed(bytes),
         }
@@ -62,7 +63,7 @@ impl Order {
 /// The form that all encodings share which differ in nothing but order, that of lists included.
 pub(super) fn loose(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
-    match put(bytes, 0, &mut out, wire::MAX_DEPTH, Sets::Everywhere) {
+    match put(bytes, 0, &mut out, cbor::MAX_DEPTH, Sets::Everywhere) {
         Ok(end) if end == bytes.len() => out,
         _ => bytes.to_vec(),
     }
@@ -93,8 +94,8 @@ fn put(
 ) -> Result<usize, Malformed> {
     let head = wire::head(bytes, at)?;
     let each = match head.major {
-        wire::MAP => 2,
-        wire::ARRAY => 1,
+        cbor::MAP => 2,
+        cbor::ARRAY => 1,
         _ => {
             let end = wire::skip(bytes, at, depth)?;
             out.extend_from_slice(&bytes[at..end]);
@@ -128,7 +129,7 @@ fn put(
         item
     });
     let mut slices: Vec<&[u8]> = slices.collect();
-    if sets != Sets::None || head.major == wire::MAP {
+    if sets != Sets::None || head.major == cbor::MAP {
         slices.sort_unstable();
     }
     wire::put_head(out, head.major, slices.len() as u64);

@@ -9,9 +9,10 @@ use std::hash::{Hash, Hasher};
 use smallvec::SmallVec;
 
 use super::canonical::loose;
+use super::cbor;
+use super::field::Field;
 use super::malformed::{Malformed, Reason};
 use super::policy::{AgainFn, Kind, Refusal, Three};
-use super::table::Field;
 use super::wire;
 
 /// An element, or an entry of a map, as encoded.
@@ -186,8 +187,8 @@ pub(super) fn append(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Resu
 fn items(bytes: &[u8]) -> Result<Vec<Item<'_>>, Malformed> {
     let head = wire::head(bytes, 0)?;
     let is_map = match head.major {
-        wire::ARRAY => false,
-        wire::MAP => true,
+        cbor::ARRAY => false,
+        cbor::MAP => true,
         _ => return Err(Reason::Type("a collection", bytes[0]).into()),
     };
     // The items' end: a collection of indefinite length has a break behind them.
@@ -195,7 +196,7 @@ fn items(bytes: &[u8]) -> Result<Vec<Item<'_>>, Malformed> {
     let mut at = head.end;
     let mut next = || {
         let start = at;
-        at = wire::skip(bytes, at, wire::MAX_DEPTH)?;
+        at = wire::skip(bytes, at, cbor::MAX_DEPTH)?;
         Ok::<_, Malformed>((&bytes[start..at], at))
     };
     let mut items = Vec::new();
@@ -210,7 +211,7 @@ fn items(bytes: &[u8]) -> Result<Vec<Item<'_>>, Malformed> {
 }
 
 fn put(kind: Kind, items: &[Item<'_>], out: &mut Vec<u8>) {
-    let major = if kind == Kind::Map { wire::MAP } else { wire::ARRAY };
+    let major = if kind == Kind::Map { cbor::MAP } else { cbor::ARRAY };
     wire::put_head(out, major, items.len() as u64);
     for item in items {
         out.extend_from_slice(item.key);
@@ -313,9 +314,9 @@ mod tests {
     fn comparisons(base: &[&[u8]], mine: &[&[u8]], theirs: &[&[u8]], kind: Kind) -> usize {
         let list = |items: &[&[u8]]| {
             let mut out = Vec::new();
-            wire::put_head(&mut out, wire::ARRAY, items.len() as u64);
+            wire::put_head(&mut out, cbor::ARRAY, items.len() as u64);
             items.iter().for_each(|item| {
-                wire::put_head(&mut out, wire::BYTES, item.len() as u64);
+                wire::put_head(&mut out, cbor::BYTES, item.len() as u64);
                 out.extend_from_slice(item);
             });
             out

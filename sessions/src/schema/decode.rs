@@ -6,11 +6,12 @@
 
 use serde::de::{self, DeserializeSeed, Deserializer, Visitor};
 
+use super::cbor::{
+    ARRAY, BREAK, BYTES, MAP, MAX_DEPTH, MAX_STEPS, NEGATIVE, NULL, TAG, TEXT, UNSIGNED,
+};
 use super::malformed::{Malformed, Reason};
 use super::wire;
-use super::wire::{
-    ARRAY, BREAK, BYTES, Head, MAP, MAX_DEPTH, MAX_STEPS, NEGATIVE, NULL, TAG, TEXT, UNSIGNED,
-};
+use super::wire::Head;
 
 /// A place in a record, from which values are decoded.
 #[derive(Debug)]
@@ -653,9 +654,9 @@ mod tests {
         #[test]
         fn what_is_written_is_read(value in all()) {
             let mut bytes = Vec::new();
-            wire::encode(&value, &mut bytes).unwrap();
+            value::encode(&value, &mut bytes).unwrap();
             prop_assert_eq!(wire::check(&bytes), Ok(()));
-            prop_assert_eq!(wire::decode::<All>(&bytes).unwrap(), value);
+            prop_assert_eq!(value::decode::<All>(&bytes).unwrap(), value);
         }
 
         #[test]
@@ -686,7 +687,7 @@ mod tests {
 
     #[test]
     fn every_form_of_an_item_is_read() {
-        let read = |bytes: &[u8]| wire::decode::<Value>(bytes).unwrap();
+        let read = |bytes: &[u8]| value::decode::<Value>(bytes).unwrap();
         assert_eq!(read(b"\x7f\x61a\x62bc\xff"), Value::Text("abc".into()));
         assert_eq!(read(b"\x5f\x41a\x42bc\xff"), Value::Bytes(b"abc".to_vec()));
         assert_eq!(read(b"\x9f\x01\x20\xff"), Value::Array([1, -1].map(Value::Integer).to_vec()));
@@ -697,30 +698,30 @@ mod tests {
         assert_eq!(read(b"\x3b\xff\xff\xff\xff\xff\xff\xff\xff"), Value::Integer(-(1 << 64)));
         assert_eq!(read(b"\xfa\x3f\x80\0\0"), Value::Float(1.0));
         // A longer head than needed is read, too.
-        assert_eq!(wire::decode::<u8>(b"\x1b\0\0\0\0\0\0\0\x05"), Ok(5));
-        assert_eq!(wire::decode::<String>(b"\x78\x01a"), Ok("a".into()));
+        assert_eq!(value::decode::<u8>(b"\x1b\0\0\0\0\0\0\0\x05"), Ok(5));
+        assert_eq!(value::decode::<String>(b"\x78\x01a"), Ok("a".into()));
     }
 
     #[test]
     fn what_does_not_fit_says_so() {
         let says = |error: Malformed, text: &str| assert_eq!(error.to_string(), text);
-        says(wire::decode::<u8>(b"\x19\x01\x00").unwrap_err(), "the number does not fit u8");
+        says(value::decode::<u8>(b"\x19\x01\x00").unwrap_err(), "the number does not fit u8");
         says(
-            wire::decode::<i64>(b"\x3b\xff\xff\xff\xff\xff\xff\xff\xff").unwrap_err(),
+            value::decode::<i64>(b"\x3b\xff\xff\xff\xff\xff\xff\xff\xff").unwrap_err(),
             "the number does not fit i64",
         );
-        says(wire::decode::<u64>(b"\x20").unwrap_err(), "expected u64, found a negative number");
-        says(wire::decode::<bool>(b"\x01").unwrap_err(), "expected bool, found a number");
+        says(value::decode::<u64>(b"\x20").unwrap_err(), "expected u64, found a negative number");
+        says(value::decode::<bool>(b"\x01").unwrap_err(), "expected bool, found a number");
         says(
-            wire::decode::<(u8, u8)>(b"\x81\x01").unwrap_err(),
+            value::decode::<(u8, u8)>(b"\x81\x01").unwrap_err(),
             "an array of 2 elements was expected",
         );
-        says(wire::decode::<String>(b"\x61\xff").unwrap_err(), "the text is not UTF-8");
-        says(wire::decode::<f64>(b"\x01").unwrap_err(), "expected f64, found a number");
-        says(wire::decode::<Shape>(b"\x81\x01").unwrap_err(), "expected enum, found an array");
-        says(wire::decode::<Vec<u8>>(b"\xa0").unwrap_err(), "expected array, found a map");
+        says(value::decode::<String>(b"\x61\xff").unwrap_err(), "the text is not UTF-8");
+        says(value::decode::<f64>(b"\x01").unwrap_err(), "expected f64, found a number");
+        says(value::decode::<Shape>(b"\x81\x01").unwrap_err(), "expected enum, found an array");
+        says(value::decode::<Vec<u8>>(b"\xa0").unwrap_err(), "expected array, found a map");
         says(
-            wire::decode::<Value>(b"\xe0").unwrap_err(),
+            value::decode::<Value>(b"\xe0").unwrap_err(),
             "expected a value that serde knows, found a simple value",
         );
     }
@@ -732,7 +733,7 @@ mod tests {
 
     #[test]
     fn a_type_that_nests_without_reading_ends() {
-        let error = wire::decode::<Endless>(b"\x05").unwrap_err();
+        let error = value::decode::<Endless>(b"\x05").unwrap_err();
         assert_eq!(error.to_string(), "nested deeper than 64 levels");
     }
 }

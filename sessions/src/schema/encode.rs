@@ -6,9 +6,10 @@
 
 use serde::ser::{self, Serialize};
 
+use super::cbor;
+use super::cbor::{ARRAY, BYTES, MAP, MAX_DEPTH, MAX_STEPS, NEGATIVE, NULL, TAG, UNSIGNED};
 use super::malformed::{Malformed, Reason};
 use super::wire;
-use super::wire::{ARRAY, BYTES, MAP, MAX_DEPTH, MAX_STEPS, NEGATIVE, NULL, TAG, UNSIGNED};
 
 /// Appends values to a buffer.
 pub(crate) struct Encoder<'a> {
@@ -331,7 +332,7 @@ impl Items<'_, '_> {
         match self.left {
             Some(0) => {}
             Some(_) => return Err(miscounted()),
-            None => self.encoder.out.push(wire::BREAK),
+            None => self.encoder.out.push(cbor::BREAK),
         }
         self.encoder.leave(self.levels);
         Ok(())
@@ -431,7 +432,7 @@ mod tests {
 
     fn encoded<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Malformed> {
         let mut out = Vec::new();
-        wire::encode(value, &mut out)?;
+        value::encode(value, &mut out)?;
         wire::check(&out)?;
         Ok(out)
     }

@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::cbor;
 use super::malformed::{Malformed, Reason};
 use super::wire;
 
@@ -44,6 +46,13 @@ impl Span {
     }
 }
 
+/// A value's fields, encoded one after another.
+#[derive(Debug)]
+pub struct Encoded {
+    pub(super) data: Bytes,
+    pub(super) spans: Spans,
+}
+
 /// What is wrong, and the key of the field it is wrong with.
 pub(super) struct Fault<'a> {
     pub(super) key: Option<&'a str>,
@@ -61,7 +70,7 @@ impl From<Malformed> for Fault<'_> {
 pub(super) fn count(data: &[u8], at: usize) -> Result<(u64, usize), Malformed> {
     let head = wire::head(data, at)?;
     match (head.major, head.argument) {
-        (wire::MAP, Some(count)) => Ok((count, head.end)),
+        (cbor::MAP, Some(count)) => Ok((count, head.end)),
         _ => Err(Reason::Type("map", data[at]).into()),
     }
 }
@@ -74,7 +83,7 @@ pub(super) fn parse(data: &[u8], at: usize) -> Result<Entries, Fault<'_>> {
     let mut entries = Entries::with_capacity(room as usize);
     for _ in 0..count {
         let (key, start) = parse_key(data, at)?;
-        let end = wire::skip(data, start, wire::MAX_DEPTH)
+        let end = wire::skip(data, start, cbor::MAX_DEPTH)
             .map_err(|source| Fault { key: text(data, key), source })?;
         entries.push(Entry { key, value: Span::new(start..end) });
         at = end;
@@ -94,7 +103,7 @@ pub(super) fn parse(data: &[u8], at: usize) -> Result<Entries, Fault<'_>> {
 fn parse_key(data: &[u8], at: usize) -> Result<(Span, usize), Malformed> {
     let head = wire::head(data, at)?;
     match (head.major, head.argument) {
-        (wire::TEXT, Some(length @ 1..=MAX_KEY)) => {
+        (cbor::TEXT, Some(length @ 1..=MAX_KEY)) => {
             // At most 64: it fits.
             let end = head.end + length as usize;
             if end > data.len() {
@@ -102,7 +111,7 @@ fn parse_key(data: &[u8], at: usize) -> Result<(Span, usize), Malformed> {
             }
             Ok((Span::new(head.end..end), end))
         }
-        (wire::TEXT, _) => Err("a key is not 1 to 64 bytes long".into()),
+        (cbor::TEXT, _) => Err("a key is not 1 to 64 bytes long".into()),
         _ => Err(Reason::Type("a string as key", data[at]).into()),
     }
 }

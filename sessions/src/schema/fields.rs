@@ -6,19 +6,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::entries::{Entries, Entry, Span, Spans};
-use super::header::Header;
+use super::cbor;
+use super::entries::{Encoded, Entries, Entry, Spans};
+use super::header::{ENVELOPE, Header};
 use super::limits::{MAX_RECORD, RECORD_LIMIT, too_long};
-use super::malformed::Malformed;
-use super::policy::Value;
 use super::reader::Reader;
-use super::stored::ENVELOPE;
-use super::table::Table;
-use super::wire;
-use super::wire::{Count, Out};
-use crate::data::SessionData;
+use super::table::{Downgrade, Table};
+use super::wire::{self, Count, Out};
 use crate::error::Error;
-use crate::provider::Source;
 
 /// A value's fields, encoded at this build's version, and the ones this build does not know.
 #[derive(Clone, Debug)]
@@ -67,12 +62,14 @@ impl Fields {
         }
     }
 
-    /// Decodes the value again: after a merge.
-    ///
-    /// # Errors
-    /// [`Error::Decode`] where a field cannot be read.
-    pub fn decode<T: SessionData>(&self) -> Result<T, Error> {
-        Ok(T::read(&mut Reader::of_fields(self.table, &self.data, &self.spans))?)
+    /// Of what a value encoded.
+    pub(crate) fn of(table: &'static Table, encoded: Encoded) -> Self {
+        Self::new(table, encoded.data, encoded.spans)
+    }
+
+    /// Begins to read them into a value: after a merge.
+    pub(crate) fn reader(&self) -> Reader<'_> {
+        Reader::of_fields(self.table.schema, self.table.fields, &self.data, &self.spans)
     }
 
     /// Who owns the session, as the owner field displays it.
@@ -82,7 +79,7 @@ impl Fields {
     pub fn owner(&self, table: &'static Table) -> Result<Option<String>, Error> {
         let Some(owner) = &table.owner else { return Ok(None) };
         (owner.display)(self.slice(owner.field))
-            .map_err(|source| self.unreadable(owner.field, source))
+            .map_err(|source| self.table.unreadable(owner.field, source))
     }
 
     /// The record's data, of at most [`RECORD_LIMIT`] bytes.
@@ -106,8 +103,7 @@ impl Fields {
         let min_reader = self.table.min_reader(shape).max(self.min_reader);
         let older = match self.table.downgrade {
             Some(downgrade) if shape < self.table.schema.version => {
-                let mut older =
-                    Downgrade { fields: self, version: shape, count: 0, out: Vec::new() };
+                let mut older = Downgrade::new(self.table, &self.data, &self.spans, shape);
                 downgrade(&mut older)?;
                 Some(older)
             }
@@ -144,15 +140,6 @@ impl Fields {
         self.spans[index].of(&self.data)
     }
 
-    pub(super) fn unreadable(&self, index: usize, source: Source) -> Error {
-        Error::Decode {
-            session: Cow::Borrowed(self.table.schema.name),
-            field: Some(Cow::Borrowed(self.table.fields[index].name)),
-            version: self.table.schema.version,
-            source,
-        }
-    }
-
     /// The version to write: this build's, or the record's if that is higher.
     fn record_version(&self) -> u16 {
         self.table.schema.write.max(self.version)
@@ -163,11 +150,12 @@ impl Fields {
     fn put(&self, out: &mut impl Out, head: &Head<'_>, older: Option<&Downgrade<'_>>) {
         out.put(&[ENVELOPE]);
         head.header.put(out, head.version, head.min_reader, self.forget);
-        let known = older.map_or(self.spans.len(), |older| older.count);
+        let older = older.map(Downgrade::written);
+        let known = older.map_or(self.spans.len(), |(count, _)| count);
         let unknown = self.unknown.as_ref().map_or(0, |unknown| unknown.entries.len());
-        wire::put_head(out, wire::MAP, (known + unknown) as u64);
+        wire::put_head(out, cbor::MAP, (known + unknown) as u64);
         match older {
-            Some(older) => out.put(&older.out),
+            Some((_, older)) => out.put(older),
             None => {
                 for (index, field) in self.table.fields.iter().enumerate() {
                     wire::put_text(out, field.key);
@@ -178,7 +166,7 @@ impl Fields {
         let Some(unknown) = &self.unknown else { return };
         let Unknown { data, entries } = &**unknown;
         for Entry { key, value } in entries {
-            wire::put_head(out, wire::TEXT, key.of(data).len() as u64);
+            wire::put_head(out, cbor::TEXT, key.of(data).len() as u64);
             out.put(key.of(data));
             out.put(value.of(data));
         }
@@ -187,130 +175,6 @@ impl Fields {
     #[cold]
     fn too_long(&self, length: usize, limit: usize) -> Error {
         let longest = (0..self.spans.len()).max_by_key(|index| self.slice(*index).len());
-        not_encoded(self.table, longest.unwrap_or(0), too_long(length, limit))
-    }
-}
-
-/// Encodes a value's fields one after another, for generated code.
-#[derive(Debug)]
-pub struct Writer {
-    table: &'static Table,
-    out: Vec<u8>,
-    spans: Spans,
-}
-
-impl Writer {
-    /// A writer of the table's fields, in their order.
-    #[must_use]
-    pub fn new(table: &'static Table) -> Self {
-        // Most sessions fit: one allocation instead of six.
-        Self { table, out: Vec::with_capacity(256), spans: Spans::new() }
-    }
-
-    /// Encodes the next field.
-    ///
-    /// # Errors
-    /// [`Error::Encode`] where the type's serde code fails, or writes what could not be read back.
-    #[inline]
-    pub fn put<T>(&mut self, how: &Value<T>, value: &T) -> Result<(), Error> {
-        let start = self.out.len();
-        let encoded = (how.encode)(value, &mut self.out);
-        self.next(start, encoded)
-    }
-
-    fn next(&mut self, start: usize, encoded: Result<(), Malformed>) -> Result<(), Error> {
-        let index = self.spans.len();
-        encoded
-            .and_then(|()| match self.out.len() {
-                length if length > MAX_RECORD => Err(too_long(length, MAX_RECORD)),
-                _ => Ok(()),
-            })
-            .map_err(|error| not_encoded(self.table, index, error))?;
-        self.spans.push(Span::new(start..self.out.len()));
-        Ok(())
-    }
-
-    /// The encoded fields.
-    #[must_use]
-    pub fn finish(self) -> Fields {
-        Fields::new(self.table, self.out.into(), self.spans)
-    }
-}
-
-/// Writes fields as an older version had them, for generated code.
-#[derive(Debug)]
-pub struct Downgrade<'a> {
-    fields: &'a Fields,
-    version: u16,
-    count: usize,
-    out: Vec<u8>,
-}
-
-impl Downgrade<'_> {
-    /// The version to write.
-    #[must_use]
-    pub fn version(&self) -> u16 {
-        self.version
-    }
-
-    /// Writes a field's bytes as they are.
-    pub fn copy(&mut self, index: usize, key: &str) {
-        wire::put_text(&mut self.out, key);
-        self.out.put(self.fields.slice(index));
-        self.count += 1;
-    }
-
-    /// Decodes a field, to convert it.
-    ///
-    /// # Errors
-    /// [`Error::Decode`] where it cannot be read.
-    pub fn get<T>(&self, how: &Value<T>, index: usize) -> Result<T, Error> {
-        how.decode(self.fields.slice(index))
-            .map_err(|error| self.fields.unreadable(index, error.into()))
-    }
-
-    /// Writes an old field; `name` is for errors.
-    ///
-    /// # Errors
-    /// [`Error::Encode`] where it cannot be encoded.
-    pub fn put<T>(
-        &mut self,
-        how: &Value<T>,
-        name: &'static str,
-        key: &str,
-        value: &T,
-    ) -> Result<(), Error> {
-        wire::put_text(&mut self.out, key);
-        self.count += 1;
-        let start = self.out.len();
-        let encoded = (how.encode)(value, &mut self.out);
-        // What an older build is to find must be read back, too.
-        let encoded = encoded.and_then(|()| how.decode(&self.out[start..]).map(drop));
-        self.converted(name, encoded)
-    }
-
-    /// Turns an inverse converter's failure into an error that names the field.
-    ///
-    /// # Errors
-    /// [`Error::Encode`] where the converter failed.
-    pub fn converted<T, E: Into<Source>>(
-        &self,
-        name: &'static str,
-        result: Result<T, E>,
-    ) -> Result<T, Error> {
-        result.map_err(|error| Error::Encode {
-            session: Cow::Borrowed(self.fields.table.schema.name),
-            field: Cow::Borrowed(name),
-            source: error.into(),
-        })
-    }
-}
-
-#[cold]
-pub(super) fn not_encoded(table: &'static Table, index: usize, source: Malformed) -> Error {
-    Error::Encode {
-        session: Cow::Borrowed(table.schema.name),
-        field: Cow::Borrowed(table.fields[index].name),
-        source: source.into(),
+        self.table.not_encoded(longest.unwrap_or(0), too_long(length, limit))
     }
 }

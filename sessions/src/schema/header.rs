@@ -6,11 +6,15 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::cbor;
 use super::malformed::{Malformed, Reason};
 use super::wire;
 use super::wire::Out;
 use crate::clock::{from_unix_millis, to_unix_millis};
 use crate::id::{Mark, SecretHash};
+
+/// The envelope version that this build reads and writes.
+pub(super) const ENVELOPE: u8 = 1;
 
 /// How many save ids a record keeps.
 pub const MAX_SAVES: usize = 8;
@@ -112,29 +116,29 @@ impl Header {
         min_reader: u16,
         forget: bool,
     ) {
-        wire::put_head(out, wire::UNSIGNED, version.into());
-        wire::put_head(out, wire::UNSIGNED, min_reader.into());
-        wire::put_head(out, wire::UNSIGNED, to_unix_millis(self.summary.created_at));
+        wire::put_head(out, cbor::UNSIGNED, version.into());
+        wire::put_head(out, cbor::UNSIGNED, min_reader.into());
+        wire::put_head(out, cbor::UNSIGNED, to_unix_millis(self.summary.created_at));
         let saves = &self.saves[..self.saves.len().min(MAX_SAVES)];
-        wire::put_head(out, wire::BYTES, 8 * saves.len() as u64);
+        wire::put_head(out, cbor::BYTES, 8 * saves.len() as u64);
         for id in saves {
             out.put(&id.to_be_bytes());
         }
         put_bytes(out, self.summary.secret.as_ref().map(SecretHash::as_bytes));
         put_bytes(out, self.summary.previous.as_ref().map(SecretHash::as_bytes));
-        wire::put_head(out, wire::UNSIGNED, to_unix_millis(self.summary.renewed_at));
-        wire::put_head(out, wire::UNSIGNED, self.ticket);
+        wire::put_head(out, cbor::UNSIGNED, to_unix_millis(self.summary.renewed_at));
+        wire::put_head(out, cbor::UNSIGNED, self.ticket);
         put_bytes(out, self.mark.as_ref().map(Mark::as_bytes));
         let unknown = if forget { &[] } else { &*self.unknown.0 };
         let known = u64::from(self.summary.remember.is_some()) + u64::from(self.label.is_some());
-        wire::put_head(out, wire::MAP, known + unknown.len() as u64);
+        wire::put_head(out, cbor::MAP, known + unknown.len() as u64);
         if let Some(remember) = self.summary.remember {
-            wire::put_head(out, wire::UNSIGNED, REMEMBER);
+            wire::put_head(out, cbor::UNSIGNED, REMEMBER);
             let millis = u64::try_from(remember.as_millis()).unwrap_or(u64::MAX);
-            wire::put_head(out, wire::UNSIGNED, millis);
+            wire::put_head(out, cbor::UNSIGNED, millis);
         }
         if let Some(label) = &self.label {
-            wire::put_head(out, wire::UNSIGNED, LABEL);
+            wire::put_head(out, cbor::UNSIGNED, LABEL);
             wire::put_text(out, label);
         }
         for extra in unknown {
@@ -153,7 +157,7 @@ fn parse(
     let (min_reader, at) = small(data, at)?;
     let (created_at, at) = number(data, at)?;
     let created_at = from_unix_millis(created_at);
-    let (ids, at) = slice(data, at, wire::BYTES)?;
+    let (ids, at) = slice(data, at, cbor::BYTES)?;
     let (ids, odd) = ids.as_chunks();
     if !odd.is_empty() || ids.len() > MAX_SAVES {
         return Err("the save ids have an impossible length".into());
@@ -185,7 +189,7 @@ fn parse(
 
 /// Sixteen bytes, or none.
 fn sixteen(data: &[u8], at: usize, what: &str) -> Result<(Option<[u8; 16]>, usize), Malformed> {
-    let (bytes, end) = slice(data, at, wire::BYTES)?;
+    let (bytes, end) = slice(data, at, cbor::BYTES)?;
     match (bytes.is_empty(), bytes.try_into()) {
         (true, _) => Ok((None, end)),
         (false, Ok(bytes)) => Ok((Some(bytes), end)),
@@ -195,7 +199,7 @@ fn sixteen(data: &[u8], at: usize, what: &str) -> Result<(Option<[u8; 16]>, usiz
 
 fn put_bytes(out: &mut (impl Out + ?Sized), bytes: Option<&[u8; 16]>) {
     let bytes = bytes.map_or(&[][..], |bytes| bytes);
-    wire::put_head(out, wire::BYTES, bytes.len() as u64);
+    wire::put_head(out, cbor::BYTES, bytes.len() as u64);
     out.put(bytes);
 }
 
@@ -205,7 +209,7 @@ fn parse_extras(
     mut rest: Option<&mut Header>,
 ) -> Result<(Option<Duration>, bool, usize), Malformed> {
     let head = wire::head(data, at)?;
-    let (wire::MAP, Some(count)) = (head.major, head.argument) else {
+    let (cbor::MAP, Some(count)) = (head.major, head.argument) else {
         return Err(wrong_type("map", data, at));
     };
     let (mut remember, mut critical) = (None, false);
@@ -220,7 +224,7 @@ fn parse_extras(
                 end
             }
             LABEL => {
-                let (text, end) = slice(data, value, wire::TEXT)?;
+                let (text, end) = slice(data, value, cbor::TEXT)?;
                 let text = std::str::from_utf8(text)
                     .map_err(|_| Malformed::from("the label is not UTF-8"))?;
                 if let Some(header) = &mut rest {
@@ -230,7 +234,7 @@ fn parse_extras(
             }
             _ => {
                 critical |= !key.is_multiple_of(2);
-                let end = wire::skip(data, value, wire::MAX_DEPTH)?;
+                let end = wire::skip(data, value, cbor::MAX_DEPTH)?;
                 if let Some(header) = &mut rest {
                     header.unknown.0.push(data.slice(start..end));
                 }
@@ -248,7 +252,7 @@ pub struct UnknownExtras(Vec<Bytes>);
 fn number(data: &[u8], at: usize) -> Result<(u64, usize), Malformed> {
     let head = wire::head(data, at)?;
     match (head.major, head.argument) {
-        (wire::UNSIGNED, Some(number)) => Ok((number, head.end)),
+        (cbor::UNSIGNED, Some(number)) => Ok((number, head.end)),
         _ => Err(wrong_type("u64", data, at)),
     }
 }
@@ -264,7 +268,7 @@ fn small(data: &[u8], at: usize) -> Result<(u16, usize), Malformed> {
 fn slice(data: &[u8], at: usize, major: u8) -> Result<(&[u8], usize), Malformed> {
     let head = wire::head(data, at)?;
     if head.major != major || head.argument.is_none() {
-        return Err(wrong_type(if major == wire::TEXT { "str" } else { "bytes" }, data, at));
+        return Err(wrong_type(if major == cbor::TEXT { "str" } else { "bytes" }, data, at));
     }
     let end = wire::skip(data, at, 1)?;
     Ok((&data[head.end..end], end))
@@ -344,7 +348,7 @@ mod tests {
         assert_eq!(data[4], 0x40);
         for length in [1, 15, 17, 32] {
             let mut two = data[..4].to_vec();
-            wire::put_head(&mut two, wire::BYTES, length);
+            wire::put_head(&mut two, cbor::BYTES, length);
             two.extend(std::iter::repeat_n(7, length as usize));
             two.extend_from_slice(&data[5..]);
             assert!(Header::parse(&two.into(), 0).is_err(), "{length}");

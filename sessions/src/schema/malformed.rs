@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::wire;
-use super::wire::MAX_DEPTH;
+use super::cbor;
+use super::cbor::MAX_DEPTH;
 
 /// Why bytes are not the value they should be: a pointer, as errors are rare and the results they
 /// stand in are returned everywhere.
@@ -64,15 +64,15 @@ impl std::error::Error for Malformed {}
 fn kind(first: u8) -> &'static str {
     match first {
         0xf4 | 0xf5 => "a boolean",
-        wire::NULL | 0xf7 => "nothing",
+        cbor::NULL | 0xf7 => "nothing",
         0xf9..=0xfb => "a floating point number",
         _ => match first >> 5 {
-            wire::UNSIGNED => "a number",
+            cbor::UNSIGNED => "a number",
             1 => "a negative number",
-            wire::BYTES => "bytes",
-            wire::TEXT => "a string",
-            wire::ARRAY => "an array",
-            wire::MAP => "a map",
+            cbor::BYTES => "bytes",
+            cbor::TEXT => "a string",
+            cbor::ARRAY => "an array",
+            cbor::MAP => "a map",
             6 => "a tagged value",
             _ => "a simple value",
         },

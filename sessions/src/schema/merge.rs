@@ -4,11 +4,13 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
+use super::cbor;
+use super::collect;
 use super::entries::{Span, Spans};
-use super::fields::{Changed, Fields, not_encoded};
+use super::field::Field;
+use super::fields::{Changed, Fields};
 use super::policy::{Policy, Refusal, Three};
-use super::table::{Field, OWNER_GROUP, Table};
-use super::{collect, wire};
+use super::table::{OWNER_GROUP, Table};
 use crate::error::Error;
 
 /// What differs between a base and a value that came from it.
@@ -61,7 +63,7 @@ pub fn diff(table: &'static Table, base: &Fields, mine: &mut Fields) -> Result<D
         for (index, field) in table.fields.iter().enumerate() {
             if is_new || changed[index] {
                 (field.again)(mine.slice(index), None)
-                    .map_err(|source| not_encoded(table, index, source))?;
+                    .map_err(|source| table.not_encoded(index, source))?;
             }
         }
     }
@@ -148,7 +150,7 @@ pub fn merge(
             // Nothing that a newer build stored for nobody in particular goes over to somebody.
             buffer.clear();
             (field.again)(&merged[start..], Some(&mut buffer))
-                .map_err(|source| theirs.unreadable(index, source.into()))?;
+                .map_err(|source| theirs.table.unreadable(index, source.into()))?;
             merged.truncate(start);
             merged.extend_from_slice(&buffer);
         }
@@ -302,11 +304,11 @@ impl Sides<'_> {
         let start = out.len();
         let overwrote = both_changed(field, three, out).map_err(|refusal| match refusal {
             Refusal::Conflict => self.conflict(field.name),
-            Refusal::Malformed(source) => self.theirs.unreadable(index, source),
+            Refusal::Malformed(source) => self.theirs.table.unreadable(index, source),
         })?;
         // What was made anew must be read back, too.
         (field.again)(&out[start..], None)
-            .map_err(|source| not_encoded(self.table, index, source))?;
+            .map_err(|source| self.table.not_encoded(index, source))?;
         Ok(overwrote)
     }
 }
@@ -317,10 +319,10 @@ fn both_changed(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Result<bo
         Policy::Union(_) => return collect::union(field, three, out),
         Policy::Append => collect::append(field, three, out)?,
         Policy::Merge(function) => function(three, out)?,
-        Policy::ClearWins if three.theirs == [wire::NULL] => out.extend_from_slice(three.theirs),
+        Policy::ClearWins if three.theirs == [cbor::NULL] => out.extend_from_slice(three.theirs),
         Policy::ClearWins | Policy::Mine => {
             out.extend_from_slice(three.mine);
-            let cleared = matches!(field.policy, Policy::ClearWins) && three.mine == [wire::NULL];
+            let cleared = matches!(field.policy, Policy::ClearWins) && three.mine == [cbor::NULL];
             return Ok(!cleared && !field.is_same(three.mine, three.theirs));
         }
     }

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use super::decode::Cursor;
 use super::describe::Schema;
 use super::entries::{Entries, Fault, Span};
+use super::field::Field;
 use super::malformed::{Malformed, Reason};
-use super::policy::Value;
-use super::table::Table;
-use super::{entries, wire};
+use super::value::Value;
+use super::{cbor, entries, wire};
 use crate::error::Error;
 use crate::provider::Source;
 
@@ -53,7 +53,7 @@ enum Index<'a> {
         /// The place behind the last one found.
         next: usize,
     },
-    Table(&'static Table, &'a [Span]),
+    Fields(&'static [Field], &'a [Span]),
 }
 
 impl<'a> Reader<'a> {
@@ -72,8 +72,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads fields that stand at the table's own version.
-    pub(super) fn of_fields(table: &'static Table, data: &'a [u8], spans: &'a [Span]) -> Self {
-        let Schema { name: session, version, .. } = *table.schema;
+    pub(super) fn of_fields(
+        schema: &'static Schema,
+        fields: &'static [Field],
+        data: &'a [u8],
+        spans: &'a [Span],
+    ) -> Self {
+        let Schema { name: session, version, .. } = *schema;
         Self {
             session,
             found: version,
@@ -82,7 +87,7 @@ impl<'a> Reader<'a> {
             body: 0,
             cursor: Cursor::new(&[]),
             left: 0,
-            index: Some(Index::Table(table, spans)),
+            index: Some(Index::Fields(fields, spans)),
         }
     }
 
@@ -161,8 +166,8 @@ impl<'a> Reader<'a> {
         let rest = self.cursor.rest;
         // A head of one byte holds lengths below 24, one of two those of the longest key.
         let after = match key.len() {
-            length @ 1..24 => rest.strip_prefix(&[wire::TEXT << 5 | length as u8]),
-            length => rest.strip_prefix(&[wire::TEXT << 5 | 24, length as u8]),
+            length @ 1..24 => rest.strip_prefix(&[cbor::TEXT << 5 | length as u8]),
+            length => rest.strip_prefix(&[cbor::TEXT << 5 | 24, length as u8]),
         };
         match after.and_then(|rest| rest.strip_prefix(key.as_bytes())) {
             Some(after) if self.left > 0 => {
@@ -177,7 +182,7 @@ impl<'a> Reader<'a> {
     #[inline]
     fn next_value<T>(&mut self, value: &Value<T>) -> Result<T, Malformed> {
         let rest = self.cursor.rest;
-        let end = wire::skip(rest, 0, wire::MAX_DEPTH)?;
+        let end = wire::skip(rest, 0, cbor::MAX_DEPTH)?;
         let value = (value.decode)(&mut self.cursor)?;
         // Neither may it leave something of its own, nor read into the next.
         if self.cursor.rest.len() == rest.len() - end {
@@ -214,8 +219,8 @@ impl<'a> Reader<'a> {
                     entries[found].value
                 })
             }
-            Some(Index::Table(table, spans)) => {
-                let found = table.fields.iter().position(|field| field.key == key);
+            Some(Index::Fields(fields, spans)) => {
+                let found = fields.iter().position(|field| field.key == key);
                 found.map(|found| spans[found])
             }
             None => None,

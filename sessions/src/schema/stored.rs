@@ -9,15 +9,12 @@ use smallvec::{SmallVec, smallvec};
 use super::entries;
 use super::entries::{Entries, Fault, Span, Spans};
 use super::fields::{Fields, Unknown};
-use super::header::{Header, Summary};
+use super::header::{ENVELOPE, Header, Summary};
 use super::limits::{MAX_RECORD, too_long};
 use super::malformed::{Malformed, Reason};
 use super::reader::{Reader, unreadable};
 use super::table::Table;
 use crate::error::Error;
-
-/// The envelope version that this build reads and writes.
-pub(super) const ENVELOPE: u8 = 1;
 
 /// Where the header stands.
 const HEADER: usize = 1;
@@ -93,7 +90,7 @@ impl Stored {
             }
         }
         let mut fields = if self.summary.schema_version < table.schema.version {
-            (table.migrate)(self)?
+            Fields::of(table, (table.migrate)(self.reader(table)?)?)
         } else {
             self.slices(table, &spans)?
         };

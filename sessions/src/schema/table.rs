@@ -1,10 +1,14 @@
 //! What the store does with a type's fields without knowing the type.
 
-use super::canonical::Order;
+use std::borrow::Cow;
+
 use super::describe::Schema;
-use super::fields::{Downgrade, Fields};
-use super::policy::{AgainFn, Kind, Policy};
-use super::stored::Stored;
+use super::entries::{Encoded, Span};
+use super::field::{Field, Group, Owner};
+use super::malformed::Malformed;
+use super::reader::Reader;
+use super::value::Value;
+use super::wire::{self, Out};
 use crate::error::Error;
 use crate::provider::Source;
 
@@ -26,7 +30,7 @@ pub struct Table {
     /// Keys of the past, which no field of this version has: dropped on save.
     pub retired: &'static [&'static str],
     /// Decodes a record of an older version and encodes it at this one.
-    pub migrate: fn(&Stored) -> Result<Fields, Error>,
+    pub migrate: fn(Reader<'_>) -> Result<Encoded, Error>,
     /// Writes the fields as an older version had them: present where `write` is given.
     pub downgrade: Option<DowngradeFn>,
 }
@@ -34,54 +38,8 @@ pub struct Table {
 /// Writes fields as an older version had them.
 pub type DowngradeFn = fn(&mut Downgrade<'_>) -> Result<(), Error>;
 
-/// A stored field of the newest version.
-#[derive(Debug)]
-pub struct Field {
-    /// The name in the struct, for messages.
-    pub name: &'static str,
-    /// The key in the record.
-    pub key: &'static str,
-    /// The index of its group.
-    pub group: Option<usize>,
-    /// What to do when both sides changed it.
-    pub policy: Policy,
-    /// Which order is part of its value.
-    pub order: Order,
-    /// What kind of collection it is.
-    pub kind: Kind,
-    /// Decodes bytes, and encodes the value again.
-    pub again: AgainFn,
-    /// The same for an element of a collection, or an entry's key; and for an entry's value.
-    pub elements: (AgainFn, AgainFn),
-}
-
-/// Fields that move together.
-#[derive(Debug)]
-pub struct Group {
-    /// The name in the attribute.
-    pub name: &'static str,
-    /// What to do when both sides changed it: `Mine` or `Conflict`.
-    pub policy: Policy,
-}
-
-/// The owner field.
-#[derive(Debug)]
-pub struct Owner {
-    /// Its index among the fields.
-    pub field: usize,
-    /// Displays an encoded owner; `None` for nobody.
-    pub display: fn(&[u8]) -> Result<Option<String>, Source>,
-}
-
 /// The index of the owner group, which every table has.
 pub const OWNER_GROUP: usize = 0;
-
-impl Field {
-    /// Whether two encodings are of the same value, so that one may stand for the other.
-    pub(crate) fn is_same(&self, one: &[u8], other: &[u8]) -> bool {
-        self.order.is_same(one, other)
-    }
-}
 
 impl Table {
     /// The lowest version that can read what is written at `version`.
@@ -104,5 +62,114 @@ impl Table {
     /// Whether `key` is one that the ledger retired.
     pub(crate) fn is_retired(&self, key: &[u8]) -> bool {
         self.retired.iter().any(|retired| retired.as_bytes() == key)
+    }
+
+    #[cold]
+    pub(super) fn unreadable(&self, index: usize, source: Source) -> Error {
+        Error::Decode {
+            session: Cow::Borrowed(self.schema.name),
+            field: Some(Cow::Borrowed(self.fields[index].name)),
+            version: self.schema.version,
+            source,
+        }
+    }
+
+    #[cold]
+    pub(super) fn not_encoded(&self, index: usize, source: Malformed) -> Error {
+        Error::Encode {
+            session: Cow::Borrowed(self.schema.name),
+            field: Cow::Borrowed(self.fields[index].name),
+            source: source.into(),
+        }
+    }
+}
+
+/// Writes fields as an older version had them, for generated code.
+#[derive(Debug)]
+pub struct Downgrade<'a> {
+    table: &'static Table,
+    /// The fields at this build's version.
+    data: &'a [u8],
+    spans: &'a [Span],
+    version: u16,
+    count: usize,
+    out: Vec<u8>,
+}
+
+impl<'a> Downgrade<'a> {
+    pub(super) fn new(
+        table: &'static Table,
+        data: &'a [u8],
+        spans: &'a [Span],
+        version: u16,
+    ) -> Self {
+        Self { table, data, spans, version, count: 0, out: Vec::new() }
+    }
+
+    /// How many fields were written, and the fields.
+    pub(super) fn written(&self) -> (usize, &[u8]) {
+        (self.count, &self.out)
+    }
+
+    fn slice(&self, index: usize) -> &'a [u8] {
+        self.spans[index].of(self.data)
+    }
+
+    /// The version to write.
+    #[must_use]
+    pub fn version(&self) -> u16 {
+        self.version
+    }
+
+    /// Writes a field's bytes as they are.
+    pub fn copy(&mut self, index: usize, key: &str) {
+        wire::put_text(&mut self.out, key);
+        self.out.put(self.slice(index));
+        self.count += 1;
+    }
+
+    /// Decodes a field, to convert it.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] where it cannot be read.
+    pub fn get<T>(&self, how: &Value<T>, index: usize) -> Result<T, Error> {
+        let value = how.decode(self.slice(index));
+        value.map_err(|error| self.table.unreadable(index, error.into()))
+    }
+
+    /// Writes an old field; `name` is for errors.
+    ///
+    /// # Errors
+    /// [`Error::Encode`] where it cannot be encoded.
+    pub fn put<T>(
+        &mut self,
+        how: &Value<T>,
+        name: &'static str,
+        key: &str,
+        value: &T,
+    ) -> Result<(), Error> {
+        wire::put_text(&mut self.out, key);
+        self.count += 1;
+        let start = self.out.len();
+        let encoded = (how.encode)(value, &mut self.out);
+        // What an older build is to find must be read back, too.
+        let encoded = encoded.and_then(|()| how.decode(&self.out[start..]).map(drop));
+        self.converted(name, encoded)
+    }
+
+    /// Turns an inverse converter's failure into an error that names the field.
+    ///
+    /// # Errors
+    /// [`Error::Encode`] where the converter failed.
+    pub fn converted<T, E: Into<Source>>(
+        &self,
+        name: &'static str,
+        result: Result<T, E>,
+    ) -> Result<T, Error> {
+        result.map_err(|error| Error::Encode {
+            session: Cow::Borrowed(self.table.schema.name),
+            field: Cow::Borrowed(name),
+            source: error.into(),
+        })
     }
 }

@@ -1,32 +1,7 @@
-//! CBOR (RFC 8949) as this crate uses it: item heads, a bounded walk over untrusted bytes, and
-//! serde values to and from bytes.
+//! CBOR (RFC 8949) as this crate uses it: item heads, and a bounded walk over untrusted bytes.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-use super::decode::Cursor;
-use super::encode::Encoder;
+use super::cbor::{ARRAY, BREAK, BYTES, MAP, NEGATIVE, TAG, TEXT, UNSIGNED};
 use super::malformed::{Malformed, Reason};
-
-/// How deep the arrays and maps of a field's value may nest.
-pub(crate) const MAX_DEPTH: usize = 64;
-
-/// How deep the calls of the types' serde code may nest: a level of a value takes up to four for
-/// most types, a variant of an enum in an option, say.
-pub(crate) const MAX_STEPS: u16 = 4 * MAX_DEPTH as u16;
-
-pub(crate) const UNSIGNED: u8 = 0;
-pub(crate) const NEGATIVE: u8 = 1;
-pub(crate) const BYTES: u8 = 2;
-pub(crate) const TEXT: u8 = 3;
-pub(crate) const ARRAY: u8 = 4;
-pub(crate) const MAP: u8 = 5;
-pub(crate) const TAG: u8 = 6;
-
-/// `None`, as every serde `Option` is encoded.
-pub(crate) const NULL: u8 = 0xf6;
-
-pub(crate) const BREAK: u8 = 0xff;
 
 /// The head of an item: what it is, and its number or length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,35 +176,6 @@ pub(crate) fn put_head(out: &mut (impl Out + ?Sized), major: u8, argument: u64) 
 pub(crate) fn put_text(out: &mut (impl Out + ?Sized), text: &str) {
     put_head(out, TEXT, text.len() as u64);
     out.put(text.as_bytes());
-}
-
-/// Decodes a value from bytes of which it must use every one.
-#[inline]
-pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
-    exactly(bytes, decode_next::<T>)
-}
-
-/// Runs a decoder on bytes of which it must use every one.
-#[inline]
-pub(crate) fn exactly<T>(
-    bytes: &[u8],
-    decode: impl FnOnce(&mut Cursor<'_>) -> Result<T, Malformed>,
-) -> Result<T, Malformed> {
-    let mut cursor = Cursor::new(bytes);
-    let value = decode(&mut cursor)?;
-    if cursor.rest.is_empty() { Ok(value) } else { Err(Reason::Trailing.into()) }
-}
-
-/// Decodes the value at the cursor.
-#[inline]
-pub(crate) fn decode_next<T: DeserializeOwned>(cursor: &mut Cursor<'_>) -> Result<T, Malformed> {
-    T::deserialize(cursor)
-}
-
-/// Appends a value's bytes.
-#[inline]
-pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), Malformed> {
-    value.serialize(&mut Encoder::new(out))
 }
 
 #[cfg(test)]

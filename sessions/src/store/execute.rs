@@ -20,6 +20,7 @@ use crate::id::{Secret, SessionId, StoreKey};
 use crate::provider::{Expect, Record, Touched};
 use crate::schema::fields::Fields;
 use crate::schema::header::Summary;
+use crate::schema::merge;
 use crate::schema::stored::Stored;
 use crate::telemetry;
 use crate::telemetry::labels::Call;
@@ -153,7 +154,7 @@ impl Core {
                 (base, Some(mine)) => {
                     let mut mine = mine.clone();
                     let fields = base.fields(&change.session_type)?;
-                    let diff = crate::schema::diff(change.session_type.table, &fields, &mut mine)?;
+                    let diff = merge::diff(change.session_type.table, &fields, &mut mine)?;
                     diff.changed || matches!(base, Base::Sealed(_)) && !change.asks.is_empty()
                 }
                 _ => false,

@@ -12,9 +12,10 @@ use crate::error::Error;
 use crate::id::{SecretHash, StoreKey};
 use crate::schema::fields::Fields;
 use crate::schema::header::{Header, MAX_SAVES};
-use crate::schema::merge::Diff;
+use crate::schema::limits::check_label;
+use crate::schema::merge::{self, Diff};
 use crate::schema::stored::Stored;
-use crate::{schema, telemetry};
+use crate::telemetry;
 
 /// What a handler asked for besides its changes. In one commit, destroy comes first, then
 /// renewal, then changes.
@@ -113,9 +114,9 @@ impl Patch {
     ) -> Result<Box<Self>, Error> {
         let table = session_type.table;
         if let Some(label) = &asks.label {
-            schema::check_label(session_type.name(), label)?;
+            check_label(session_type.name(), label)?;
         }
-        let diff = schema::diff(table, &base, &mut mine)?;
+        let diff = merge::diff(table, &base, &mut mine)?;
         let owner_name =
             if diff.owner || asks.attempt.is_some() { mine.owner(table)? } else { None };
         let (owner_move, owner) = match (owner, &owner_name) {
@@ -172,7 +173,7 @@ impl Patch {
     /// that went on is there twice.
     pub(super) fn over_fresh(&self, key: &StoreKey) -> Result<Box<Self>, Error> {
         let fresh = (self.session_type.fresh)()?;
-        let mine = schema::replay(self.session_type.table, &self.base, &self.mine, &fresh)
+        let mine = merge::replay(self.session_type.table, &self.base, &self.mine, &fresh)
             .inspect_err(|error| telemetry::merge_failed(self.session_type.name(), key, error))?;
         self.of_new_session(fresh, mine)
     }
@@ -218,7 +219,7 @@ impl Patch {
     ) -> Result<Draft<'_>, Error> {
         let table = self.session_type.table;
         let name = self.session_type.name();
-        let merged = schema::merge(table, &self.base, &self.mine, &theirs.fields(table)?)
+        let merged = merge::merge(table, &self.base, &self.mine, &theirs.fields(table)?)
             .inspect_err(|error| telemetry::merge_failed(name, key, error))?;
         telemetry::merged(name, key, &merged.overwritten);
         self.draft(Cow::Owned(merged.fields), theirs, owner, renewal)
