@@ -8,7 +8,8 @@ use base64_simd::URL_SAFE_NO_PAD;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::clock::ManualClock;
-use crate::codec::{Codec, Purpose};
+use crate::codec::Codec;
+use crate::crypto::purpose::Purpose;
 use crate::keyring::fuzzing::{fixed_record, round_trip};
 use crate::memory::MemoryProvider;
 use crate::provider::{Expect, Provider, Record};

@@ -10,6 +10,8 @@ use bytes::Bytes;
 use super::encryption::KeyEncryption;
 use super::flight::Flight;
 use super::plan;
+#[cfg(test)]
+use super::ring::RootKey;
 use super::ring::{KeyId, Ring};
 use super::settings::Settings;
 use crate::clock::Clock;

@@ -369,7 +369,7 @@ mod tests {
     /// It is allocated for each write, and moved.
     #[test]
     fn the_future_of_a_requests_commits_is_small() {
-        let store = Store::new(MemoryProvider::new());
+        let store = Store::new(MemoryProvider::new()).core().clone();
         let commit = size_of_val(&run(store, SmallVec::new(), Report::default()));
         assert!(commit <= 5_000, "{commit} bytes");
     }

@@ -304,7 +304,8 @@ mod tests {
 
     use super::*;
     use crate::schema::canonical::order;
-    use crate::schema::policy::{ByType as _, Policy, Probe};
+    use crate::schema::derive::{ByType as _, Probe};
+    use crate::schema::policy::Policy;
 
     thread_local! {
         pub(super) static COMPARISONS: Cell<usize> = const { Cell::new(0) };

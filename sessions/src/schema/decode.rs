@@ -560,6 +560,7 @@ mod tests {
     use serde::{Deserialize, Serialize};
 
     use super::*;
+    use crate::schema::value;
 
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     struct All {

@@ -429,6 +429,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::schema::value;
 
     fn encoded<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Malformed> {
         let mut out = Vec::new();

@@ -1,6 +1,6 @@
 //! CBOR (RFC 8949) as this crate uses it: item heads, and a bounded walk over untrusted bytes.
 
-use super::cbor::{ARRAY, BREAK, BYTES, MAP, NEGATIVE, TAG, TEXT, UNSIGNED};
+use super::cbor::{ARRAY, BREAK, BYTES, MAP, MAX_DEPTH, NEGATIVE, TAG, TEXT, UNSIGNED};
 use super::malformed::{Malformed, Reason};
 
 /// The head of an item: what it is, and its number or length.
@@ -181,6 +181,7 @@ pub(crate) fn put_text(out: &mut (impl Out + ?Sized), text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::value::decode;
 
     #[test]
     fn heads_are_written_in_their_shortest_form_and_read_back() {
