@@ -10,3 +10,12 @@ async fn memory() -> Subject {
 }
 
 suite!(memory);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn instances_race() {
+    for bytes in [Bytes::Different, Bytes::Equal] {
+        let provider = MemoryProvider::new();
+        let report = race(Arc::new(provider.clone()), Arc::new(provider), bytes).await;
+        assert!(report.won > 0, "{report:?}");
+    }
+}

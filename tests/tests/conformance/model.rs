@@ -1,7 +1,5 @@
 //! Random calls at a provider, on a clock that moves, beside a plain map that says what is right.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -1,8 +1,6 @@
 //! The conformance suite finds what is wrong: providers with one fault each fail the property that
 //! is about it, with a message that names it.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,7 +1,5 @@
 //! What each call sends, and what that costs.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 

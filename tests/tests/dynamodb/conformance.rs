@@ -14,3 +14,21 @@ async fn subject() -> Subject {
 const MAX_DATA: usize = 400 * 1024 - 139;
 
 sessions::provider::conformance::suite!(subject);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn writers_of_different_bytes() {
+    runs(Bytes::Different).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn writers_of_equal_bytes() {
+    runs(Bytes::Equal).await;
+}
+
+async fn runs(bytes: Bytes) {
+    let table = Table::create().await;
+    let (one, two) = (table.provider().await, table.provider().await);
+    let report = race(Arc::new(one), Arc::new(two), bytes).await;
+    println!("{bytes:?}: {report:?}");
+    assert!(report.won > 0 && report.lost > 0, "{report:?}");
+}

@@ -1,8 +1,6 @@
 //! The server gone, connections cut, answers lost: every call ends in a result or an error that
 //! tells whether trying again can help, and nothing that was sent once is sent again.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};

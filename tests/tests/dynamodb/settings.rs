@@ -1,7 +1,5 @@
 //! What goes wrong with DynamoDB: each error says what to do, and whether trying again can help.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Builder, Credentials, Region};

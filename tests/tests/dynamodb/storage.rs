@@ -1,7 +1,5 @@
 //! What is DynamoDB's own: the table, its expiry, and the lists of owners.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};

@@ -1,7 +1,5 @@
 //! What is actix-web's own: its `Option` of an extractor, middleware that fails, its worker threads.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::task::{Context, Poll, Waker};
 
 use actix_web::body::{MessageBody, to_bytes};

@@ -1,7 +1,5 @@
 //! What is axum's own: WebSockets, server-sent events, rejections as a handler's own error.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;

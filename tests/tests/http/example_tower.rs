@@ -1,8 +1,6 @@
 //! The example of a plain `tower` service, on a free port.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
-#[path = "../../examples/tower.rs"]
+#[path = "../../../examples/tower.rs"]
 #[allow(dead_code)] // Its `main` takes port 3000.
 mod example;
 

@@ -1,19 +1,15 @@
 //! What sessions do to HTTP, over real sockets and with a client that keeps cookies as a browser
 //! does: one app and one list of scenarios, run on axum, on actix-web and on a plain `tower` service.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
-mod actix;
-mod app;
-mod axum;
-mod plain;
-mod scenarios;
-mod site;
+mod commits;
+mod cookies;
+mod errors;
+mod owners;
 
 /// Each scenario as a test of each framework.
 macro_rules! suite {
     ($($file:ident::$scenario:ident,)*) => {
-        suite!(@on axum_, Axum, $($file::$scenario,)*);
+        suite!(@on axum, Axum, $($file::$scenario,)*);
         suite!(@on actix_web, Actix, $($file::$scenario,)*);
         suite!(@on plain_tower, Plain, $($file::$scenario,)*);
     };
@@ -22,7 +18,7 @@ macro_rules! suite {
             $(
                 #[tokio::test]
                 async fn $scenario() {
-                    crate::scenarios::$file::$scenario(crate::site::Framework::$framework).await;
+                    super::$file::$scenario(crate::site::Framework::$framework).await;
                 }
             )*
         }

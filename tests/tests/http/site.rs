@@ -14,8 +14,7 @@ use sessions_tests::watched::{Watch, Watched};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::app::{App, Signals};
-use crate::{actix, axum, plain};
+use crate::app::{App, Signals, actix, axum, plain};
 
 /// What serves the app.
 #[derive(Clone, Copy)]

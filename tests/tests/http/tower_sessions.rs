@@ -1,7 +1,5 @@
 //! tower-sessions and axum-login over our providers.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;

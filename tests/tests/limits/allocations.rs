@@ -1,8 +1,6 @@
 //! What a request costs in allocations beyond the router's: a guard that no machine's noise
 //! reaches.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::sync::Arc;
 
 use allocation_counter::measure;

@@ -1,8 +1,6 @@
 //! What a request costs in allocations on actix-web beyond a middleware that does nothing: a guard
 //! that no machine's noise reaches.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::cell::Cell;
 
 use actix_web::cookie::Cookie;

@@ -1,8 +1,6 @@
 //! How many bytes a session takes in its cookie and in its record: a guard that no machine's noise
 //! reaches.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use sessions::provider::Provider as _;
 use sessions::{MemoryProvider, Session, Store};
 use sessions_tests::jar::Jar;

@@ -1,7 +1,5 @@
 //! What each kind of request costs in store calls, as the test kit counts them.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::time::Duration;
 
 use http::header::{COOKIE, HeaderMap, HeaderValue};

@@ -1,7 +1,5 @@
 //! `sessions` is light: few crates, and no web framework, database or TLS by default.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;

@@ -1,9 +1,6 @@
 //! What a call costs: its statements as the server counts them, and its messages as a proxy sees
 //! them pass.
 
-#![cfg(feature = "postgres")]
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -16,10 +13,6 @@ use sessions_postgres::sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions}
 use sessions_postgres::sqlx::{self, Row as _};
 use sessions_tests::postgres::{Database, Postgres};
 use sessions_tests::proxy::Proxy;
-
-fn now() -> SystemTime {
-    from_unix_millis(1_767_225_600_000)
-}
 
 async fn pool_of_one(url: &str) -> PgPool {
     PgPoolOptions::new().max_connections(1).connect(url).await.unwrap()

@@ -1,9 +1,6 @@
 //! The conformance suite on PostgreSQL: two instances on one table, with connections of the
 //! provider's own, over pools of a user's, and through a pooler.
 
-#![cfg(feature = "postgres")]
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -12,10 +9,6 @@ use sessions_postgres::PostgresProvider;
 use sessions_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sessions_tests::pgbouncer::Pgbouncer;
 use sessions_tests::postgres::{Database, Postgres};
-
-fn options(url: &str) -> PgConnectOptions {
-    url.parse().unwrap()
-}
 
 async fn subject(one: PostgresProvider, two: PostgresProvider) -> Subject {
     // For a machine with much else to do.
@@ -90,4 +83,40 @@ mod through_a_pooler_in_transaction_mode {
             .connect_lazy_with(options(&pooled.url()).extra_float_digits(None));
         subject(one, PostgresProvider::new(pool).unprepared()).await.keep(pooled)
     });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_instances_race_over_own_connections() {
+    for bytes in [Bytes::Different, Bytes::Equal] {
+        let database = Database::create();
+        let one = with_table(own(database.url(), 16)).await;
+        let two = own(database.url(), 16);
+        let report = race(Arc::new(one), Arc::new(two), bytes).await;
+        assert!(report.won > 0 && report.lost > 0, "{report:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_instances_race_over_pools() {
+    for bytes in [Bytes::Different, Bytes::Equal] {
+        let database = Database::create();
+        let one = with_table(pooled(database.url(), 16)).await;
+        let two = pooled(database.url(), 16);
+        let report = race(Arc::new(one), Arc::new(two), bytes).await;
+        assert!(report.won > 0 && report.lost > 0, "{report:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_instances_race_through_a_pooler() {
+    let server = Postgres::start(&[]);
+    let pooler = Pgbouncer::start(server.port(), 5);
+    for bytes in [Bytes::Different, Bytes::Equal] {
+        let database = Database::create_on(&server.url());
+        let url = pooler.url(database.name());
+        let one = with_table(own(&url, 16).unprepared()).await;
+        let two = own(&url, 16).unprepared();
+        let report = race(Arc::new(one), Arc::new(two), bytes).await;
+        assert!(report.won > 0 && report.lost > 0, "{report:?}");
+    }
 }

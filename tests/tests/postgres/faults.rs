@@ -1,9 +1,6 @@
 //! PostgreSQL killed, cut off, and stalled: each call ends in time, in an answer or in an error
 //! that says rightly whether trying again can help; no save is lost or made twice.
 
-#![cfg(feature = "postgres")]
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -20,10 +17,6 @@ use sessions_tests::postgres::{Database, Postgres};
 use sessions_tests::proxy::Proxy;
 use sessions_tests::steps::logins_survive_a_killed_server;
 use tokio::task::JoinSet;
-
-fn now() -> SystemTime {
-    from_unix_millis(1_767_225_600_000)
-}
 
 /// How long a call may take that waits for nothing, on a machine with much else to do.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -506,4 +499,24 @@ async fn a_server_killed_at_each_step_of_a_login_loses_none() {
         }
     };
     logins_survive_a_killed_server(provider, kill, run).await;
+}
+
+#[tokio::test]
+async fn a_closed_provider_is_unavailable() {
+    let database = Database::create();
+    for provider in [own(database.url(), 2), pooled(database.url(), 2)] {
+        let provider = with_table(provider).await;
+        provider.close().await;
+        let error = provider.fetch("a", now()).await.unwrap_err();
+        assert!(error.is_unavailable() && error.to_string().contains("closed"), "{error:?}");
+        let count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                     AND pid <> pg_backend_pid()";
+        // The server takes its time to end a connection's process.
+        for tries in 0.. {
+            if database.sql(count) == "0" {
+                break;
+            }
+            assert!(tries < 100, "the connections are still open");
+        }
+    }
 }

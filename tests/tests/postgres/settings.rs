@@ -1,8 +1,5 @@
 //! Wrong settings: each error says what to do, and whether trying again can help.
 
-#![cfg(feature = "postgres")]
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
@@ -14,14 +11,6 @@ use sessions_postgres::PostgresProvider;
 use sessions_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sessions_tests::pgbouncer::Pgbouncer;
 use sessions_tests::postgres::{Database, Postgres};
-
-fn now() -> SystemTime {
-    from_unix_millis(1_767_225_600_000)
-}
-
-fn options(url: &str) -> PgConnectOptions {
-    url.parse().unwrap()
-}
 
 /// Both ways of running, opening nothing yet.
 fn both(options: &PgConnectOptions) -> [PostgresProvider; 2] {

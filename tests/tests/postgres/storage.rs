@@ -1,8 +1,5 @@
 //! What is PostgreSQL's own: the table, versions in SQL, many hosts at once, races, poolers.
 
-#![cfg(feature = "postgres")]
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -14,67 +11,6 @@ use sessions_tests::postgres::{Database, Postgres};
 use sessions_tests::racing::{Bytes, race};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
-
-fn now() -> SystemTime {
-    from_unix_millis(1_767_225_600_000)
-}
-
-fn options(url: &str) -> PgConnectOptions {
-    url.parse().unwrap()
-}
-
-fn own(url: &str, connections: u32) -> PostgresProvider {
-    PostgresProvider::connect_lazy_with(options(url), connections).timeout(PATIENCE)
-}
-
-fn pooled(url: &str, connections: u32) -> PostgresProvider {
-    let pool = PgPoolOptions::new().max_connections(connections);
-    PostgresProvider::new(pool.connect_lazy_with(options(url))).timeout(PATIENCE)
-}
-
-/// For a machine with much else to do.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-async fn with_table(provider: PostgresProvider) -> PostgresProvider {
-    provider.create_table().await.unwrap();
-    provider
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_instances_race_over_own_connections() {
-    for bytes in [Bytes::Different, Bytes::Equal] {
-        let database = Database::create();
-        let one = with_table(own(database.url(), 16)).await;
-        let two = own(database.url(), 16);
-        let report = race(Arc::new(one), Arc::new(two), bytes).await;
-        assert!(report.won > 0 && report.lost > 0, "{report:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_instances_race_over_pools() {
-    for bytes in [Bytes::Different, Bytes::Equal] {
-        let database = Database::create();
-        let one = with_table(pooled(database.url(), 16)).await;
-        let two = pooled(database.url(), 16);
-        let report = race(Arc::new(one), Arc::new(two), bytes).await;
-        assert!(report.won > 0 && report.lost > 0, "{report:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_instances_race_through_a_pooler() {
-    let server = Postgres::start(&[]);
-    let pooler = Pgbouncer::start(server.port(), 5);
-    for bytes in [Bytes::Different, Bytes::Equal] {
-        let database = Database::create_on(&server.url());
-        let url = pooler.url(database.name());
-        let one = with_table(own(&url, 16).unprepared()).await;
-        let two = own(&url, 16).unprepared();
-        let report = race(Arc::new(one), Arc::new(two), bytes).await;
-        assert!(report.won > 0 && report.lost > 0, "{report:?}");
-    }
-}
 
 #[tokio::test]
 async fn versions_are_readable_in_sql_and_keep_all_their_bits() {
@@ -260,24 +196,4 @@ async fn a_large_purge_lets_others_write_in_between() {
     assert_eq!(purge.await.unwrap().unwrap(), 19_999);
     assert!(during > 3, "only {during} saves went through during the purge");
     assert_eq!(database.sql("SELECT count(*) FROM sessions"), "2");
-}
-
-#[tokio::test]
-async fn a_closed_provider_is_unavailable() {
-    let database = Database::create();
-    for provider in [own(database.url(), 2), pooled(database.url(), 2)] {
-        let provider = with_table(provider).await;
-        provider.close().await;
-        let error = provider.fetch("a", now()).await.unwrap_err();
-        assert!(error.is_unavailable() && error.to_string().contains("closed"), "{error:?}");
-        let count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                     AND pid <> pg_backend_pid()";
-        // The server takes its time to end a connection's process.
-        for tries in 0.. {
-            if database.sql(count) == "0" {
-                break;
-            }
-            assert!(tries < 100, "the connections are still open");
-        }
-    }
 }

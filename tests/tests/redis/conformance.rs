@@ -1,9 +1,6 @@
 //! `RedisProvider` keeps the contract of a provider: two instances on one database, each with a
 //! connection of its own, in each of the ways to connect.
 
-#![cfg(feature = "redis")]
-#![allow(clippy::unwrap_used)]
-
 use sessions::provider::conformance::Subject;
 use sessions_redis::RedisProvider;
 use sessions_tests::redis::Space;
@@ -75,4 +72,27 @@ mod cluster {
     }
 
     sessions::provider::conformance::suite!(subject);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn instances_race() {
+    for bytes in [Bytes::Different, Bytes::Equal] {
+        let space = Space::new();
+        let (one, two) = (space.provider().await, space.provider().await);
+        let report = race(Arc::new(one), Arc::new(two), bytes).await;
+        assert!(report.won > 0 && report.lost > 0, "{report:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn instances_race_on_a_cluster() {
+    let cluster = RedisCluster::start();
+    for (prefix, bytes) in [("different", Bytes::Different), ("equal", Bytes::Equal)] {
+        let instance = async || {
+            let provider = RedisProvider::connect_cluster(cluster.urls()).await.unwrap();
+            Arc::new(provider.prefix(prefix).unwrap())
+        };
+        let report = race(instance().await, instance().await, bytes).await;
+        assert!(report.won > 0 && report.lost > 0, "{report:?}");
+    }
 }

@@ -1,9 +1,6 @@
 //! Redis goes away, is cut off, or stands still: every call ends in a result or in an error that
 //! says whether trying again can help, no save is sent twice, and all goes on by itself.
 
-#![cfg(feature = "redis")]
-#![allow(clippy::unwrap_used)]
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

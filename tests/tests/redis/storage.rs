@@ -1,8 +1,5 @@
 //! What is Redis' own: the keys, expiry, the commands that each call costs, races.
 
-#![cfg(feature = "redis")]
-#![allow(clippy::unwrap_used)]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -17,25 +14,6 @@ use sessions_tests::racing::{Bytes, race};
 use sessions_tests::redis::{Monitor, RedisCluster, RedisServer, Space};
 use tokio::sync::Semaphore;
 
-const ADA: &str = "app/visitor/ada";
-
-/// In whole milliseconds.
-fn now() -> SystemTime {
-    from_unix_millis(to_unix_millis(SystemTime::now()))
-}
-
-fn record(id: &str, version: u64, lives: Duration, owner: Option<&str>) -> Record {
-    let mut record = Record::new(id, version, format!("data {version}").into_bytes());
-    record.format = "visitor/1".into();
-    record.expires_at = Some(now() + lives);
-    record.owner = owner.map(Into::into);
-    record
-}
-
-async fn on(server: &RedisServer) -> RedisProvider {
-    RedisProvider::connect(&server.url()).await.unwrap()
-}
-
 /// Waits for what the server does by itself.
 #[track_caller]
 fn until(what: &str, done: impl Fn() -> bool) {
@@ -45,8 +23,6 @@ fn until(what: &str, done: impl Fn() -> bool) {
         std::thread::sleep(Duration::from_millis(10));
     }
 }
-
-const HOUR: Duration = Duration::from_secs(3600);
 
 #[tokio::test]
 async fn a_record_is_a_hash_and_an_owner_two_sorted_sets() {
@@ -367,100 +343,6 @@ async fn a_long_list_of_ids_without_records_is_passed_over() {
 }
 
 #[tokio::test]
-async fn each_call_is_one_command() {
-    let server = RedisServer::start(&[]);
-    let provider = on(&server).await;
-    let mut monitor = Monitor::start(&server);
-    let later = Duration::from_secs(60);
-    let first = record("a", 1, HOUR, None);
-    let second = record("a", 2, HOUR, None);
-
-    provider.save(&first, Expect::Absent, now()).await.unwrap();
-    assert_eq!(monitor.names(), ["EVALSHA"], "create");
-    provider.save(&second, Expect::Version(1), now()).await.unwrap();
-    assert_eq!(monitor.names(), ["EVALSHA"], "update");
-    provider.save(&second, Expect::Any, now()).await.unwrap();
-    assert_eq!(monitor.names(), ["EVALSHA"], "unchecked save");
-    let conflict = provider.save(&first, Expect::Absent, now()).await.unwrap();
-    assert_eq!(conflict, Saved::Conflict(Some(second.clone())));
-    assert_eq!(monitor.names(), ["EVALSHA"], "create in conflict");
-    let conflict = provider.save(&second, Expect::Version(1), now()).await.unwrap();
-    assert_eq!(conflict, Saved::Conflict(Some(second.clone())));
-    assert_eq!(monitor.names(), ["EVALSHA"], "update in conflict");
-    for expect in [Expect::Absent, Expect::Version(1)] {
-        let conflict = provider.touch("a", now() + HOUR, expect, now()).await.unwrap();
-        assert_eq!(conflict, Touched::Conflict(Some(second.clone())));
-        assert_eq!(monitor.names(), ["EVALSHA"], "touch in conflict");
-        let conflict = provider.delete("a", expect, now()).await.unwrap();
-        assert_eq!(conflict, Deleted::Conflict(second.clone()));
-        assert_eq!(monitor.names(), ["EVALSHA"], "delete in conflict");
-    }
-    provider.fetch("a", now()).await.unwrap();
-    assert_eq!(monitor.names(), ["HMGET"], "fetch");
-    provider.touch("a", now() + HOUR + later, Expect::Any, now()).await.unwrap();
-    assert_eq!(monitor.names(), ["EVALSHA"], "touch");
-    provider.list(ADA, Page::first(10), now()).await.unwrap();
-    assert_eq!(monitor.names(), ["ZRANGE"], "list of nobody's");
-    provider.delete("a", Expect::Any, now()).await.unwrap();
-    assert_eq!(monitor.names(), ["EVALSHA"], "delete");
-
-    // With an owner.
-    let first = record("a", 1, HOUR, Some(ADA));
-    provider.save(&first, Expect::Absent, now()).await.unwrap();
-    assert_eq!(monitor.names(), ["EVALSHA", "EVALSHA"], "create with an owner");
-    let second = record("a", 2, HOUR + later, Some(ADA));
-    provider.save(&second, Expect::Version(1), now()).await.unwrap();
-    assert_eq!(monitor.names(), ["EVALSHA"], "update of the same owner");
-    provider.touch("a", now() + HOUR + 2 * later, Expect::Any, now()).await.unwrap();
-    assert_eq!(monitor.names(), ["EVALSHA"], "touch");
-    provider.touch("a", now() + 2 * HOUR, Expect::Any, now()).await.unwrap();
-    assert_eq!(monitor.names(), ["EVALSHA"; 3], "touch beyond half as long again");
-    provider.save(&record("a", 3, HOUR, Some("bob")), Expect::Version(2), now()).await.unwrap();
-    assert_eq!(monitor.names(), ["EVALSHA"; 3], "change of the owner");
-    provider.save(&record("a", 4, HOUR, None), Expect::Version(3), now()).await.unwrap();
-    assert_eq!(monitor.names(), ["EVALSHA"], "an owner is taken away");
-    provider.save(&record("a", 5, HOUR, Some(ADA)), Expect::Any, now()).await.unwrap();
-    provider.save(&record("b", 1, HOUR, Some(ADA)), Expect::Absent, now()).await.unwrap();
-    monitor.names();
-    assert_eq!(provider.list(ADA, Page::first(10), now()).await.unwrap().records.len(), 2);
-    assert_eq!(monitor.names(), ["ZRANGE", "HMGET", "HMGET"], "list of two");
-    provider.delete("b", Expect::Any, now()).await.unwrap();
-    assert_eq!(monitor.names(), ["EVALSHA", "EVALSHA"], "delete of an owner's");
-    provider.save(&record("b", 1, HOUR, Some(ADA)), Expect::Absent, now()).await.unwrap();
-    monitor.names();
-    let late = provider.save(&record("b", 9, HOUR, Some("bob")), Expect::Version(8), now()).await;
-    assert!(matches!(late.unwrap(), Saved::Conflict(Some(_))));
-    assert_eq!(monitor.names(), ["EVALSHA"], "conflict of a change of the owner");
-}
-
-#[tokio::test]
-async fn a_server_that_forgets_its_scripts_is_told_them_again() {
-    let server = RedisServer::start(&[]);
-    let provider = on(&server).await;
-    let mut monitor = Monitor::start(&server);
-    assert_eq!(server.cli(&["SCRIPT", "FLUSH"]), "OK");
-    monitor.commands();
-    provider.save(&record("a", 1, HOUR, None), Expect::Absent, now()).await.unwrap();
-    assert_eq!(monitor.names(), ["EVALSHA", "EVAL"]);
-    let saved = provider.save(&record("a", 2, HOUR, None), Expect::Version(1), now()).await;
-    assert_eq!(saved.unwrap(), Saved::Saved);
-    assert_eq!(monitor.names(), ["EVALSHA"]);
-    assert_eq!(server.cli(&["SCRIPT", "FLUSH"]), "OK");
-    assert_eq!(
-        provider.touch("a", now() + 2 * HOUR, Expect::Any, now()).await.unwrap(),
-        Touched::Touched
-    );
-    assert_eq!(server.cli(&["SCRIPT", "FLUSH"]), "OK");
-    assert!(matches!(
-        provider.delete("a", Expect::Any, now()).await.unwrap(),
-        Deleted::Deleted(Some(_))
-    ));
-    assert_eq!(server.cli(&["SCRIPT", "FLUSH"]), "OK");
-    provider.save(&record("a", 1, HOUR, Some(ADA)), Expect::Absent, now()).await.unwrap();
-    assert_eq!(provider.list(ADA, Page::first(2), now()).await.unwrap().records.len(), 1);
-}
-
-#[tokio::test]
 async fn purging_is_not_needed() {
     let space = Space::new();
     let error = space.provider().await.purge(now(), 10).await.unwrap_err();
@@ -493,28 +375,5 @@ async fn prefixes_do_not_meet() {
     for wrong in ["", "a b", "a{b}", "a*"] {
         let error = one.clone().prefix(wrong).unwrap_err();
         assert!(!error.is_unavailable() && error.to_string().contains("prefix"), "{error}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn instances_race() {
-    for bytes in [Bytes::Different, Bytes::Equal] {
-        let space = Space::new();
-        let (one, two) = (space.provider().await, space.provider().await);
-        let report = race(Arc::new(one), Arc::new(two), bytes).await;
-        assert!(report.won > 0 && report.lost > 0, "{report:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn instances_race_on_a_cluster() {
-    let cluster = RedisCluster::start();
-    for (prefix, bytes) in [("different", Bytes::Different), ("equal", Bytes::Equal)] {
-        let instance = async || {
-            let provider = RedisProvider::connect_cluster(cluster.urls()).await.unwrap();
-            Arc::new(provider.prefix(prefix).unwrap())
-        };
-        let report = race(instance().await, instance().await, bytes).await;
-        assert!(report.won > 0 && report.lost > 0, "{report:?}");
     }
 }

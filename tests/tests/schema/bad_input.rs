@@ -2,21 +2,17 @@
 //! not there. Each is an error that names the field where there is one; none costs more memory than
 //! its bytes justify, and none panics.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::path::Path;
 use std::time::SystemTime;
 
 use allocation_counter::measure;
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 use sessions::__private::{Header, Stored};
 use sessions::provider::Bytes;
 use sessions::{Error, SessionData};
 
-use crate::envelope::{Fuzzed, Tree, run};
-
-#[path = "../../sessions/fuzz/envelope.rs"]
-mod envelope;
+use crate::fuzz_envelope::{Fuzzed, Tree, run};
 
 fn valid() -> Vec<u8> {
     let mut value = Fuzzed::fresh();
@@ -243,7 +239,15 @@ fn the_corpus_of_envelope_does_no_harm() {
     assert!(read.count() >= 2);
 }
 
+/// What failed once stays in a file beside this one.
+fn config() -> ProptestConfig {
+    let beside = FileFailurePersistence::WithSource("proptest-regressions");
+    ProptestConfig { failure_persistence: Some(Box::new(beside)), ..ProptestConfig::default() }
+}
+
 proptest! {
+    #![proptest_config(config())]
+
     #[test]
     fn any_bytes_do_no_harm(data in proptest::collection::vec(any::<u8>(), 0..400)) {
         let _ = run(&data);

@@ -1,6 +1,5 @@
 //! What builds beside each other make of a type that changed inside, and of `write = N`.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 #![allow(clippy::needless_pass_by_value)] // Converters take what they convert.
 
 use http::header::{COOKIE, HeaderMap, HeaderValue};

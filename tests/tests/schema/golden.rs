@@ -3,8 +3,6 @@
 //!
 //! A new version needs new files; `GOLDEN=write` writes those that are missing, never over one.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::path::PathBuf;
 use std::time::Duration;
 use std::{env, fs};
@@ -14,8 +12,6 @@ use sessions::provider::{Bytes, from_unix_millis};
 use sessions::{Schema, Session, SessionData};
 
 use crate::user::{Appearance, Cents, Role, first, newest, v1, v2, v3, v4};
-
-mod user;
 
 fn golden(name: &str, make: impl FnOnce() -> String) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(name);

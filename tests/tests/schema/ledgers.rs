@@ -2,7 +2,6 @@
 //! others. What is written at one version and read at another is what the steps between, composed
 //! by hand, make of it; and the way back likewise. `build.rs` writes the structs.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 #![allow(clippy::needless_pass_by_value)] // Converters take what they convert.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,5 @@
 //! Comparison and three-way merge, at the level of records.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 #![allow(clippy::ptr_arg)] // A policy takes references to the field's type.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

@@ -1,8 +1,6 @@
 //! What an older build keeps of a type whose inside a newer build has extended: every byte of what it
 //! did not touch.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::time::SystemTime;
 
 use sessions::__private::{Diff, Fields, Header, Stored, diff, merge};

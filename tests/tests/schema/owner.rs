@@ -1,7 +1,5 @@
 //! The owner's own type: what the calls that take an owner take.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::any::TypeId;
 use std::fmt;
 

@@ -1,14 +1,10 @@
 //! Rolling deploys: two builds of one struct, each with a store of its own, on one database.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use http::header::{COOKIE, HeaderMap, HeaderValue};
 use sessions::provider::{Provider as _, Record};
 use sessions::{Error, MemoryProvider, Session, SessionData, Store};
 
 use crate::user::{Appearance, Cents, v1, v2, v3, v3_writes_2, v4};
-
-mod user;
 
 /// A browser whose requests are answered by one build or another.
 struct Browser {

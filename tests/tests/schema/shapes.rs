@@ -1,18 +1,13 @@
 //! What is stored is what comes back: random values of every shape that serde has. Each is read as it
 //! was saved, or saving it is refused.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::cell::Cell;
 use std::path::Path;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use crate::shapes::{Outcome, run};
-
-#[path = "../../sessions/fuzz/shapes.rs"]
-mod shapes;
+use crate::fuzz_shapes::{Outcome, run};
 
 #[test]
 fn what_is_stored_is_what_comes_back() {

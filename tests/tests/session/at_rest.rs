@@ -1,7 +1,5 @@
 //! Records whose data is encrypted.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::time::Duration;
 
 use http::header::{COOKIE, HeaderMap, HeaderValue};

@@ -1,8 +1,6 @@
 //! What happens to sessions besides their own requests: updates in the background, a cap on an
 //! owner's sessions, and the purge.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};

@@ -1,7 +1,5 @@
 //! Damaged and alien records: a clear error, never a panic, and the record stays as it was.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use http::header::{COOKIE, HeaderMap, HeaderValue};
 use sessions::provider::{Bytes, Expect, Provider as _, Record};
 use sessions::{Error, MemoryProvider, Session, Store};

@@ -1,7 +1,5 @@
 //! Sessions that live in their cookies.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::time::Duration;
 
 use axum::Router;

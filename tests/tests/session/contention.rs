@@ -1,7 +1,5 @@
 //! Many writers of one session: every change is there in the end, and none twice.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;

@@ -1,7 +1,5 @@
 //! Messages that are shown once, beside other requests.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 

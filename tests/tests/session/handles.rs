@@ -1,8 +1,6 @@
 //! What may become of a handle: saved in the middle, two at once, moved out of its request,
 //! abandoned by the client, dropped by a panic.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};

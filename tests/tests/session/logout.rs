@@ -1,7 +1,5 @@
 //! Logging out and in while other requests of the same browser are under way.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::sync::{Arc, Mutex};
 
 use axum::Router;

@@ -1,8 +1,6 @@
 //! Random histories of browsers on hosts whose clocks differ by up to ten minutes, over a provider
 //! that loses answers and fails, beside a model that says what each request must come to.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 

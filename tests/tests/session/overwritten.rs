@@ -1,7 +1,5 @@
 //! No loss is silent: what a save overwrote of another's is told in an event.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use http::header::{COOKIE, HeaderMap, HeaderValue};
 use sessions::{MemoryProvider, Session, Store};
 use sessions_tests::events::Events;

@@ -1,8 +1,6 @@
 //! A new owner never reads what was stored for the last one: not what an old build between them
 //! did not know, and not what somebody saved while the owner changed.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use http::HeaderMap;
 use sessions::provider::Provider as _;
 use sessions::{Clock as _, Error, ManualClock, MemoryProvider, Outcome, Session, Store, StoreKey};

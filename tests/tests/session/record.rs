@@ -1,8 +1,6 @@
 //! One record for a session's whole life: what a login, a renewal and an end do to it, and what a
 //! cookie or a handle from before may do afterwards. Each test is a rule of its own.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::time::Duration;
 
 use http::header::HeaderMap;

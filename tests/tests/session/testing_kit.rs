@@ -1,7 +1,5 @@
 //! The test kit itself, on axum, on actix-web and without a framework.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::time::Duration;
 
 use axum::body::Body;

@@ -1,7 +1,5 @@
 //! Every time of a session's life at its exact boundary, under a clock that the test moves.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::time::Duration;
 
 use sessions::{

@@ -1,7 +1,5 @@
 //! Nothing changed, nothing saved: whatever was read or borrowed.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};

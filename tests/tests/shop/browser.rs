@@ -1,7 +1,5 @@
 //! The shop of the examples in a real browser.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -12,7 +10,7 @@ use serde_json::json;
 use sessions_tests::server::Server;
 use sessions_tests::shop::Shop;
 
-use crate::driver::{Chromium, Driver};
+use driver::{Chromium, Driver};
 
 mod driver;
 

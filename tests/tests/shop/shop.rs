@@ -1,7 +1,5 @@
 //! The shop of the examples, as the README starts it: its own process, its own file.
 
-#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
-
 use std::path::Path;
 #[cfg(feature = "redis")]
 use std::time::{Duration, Instant};

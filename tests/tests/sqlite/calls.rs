@@ -2,8 +2,6 @@
 //!
 //! A test program of its own: the connections' threads report to the process's one subscriber.
 
-#![allow(clippy::unwrap_used)]
-
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -103,4 +101,63 @@ async fn each_call_is_one_statement_and_a_conflict_two() {
     }
     provider.delete("a", Expect::Any, now).await.unwrap();
     assert_eq!(counted(&pool).await, 1, "delete of nothing");
+}
+
+#[tokio::test]
+async fn a_pool_of_one_connection_is_enough() {
+    let (_folder, path) = file();
+    let provider = SqliteProvider::new(pool_of_one(&path).await);
+    provider.create_table().await.unwrap();
+    let record = Record::new("a", 1, "x");
+    provider.save(&record, Expect::Absent, now()).await.unwrap();
+    let conflict = provider.save(&record, Expect::Absent, now()).await.unwrap();
+    assert_eq!(conflict, Saved::Conflict(Some(record)));
+    assert_eq!(provider.purge(now(), 10).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn each_statement_is_prepared_once() {
+    let (_folder, path) = file();
+    let pool = pool_of_one(&path).await;
+    let provider = SqliteProvider::new(pool.clone());
+    provider.create_table().await.unwrap();
+    let mut sizes = Vec::new();
+    for round in 0..3 {
+        for expect in [Expect::Any, Expect::Absent, Expect::Version(7), Expect::Version(9)] {
+            let record = Record::new(format!("{round}"), 7, "x");
+            provider.save(&record, expect, now()).await.unwrap();
+        }
+        provider.fetch("a", now()).await.unwrap();
+        provider.touch("a", now(), Expect::Any, now()).await.unwrap();
+        provider.list("o", Page::first(3), now()).await.unwrap();
+        provider.purge(now(), 3).await.unwrap();
+        provider.delete("0", Expect::Any, now()).await.unwrap();
+        sizes.push(sqlx::Connection::cached_statements_size(&*pool.acquire().await.unwrap()));
+    }
+    assert_eq!(sizes[0], sizes[2]);
+}
+
+#[tokio::test]
+async fn the_indexes_serve_list_and_purge() {
+    let (_folder, path) = file();
+    let pool = pool_of_one(&path).await;
+    SqliteProvider::new(pool.clone()).create_table().await.unwrap();
+    let plan = async |sql: &'static str| -> String {
+        let rows = sqlx::query(sql).fetch_all(&pool).await.unwrap();
+        rows.iter().map(|row| row.get::<String, _>("detail") + "\n").collect()
+    };
+    let list = plan(
+        "EXPLAIN QUERY PLAN SELECT data FROM sessions WHERE owner = ?1 AND id > ?2 \
+         AND coalesce(expires_at, 9223372036854775807) > ?3 ORDER BY id LIMIT ?4",
+    );
+    let list = list.await;
+    assert!(list.contains("INDEX sessions_owner (owner=? AND id>?)"), "{list}");
+    assert!(!list.contains("TEMP B-TREE"), "{list}");
+    let purge = plan(
+        "EXPLAIN QUERY PLAN DELETE FROM sessions WHERE rowid IN (SELECT rowid FROM sessions \
+         WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",
+    );
+    let purge = purge.await;
+    assert!(purge.contains("INDEX sessions_expires_at (expires_at<?)"), "{purge}");
+    assert!(!purge.contains("TEMP B-TREE"), "{purge}");
 }

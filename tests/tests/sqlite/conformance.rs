@@ -1,8 +1,6 @@
 //! `SqliteProvider` keeps the contract of a provider: two instances on one file, in each of the
 //! ways to open it.
 
-#![allow(clippy::unwrap_used)]
-
 use sessions::provider::conformance::Subject;
 use sessions_sqlite::SqliteProvider;
 use sessions_sqlite::sqlx::sqlite::SqlitePoolOptions;
@@ -42,4 +40,30 @@ mod pools {
     }
 
     sessions::provider::conformance::suite!(subject);
+}
+
+#[tokio::test]
+async fn processes_race_and_each_version_is_won_once() {
+    let (_folder, path) = file();
+    let provider = SqliteProvider::open(&path).await.unwrap();
+    provider.save(&Record::new("a", 1, "same"), Expect::Absent, now()).await.unwrap();
+    let mut children: Vec<_> = (0..3).map(|_| child("race", &path)).collect();
+    let mut won: Vec<u64> = children.iter_mut().flat_map(|child| printed(child, "won")).collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    won.sort_unstable();
+    assert_eq!(won, (2..=301).collect::<Vec<u64>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn instances_race() {
+    for bytes in [Bytes::Different, Bytes::Equal] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions.db");
+        let one = SqliteProvider::open(&path).await.unwrap();
+        let two = SqliteProvider::open(&path).await.unwrap();
+        let report = race(Arc::new(one), Arc::new(two), bytes).await;
+        assert!(report.won > 0 && report.lost > 0, "{report:?}");
+    }
 }

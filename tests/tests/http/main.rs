@@ -1,0 +1,12 @@
+//! Sessions over HTTP: on axum, on actix-web, on a plain `tower` service, and tower-sessions over our
+//! providers.
+
+#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
+
+mod actix;
+mod app;
+mod axum;
+mod example_tower;
+mod scenarios;
+mod site;
+mod tower_sessions;
