@@ -1,7 +1,10 @@
-//! `MemoryProvider` keeps the contract of a provider.
+//! `MemoryProvider` keeps the contract of a provider; and the versions of a record are each won once.
+
+use std::sync::Arc;
 
 use sessions::MemoryProvider;
 use sessions::provider::conformance::{Subject, suite};
+use sessions_tests::racing::{Bytes, race};
 
 async fn memory() -> Subject {
     let provider = MemoryProvider::new();

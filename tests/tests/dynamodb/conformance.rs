@@ -1,7 +1,11 @@
-//! `DynamoDbProvider` keeps the contract of a provider: two instances with a client each.
+//! `DynamoDbProvider` keeps the contract of a provider: two instances with a client each;
+//! and the versions of a record are each won once.
+
+use std::sync::Arc;
 
 use sessions::provider::conformance::Subject;
 use sessions_tests::dynamodb::Table;
+use sessions_tests::racing::{Bytes, race};
 
 async fn subject() -> Subject {
     let table = Table::create().await;

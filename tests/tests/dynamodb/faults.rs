@@ -17,6 +17,8 @@ use sessions_tests::process::free_port;
 use sessions_tests::proxy::Proxy;
 use tokio::task::JoinSet;
 
+use crate::now;
+
 /// A provider that goes through a proxy, and one that does not.
 struct Link {
     proxy: Proxy,
@@ -36,10 +38,6 @@ impl Link {
         let direct = table.provider().await;
         Self { proxy, sent, through, direct, _table: table }
     }
-}
-
-fn now() -> SystemTime {
-    from_unix_millis(to_unix_millis(SystemTime::now()))
 }
 
 fn record(version: u64, owner: Option<&str>) -> Record {

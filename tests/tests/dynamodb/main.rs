@@ -7,3 +7,12 @@ mod conformance;
 mod faults;
 mod settings;
 mod storage;
+
+use std::time::SystemTime;
+
+use sessions::provider::{from_unix_millis, to_unix_millis};
+
+/// In whole milliseconds.
+fn now() -> SystemTime {
+    from_unix_millis(to_unix_millis(SystemTime::now()))
+}

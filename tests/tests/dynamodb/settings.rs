@@ -15,9 +15,7 @@ use sessions_tests::process::free_port;
 use sessions_tests::scripted::Scripted;
 use sessions_tests::server::Server;
 
-fn now() -> SystemTime {
-    SystemTime::now()
-}
+use crate::now;
 
 fn provider(config: Builder) -> DynamoDbProvider {
     DynamoDbProvider::new(Client::from_conf(config.build()))

@@ -16,9 +16,7 @@ use sessions_dynamodb::DynamoDbProvider;
 use sessions_tests::dynamodb::{Local, Table, client, config, endpoint};
 use tokio::task::JoinSet;
 
-fn now() -> SystemTime {
-    from_unix_millis(to_unix_millis(SystemTime::now()))
-}
+use crate::now;
 
 fn hour() -> SystemTime {
     now() + Duration::from_secs(3600)

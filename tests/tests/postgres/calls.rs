@@ -14,6 +14,8 @@ use sessions_postgres::sqlx::{self, Row as _};
 use sessions_tests::postgres::{Database, Postgres};
 use sessions_tests::proxy::Proxy;
 
+use crate::now;
+
 async fn pool_of_one(url: &str) -> PgPool {
     PgPoolOptions::new().max_connections(1).connect(url).await.unwrap()
 }

@@ -1,18 +1,20 @@
 //! The conformance suite on PostgreSQL: two instances on one table, with connections of the
-//! provider's own, over pools of a user's, and through a pooler.
+//! provider's own, over pools of a user's, and through a pooler; and the versions of a record are each
+//! won once.
 
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 
 use sessions::provider::conformance::{Subject, suite};
 use sessions_postgres::PostgresProvider;
-use sessions_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sessions_postgres::sqlx::postgres::PgPoolOptions;
 use sessions_tests::pgbouncer::Pgbouncer;
 use sessions_tests::postgres::{Database, Postgres};
+use sessions_tests::racing::{Bytes, race};
+
+use crate::{PATIENCE, options, own, pooled, with_table};
 
 async fn subject(one: PostgresProvider, two: PostgresProvider) -> Subject {
-    // For a machine with much else to do.
-    let [one, two] = [one, two].map(|provider| provider.timeout(Duration::from_secs(60)));
+    let [one, two] = [one, two].map(|provider| provider.timeout(PATIENCE));
     one.create_table().await.unwrap();
     Subject::new(one).with_twin(two)
 }

@@ -18,6 +18,8 @@ use sessions_tests::proxy::Proxy;
 use sessions_tests::steps::logins_survive_a_killed_server;
 use tokio::task::JoinSet;
 
+use crate::{now, own, pooled, with_table};
+
 /// How long a call may take that waits for nothing, on a machine with much else to do.
 const PATIENCE: Duration = Duration::from_secs(30);
 

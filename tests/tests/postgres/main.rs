@@ -8,14 +8,11 @@ mod faults;
 mod settings;
 mod storage;
 
-use sessions::provider::{Expect, Page, Provider, Record, Saved, from_unix_millis};
+use std::time::{Duration, SystemTime};
+
+use sessions::provider::from_unix_millis;
 use sessions_postgres::PostgresProvider;
 use sessions_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sessions_tests::pgbouncer::Pgbouncer;
-use sessions_tests::postgres::{Database, Postgres};
-use sessions_tests::racing::{Bytes, race};
-use tokio::sync::Barrier;
-use tokio::task::JoinSet;
 
 fn now() -> SystemTime {
     from_unix_millis(1_767_225_600_000)

@@ -12,6 +12,8 @@ use sessions_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMo
 use sessions_tests::pgbouncer::Pgbouncer;
 use sessions_tests::postgres::{Database, Postgres};
 
+use crate::{now, options};
+
 /// Both ways of running, opening nothing yet.
 fn both(options: &PgConnectOptions) -> [PostgresProvider; 2] {
     let pool = PgPoolOptions::new().max_connections(2).connect_lazy_with(options.clone());

@@ -1,4 +1,5 @@
-//! What is PostgreSQL's own: the table, versions in SQL, many hosts at once, races, poolers.
+//! What a table holds: versions in SQL, ids in order, tables side by side, indexes; and many hosts that
+//! create it or write to it at once.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -6,11 +7,11 @@ use std::time::{Duration, SystemTime};
 use sessions::provider::{Expect, Page, Provider, Record, Saved, from_unix_millis};
 use sessions_postgres::PostgresProvider;
 use sessions_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sessions_tests::pgbouncer::Pgbouncer;
 use sessions_tests::postgres::{Database, Postgres};
-use sessions_tests::racing::{Bytes, race};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
+
+use crate::{now, own, pooled, with_table};
 
 #[tokio::test]
 async fn versions_are_readable_in_sql_and_keep_all_their_bits() {

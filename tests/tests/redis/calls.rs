@@ -1,14 +1,11 @@
 //! The commands that each call sends.
 
-use sessions::provider::{
-    Deleted, Expect, Page, Provider, Record, Saved, Touched, from_unix_millis, to_unix_millis,
-};
-use sessions_redis::redis::aio::ConnectionLike;
-use sessions_redis::redis::{Cmd, Pipeline, RedisFuture, Value};
-use sessions_redis::{Connection, RedisProvider};
-use sessions_tests::racing::{Bytes, race};
-use sessions_tests::redis::{Monitor, RedisCluster, RedisServer, Space};
-use tokio::sync::Semaphore;
+use std::time::Duration;
+
+use sessions::provider::{Deleted, Expect, Page, Provider, Saved, Touched};
+use sessions_tests::redis::{Monitor, RedisServer};
+
+use crate::{ADA, HOUR, now, on, record};
 
 #[tokio::test]
 async fn each_call_is_one_command() {

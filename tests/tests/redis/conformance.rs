@@ -1,9 +1,13 @@
 //! `RedisProvider` keeps the contract of a provider: two instances on one database, each with a
-//! connection of its own, in each of the ways to connect.
+//! connection of its own, in each of the ways to connect; and the versions of a record are each won
+//! once.
+
+use std::sync::Arc;
 
 use sessions::provider::conformance::Subject;
 use sessions_redis::RedisProvider;
-use sessions_tests::redis::Space;
+use sessions_tests::racing::{Bytes, race};
+use sessions_tests::redis::{RedisCluster, Space};
 
 /// As a service connects.
 mod connected {

@@ -8,15 +8,11 @@ mod faults;
 mod settings;
 mod storage;
 
-use sessions::provider::{
-    Deleted, Expect, Page, Provider, Record, Saved, Touched, from_unix_millis, to_unix_millis,
-};
-use sessions_redis::redis::aio::ConnectionLike;
-use sessions_redis::redis::{Cmd, Pipeline, RedisFuture, Value};
-use sessions_redis::{Connection, RedisProvider};
-use sessions_tests::racing::{Bytes, race};
-use sessions_tests::redis::{Monitor, RedisCluster, RedisServer, Space};
-use tokio::sync::Semaphore;
+use std::time::{Duration, SystemTime};
+
+use sessions::provider::{Record, from_unix_millis, to_unix_millis};
+use sessions_redis::RedisProvider;
+use sessions_tests::redis::RedisServer;
 
 const ADA: &str = "app/visitor/ada";
 

@@ -1,6 +1,8 @@
 //! Wrong settings and wrong servers: each an error that says what to do, and whether it passes by
 //! itself.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use sessions::provider::{Deleted, Expect, Page, Provider, ProviderError, Record, Saved, Touched};
@@ -10,11 +12,7 @@ use sessions_tests::redis::{RedisCluster, RedisServer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-fn now() -> SystemTime {
-    SystemTime::now()
-}
-
-const HOUR: Duration = Duration::from_secs(3600);
+use crate::{HOUR, now};
 
 fn owned(id: &str) -> Record {
     let mut record = Record::new(id, 1, &b"data"[..]);
@@ -362,9 +360,10 @@ async fn one_node_of_a_cluster_says_how_to_connect() {
     permanent(single, "no cluster");
 }
 
-/// The child process's server. Its root certificates are in `SSL_CERT_FILE`, which a process reads
-/// but should not write.
-const URL: &str = "SESSIONS_TEST_TLS_URL";
+/// What gives a child process the URL of the server whose certificate it trusts, or does not. Its root
+/// certificates are in `SSL_CERT_FILE`, which a process reads but should not write.
+const TRUSTS: &str = "SESSIONS_TEST_TRUSTS";
+const DISTRUSTS: &str = "SESSIONS_TEST_DISTRUSTS";
 
 fn openssl(folder: &Path, arguments: &str) {
     let made = Command::new("openssl")
@@ -375,21 +374,24 @@ fn openssl(folder: &Path, arguments: &str) {
     assert!(made.status.success(), "{made:?}");
 }
 
-/// This test again, in a process that trusts the certificates in a file.
-fn in_a_child_process(test: &str, url: &str, roots: &Path) {
+/// The test of certificates again, in a process that trusts those in a file.
+fn in_a_child_process(variable: &str, url: &str, roots: &Path) {
     let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(URL, url)
+        .args(["--exact", "settings::a_certificate_is_checked"])
+        .env(variable, url)
         .env("SSL_CERT_FILE", roots)
         .output()
         .unwrap();
     assert!(child.status.success(), "{child:?}");
 }
 
-#[test]
-fn a_certificate_is_checked() {
-    if std::env::var_os(URL).is_some() {
-        return;
+#[tokio::test]
+async fn a_certificate_is_checked() {
+    if let Ok(url) = std::env::var(TRUSTS) {
+        return trusted(&url).await;
+    }
+    if let Ok(url) = std::env::var(DISTRUSTS) {
+        return not_trusted(&url).await;
     }
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
@@ -422,25 +424,19 @@ fn a_certificate_is_checked() {
     }
     server.set("tls-port", &port);
     let url = format!("rediss://127.0.0.1:{port}");
-    in_a_child_process("trusted", &url, &at("ca.pem"));
-    in_a_child_process("not_trusted", &url, &at("other.pem"));
+    in_a_child_process(TRUSTS, &url, &at("ca.pem"));
+    in_a_child_process(DISTRUSTS, &url, &at("other.pem"));
     assert_eq!(server.cli(&["HGET", "sessions:record:a", "d"]), "data");
 }
 
-/// Does nothing unless it runs in a child process.
-#[tokio::test]
-async fn trusted() {
-    let Ok(url) = std::env::var(URL) else { return };
-    let provider = RedisProvider::connect(&url).await.unwrap();
+async fn trusted(url: &str) {
+    let provider = RedisProvider::connect(url).await.unwrap();
     let record = Record::new("a", 1, &b"data"[..]);
-    provider.save(&record, Expect::Absent, SystemTime::now()).await.unwrap();
+    provider.save(&record, Expect::Absent, now()).await.unwrap();
 }
 
-/// Does nothing unless it runs in a child process.
-#[tokio::test]
-async fn not_trusted() {
-    let Ok(url) = std::env::var(URL) else { return };
-    let error = RedisProvider::connect(&url).await.unwrap_err();
+async fn not_trusted(url: &str) {
+    let error = RedisProvider::connect(url).await.unwrap_err();
     assert!(!error.is_unavailable() && error.to_string().contains("certificate"), "{error:?}");
     // Redis closes a connection that is not encrypted without a word.
     let plain = url.replace("rediss", "redis");

@@ -1,4 +1,5 @@
-//! What is Redis' own: the keys, expiry, the commands that each call costs, races.
+//! What Redis holds: a record's hash and its owner's sorted sets, which expire; and what calls of others
+//! in between do to them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,9 +11,10 @@ use sessions::provider::{
 use sessions_redis::redis::aio::ConnectionLike;
 use sessions_redis::redis::{Cmd, Pipeline, RedisFuture, Value};
 use sessions_redis::{Connection, RedisProvider};
-use sessions_tests::racing::{Bytes, race};
 use sessions_tests::redis::{Monitor, RedisCluster, RedisServer, Space};
 use tokio::sync::Semaphore;
+
+use crate::{ADA, HOUR, now, on, record};
 
 /// Waits for what the server does by itself.
 #[track_caller]

@@ -1,18 +1,23 @@
-//! How many statements a call costs, counted by what sqlx reports of each one that it ran.
-//!
-//! A test program of its own: the connections' threads report to the process's one subscriber.
+//! What a call costs: its statements, counted by what sqlx reports of each one that it ran, and
+//! what SQLite makes of them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use sessions::provider::{Expect, Page, Provider, Record};
+use sessions::provider::{Expect, Page, Provider, Record, Saved};
 use sessions_sqlite::SqliteProvider;
-use sessions_sqlite::sqlx::SqlitePool;
 use sessions_sqlite::sqlx::sqlite::SqlitePoolOptions;
+use sessions_sqlite::sqlx::{self, Row, SqlitePool};
 use tracing::span::{Attributes, Id, Record as Values};
 use tracing::{Event, Metadata, Subscriber};
 
+use crate::{file, now, pool_of_one};
+
 static STATEMENTS: AtomicU64 = AtomicU64::new(0);
+
+/// The thread of the connection whose statements are counted: only the process's one subscriber
+/// hears of a connection's thread, and other tests run beside this one.
+const COUNTED: &str = "counted-connection";
 
 /// Counts sqlx's reports.
 struct Counter;
@@ -23,7 +28,9 @@ impl Subscriber for Counter {
     }
 
     fn event(&self, _: &Event<'_>) {
-        STATEMENTS.fetch_add(1, Ordering::SeqCst);
+        if std::thread::current().name() == Some(COUNTED) {
+            STATEMENTS.fetch_add(1, Ordering::SeqCst);
+        }
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -39,15 +46,15 @@ impl Subscriber for Counter {
 /// The statements since the last call of this.
 async fn counted(pool: &SqlitePool) -> u64 {
     // The one connection answers in order: behind this, everything before it is reported.
-    sessions_sqlite::sqlx::Connection::ping(&mut *pool.acquire().await.unwrap()).await.unwrap();
+    sqlx::Connection::ping(&mut *pool.acquire().await.unwrap()).await.unwrap();
     STATEMENTS.swap(0, Ordering::SeqCst)
 }
 
 #[tokio::test]
 async fn each_call_is_one_statement_and_a_conflict_two() {
     tracing::subscriber::set_global_default(Counter).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let options = SqliteProvider::options(folder.path().join("sessions.db"));
+    let (_folder, path) = file();
+    let options = SqliteProvider::options(path).thread_name(|_| COUNTED.to_owned());
     let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
     let provider = SqliteProvider::new(pool.clone());
     provider.create_table().await.unwrap();

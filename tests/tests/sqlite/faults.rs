@@ -1,13 +1,13 @@
 //! A lock that is held, a full disk, a process that is killed: each call ends in an answer or in an error
 //! that says whether trying again can help, and no save is torn.
 
-use sessions::provider::{Expect, Page, Provider, ProviderError, Record, Saved, from_unix_millis};
-use sessions_sqlite::SqliteProvider;
-use sessions_sqlite::sqlx::sqlite::{SqlitePoolOptions, SqliteSynchronous};
-use sessions_sqlite::sqlx::{self, Row, SqlitePool};
-use tempfile::TempDir;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use super::{child, file, now, pool_of_one, printed, quick};
+use sessions::provider::{Expect, Provider, ProviderError, Record, Saved};
+use sessions_sqlite::SqliteProvider;
+
+use crate::{as_a_child, child, file, now, pool_of_one, printed, quick};
 
 #[track_caller]
 fn unavailable(error: &ProviderError, text: &str) {
@@ -60,12 +60,16 @@ async fn a_closed_provider_is_unavailable() {
 
 #[tokio::test]
 async fn a_killed_process_loses_no_answered_save_and_tears_none() {
+    if let Some(path) = as_a_child() {
+        return write(path).await;
+    }
     let (_folder, path) = file();
     let provider = SqliteProvider::open(&path).await.unwrap();
     provider.save(&Record::new("a", 1, vec![1; 5_000]), Expect::Absent, now()).await.unwrap();
     for _ in 0..3 {
         provider.save(&Record::new("a", 1, vec![1; 5_000]), Expect::Any, now()).await.unwrap();
-        let mut child = child("write", &path);
+        let mut child =
+            child("faults::a_killed_process_loses_no_answered_save_and_tears_none", &path);
         let mut saved = printed(&mut child, "saved");
         let mut last = saved.by_ref().take(50).last().unwrap();
         child.kill().unwrap();
@@ -74,5 +78,16 @@ async fn a_killed_process_loses_no_answered_save_and_tears_none() {
         let stored = provider.fetch("a", now()).await.unwrap().unwrap();
         assert!(stored.version >= last, "{} was answered, {} is stored", last, stored.version);
         assert_eq!(stored.data, vec![stored.version as u8; 5_000]);
+    }
+}
+
+/// Writes until it is killed.
+async fn write(path: PathBuf) {
+    let provider = SqliteProvider::open(path).await.unwrap();
+    for version in 2.. {
+        let record = Record::new("a", version, vec![version as u8; 5_000]);
+        let saved = provider.save(&record, Expect::Version(version - 1), now()).await;
+        assert_eq!(saved.unwrap(), Saved::Saved);
+        println!("\nsaved {version}");
     }
 }

@@ -8,10 +8,15 @@ mod faults;
 mod settings;
 mod storage;
 
-use sessions::provider::{Expect, Page, Provider, ProviderError, Record, Saved, from_unix_millis};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::SystemTime;
+
+use sessions::provider::from_unix_millis;
 use sessions_sqlite::SqliteProvider;
+use sessions_sqlite::sqlx::SqlitePool;
 use sessions_sqlite::sqlx::sqlite::{SqlitePoolOptions, SqliteSynchronous};
-use sessions_sqlite::sqlx::{self, Row, SqlitePool};
 use tempfile::TempDir;
 
 fn now() -> SystemTime {
@@ -40,51 +45,22 @@ async fn pool_of_one(path: &Path) -> SqlitePool {
         .unwrap()
 }
 
-/// What a child process of these tests does: this binary again, told by the environment.
+/// The file of a child process, which runs one of these tests again.
 const CHILD: &str = "SESSIONS_TEST_CHILD";
-const PATH: &str = "SESSIONS_TEST_PATH";
 
-fn child(role: &str, path: &Path) -> Child {
+/// This program again, with only the test of this name: it finds the path in [`as_a_child`].
+fn child(test: &str, path: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "as_a_child_process", "--nocapture"])
-        .env(CHILD, role)
-        .env(PATH, path)
+        .args(["--exact", test, "--nocapture"])
+        .env(CHILD, path)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap()
 }
 
-/// Does nothing unless it runs in a child process.
-#[tokio::test]
-async fn as_a_child_process() {
-    let (Ok(role), Some(path)) = (std::env::var(CHILD), std::env::var_os(PATH)) else {
-        return;
-    };
-    let provider = SqliteProvider::open(&path).await.unwrap();
-    match role.as_str() {
-        "open" => {}
-        "write" => {
-            for version in 2.. {
-                let record = Record::new("a", version, vec![version as u8; 5_000]);
-                let saved = provider.save(&record, Expect::Version(version - 1), now()).await;
-                assert_eq!(saved.unwrap(), Saved::Saved);
-                println!("\nsaved {version}");
-            }
-        }
-        "race" => {
-            let mut won = 0;
-            while won < 100 {
-                let Some(record) = provider.fetch("a", now()).await.unwrap() else { continue };
-                let next = Record::new("a", record.version + 1, "same");
-                let saved = provider.save(&next, Expect::Version(record.version), now()).await;
-                if saved.unwrap() == Saved::Saved {
-                    won += 1;
-                    println!("\nwon {}", next.version);
-                }
-            }
-        }
-        other => panic!("unknown role {other}"),
-    }
+/// The path that a child process was given.
+fn as_a_child() -> Option<PathBuf> {
+    std::env::var_os(CHILD).map(PathBuf::from)
 }
 
 /// The numbers that a child printed behind a word.

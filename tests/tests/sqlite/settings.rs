@@ -1,12 +1,10 @@
 //! Wrong files and wrong tables: each error says what to do.
 
-use sessions::provider::{Expect, Page, Provider, ProviderError, Record, Saved, from_unix_millis};
+use sessions::provider::{Expect, Page, Provider, ProviderError, Record};
 use sessions_sqlite::SqliteProvider;
-use sessions_sqlite::sqlx::sqlite::{SqlitePoolOptions, SqliteSynchronous};
 use sessions_sqlite::sqlx::{self, Row, SqlitePool};
-use tempfile::TempDir;
 
-use super::{file, now, pool_of_one, quick};
+use crate::{file, now, pool_of_one, quick};
 
 #[track_caller]
 fn permanent(error: &ProviderError, text: &str) {

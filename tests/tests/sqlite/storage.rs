@@ -1,18 +1,13 @@
 //! What a file holds: records that stay, versions in SQL, tables side by side; and who may open it and
 //! write in it at once.
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use sessions::provider::{Expect, Page, Provider, ProviderError, Record, Saved, from_unix_millis};
+use sessions::provider::{Expect, Provider, Record, Saved};
 use sessions_sqlite::SqliteProvider;
-use sessions_sqlite::sqlx::sqlite::{SqlitePoolOptions, SqliteSynchronous};
-use sessions_sqlite::sqlx::{self, Row, SqlitePool};
-use tempfile::TempDir;
+use sessions_sqlite::sqlx::{self, Row};
 
-use super::{CHILD, child, file, now, pool_of_one, quick};
+use crate::{as_a_child, child, file, now, pool_of_one, quick};
 
 #[tokio::test]
 async fn records_survive_a_restart() {
@@ -93,10 +88,15 @@ async fn a_large_purge_lets_others_write_in_between() {
     assert_eq!(left, 2);
 }
 
-#[test]
-fn many_processes_open_a_new_file_at_once() {
+#[tokio::test]
+async fn many_processes_open_a_new_file_at_once() {
+    if let Some(path) = as_a_child() {
+        SqliteProvider::open(path).await.unwrap();
+        return;
+    }
     let (_folder, path) = file();
-    let children: Vec<_> = (0..12).map(|_| child("open", &path)).collect();
+    let test = "storage::many_processes_open_a_new_file_at_once";
+    let children: Vec<_> = (0..12).map(|_| child(test, &path)).collect();
     for mut child in children {
         assert!(child.wait().unwrap().success());
     }
