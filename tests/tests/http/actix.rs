@@ -14,8 +14,7 @@ use actix_web::{App, FromRequest as _, HttpRequest, HttpResponse, HttpServer, we
 use sessions::actix::{SessionMiddleware, SessionRejection};
 use sessions::{Error, MemoryProvider, Session, Store};
 use sessions_tests::browser::Browser;
-use sessions_tests::hooked::{Call, Gate, Hooked};
-use sessions_tests::watched::{Watch, Watched};
+use sessions_tests::hooked::{Call, Gate, Hooked, Watch, watched};
 
 #[derive(Session)]
 #[session(name = "visitor", version = 1)]
@@ -36,7 +35,7 @@ async fn visit(mut visitor: Session<Visitor>) -> String {
 }
 
 fn watched() -> (Store, Watch) {
-    let (provider, watch) = Watched::new(MemoryProvider::new());
+    let (provider, watch) = watched(MemoryProvider::new());
     (Store::new(provider), watch)
 }
 

@@ -20,8 +20,8 @@ use sessions::axum::{SessionLayer, SessionRejection};
 use sessions::{Error, MemoryProvider, Session, Store};
 use sessions_tests::browser::Browser;
 use sessions_tests::events::Events;
+use sessions_tests::hooked::watched;
 use sessions_tests::server::Server;
-use sessions_tests::watched::Watched;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite;
@@ -90,9 +90,7 @@ async fn connect(
     browser: &Browser,
 ) -> (Socket, tungstenite::handshake::client::Response) {
     let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
-    for (name, value) in &browser.jar {
-        request.headers_mut().insert(COOKIE, format!("{name}={value}").parse().unwrap());
-    }
+    request.headers_mut().extend(browser.jar.headers().clone());
     tokio_tungstenite::connect_async(request).await.unwrap()
 }
 
@@ -143,9 +141,7 @@ async fn a_websocket_of_a_new_visitor_needs_its_cookie_before_the_upgrade() {
     assert!(say(&mut socket, "one").await.contains("can take no new cookie"));
 
     let (mut socket, upgraded) = connect(server.address, "/chat_with_a_cookie", &browser).await;
-    let cookie = upgraded.headers()[SET_COOKIE].to_str().unwrap();
-    let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
-    browser.jar.insert(name.to_owned(), value.to_owned());
+    browser.jar.keep_all(upgraded.headers());
     assert_eq!(say(&mut socket, "one").await, "saved hello,one");
     assert_eq!(browser.get("/show").await.body, "- hello,one");
 }
@@ -184,7 +180,7 @@ async fn server_sent_events_save_the_session_as_they_go() {
 
     let client = Client::builder(TokioExecutor::new()).build_http();
     let request = http::Request::get(format!("http://{}/events", server.address))
-        .header(COOKIE, format!("__Host-visitor={}", browser.jar["__Host-visitor"]))
+        .header(COOKIE, format!("__Host-visitor={}", browser.jar.value("__Host-visitor")))
         .body(Empty::<Bytes>::new())
         .unwrap();
     let response = client.request(request).await.unwrap();
@@ -228,7 +224,7 @@ async fn a_rejection_becomes_a_handlers_own_error() {
     ) -> Result<String, Failure> {
         Ok(visitor?.lines.join(","))
     }
-    let (provider, watch) = Watched::new(MemoryProvider::new());
+    let (provider, watch) = watched(MemoryProvider::new());
     let app = Router::new()
         .route("/", get(handler))
         .route("/add", post(add))

@@ -7,12 +7,12 @@ mod example;
 use http::StatusCode;
 use sessions::{MemoryProvider, Store};
 use sessions_tests::browser::Browser;
-use sessions_tests::watched::Watched;
+use sessions_tests::hooked::watched;
 use tokio::net::TcpListener;
 
 #[tokio::test]
 async fn a_plain_service_has_sessions() {
-    let (provider, watch) = Watched::new(MemoryProvider::new());
+    let (provider, watch) = watched(MemoryProvider::new());
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let mut browser = Browser::new(listener.local_addr().unwrap());
     let server = tokio::spawn(example::serve(listener, Store::new(provider)));

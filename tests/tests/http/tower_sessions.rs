@@ -15,8 +15,8 @@ use sessions::{ManualClock, MemoryProvider};
 use sessions_sqlite::SqliteProvider;
 use sessions_tests::browser::Browser;
 use sessions_tests::events::Events;
+use sessions_tests::hooked::{Calls, watched};
 use sessions_tests::server::Server;
-use sessions_tests::watched::{Calls, Watched};
 use tower_sessions::cookie::time;
 use tower_sessions::session::{Id, Record};
 use tower_sessions::session_store::{Error as StoreError, ExpiredDeletion as _};
@@ -107,7 +107,7 @@ async fn a_session_survives_a_restart_and_its_id_is_nowhere_stored() {
     let mut browser = browser.at(server.address);
     assert_eq!(browser.get("/visit").await.body, "2");
 
-    let id = browser.jar["id"].clone();
+    let id = browser.jar.value("id").to_owned();
     let raw = id.parse::<Id>().unwrap().0;
     let mut stored = Vec::new();
     for file in std::fs::read_dir(folder.path()).unwrap() {
@@ -200,7 +200,7 @@ async fn saves_at_the_same_time_all_end_and_one_of_them_stays_whole() {
 
 #[tokio::test]
 async fn each_call_costs_what_the_documentation_says() {
-    let (provider, watch) = Watched::new(MemoryProvider::new());
+    let (provider, watch) = watched(MemoryProvider::new());
     let store = ProviderStore::new(provider);
     let mut session = record(7, 1);
     store.create(&mut session).await.unwrap();

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use http::header::{COOKIE, HeaderMap, HeaderValue};
 use sessions::testing::{Calls, TestStore};
 use sessions::{Outcome, Session, Store};
+use sessions_tests::jar::Jar;
 
 #[derive(Session)]
 #[session(name = "visitor", version = 1)]
@@ -21,13 +21,13 @@ const NONE: Calls = Calls { fetch: 0, save: 0, touch: 0, delete: 0, list: 0, pur
 struct Shop {
     test: TestStore,
     store: Store,
-    cookies: HeaderMap,
+    jar: Jar,
 }
 
 impl Shop {
     fn new() -> Self {
         let test = TestStore::new();
-        Self { store: test.store(), test, cookies: HeaderMap::new() }
+        Self { store: test.store(), test, jar: Jar::new() }
     }
 
     /// A visitor who has been here before.
@@ -39,14 +39,10 @@ impl Shop {
     }
 
     async fn request(&mut self, handler: impl FnOnce(&mut Session<Visitor>)) -> (Calls, Outcome) {
-        let mut visitor = self.store.load::<Visitor>(&self.cookies).await.unwrap();
+        let mut visitor = self.store.load::<Visitor>(self.jar.headers()).await.unwrap();
         handler(&mut visitor);
         let commit = visitor.commit().await.unwrap();
-        if let Some(cookie) = commit.set_cookie() {
-            let text = cookie.to_str().unwrap();
-            let pair = text.split(';').next().unwrap();
-            self.cookies.insert(COOKIE, HeaderValue::from_str(pair).unwrap());
-        }
+        self.jar.keep(&commit);
         (self.test.calls(), commit.outcome())
     }
 }
@@ -63,8 +59,9 @@ async fn no_cookie_and_nothing_stored() {
 #[tokio::test]
 async fn forged_expired_or_foreign_cookie() {
     let mut shop = Shop::new();
-    for value in ["__Host-visitor=forged", "__Host-visitor=", "visitor=x"] {
-        shop.cookies.insert(COOKIE, HeaderValue::from_static(value));
+    for (name, value) in [("__Host-visitor", "forged"), ("__Host-visitor", ""), ("visitor", "x")] {
+        shop.jar = Jar::new();
+        shop.jar.insert(name, value);
         assert_eq!(shop.request(|_| {}).await.0, NONE);
     }
     let mut shop = Shop::returning().await;
@@ -111,8 +108,8 @@ async fn write() {
 #[tokio::test]
 async fn write_that_met_one_conflict_and_merged() {
     let shop = Shop::returning().await;
-    let mut one = shop.store.load::<Visitor>(&shop.cookies).await.unwrap();
-    let mut two = shop.store.load::<Visitor>(&shop.cookies).await.unwrap();
+    let mut one = shop.store.load::<Visitor>(shop.jar.headers()).await.unwrap();
+    let mut two = shop.store.load::<Visitor>(shop.jar.headers()).await.unwrap();
     one.visits += 1;
     two.visits += 1;
     let _ = one.commit().await.unwrap();
@@ -145,7 +142,7 @@ async fn logout() {
 #[tokio::test]
 async fn a_save_in_the_middle_costs_no_second_fetch() {
     let shop = Shop::returning().await;
-    let mut visitor = shop.store.load::<Visitor>(&shop.cookies).await.unwrap();
+    let mut visitor = shop.store.load::<Visitor>(shop.jar.headers()).await.unwrap();
     visitor.cart.push("tea".to_owned());
     visitor.save().await.unwrap();
     visitor.cart.push("milk".to_owned());

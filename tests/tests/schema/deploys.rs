@@ -7,41 +7,7 @@ use serde::{Deserialize, Serialize};
 use sessions::provider::{Provider as _, Record};
 use sessions::{Error, MemoryProvider, Session, SessionData, Store};
 
-/// A browser whose requests are answered by one build or another.
-#[derive(Default)]
-struct Browser {
-    database: MemoryProvider,
-    cookies: HeaderMap,
-    key: Option<String>,
-}
-
-impl Browser {
-    /// A request that this build answers.
-    async fn try_request<T: SessionData>(
-        &mut self,
-        change: impl FnOnce(&mut T),
-    ) -> Result<(), Error> {
-        let store = Store::new(self.database.clone());
-        let mut session: Session<T> = store.load(&self.cookies).await?;
-        change(&mut session);
-        let commit = session.commit().await?;
-        if let Some(cookie) = commit.set_cookie() {
-            let pair = cookie.to_str().unwrap().split(';').next().unwrap();
-            self.cookies.insert(COOKIE, HeaderValue::from_str(pair).unwrap());
-        }
-        self.key = session.key().map(ToString::to_string);
-        Ok(())
-    }
-
-    async fn request<T: SessionData>(&mut self, change: impl FnOnce(&mut T)) {
-        self.try_request(change).await.unwrap();
-    }
-
-    async fn record(&self) -> Record {
-        let key = self.key.as_ref().unwrap();
-        self.database.fetch(key, std::time::SystemTime::now()).await.unwrap().unwrap()
-    }
-}
+use crate::browser::Browser;
 
 /// Two builds of a shop whose order has a new variant.
 mod before {
@@ -94,7 +60,7 @@ mod after_unchanged {
 #[tokio::test]
 async fn a_type_that_changed_inside_shuts_older_builds_out() {
     assert_eq!(after::Shop::SCHEMA.versions[1].min_reader, 2);
-    let mut browser = Browser::default();
+    let mut browser = Browser::new();
     browser.request(|shop: &mut before::Shop| shop.order = before::Order::Paid).await;
     browser
         .request(|shop: &mut after::Shop| {
@@ -112,7 +78,7 @@ async fn a_type_that_changed_inside_shuts_older_builds_out() {
 
 #[tokio::test]
 async fn a_new_variant_that_no_build_makes_yet_shuts_nobody_out() {
-    let mut browser = Browser::default();
+    let mut browser = Browser::new();
     browser.request(|shop: &mut after_unchanged::Shop| shop.order = after::Order::Paid).await;
     browser.request(|shop: &mut before::Shop| shop.visits += 1).await;
     browser
@@ -179,7 +145,7 @@ mod v3 {
 
 #[tokio::test]
 async fn a_split_field_that_stays_for_a_deploy_loses_nothing_anywhere() {
-    let mut browser = Browser::default();
+    let mut browser = Browser::new();
     browser.request(|user: &mut v1::User| user.name = "Ada Lovelace".into()).await;
     browser
         .request(|user: &mut v2_writes_1::User| {
@@ -228,7 +194,7 @@ mod takes_a_key_over {
 
 #[tokio::test]
 async fn what_another_field_left_under_a_key_is_not_read() {
-    let mut browser = Browser::default();
+    let mut browser = Browser::new();
     browser.request(|user: &mut v1::User| user.name = "Ada".into()).await;
     browser
         .request(|user: &mut takes_a_key_over::User| {

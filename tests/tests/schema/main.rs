@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
 mod bad_input;
+mod browser;
 mod deploys;
 #[path = "../../../sessions/fuzz/envelope.rs"]
 mod fuzz_envelope;

@@ -4,46 +4,8 @@ use http::header::{COOKIE, HeaderMap, HeaderValue};
 use sessions::provider::{Provider as _, Record};
 use sessions::{Error, MemoryProvider, Session, SessionData, Store};
 
+use crate::browser::Browser;
 use crate::user::{Appearance, Cents, v1, v2, v3, v3_writes_2, v4};
-
-/// A browser whose requests are answered by one build or another.
-struct Browser {
-    database: MemoryProvider,
-    cookies: HeaderMap,
-    key: Option<String>,
-}
-
-impl Browser {
-    fn new() -> Self {
-        Self { database: MemoryProvider::new(), cookies: HeaderMap::new(), key: None }
-    }
-
-    /// A request that this build answers.
-    async fn try_request<T: SessionData>(
-        &mut self,
-        change: impl FnOnce(&mut T),
-    ) -> Result<(), Error> {
-        let store = Store::new(self.database.clone());
-        let mut session: Session<T> = store.load(&self.cookies).await?;
-        change(&mut session);
-        let commit = session.commit().await?;
-        if let Some(cookie) = commit.set_cookie() {
-            let pair = cookie.to_str().unwrap().split(';').next().unwrap();
-            self.cookies.insert(COOKIE, HeaderValue::from_str(pair).unwrap());
-        }
-        self.key = session.key().map(ToString::to_string);
-        Ok(())
-    }
-
-    async fn request<T: SessionData>(&mut self, change: impl FnOnce(&mut T)) {
-        self.try_request(change).await.unwrap();
-    }
-
-    async fn record(&self) -> Record {
-        let key = self.key.as_ref().unwrap();
-        self.database.fetch(key, std::time::SystemTime::now()).await.unwrap().unwrap()
-    }
-}
 
 #[tokio::test]
 async fn an_additive_change_survives_the_old_build() {

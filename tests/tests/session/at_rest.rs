@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use http::header::{COOKIE, HeaderMap, HeaderValue};
+use http::header::HeaderMap;
 use sessions::provider::{Expect, Page, Provider as _, Record};
 use sessions::{
     Clock as _, LocalKey, ManualClock, MemoryProvider, Outcome, Session, Store, StoreKey,
 };
+use sessions_tests::jar::Jar;
 
 #[derive(Debug, Session)]
 #[session(name = "visitor", version = 1)]
@@ -43,9 +44,7 @@ async fn saved(store: &Store, user: Option<u64>) -> (StoreKey, HeaderMap) {
     visitor.user = user;
     visitor.secret = SECRET.to_owned();
     let commit = visitor.commit().await.unwrap();
-    let cookie = commit.set_cookie().unwrap().to_str().unwrap();
-    let pair = HeaderValue::from_str(cookie.split(';').next().unwrap()).unwrap();
-    (visitor.key().unwrap().clone(), HeaderMap::from_iter([(COOKIE, pair)]))
+    (visitor.key().unwrap().clone(), Jar::of(&commit).into_headers())
 }
 
 fn shows(record: &Record) -> bool {

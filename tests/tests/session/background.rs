@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use http::header::{COOKIE, HeaderMap, HeaderValue};
+use http::header::HeaderMap;
 use sessions::provider::{
     Deleted, Expect, Page, Provider, ProviderError, Record, Saved, async_trait, from_unix_millis,
 };
 use sessions::{Clock as _, Error, ManualClock, MemoryProvider, Outcome, Session, Store, StoreKey};
-use sessions_tests::watched::{Calls, Watched};
+use sessions_tests::hooked::{Calls, watched};
+use sessions_tests::jar::Jar;
 
 #[derive(Session)]
 #[session(name = "visitor", version = 1)]
@@ -32,9 +33,7 @@ async fn saved(store: &Store, user: Option<u64>) -> (StoreKey, HeaderMap) {
     visitor.count = 1;
     let commit = visitor.commit().await.unwrap();
     assert_eq!(commit.outcome(), Outcome::Saved);
-    let cookie = commit.set_cookie().unwrap().to_str().unwrap();
-    let pair = HeaderValue::from_str(cookie.split(';').next().unwrap()).unwrap();
-    (visitor.key().unwrap().clone(), HeaderMap::from_iter([(COOKIE, pair)]))
+    (visitor.key().unwrap().clone(), Jar::of(&commit).into_headers())
 }
 
 #[tokio::test]
@@ -59,7 +58,7 @@ async fn an_update_reaches_the_session_and_is_no_activity() {
 
 #[tokio::test]
 async fn an_update_that_changes_nothing_saves_nothing() {
-    let (provider, watch) = Watched::new(MemoryProvider::new());
+    let (provider, watch) = watched(MemoryProvider::new());
     let store = Store::new(provider);
     let (key, _) = saved(&store, None).await;
     let _ = watch.take();
@@ -260,7 +259,7 @@ async fn the_purge_spares_what_another_hosts_clock_may_see_alive() {
 #[tokio::test(start_paused = true)]
 async fn the_purge_task_survives_errors_and_ends_at_the_shutdown() {
     let memory = MemoryProvider::new();
-    let (provider, watch) = Watched::new(memory.clone());
+    let (provider, watch) = watched(memory.clone());
     let clock = ManualClock::default();
     let store = Store::builder(provider).clock(clock.clone()).build().unwrap();
     for id in 0..2_500 {

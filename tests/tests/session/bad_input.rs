@@ -1,8 +1,9 @@
 //! Damaged and alien records: a clear error, never a panic, and the record stays as it was.
 
-use http::header::{COOKIE, HeaderMap, HeaderValue};
+use http::header::HeaderMap;
 use sessions::provider::{Bytes, Expect, Provider as _, Record};
 use sessions::{Error, MemoryProvider, Session, Store};
+use sessions_tests::jar::Jar;
 
 #[derive(Debug, Session)]
 #[session(name = "visitor", version = 1)]
@@ -15,7 +16,7 @@ struct Visitor {
 struct Saved {
     provider: MemoryProvider,
     store: Store,
-    cookies: HeaderMap,
+    jar: Jar,
     record: Record,
 }
 
@@ -27,11 +28,9 @@ async fn saved() -> Saved {
     visitor.visits = 300;
     visitor.cart = vec!["tea".to_owned(); 3];
     let commit = visitor.commit().await.unwrap();
-    let cookie = commit.set_cookie().unwrap().to_str().unwrap();
-    let pair = HeaderValue::from_str(cookie.split(';').next().unwrap()).unwrap();
     let id = visitor.key().unwrap().to_string();
     let record = provider.fetch(&id, std::time::SystemTime::now()).await.unwrap().unwrap();
-    Saved { provider, store, cookies: HeaderMap::from_iter([(COOKIE, pair)]), record }
+    Saved { provider, store, jar: Jar::of(&commit), record }
 }
 
 impl Saved {
@@ -40,7 +39,7 @@ impl Saved {
         let record = Record { data: data.into(), ..self.record.clone() };
         let now = std::time::SystemTime::now();
         self.provider.save(&record, Expect::Any, now).await.unwrap();
-        let loaded = self.store.load::<Visitor>(&self.cookies).await;
+        let loaded = self.store.load::<Visitor>(self.jar.headers()).await;
         let after = self.provider.fetch(&record.id, now).await.unwrap();
         assert_eq!(after, Some(record), "the record must stay as it was");
         loaded
@@ -87,7 +86,7 @@ async fn alien_records_are_errors() {
 async fn logging_out_works_whatever_the_record_holds() {
     let saved = saved().await;
     assert!(saved.load(&b"\xff"[..]).await.is_err());
-    let commit = saved.store.destroy::<Visitor>(&saved.cookies).await.unwrap();
+    let commit = saved.store.destroy::<Visitor>(saved.jar.headers()).await.unwrap();
     assert!(commit.set_cookie().unwrap().to_str().unwrap().contains("Max-Age=0"));
     let now = std::time::SystemTime::now();
     assert_eq!(saved.provider.fetch(&saved.record.id, now).await.unwrap(), None);
@@ -116,8 +115,7 @@ async fn logging_out_in_a_router_works_whatever_the_record_holds() {
         .layer(sessions::axum::SessionLayer::new(saved.store.clone()));
     let server = Server::start(app).await;
     let mut browser = Browser::new(server.address);
-    let (name, value) = saved.cookies[COOKIE].to_str().unwrap().split_once('=').unwrap();
-    browser.jar.insert(name.to_owned(), value.to_owned());
+    browser.jar = saved.jar;
     assert_eq!(browser.get("/").await.status, 500);
     assert_eq!(browser.post("/logout", "").await.status, 200);
     assert!(browser.jar.is_empty());
@@ -129,7 +127,7 @@ async fn an_unreadable_record_is_a_fresh_session_where_the_app_opts_in() {
     let saved = saved().await;
     assert!(saved.load(&b"\x01\xff"[..]).await.is_err());
     let store = Store::builder(saved.provider.clone()).reset_unreadable(true).build().unwrap();
-    let mut visitor = store.load::<Visitor>(&saved.cookies).await.unwrap();
+    let mut visitor = store.load::<Visitor>(saved.jar.headers()).await.unwrap();
     assert!(visitor.is_new());
     visitor.visits = 1;
     visitor.save().await.unwrap();
@@ -150,11 +148,11 @@ async fn two_types_of_one_name_are_told_apart_before_they_read_each_other() {
     }
 
     let saved = saved().await;
-    let error = match saved.store.load::<other::Visitor>(&saved.cookies).await {
+    let error = match saved.store.load::<other::Visitor>(saved.jar.headers()).await {
         Ok(visitor) => panic!("read {}", visitor.name),
         Err(error) => error,
     };
     assert!(matches!(error, Error::Config(_)), "{error:?}");
     assert!(error.to_string().contains("two session types are named \"visitor\""), "{error}");
-    assert_eq!(saved.store.load::<Visitor>(&saved.cookies).await.unwrap().visits, 300);
+    assert_eq!(saved.store.load::<Visitor>(saved.jar.headers()).await.unwrap().visits, 300);
 }

@@ -9,8 +9,8 @@ use sessions::axum::SessionLayer;
 use sessions::provider::Page;
 use sessions::{Error, LocalKey, ManualClock, MemoryProvider, Session, Store};
 use sessions_tests::browser::Browser;
+use sessions_tests::hooked::{Calls, Watch, watched};
 use sessions_tests::server::Server;
-use sessions_tests::watched::{Calls, Watch, Watched};
 
 #[derive(Session)]
 #[session(name = "visitor", version = 1)]
@@ -53,7 +53,7 @@ struct Site {
 
 async fn site() -> Site {
     let clock = ManualClock::default();
-    let (provider, watch) = Watched::new(MemoryProvider::new());
+    let (provider, watch) = watched(MemoryProvider::new());
     let store = Store::builder(provider)
         .clock(clock.clone())
         .client_side()
@@ -148,7 +148,7 @@ async fn what_no_browser_would_keep_is_an_error_before_the_header() {
 async fn a_changed_cookie_is_a_fresh_session() {
     let Site { mut browser, _server, .. } = site().await;
     browser.get("/visit").await;
-    let good = browser.jar["__Host-visitor"].clone();
+    let good = browser.jar.value("__Host-visitor").to_owned();
     for at in [0, 10, 60, good.len() - 1] {
         let mut forged = good.clone().into_bytes();
         forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };

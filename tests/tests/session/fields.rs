@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
-use http::header::{COOKIE, HeaderMap, HeaderValue};
+use http::header::HeaderMap;
 use serde::{Deserialize, Serialize};
 use sessions::{Error, MemoryProvider, Outcome, Session, Store};
+use sessions_tests::jar::Jar;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Step {
@@ -112,9 +113,7 @@ async fn stored(store: &Store, value: All) -> HeaderMap {
     let mut session = store.load::<All>(&HeaderMap::new()).await.unwrap();
     *session = value;
     let commit = session.commit().await.unwrap();
-    let cookie = commit.set_cookie().unwrap().to_str().unwrap();
-    let pair = cookie.split(';').next().unwrap();
-    HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(pair).unwrap())])
+    Jar::of(&commit).into_headers()
 }
 
 #[tokio::test]
@@ -249,9 +248,7 @@ async fn awkward(change: impl FnOnce(&mut Awkward)) -> Result<(Awkward, Awkward)
     let mut session = store.load::<Awkward>(&HeaderMap::new()).await?;
     change(&mut session);
     let commit = session.commit().await?;
-    let cookie = commit.set_cookie().unwrap().to_str().unwrap();
-    let pair = cookie.split(';').next().unwrap();
-    let cookies = HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(pair).unwrap())]);
+    let cookies = Jar::of(&commit).into_headers();
     let again = store.load::<Awkward>(&cookies).await?;
     Ok((session.clone(), again.clone()))
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use http::header::{COOKIE, HeaderMap, HeaderValue};
+use http::header::HeaderMap;
 use serde::{Deserialize, Serialize};
 use sessions::{Flash, MemoryProvider, Outcome, Session, Store};
+use sessions_tests::jar::Jar;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 enum Notice {
@@ -24,9 +25,7 @@ async fn visitor(store: &Store) -> HeaderMap {
     let mut visitor = store.load::<Visitor>(&HeaderMap::new()).await.unwrap();
     visitor.words.push("start".to_owned());
     let commit = visitor.commit().await.unwrap();
-    let cookie = commit.set_cookie().unwrap().to_str().unwrap();
-    let pair = HeaderValue::from_str(cookie.split(';').next().unwrap()).unwrap();
-    HeaderMap::from_iter([(COOKIE, pair)])
+    Jar::of(&commit).into_headers()
 }
 
 #[tokio::test]

@@ -19,9 +19,8 @@ use sessions::testing::TestStore;
 use sessions::{Error, MemoryProvider, Session, Store};
 use sessions_tests::browser::Browser;
 use sessions_tests::events::Events;
-use sessions_tests::hooked::{Call, Fault, Faults, Gate, Hooked};
+use sessions_tests::hooked::{Call, Calls, Fault, Faults, Gate, Hooked, Watch, watched};
 use sessions_tests::server::Server;
-use sessions_tests::watched::{Calls, Watch, Watched};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -65,7 +64,7 @@ struct Site {
 }
 
 async fn site(app: Router) -> Site {
-    let (provider, watch) = Watched::new(MemoryProvider::new());
+    let (provider, watch) = watched(MemoryProvider::new());
     let app = app
         .route("/show", get(show))
         .route("/visit", get(visit))

@@ -1,8 +1,9 @@
 //! No loss is silent: what a save overwrote of another's is told in an event.
 
-use http::header::{COOKIE, HeaderMap, HeaderValue};
+use http::header::HeaderMap;
 use sessions::{MemoryProvider, Session, Store};
 use sessions_tests::events::Events;
+use sessions_tests::jar::Jar;
 use tracing::Level;
 
 #[derive(Session)]
@@ -19,9 +20,7 @@ async fn two() -> (Session<Visitor>, Session<Visitor>) {
     let mut first = store.load::<Visitor>(&HeaderMap::new()).await.unwrap();
     first.theme = "light".to_owned();
     let commit = first.commit().await.unwrap();
-    let cookie = commit.set_cookie().unwrap().to_str().unwrap();
-    let pair = HeaderValue::from_str(cookie.split(';').next().unwrap()).unwrap();
-    let cookies = HeaderMap::from_iter([(COOKIE, pair)]);
+    let cookies = Jar::of(&commit).into_headers();
     (store.load(&cookies).await.unwrap(), store.load(&cookies).await.unwrap())
 }
 

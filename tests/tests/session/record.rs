@@ -10,9 +10,8 @@ use sessions::{
     Session, Store, StoreBuilder, StoreKey,
 };
 use sessions_tests::events::Events;
-use sessions_tests::hooked::{Call, Fault, Faults, Gate, Hooked};
+use sessions_tests::hooked::{Call, Calls, Fault, Faults, Gate, Hooked, watched};
 use sessions_tests::jar::Jar;
-use sessions_tests::watched::{Calls, Watched};
 use tracing::Level;
 
 #[derive(Session)]
@@ -739,53 +738,23 @@ async fn revoke_asks_whose_session_it_is_and_no_key_names_a_fence() {
 /// The ids of what the store saves for `revoke_all`.
 async fn fence_ids(life: &Life) -> Vec<String> {
     let ids = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-    let store = Store::builder(Spy(life.memory.clone(), ids.clone())).build().unwrap();
+    let store = Store::new(Hooked::new(life.memory.clone(), Spy(ids.clone())));
     store.revoke_all::<Visitor>(USER).await.unwrap();
     let ids = ids.lock().unwrap();
     assert!(!ids.is_empty());
     ids.clone()
 }
 
-struct Spy(MemoryProvider, std::sync::Arc<std::sync::Mutex<Vec<String>>>);
+/// Notes the ids of what is saved.
+struct Spy(std::sync::Arc<std::sync::Mutex<Vec<String>>>);
 
 #[sessions::provider::async_trait]
-impl sessions::provider::Provider for Spy {
-    async fn fetch(
-        &self,
-        id: &str,
-        now: std::time::SystemTime,
-    ) -> Result<Option<Record>, sessions::provider::ProviderError> {
-        self.0.fetch(id, now).await
-    }
-
-    async fn save(
-        &self,
-        record: &Record,
-        expect: Expect,
-        now: std::time::SystemTime,
-    ) -> Result<sessions::provider::Saved, sessions::provider::ProviderError> {
-        if !record.id.ends_with(":keys") {
-            self.1.lock().unwrap().push(record.id.to_string());
+impl Hook for Spy {
+    async fn before(&self, call: Call, id: &str) -> Result<(), sessions::provider::ProviderError> {
+        if call == Call::Save {
+            self.0.lock().unwrap().push(id.to_owned());
         }
-        self.0.save(record, expect, now).await
-    }
-
-    async fn delete(
-        &self,
-        id: &str,
-        expect: Expect,
-        now: std::time::SystemTime,
-    ) -> Result<sessions::provider::Deleted, sessions::provider::ProviderError> {
-        self.0.delete(id, expect, now).await
-    }
-
-    async fn list(
-        &self,
-        owner: &str,
-        page: Page,
-        now: std::time::SystemTime,
-    ) -> Result<sessions::provider::Listed, sessions::provider::ProviderError> {
-        self.0.list(owner, page, now).await
+        Ok(())
     }
 }
 
@@ -1139,7 +1108,7 @@ async fn a_changed_handle_that_is_dropped_outside_a_request_is_an_event() {
 
 #[tokio::test]
 async fn save_with_nothing_to_save_makes_no_call_and_reload_asks() {
-    let (provider, watch) = Watched::new(MemoryProvider::new());
+    let (provider, watch) = watched(MemoryProvider::new());
     let store = Store::new(provider);
     let mut visitor = store.load::<Visitor>(&HeaderMap::new()).await.unwrap();
     visitor.points = 1;

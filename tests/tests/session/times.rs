@@ -5,9 +5,8 @@ use std::time::Duration;
 use sessions::{
     Clock as _, Error, ManualClock, MemoryProvider, Outcome, Session, Store, StoreBuilder,
 };
-use sessions_tests::hooked::{Call, Fault, Faults, Hooked};
+use sessions_tests::hooked::{Call, Calls, Fault, Faults, Hooked, Watch, watched};
 use sessions_tests::jar::Jar;
-use sessions_tests::watched::{Calls, Watch, Watched};
 
 #[derive(Session)]
 #[session(name = "visitor", version = 1)]
@@ -47,7 +46,7 @@ impl Life {
     async fn begin_with(settings: impl FnOnce(StoreBuilder) -> StoreBuilder) -> Self {
         let clock = ManualClock::default();
         let faults = Faults::default();
-        let (provider, watch) = Watched::new(Hooked::new(MemoryProvider::new(), faults.clone()));
+        let (provider, watch) = watched(Hooked::new(MemoryProvider::new(), faults.clone()));
         let builder = Store::builder(provider)
             .clock(clock.clone())
             .idle_timeout(IDLE)

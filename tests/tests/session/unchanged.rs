@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use sessions::{MemoryProvider, Outcome, Session, Store};
+use sessions_tests::hooked::{Calls, Watch, watched};
 use sessions_tests::jar::Jar;
-use sessions_tests::watched::{Calls, Watch, Watched};
 
 const ENTRIES: u32 = 1_000;
 
@@ -56,7 +56,7 @@ struct Shop {
 
 /// A session with something in every field.
 async fn shop() -> Shop {
-    let (provider, watch) = Watched::new(MemoryProvider::new());
+    let (provider, watch) = watched(MemoryProvider::new());
     let store = Store::new(provider);
     let mut jar = Jar::new();
     let mut visitor = store.load::<Visitor>(jar.headers()).await.unwrap();
@@ -168,7 +168,7 @@ async fn the_smallest_change_is_saved() {
 
 #[tokio::test]
 async fn a_new_visitor_who_changes_nothing_has_no_record() {
-    let (provider, watch) = Watched::new(MemoryProvider::new());
+    let (provider, watch) = watched(MemoryProvider::new());
     let store = Store::new(provider);
     let mut visitor = store.load::<Visitor>(Jar::new().headers()).await.unwrap();
     visitor.list.push("tea".to_owned());
