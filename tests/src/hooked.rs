@@ -200,6 +200,14 @@ impl Faults {
     pub fn set(&self, fault: Fault) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (fault, 0);
     }
+
+    /// From now on calls take place; an answer that is still to be lost stays so.
+    pub fn heal(&self) {
+        let fault = &mut self.0.lock().unwrap_or_else(PoisonError::into_inner).0;
+        if matches!(fault, Fault::Down | Fault::Next(_)) {
+            *fault = Fault::None;
+        }
+    }
 }
 
 #[async_trait]

@@ -3,12 +3,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
-use sessions::provider::{
-    Expect, Page, Provider, ProviderError, Record, Saved, Touched, from_unix_millis, to_unix_millis,
-};
+use sessions::provider::{Expect, Page, Provider, ProviderError, Record, Saved, Touched};
 use sessions::{Session, Store};
 use sessions_dynamodb::DynamoDbProvider;
 use sessions_tests::dynamodb::{Local, Sent, Table, address, client, config};

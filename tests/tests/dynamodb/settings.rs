@@ -1,6 +1,6 @@
 //! What goes wrong with DynamoDB: each error says what to do, and whether trying again can help.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Builder, Credentials, Region};
 use aws_sdk_dynamodb::types::{

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::types::{AttributeValue, BillingMode, TimeToLiveStatus};
 use sessions::Store;
-use sessions::provider::{Expect, Page, Provider, Record, Saved, from_unix_millis, to_unix_millis};
+use sessions::provider::{Expect, Page, Provider, Record, Saved, from_unix_millis};
 use sessions_dynamodb::DynamoDbProvider;
 use sessions_tests::dynamodb::{Local, Table, client, config, endpoint};
 use tokio::task::JoinSet;

@@ -3,11 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use sessions::provider::{
-    Deleted, Expect, Page, Provider, Record, Saved, Touched, from_unix_millis,
-};
+use sessions::provider::{Deleted, Expect, Page, Provider, Record, Saved, Touched};
 use sessions_postgres::PostgresProvider;
 use sessions_postgres::sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sessions_postgres::sqlx::{self, Row as _};

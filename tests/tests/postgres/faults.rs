@@ -4,11 +4,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use sessions::provider::{
-    Deleted, Expect, Page, Provider, ProviderError, Record, Saved, Touched, from_unix_millis,
-};
+use sessions::provider::{Deleted, Expect, Page, Provider, ProviderError, Record, Saved, Touched};
 use sessions::{Outcome, Session, Store};
 use sessions_postgres::PostgresProvider;
 use sessions_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions};

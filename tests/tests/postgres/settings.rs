@@ -2,11 +2,9 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use sessions::provider::{
-    Deleted, Expect, Page, Provider, ProviderError, Record, Saved, Touched, from_unix_millis,
-};
+use sessions::provider::{Deleted, Expect, Page, Provider, ProviderError, Record, Saved, Touched};
 use sessions_postgres::PostgresProvider;
 use sessions_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sessions_tests::pgbouncer::Pgbouncer;

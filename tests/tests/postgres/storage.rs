@@ -2,16 +2,15 @@
 //! create it or write to it at once.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use sessions::provider::{Expect, Page, Provider, Record, Saved, from_unix_millis};
-use sessions_postgres::PostgresProvider;
-use sessions_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sessions_tests::postgres::{Database, Postgres};
+use sessions::provider::{Expect, Page, Provider, Record, Saved};
+use sessions_postgres::sqlx::postgres::PgPoolOptions;
+use sessions_tests::postgres::Database;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use crate::{now, own, pooled, with_table};
+use crate::{now, options, own, with_table};
 
 #[tokio::test]
 async fn versions_are_readable_in_sql_and_keep_all_their_bits() {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use sessions::provider::{Deleted, Expect, Page, Provider, ProviderError, Record, Saved, Touched};
 use sessions_redis::{Connection, RedisProvider};

@@ -3,18 +3,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use sessions::provider::{
-    Deleted, Expect, Page, Provider, Record, Saved, Touched, from_unix_millis, to_unix_millis,
-};
+use sessions::provider::{Deleted, Expect, Page, Provider, Record, Saved, Touched, to_unix_millis};
 use sessions_redis::redis::aio::ConnectionLike;
 use sessions_redis::redis::{Cmd, Pipeline, RedisFuture, Value};
 use sessions_redis::{Connection, RedisProvider};
-use sessions_tests::redis::{Monitor, RedisCluster, RedisServer, Space};
+use sessions_tests::redis::Space;
 use tokio::sync::Semaphore;
 
-use crate::{ADA, HOUR, now, on, record};
+use crate::{ADA, HOUR, now, record};
 
 /// Waits for what the server does by itself.
 #[track_caller]

@@ -2,10 +2,8 @@
 
 #![allow(clippy::needless_pass_by_value)] // Converters take what they convert.
 
-use http::header::{COOKIE, HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
-use sessions::provider::{Provider as _, Record};
-use sessions::{Error, MemoryProvider, Session, SessionData, Store};
+use sessions::{Error, Session};
 
 use crate::browser::Browser;
 

@@ -1,8 +1,6 @@
 //! Rolling deploys: two builds of one struct, each with a store of its own, on one database.
 
-use http::header::{COOKIE, HeaderMap, HeaderValue};
-use sessions::provider::{Provider as _, Record};
-use sessions::{Error, MemoryProvider, Session, SessionData, Store};
+use sessions::Error;
 
 use crate::browser::Browser;
 use crate::user::{Appearance, Cents, v1, v2, v3, v3_writes_2, v4};

@@ -10,7 +10,7 @@ use sessions::{
     Session, Store, StoreBuilder, StoreKey,
 };
 use sessions_tests::events::Events;
-use sessions_tests::hooked::{Call, Calls, Fault, Faults, Gate, Hooked, watched};
+use sessions_tests::hooked::{Call, Calls, Fault, Faults, Gate, Hook, Hooked, watched};
 use sessions_tests::jar::Jar;
 use tracing::Level;
 
@@ -867,7 +867,7 @@ impl Meanwhile {
 }
 
 #[sessions::provider::async_trait]
-impl sessions_tests::hooked::Hook for Meanwhile {
+impl Hook for Meanwhile {
     async fn after(&self, call: Call, _: &str) -> Result<(), sessions::provider::ProviderError> {
         let other = if call == self.0 { self.1.lock().unwrap().take() } else { None };
         if let Some(other) = other {
