@@ -58,8 +58,6 @@ mod cluster {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use sessions_tests::redis::RedisCluster;
-
     use super::*;
 
     async fn subject() -> Subject {

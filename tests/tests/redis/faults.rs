@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use sessions::provider::{Expect, Page, Provider, ProviderError, Record, Saved};
 use sessions_redis::redis::Client;
@@ -14,12 +14,10 @@ use sessions_tests::proxy::Proxy;
 use sessions_tests::redis::{Monitor, RedisCluster, RedisServer};
 use sessions_tests::steps::logins_survive_a_killed_server;
 
+use crate::now;
+
 /// Far above every timeout of the provider, for a busy machine.
 const HANGS: Duration = Duration::from_secs(60);
-
-fn now() -> SystemTime {
-    SystemTime::now()
-}
 
 /// The answer to a call, which comes in any case.
 async fn ends<T>(call: impl Future<Output = Result<T, ProviderError>>) -> Result<T, ProviderError> {
