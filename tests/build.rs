@@ -1,4 +1,4 @@
-//! Writes random ledgers of schema changes as source, for `tests/schema_ledgers.rs`: for each, the
+//! Writes random ledgers of schema changes as source, for `tests/schema/ledgers.rs`: for each, the
 //! struct as every version's build had it, and the same steps as data to compose by hand.
 //!
 //! `SESSIONS_LEDGERS` seeds it; unset, the ledgers are always the same.

@@ -21,9 +21,9 @@ cd "$copy"
 
 # Fails if a test does.
 tests() {
-    cargo test --quiet --locked -p sessions-tests --test life_record --test life_model "$@" \
+    cargo test --quiet --locked -p sessions-tests --test session -- record:: model:: \
         && cargo test --quiet --locked -p sessions --lib store:: \
-        && cargo test --quiet --locked -p sessions-tests --test schedules "$@"
+        && cargo test --quiet --locked -p sessions-tests --test schedules
 }
 
 echo "== as it is"

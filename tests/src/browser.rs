@@ -1,9 +1,7 @@
 //! A client that keeps and sends cookies as a browser does.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use cookie::Cookie;
 use http::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -11,12 +9,14 @@ use hyper::body::Bytes;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 
+use crate::jar::Jar;
+
 /// A browser with a jar of its own. Clones have a copy of the jar.
 #[derive(Clone, Debug)]
 pub struct Browser {
     address: SocketAddr,
-    /// The cookies it sends, by name.
-    pub jar: BTreeMap<String, String>,
+    /// The cookies it sends.
+    pub jar: Jar,
 }
 
 /// A response, read to its end.
@@ -46,7 +46,7 @@ impl Browser {
     /// A browser without cookies that talks to this server.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, jar: BTreeMap::new() }
+        Self { address, jar: Jar::new() }
     }
 
     /// The same browser, at another address.
@@ -123,12 +123,7 @@ impl Browser {
             let form = HeaderValue::from_static("application/x-www-form-urlencoded");
             request.headers_mut().insert(CONTENT_TYPE, form);
         }
-        let pairs: Vec<_> =
-            self.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        if !pairs.is_empty() {
-            let pairs = HeaderValue::try_from(pairs.join("; ")).expect("cookies are ASCII");
-            request.headers_mut().insert(COOKIE, pairs);
-        }
+        request.headers_mut().extend(self.jar.headers().clone());
         request
     }
 
@@ -146,34 +141,7 @@ impl Browser {
             headers: parts.headers,
             body: String::from_utf8(body.to_vec()).expect("a body of text"),
         };
-        self.keep_all(&answer);
+        self.jar.keep_all(&answer.headers);
         Some(answer)
-    }
-
-    /// Keeps the cookies of an answer, which may be another's: of a request of the same browser
-    /// that went out at the same time.
-    pub fn keep_all(&mut self, answer: &Answer) {
-        for cookie in answer.set_cookies() {
-            self.keep(&cookie);
-        }
-    }
-
-    /// Keeps a cookie by the rules of RFC 6265bis, section 5.7: a loopback address counts as
-    /// secure, and a `__Host-` cookie that breaks its promises is ignored.
-    fn keep(&mut self, set_cookie: &str) {
-        let cookie = Cookie::parse(set_cookie.to_owned()).expect("a cookie that parses");
-        let host = cookie.name().starts_with("__Host-");
-        let secure = cookie.secure() == Some(true);
-        if host && (!secure || cookie.path() != Some("/") || cookie.domain().is_some()) {
-            return;
-        }
-        if cookie.name().len() + cookie.value().len() > 4096 {
-            return;
-        }
-        if cookie.max_age().is_some_and(|age| !age.is_positive()) {
-            self.jar.remove(cookie.name());
-        } else {
-            self.jar.insert(cookie.name().to_owned(), cookie.value().to_owned());
-        }
     }
 }

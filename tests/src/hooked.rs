@@ -1,5 +1,5 @@
-//! A provider with a hook before and after each call, and the hooks that the tests share: faults,
-//! and a gate that calls wait at.
+//! A provider with a hook before and after each call, and the hooks that the tests share: counts with a
+//! switch, faults, and a gate that calls wait at.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -7,33 +7,24 @@ use std::time::SystemTime;
 use sessions::provider::{
     Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched, async_trait,
 };
+pub use sessions::testing::{Call, Calls};
 use tokio::sync::watch;
 
-/// Another provider, with a hook. Calls for the key ring's record and purges pass it by.
+/// Another provider, with a hook.
 #[derive(Debug)]
 pub struct Hooked<P, H> {
     inner: P,
     hook: H,
 }
 
-/// A call of a provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Call {
-    /// A record read.
-    Fetch,
-    /// A record saved.
-    Save,
-    /// An expiry moved.
-    Touch,
-    /// A record deleted.
-    Delete,
-    /// A page listed.
-    List,
-}
-
 /// What happens around a provider's calls. An error takes the place of the call's answer.
 #[async_trait]
 pub trait Hook: Send + Sync + 'static {
+    /// Whether it hears of a call: of all but the key ring's and purges, unless it says otherwise.
+    fn hears(&self, call: Call, id: &str) -> bool {
+        call != Call::Purge && !is_key_ring(id)
+    }
+
     /// Before the call reaches the provider.
     ///
     /// # Errors
@@ -67,7 +58,7 @@ impl<P: Provider, H: Hook> Hooked<P, H> {
         id: &str,
         answer: impl Future<Output = Result<T, ProviderError>> + Send,
     ) -> Result<T, ProviderError> {
-        if id.ends_with(":keys") {
+        if !self.hook.hears(call, id) {
             return answer.await;
         }
         self.hook.before(call, id).await?;
@@ -121,7 +112,62 @@ impl<P: Provider, H: Hook> Provider for Hooked<P, H> {
     }
 
     async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
-        self.inner.purge(expired_before, limit).await
+        self.call(Call::Purge, "", self.inner.purge(expired_before, limit)).await
+    }
+}
+
+/// Whether this is the id of the key ring's record, which is read and written in the background.
+fn is_key_ring(id: &str) -> bool {
+    id.ends_with(":keys")
+}
+
+/// A provider whose calls are counted, and which can be switched off.
+pub fn watched<P>(inner: P) -> (Hooked<P, Watch>, Watch) {
+    let watch = Watch::default();
+    (Hooked::new(inner, watch.clone()), watch)
+}
+
+/// A hook that counts calls but the key ring's, and lets all of them fail while it is down. Clones
+/// share the counts and the switch.
+#[derive(Clone, Debug, Default)]
+pub struct Watch(Arc<Mutex<(Calls, bool)>>);
+
+impl Watch {
+    /// The calls since the last time this was asked.
+    #[must_use]
+    pub fn take(&self) -> Calls {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).0)
+    }
+
+    /// Makes every call fail as a database does that is down, or lets them through again.
+    pub fn set_down(&self, down: bool) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = down;
+    }
+}
+
+#[async_trait]
+impl Hook for Watch {
+    fn hears(&self, _: Call, _: &str) -> bool {
+        true
+    }
+
+    async fn before(&self, call: Call, id: &str) -> Result<(), ProviderError> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (calls, down) = &mut *state;
+        if !is_key_ring(id) {
+            *match call {
+                Call::Fetch => &mut calls.fetch,
+                Call::Save => &mut calls.save,
+                Call::Touch => &mut calls.touch,
+                Call::Delete => &mut calls.delete,
+                Call::List => &mut calls.list,
+                Call::Purge => &mut calls.purge,
+            } += 1;
+        }
+        if *down {
+            return Err(ProviderError::unavailable("switched off by the test"));
+        }
+        Ok(())
     }
 }
 
@@ -153,6 +199,14 @@ impl Faults {
     /// Sets what goes wrong from now on, and counts calls from here.
     pub fn set(&self, fault: Fault) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (fault, 0);
+    }
+
+    /// From now on calls take place; an answer that is still to be lost stays so.
+    pub fn heal(&self) {
+        let fault = &mut self.0.lock().unwrap_or_else(PoisonError::into_inner).0;
+        if matches!(fault, Fault::Down | Fault::Next(_)) {
+            *fault = Fault::None;
+        }
     }
 }
 

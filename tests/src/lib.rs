@@ -1,5 +1,5 @@
-//! Helpers of the tests in this package: a browser, a server, a cookie jar without HTTP, database
-//! servers, and providers that are watched, fail or wait.
+//! Helpers of the tests in this package: a browser, a cookie jar, a server, database servers, and a
+//! provider that is watched, fails or waits.
 
 pub mod browser;
 #[cfg(feature = "dynamodb")]
@@ -18,4 +18,3 @@ pub mod server;
 pub mod shop;
 pub mod steps;
 pub mod telemetry;
-pub mod watched;

@@ -134,32 +134,3 @@ pub fn find_program(name: &str, folders: &[PathBuf]) -> Option<PathBuf> {
     let on_path = std::env::split_paths(&path);
     folders.iter().cloned().chain(on_path).map(|folder| folder.join(name)).find(|it| it.is_file())
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_ends_when_dropped_and_takes_its_folder_along() {
-        let folder = tempfile::tempdir().expect("a folder").keep();
-        let process =
-            Process::start(&["sleep", "1000"], &folder.join("log"), "TERM", Some(folder.clone()));
-        let exe = format!("/proc/{}/exe", process.pid());
-        assert!(Path::new(&exe).exists());
-        drop(process);
-        assert!(!Path::new(&exe).exists());
-        assert!(!folder.exists());
-    }
-
-    #[test]
-    fn a_killed_process_leaves_its_folder() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let place = folder.path().to_owned();
-        let process =
-            Process::start(&["sleep", "1000"], &place.join("log"), "TERM", Some(place.clone()));
-        let exe = format!("/proc/{}/exe", process.pid());
-        process.kill();
-        assert!(!Path::new(&exe).exists());
-        assert!(place.exists());
-    }
-}

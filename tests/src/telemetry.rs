@@ -8,6 +8,8 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
+use crate::events::listen;
+
 /// The events and spans of this thread, of every target and level, while it is alive.
 #[derive(Debug)]
 pub struct Telemetry {
@@ -42,7 +44,7 @@ impl Telemetry {
     pub fn capture() -> Self {
         let told = All::default();
         let subscriber = tracing_subscriber::registry().with(Capture(told.clone()));
-        Self { told, _guard: tracing::subscriber::set_default(subscriber) }
+        Self { told, _guard: listen(subscriber) }
     }
 
     /// What there was so far.

@@ -15,8 +15,8 @@ use sessions::tower_sessions::ProviderStore;
 use sessions::{MemoryProvider, Outcome, Session, Store};
 use sessions_bench::report::{Part, Plot};
 use sessions_postgres::PostgresProvider;
+use sessions_tests::hooked::watched;
 use sessions_tests::postgres::Postgres;
-use sessions_tests::watched::Watched;
 use tokio::runtime::Runtime;
 use tower_sessions::{MemoryStore, SessionStore};
 
@@ -127,7 +127,7 @@ struct Crowd {
 }
 
 async fn ours(provider: impl Provider, tasks: u64, updates: u64) -> Crowd {
-    let (provider, watch) = Watched::new(provider);
+    let (provider, watch) = watched(provider);
     let store = Store::new(provider);
     let mut first = store.load::<Counter>(&HeaderMap::new()).await.unwrap();
     first.name = "Ada Lovelace".to_owned();

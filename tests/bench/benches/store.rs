@@ -14,9 +14,9 @@ use sessions_postgres::sqlx::postgres::PgConnectOptions;
 use sessions_redis::RedisProvider;
 use sessions_sqlite::SqliteProvider;
 use sessions_tests::dynamodb;
+use sessions_tests::hooked::{Calls, watched};
 use sessions_tests::postgres::Postgres;
 use sessions_tests::redis::RedisServer;
-use sessions_tests::watched::{Calls, Watched};
 use tokio::runtime::Runtime;
 
 fn main() {
@@ -67,7 +67,7 @@ fn main() {
 
 /// The calls of each kind of request, as text.
 fn calls(provider: impl Provider) -> Vec<String> {
-    let (provider, watch) = Watched::new(provider);
+    let (provider, watch) = watched(provider);
     let mut app = Axum::ours(provider);
     each(&mut app, || {
         let Calls { fetch, save, touch, delete, list, .. } = watch.take();

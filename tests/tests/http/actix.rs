@@ -1,133 +1,278 @@
-//! The app on actix-web.
+//! What is actix-web's own: its `Option` of an extractor, middleware that fails, its worker threads.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
-use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::body::{MessageBody, to_bytes};
+use actix_web::cookie::Cookie;
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
+use actix_web::error::ErrorTooManyRequests;
 use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, RETRY_AFTER, VARY};
 use actix_web::middleware::{Next, from_fn};
-use actix_web::web::{Data, ServiceConfig, get, head, post, resource};
-use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, Responder};
-use hyper::body::Bytes;
-use sessions::actix::{Existing, SessionMiddleware, SessionRejection};
-use sessions::{Error, RequestSessions, Session};
+use actix_web::test::{TestRequest, call_service, init_service};
+use actix_web::{App, FromRequest as _, HttpRequest, HttpResponse, HttpServer, web};
+use sessions::actix::{SessionMiddleware, SessionRejection};
+use sessions::{Error, MemoryProvider, Session, Store};
+use sessions_tests::browser::Browser;
+use sessions_tests::hooked::{Call, Gate, Hooked, Watch, watched};
 
-use crate::app::{self, App, Reply, ReplyBody, Theme, Visitor};
+#[derive(Session)]
+#[session(name = "visitor", version = 1)]
+struct Visitor {
+    #[session(merge = add)]
+    visits: u32,
+}
 
-pub(crate) fn middleware(app: &App) -> SessionMiddleware {
-    let middleware = SessionMiddleware::new(app.store.clone());
-    if !app.hook {
-        return middleware;
+#[derive(Session)]
+#[session(name = "theme", version = 1)]
+struct Theme {
+    dark: bool,
+}
+
+async fn visit(mut visitor: Session<Visitor>) -> String {
+    visitor.visits += 1;
+    visitor.visits.to_string()
+}
+
+fn watched() -> (Store, Watch) {
+    let (provider, watch) = watched(MemoryProvider::new());
+    (Store::new(provider), watch)
+}
+
+fn request(path: &str, cookie: Option<&Cookie<'static>>) -> TestRequest {
+    let request = TestRequest::get().uri(path);
+    match cookie {
+        Some(cookie) => request.cookie(cookie.clone()),
+        None => request,
     }
-    middleware.on_error(|error| {
-        let (status, text) = app::on_error(error);
-        HttpResponse::build(StatusCode::from_u16(status).expect("a status")).body(text)
-    })
 }
 
-pub(crate) fn routes(config: &mut ServiceConfig) {
-    config
-        .route("/plain", get().to(app::plain))
-        .service(resource("/visit").route(get().to(app::visit)).route(head().to(app::visit)))
-        .route("/show", get().to(app::show))
-        .route("/dark", get().to(app::dark))
-        .route("/both", get().to(app::both))
-        .route("/login", post().to(app::login))
-        .route("/logout", post().to(app::logout))
-        .route("/fail_logout", post().to(app::fail_logout))
-        .route("/add", post().to(app::add))
-        .route("/answer", post().to(app::answer))
-        .route("/remember", post().to(app::remember))
-        .route("/known", get().to(known))
-        .route("/own_rejection", get().to(own_rejection))
-        .route("/saved", get().to(saved))
-        .route("/seat", post().to(seat))
-        .route("/seat_and_theme", post().to(seat_and_theme))
-        .route("/panic", get().to(app::panic))
-        .route("/stream", get().to(app::stream))
-        .route("/outlive", get().to(app::outlive))
-        .route("/with_headers", get().to(app::with_headers))
-        .route("/end_unread", post().to(end_unread))
-        .service(
-            resource("/beside")
-                .wrap(from_fn(around))
-                .wrap(from_fn(before))
-                .route(get().to(app::beside)),
-        );
+/// Status and text of a service's answer.
+async fn ask<S, R, B>(app: &S, request: R) -> (StatusCode, String)
+where
+    S: Service<R, Response = ServiceResponse<B>, Error = actix_web::Error>,
+    B: MessageBody,
+{
+    let response = call_service(app, request).await;
+    let status = response.status();
+    let body = to_bytes(response.into_body()).await.ok().unwrap();
+    (status, String::from_utf8(body.to_vec()).unwrap())
 }
 
-async fn known(Existing(visitor): Existing<Visitor>) -> Reply {
-    app::known(visitor).await
+/// The cookie that a service's answer sets.
+async fn cookie<S, R, B>(app: &S, request: R) -> Cookie<'static>
+where
+    S: Service<R, Response = ServiceResponse<B>, Error = actix_web::Error>,
+{
+    let response = call_service(app, request).await;
+    let cookie = response.response().cookies().next().expect("a cookie");
+    cookie.into_owned()
 }
 
-async fn own_rejection(visitor: Result<Session<Visitor>, SessionRejection>) -> Reply {
-    app::own_rejection(visitor.map_err(SessionRejection::into_error)).await
+/// Takes a visitor for nobody where the extractor failed, as actix-web's `Option` does.
+async fn option(visitor: Option<Session<Visitor>>) -> String {
+    visitor.map_or("nobody".to_owned(), |visitor| visitor.visits.to_string())
 }
 
-async fn saved(visitor: Session<Visitor>, app: Data<App>) -> Result<Reply, Error> {
-    app::saved(visitor, &app).await
+/// As `option`, with a session that can be loaded and saved.
+async fn option_and_theme(
+    visitor: Option<Session<Visitor>>,
+    mut theme: Session<Theme>,
+) -> &'static str {
+    theme.dark = true;
+    if visitor.is_some() { "somebody" } else { "nobody" }
 }
 
-async fn seat(visitor: Session<Visitor>, name: String, app: Data<App>) -> Reply {
-    app::seat(visitor, name, &app).await
+/// Decides by itself what to do without a session.
+async fn own_decision(request: HttpRequest) -> String {
+    let visitor = Session::<Visitor>::extract(&request).await.ok();
+    visitor.map_or("nobody".to_owned(), |visitor| visitor.visits.to_string())
 }
 
-async fn seat_and_theme(visitor: Session<Visitor>, theme: Session<Theme>, app: Data<App>) -> Reply {
-    app::seat_and_theme(visitor, theme, &app).await
+async fn ignored(visitor: Result<Session<Visitor>, SessionRejection>) -> &'static str {
+    match visitor {
+        Ok(_) => "somebody",
+        Err(_) => "nobody",
+    }
 }
 
-async fn end_unread(request: HttpRequest) -> Result<Reply, Error> {
-    let sessions = request.extensions().get::<RequestSessions>().cloned();
-    let sessions = sessions.expect("the middleware was there");
-    sessions.destroy::<Visitor>(request.headers()).await?;
-    Ok(Reply::text("ended"))
+#[actix_web::test]
+async fn an_option_never_takes_a_visitor_for_nobody_because_the_store_is_down() {
+    let (store, watch) = watched();
+    let app = App::new()
+        .wrap(SessionMiddleware::new(store))
+        .route("/visit", web::get().to(visit))
+        .route("/option", web::get().to(option))
+        .route("/own_decision", web::get().to(own_decision))
+        .route("/ignored", web::get().to(ignored));
+    let app = init_service(app).await;
+    let cookie = cookie(&app, request("/visit", None).to_request()).await;
+    let cookie = Some(&cookie);
+    assert_eq!(
+        ask(&app, request("/option", cookie).to_request()).await,
+        (StatusCode::OK, "1".to_owned())
+    );
+    // `Existing` is for this.
+    assert_eq!(
+        ask(&app, request("/option", None).to_request()).await,
+        (StatusCode::OK, "0".to_owned())
+    );
+
+    watch.set_down(true);
+    assert_eq!(
+        ask(&app, request("/option", cookie).to_request()).await,
+        (StatusCode::SERVICE_UNAVAILABLE, String::new())
+    );
+    // A handler that saw the error has its own say.
+    assert_eq!(
+        ask(&app, request("/own_decision", cookie).to_request()).await,
+        (StatusCode::OK, "nobody".to_owned())
+    );
+    assert_eq!(
+        ask(&app, request("/ignored", cookie).to_request()).await,
+        (StatusCode::OK, "nobody".to_owned())
+    );
+    watch.set_down(false);
+    assert_eq!(
+        ask(&app, request("/option", cookie).to_request()).await,
+        (StatusCode::OK, "1".to_owned())
+    );
 }
 
-async fn before(
-    visitor: Session<Visitor>,
-    request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    app::before(visitor);
-    next.call(request).await
+#[actix_web::test]
+async fn what_a_handler_changed_whose_answer_is_not_sent_is_discarded() {
+    let (store, _) = watched();
+    // A second type of the same name in one store is refused, the first is not.
+    drop(store.load::<Namesake>(&http::HeaderMap::new()).await.unwrap());
+    let app = App::new()
+        .wrap(SessionMiddleware::new(store).on_error(|error| {
+            assert!(matches!(error, Error::Config(_)), "{error:?}");
+            HttpResponse::ImATeapot().body("hook")
+        }))
+        .route("/option", web::get().to(option_and_theme));
+    let app = init_service(app).await;
+    let response = call_service(&app, request("/option", None).to_request()).await;
+    assert_eq!(response.status(), StatusCode::IM_A_TEAPOT);
+    assert_eq!(response.response().cookies().count(), 0, "the theme is not saved");
 }
 
-async fn around(
-    mut visitor: Session<Visitor>,
-    request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    app::around(&mut visitor);
-    let response = next.call(request).await;
-    app::around(&mut visitor);
-    response
+#[derive(Session)]
+#[session(name = "visitor", version = 1)]
+struct Namesake {
+    visits: u32,
 }
 
-impl Responder for Reply {
-    type Body = BoxBody;
+fn failed<B>(answer: Result<ServiceResponse<B>, actix_web::Error>) -> actix_web::Error {
+    match answer {
+        Ok(response) => panic!("the middleware passed: {}", response.status()),
+        Err(error) => error,
+    }
+}
 
-    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
-        let status = StatusCode::from_u16(self.status).expect("a status");
-        let mut response = HttpResponse::build(status);
-        for header in self.headers {
-            response.append_header(header);
+#[actix_web::test]
+async fn a_middleware_that_fails_keeps_its_cookies_and_its_error() {
+    async fn limit(
+        mut visitor: Session<Visitor>,
+        mut theme: Session<Theme>,
+        request: ServiceRequest,
+        next: Next<impl MessageBody>,
+    ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+        theme.dark = true;
+        visitor.visits += 1;
+        drop((visitor, theme));
+        match request.path() {
+            "/limit" => Err(ErrorTooManyRequests("slow down")),
+            "/down" => Err(Error::Unavailable("the test says so".into()).into()),
+            _ => next.call(request).await,
         }
-        response.body(self.body)
     }
+    let (store, watch) = watched();
+    let app = App::new()
+        .wrap(from_fn(limit))
+        .wrap(SessionMiddleware::new(store).on_error(|error| {
+            assert!(error.is_unavailable());
+            HttpResponse::ServiceUnavailable().body("hook")
+        }))
+        .default_service(web::to(async || "passed"));
+    let app = init_service(app).await;
+
+    let error = failed(app.call(request("/limit", None).to_request()).await);
+    let response = error.error_response();
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(response.cookies().count(), 2, "what was changed before a 4xx stays");
+    assert_eq!(response.headers().get(VARY).unwrap(), "cookie");
+    assert_eq!(response.headers().get(CACHE_CONTROL).unwrap(), "private, no-store");
+
+    let error = failed(app.call(request("/down", None).to_request()).await);
+    let response = error.error_response();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(response.headers().get(RETRY_AFTER).unwrap(), "1");
+    assert_eq!(to_bytes(response.into_body()).await.unwrap(), "hook");
+
+    watch.set_down(true);
+    let error = failed(app.call(request("/limit", None).to_request()).await);
+    assert_eq!(error.error_response().status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
-impl MessageBody for ReplyBody {
-    type Error = std::convert::Infallible;
-
-    fn size(&self) -> BodySize {
-        BodySize::Stream
+#[actix_web::test]
+async fn without_the_middleware_the_rejection_says_what_to_wrap() {
+    async fn reason(visitor: Result<Session<Visitor>, SessionRejection>) -> String {
+        visitor.err().expect("no sessions").to_string()
     }
+    let app = init_service(App::new().route("/", web::get().to(reason))).await;
+    let (_, body) = ask(&app, request("/", None).to_request()).await;
+    assert!(body.contains("wrap the app in `SessionMiddleware::new(store)`"), "{body}");
+}
 
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        self.poll_chunk(context).map(|chunk| chunk.map(Ok))
+#[actix_web::test]
+async fn a_commit_goes_on_when_the_future_is_dropped() {
+    let gate = Gate::new(Call::Save);
+    let store = Store::new(Hooked::new(MemoryProvider::new(), gate.clone()));
+    let app = App::new()
+        .wrap(SessionMiddleware::new(store.clone()))
+        .route("/visit", web::get().to(visit))
+        .route("/ignored", web::get().to(ignored));
+    let app = init_service(app).await;
+    let cookie = cookie(&app, request("/visit", None).to_request()).await;
+    gate.close();
+    let mut left = Box::pin(app.call(request("/visit", Some(&cookie)).to_request()));
+    tokio::select! {
+        biased;
+        _ = &mut left => panic!("the gate is closed"),
+        () = gate.arrived(1) => {}
     }
+    drop(left);
+    let mut shutdown = Box::pin(store.shutdown());
+    let mut context = Context::from_waker(Waker::noop());
+    assert_eq!(shutdown.as_mut().poll(&mut context), Poll::Pending, "the commit is waited for");
+    gate.open();
+    shutdown.await;
+    assert_eq!(ask(&app, request("/visit", Some(&cookie)).to_request()).await.1, "3");
+}
+
+#[tokio::test]
+async fn all_workers_share_one_store() {
+    async fn visit(mut visitor: Session<Visitor>) -> String {
+        visitor.visits += 1;
+        format!("{} {:?}", visitor.visits, std::thread::current().id())
+    }
+    let (store, _) = watched();
+    let server = HttpServer::new(move || {
+        let sessions = SessionMiddleware::new(store.clone());
+        App::new().wrap(sessions).route("/visit", web::get().to(visit))
+    });
+    let server = server.workers(2).disable_signals().bind(("127.0.0.1", 0)).unwrap();
+    let mut browser = Browser::new(server.addrs()[0]);
+    let server = server.run();
+    let handle = server.handle();
+    tokio::spawn(server);
+    let mut workers = std::collections::BTreeSet::new();
+    for count in 1..=8 {
+        let body = browser.get("/visit").await.body;
+        let (visits, worker) = body.split_once(' ').expect("two words");
+        assert_eq!(visits, count.to_string());
+        workers.insert(worker.to_owned());
+    }
+    assert_eq!(workers.len(), 2, "connections go to the workers in turn");
+    handle.stop(true).await;
 }

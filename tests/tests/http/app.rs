@@ -1,6 +1,10 @@
 //! The app that every framework serves: its session types, and what its handlers do. Each route is
 //! named after its handler; `axum.rs`, `actix.rs` and `plain.rs` hang them into a framework.
 
+pub(crate) mod actix;
+pub(crate) mod axum;
+pub(crate) mod plain;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};

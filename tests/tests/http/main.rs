@@ -1,62 +1,12 @@
-//! What sessions do to HTTP, over real sockets and with a client that keeps cookies as a browser
-//! does: one app and one list of scenarios, run on axum, on actix-web and on a plain `tower` service.
+//! Sessions over HTTP: on axum, on actix-web, on a plain `tower` service, and tower-sessions over our
+//! providers.
 
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
 mod actix;
 mod app;
 mod axum;
-mod plain;
+mod example_tower;
 mod scenarios;
 mod site;
-
-/// Each scenario as a test of each framework.
-macro_rules! suite {
-    ($($file:ident::$scenario:ident,)*) => {
-        suite!(@on axum_, Axum, $($file::$scenario,)*);
-        suite!(@on actix_web, Actix, $($file::$scenario,)*);
-        suite!(@on plain_tower, Plain, $($file::$scenario,)*);
-    };
-    (@on $module:ident, $framework:ident, $($file:ident::$scenario:ident,)*) => {
-        mod $module {
-            $(
-                #[tokio::test]
-                async fn $scenario() {
-                    crate::scenarios::$file::$scenario(crate::site::Framework::$framework).await;
-                }
-            )*
-        }
-    };
-}
-
-suite! {
-    cookies::a_session_survives_from_request_to_request,
-    cookies::two_session_types_have_their_own_cookies,
-    cookies::a_forged_cookie_is_a_fresh_anonymous_session,
-    cookies::of_several_cookies_the_first_that_opens_counts,
-    cookies::remember_keeps_a_session_beyond_the_idle_timeout,
-    cookies::a_response_with_a_cookie_is_private,
-    cookies::a_response_that_was_read_for_varies_by_cookie,
-    cookies::a_head_request_is_committed_too,
-    cookies::requests_on_one_connection_are_strangers,
-    owners::login_gives_a_new_secret_and_the_old_cookie_is_dead,
-    owners::a_login_that_was_sent_twice_logs_each_browser_in,
-    owners::a_logout_with_a_cookie_from_before_a_login_clears_it_and_is_409,
-    owners::logout_ends_the_session_and_clears_the_cookie,
-    owners::a_session_that_cannot_be_read_can_be_ended,
-    commits::a_session_that_is_not_extracted_costs_no_call,
-    commits::an_optional_session_is_none_until_something_is_stored,
-    commits::what_a_failed_response_changed_is_discarded,
-    commits::changes_may_be_kept_on_success_only,
-    commits::a_middleware_and_a_handler_share_the_session,
-    commits::a_handle_in_a_streamed_body_saves_itself,
-    commits::a_handle_that_outlives_its_request_is_not_saved,
-    commits::a_panic_saves_nothing_and_the_server_goes_on,
-    commits::a_commit_is_finished_when_the_client_leaves,
-    errors::a_store_that_is_down_is_503_and_keeps_the_cookie,
-    errors::a_commit_that_fails_replaces_the_response,
-    errors::a_conflict_is_409_and_the_first_change_stays,
-    errors::a_failed_commit_keeps_the_cookies_of_the_others,
-    errors::a_hook_answers_errors,
-    errors::an_error_that_a_handler_answers_is_its_own,
-}
+mod tower_sessions;

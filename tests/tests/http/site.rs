@@ -9,13 +9,11 @@ use actix_web::web::Data;
 use sessions::axum::SessionLayer;
 use sessions::{ManualClock, MemoryProvider, Store, StoreBuilder};
 use sessions_tests::browser::Browser;
-use sessions_tests::hooked::{Call, Gate, Hooked};
-use sessions_tests::watched::{Watch, Watched};
+use sessions_tests::hooked::{Call, Gate, Hooked, Watch, watched};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::app::{App, Signals};
-use crate::{actix, axum, plain};
+use crate::app::{App, Signals, actix, axum, plain};
 
 /// What serves the app.
 #[derive(Clone, Copy)]
@@ -71,7 +69,7 @@ impl Site {
         let clock = ManualClock::default();
         let records = Arc::new(MemoryProvider::new());
         let saves = Gate::new(Call::Save);
-        let (provider, watch) = Watched::new(Hooked::new(records.clone(), saves.clone()));
+        let (provider, watch) = watched(Hooked::new(records.clone(), saves.clone()));
         let store = build(Store::builder(provider).clock(clock.clone())).build().unwrap();
         let signals = Signals::default();
         let app = App { store: store.clone(), hook, signals: signals.clone() };

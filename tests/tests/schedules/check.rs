@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use http::header::HeaderMap;
 use sessions::provider::{Provider, Record};
 use sessions::{Outcome, StoreKey};
+use sessions_tests::hooked::Fault;
 
 use crate::client::{Act, Client, End, Kind, headers};
 use crate::world::{OTHER, USER, Visitor, World};
@@ -268,7 +269,7 @@ impl World {
         session.key == *self.key()
             && clients.iter().zip(ends).any(|(client, end)| {
                 // What it set was cleared by the logout of another tab.
-                client.fault.is_some() && end.committed == Some(Err(Kind::Unavailable))
+                client.fault != Fault::None && end.committed == Some(Err(Kind::Unavailable))
                     || end.cleared && end.committed == Some(Err(Kind::Gone))
             })
     }

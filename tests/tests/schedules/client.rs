@@ -2,6 +2,7 @@
 
 use http::header::{COOKIE, HeaderMap, HeaderValue};
 use sessions::{CommitError, Error, Outcome, Page, Session, Store, StoreKey};
+use sessions_tests::hooked::{Fault, Faults};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::driver::Message;
@@ -50,36 +51,21 @@ impl Act {
     }
 }
 
-/// What goes wrong for a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// This save takes place, and its answer is lost.
-    LoseSave(u32),
-    /// The first delete takes place, and its answer is lost.
-    LoseDelete,
-    /// After the session was loaded, so many calls fail without taking place.
-    FailFirst(u32),
-    /// The first save takes place and its answer is lost; so many calls after it fail.
-    FailAfterSave(u32),
-    /// The first save takes place, its answer is lost, and the provider is down until the commit
-    /// has given up.
-    LoseAllAfterSave,
-}
-
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Client {
     pub(crate) act: Act,
-    pub(crate) fault: Option<Fault>,
+    /// What goes wrong once its session is loaded.
+    pub(crate) fault: Fault,
     pub(crate) cap: Option<usize>,
 }
 
 impl Client {
     pub(crate) fn new(act: Act) -> Self {
-        Self { act, fault: None, cap: None }
+        Self { act, fault: Fault::None, cap: None }
     }
 
     pub(crate) fn with(self, fault: Fault) -> Self {
-        Self { fault: Some(fault), ..self }
+        Self { fault, ..self }
     }
 
     pub(crate) fn capped(self) -> Self {
@@ -167,7 +153,7 @@ impl World {
                 return end;
             }
             Act::Revoke => {
-                faults.arm();
+                faults.set(client.fault);
                 for _ in 0..TRIES {
                     let revoked = store.revoke_any(self.key()).await.map(drop);
                     if end.answered(revoked) {
@@ -177,7 +163,7 @@ impl World {
                 return end;
             }
             Act::RevokeAll => {
-                faults.arm();
+                faults.set(client.fault);
                 for _ in 0..TRIES {
                     let revoked = store.revoke_all::<Visitor>(USER).await.map(drop);
                     if end.answered(revoked) {
@@ -187,7 +173,7 @@ impl World {
                 return end;
             }
             Act::Update => {
-                faults.arm();
+                faults.set(client.fault);
                 let update = store
                     .update_any::<Visitor, _>(self.key(), |visitor| visitor.leave_mark(at))
                     .await;
@@ -214,7 +200,7 @@ impl World {
         let mut session = store.load::<Visitor>(cookie).await.expect("nothing fails yet");
         end.found = session.key() == Some(self.key());
         end.empty = session.is_new();
-        faults.arm();
+        faults.set(client.fault);
         match client.act {
             Act::Logout => session.destroy(),
             Act::Login | Act::LoginWithAttempt | Act::LoginElsewhere => session.user = Some(USER),
@@ -282,80 +268,4 @@ pub(crate) fn pair(cookie: &HeaderValue) -> String {
 
 pub(crate) fn headers(pair: &str) -> HeaderMap {
     HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(pair).unwrap())])
-}
-
-/// The faults of one client, which count from when they are armed.
-#[derive(Clone, Default)]
-pub(crate) struct Faults(std::sync::Arc<std::sync::Mutex<State>>);
-
-#[derive(Default)]
-struct State {
-    fault: Option<Fault>,
-    armed: bool,
-    saves: u32,
-    deletes: u32,
-    /// So many calls fail without taking place.
-    failing: u32,
-    down: bool,
-}
-
-impl Faults {
-    pub(crate) fn new(fault: Option<Fault>) -> Self {
-        Self(std::sync::Arc::new(std::sync::Mutex::new(State { fault, ..State::default() })))
-    }
-
-    fn arm(&self) {
-        let mut state = self.0.lock().unwrap();
-        state.armed = true;
-        if let Some(Fault::FailFirst(calls)) = state.fault {
-            state.failing = calls;
-        }
-    }
-
-    /// A commit has ended: the provider is up again.
-    fn heal(&self) {
-        let mut state = self.0.lock().unwrap();
-        (state.down, state.failing) = (false, 0);
-    }
-
-    /// Whether a call fails before it takes place.
-    pub(crate) fn fails(&self) -> bool {
-        let mut state = self.0.lock().unwrap();
-        if state.failing > 0 {
-            state.failing -= 1;
-            return true;
-        }
-        state.down
-    }
-
-    /// Whether the answer of a save that took place is lost.
-    pub(crate) fn loses_save(&self) -> bool {
-        let mut state = self.0.lock().unwrap();
-        if !state.armed {
-            return false;
-        }
-        state.saves += 1;
-        match state.fault {
-            Some(Fault::LoseSave(number)) => state.saves == number,
-            Some(Fault::FailAfterSave(calls)) if state.saves == 1 => {
-                state.failing = calls;
-                true
-            }
-            Some(Fault::LoseAllAfterSave) if state.saves == 1 => {
-                state.down = true;
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether the answer of a delete that took place is lost.
-    pub(crate) fn loses_delete(&self) -> bool {
-        let mut state = self.0.lock().unwrap();
-        if !state.armed {
-            return false;
-        }
-        state.deletes += 1;
-        state.fault == Some(Fault::LoseDelete) && state.deletes == 1
-    }
 }

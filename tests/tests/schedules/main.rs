@@ -10,8 +10,9 @@ mod client;
 mod driver;
 mod world;
 
-use client::{Act, Client, Fault};
+use client::{Act, Client};
 use driver::explore;
+use sessions_tests::hooked::{Call, Fault};
 use world::Start;
 
 const STARTS: [Start; 2] = [Start::Anonymous, Start::LoggedIn];
@@ -36,12 +37,12 @@ const ACTS: [Act; 14] = [
 
 /// What can go wrong for a client.
 const FAULTS: [Fault; 6] = [
-    Fault::LoseSave(1),
-    Fault::LoseSave(2),
-    Fault::LoseDelete,
-    Fault::FailFirst(3),
-    Fault::FailAfterSave(4),
-    Fault::LoseAllAfterSave,
+    Fault::Lost(Call::Save, 1),
+    Fault::Lost(Call::Save, 2),
+    Fault::Lost(Call::Delete, 1),
+    Fault::Next(3),
+    Fault::LostThenNext(Call::Save, 4),
+    Fault::LostThenDown(Call::Save),
 ];
 
 fn check(start: Start, clients: &[Client]) -> usize {

@@ -29,7 +29,7 @@ pub(crate) async fn an_optional_session_is_none_until_something_is_stored(framew
     assert!(browser.jar.is_empty());
     browser.get("/visit").await;
     assert_eq!(browser.get("/known").await.body, "1");
-    browser.jar.insert("__Host-visitor".to_owned(), "forged".to_owned());
+    browser.jar.insert("__Host-visitor", "forged");
     assert_eq!(browser.get("/known").await.body, "nobody");
 }
 
@@ -109,7 +109,7 @@ pub(crate) async fn a_commit_is_finished_when_the_client_leaves(framework: Frame
     let mut connection = TcpStream::connect(address).await.unwrap();
     let request = format!(
         "GET /visit HTTP/1.1\r\nHost: {address}\r\nCookie: __Host-visitor={}\r\n\r\n",
-        browser.jar["__Host-visitor"]
+        browser.jar.value("__Host-visitor")
     );
     connection.write_all(request.as_bytes()).await.unwrap();
     saves.arrived(1).await;

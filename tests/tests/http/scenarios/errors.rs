@@ -65,7 +65,7 @@ pub(crate) async fn a_failed_commit_keeps_the_cookies_of_the_others(framework: F
         assert!(answer.status.is_client_error(), "{answer:?}");
         let [cookie] = &answer.set_cookies()[..] else { panic!("one cookie: {answer:?}") };
         assert!(cookie.starts_with("__Host-theme="), "{cookie}");
-        site.browser.keep_all(&answer);
+        site.browser.jar.keep_all(&answer.headers);
         assert_eq!(site.browser.get("/both").await.body, "1 true");
     }
 }

@@ -1,0 +1,798 @@
+//! The conformance suite finds what is wrong: providers with one fault each fail the property that
+//! is about it, with a message that names it.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use sessions::MemoryProvider;
+use sessions::provider::conformance::{PROPERTIES, Subject};
+use sessions::provider::{
+    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+    from_unix_millis, to_unix_millis,
+};
+use tokio::sync::Semaphore;
+use tokio::task::yield_now;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    None,
+    // fetch
+    ExpiredIsServed,
+    ExpiresLate,
+    ExpiresEarly,
+    ReadsLagBehind,
+    // save
+    CreateOverwrites,
+    ConflictIsLost,
+    ConflictRecordIsStale,
+    ConflictRecordIsMissing,
+    ConflictRecordIsExpired,
+    EqualBytesWinTwice,
+    CheckedThenWritten,
+    ExpiredBlocksCreate,
+    ExpiredIsUpdated,
+    MissingIsUpdated,
+    OwnerIsKept,
+    ExpiryIsKept,
+    VersionsAreDoubles,
+    VersionsAreSigned,
+    IdsAreTrimmed,
+    DataIsCut,
+    DataIsText,
+    EmptyDataIsNothing,
+    FormatIsLost,
+    BornExpiredIsEndless,
+    AnyIsChecked,
+    UpdatedInTwoSteps,
+    CancelledCallsLeak,
+    // delete
+    DeleteReturnsNothing,
+    DeletedInTwoSteps,
+    EmptiedThenDeleted,
+    MissingIsNotDeleted,
+    DeleteIgnoresTheVersion,
+    DeletedVersionIsLost,
+    ExpiredVersionIsDeleted,
+    DeleteChecksThenDeletes,
+    DeleteConflictIsStale,
+    ExpiredStays,
+    ExpiredIsClearedLate,
+    // touch
+    TouchRevives,
+    TouchShortens,
+    TouchRaisesTheVersion,
+    TouchWritesTheWholeRecord,
+    TouchEndsTheEndless,
+    TouchAlwaysAgrees,
+    TouchIgnoresTheVersion,
+    TouchOfAVersionIsRefused,
+    TouchChecksThenTouches,
+    UntouchedIgnoresTheExpiry,
+    UntouchedCountsNanoseconds,
+    UntouchedIsNeverEndless,
+    UntouchedIsCheckedThenSaved,
+    // list
+    ListMissesNew,
+    ListKeepsOldOwners,
+    ListMatchesPrefixes,
+    ListShowsExpired,
+    ListIgnoresTheLimit,
+    ListRepeatsTheMark,
+    ListCountsOffsets,
+    ListForgetsTouched,
+    ListOrdersByExpiry,
+    ListOrdersByLatestExpiry,
+    // purge
+    PurgeIgnoresTheLimit,
+    PurgeTakesTheLiving,
+    PurgedInTwoSteps,
+    PurgeDoesNothing,
+}
+
+/// Each fault, the property that must find it, and what its message must say.
+const FAULTS: &[(Fault, &str, &str)] = {
+    use Fault::*;
+    &[
+        (ExpiredIsServed, "a_record_expires_at_the_very_millisecond", "must be absent"),
+        (ExpiresLate, "a_record_expires_at_the_very_millisecond", "0 ms behind its expiry"),
+        (ExpiresEarly, "a_record_expires_at_the_very_millisecond", "1 ms before its expiry"),
+        (ReadsLagBehind, "two_instances_are_one_database", "wrong: version"),
+        (CreateOverwrites, "create_conflicts_with_a_live_record", "must conflict, but is saved"),
+        (
+            ConflictIsLost,
+            "update_of_another_version_conflicts_with_the_current_record",
+            "must conflict, but is saved",
+        ),
+        (
+            ConflictRecordIsStale,
+            "writers_of_different_bytes_win_each_version_once",
+            "must be no older than the winner's",
+        ),
+        (
+            ConflictRecordIsMissing,
+            "update_of_another_version_conflicts_with_the_current_record",
+            "the conflict's record: must be",
+        ),
+        (
+            ConflictRecordIsExpired,
+            "an_expired_record_is_never_revived_by_a_save",
+            "the conflict's record: must be absent",
+        ),
+        (
+            EqualBytesWinTwice,
+            "writers_of_equal_bytes_win_each_version_once",
+            "must be won by one writer",
+        ),
+        (
+            CheckedThenWritten,
+            "writers_of_different_bytes_win_each_version_once",
+            // Either is noticed first: two winners, or a conflict with a record of before.
+            "must be ",
+        ),
+        (CheckedThenWritten, "creators_race_and_one_wins", "one of 20 creators must win"),
+        (
+            CheckedThenWritten,
+            "creators_of_an_expired_record_race_and_one_wins",
+            "one of 20 creators must win",
+        ),
+        (
+            CheckedThenWritten,
+            "delete_races_update_and_the_record_is_gone",
+            "delete behind an update returns",
+        ),
+        (ExpiredBlocksCreate, "an_expired_record_counts_as_absent", "must succeed here"),
+        (
+            ExpiredIsUpdated,
+            "an_expired_record_is_never_revived_by_a_save",
+            "must conflict, but is saved",
+        ),
+        (
+            MissingIsUpdated,
+            "update_of_a_missing_record_conflicts_with_none",
+            "must conflict, but is saved",
+        ),
+        (OwnerIsKept, "update_replaces_the_whole_record", "wrong: owner"),
+        (OwnerIsKept, "a_record_moves_with_its_owner", "after the owner became None: missing"),
+        (ExpiryIsKept, "unchecked_save_replaces_whatever_is_stored", "is missing"),
+        (VersionsAreDoubles, "versions_keep_all_their_bits", "wrong: version"),
+        (VersionsAreSigned, "versions_keep_all_their_bits", "wrong: version"),
+        (IdsAreTrimmed, "ids_are_told_apart", "must succeed here"),
+        (DataIsCut, "data_of_any_bytes_is_kept", "wrong: data"),
+        (DataIsText, "data_of_any_bytes_is_kept", "non-UTF-8 data (4 bytes)"),
+        (EmptyDataIsNothing, "data_of_any_bytes_is_kept", "no data (0 bytes)"),
+        (FormatIsLost, "create_stores_every_field", "wrong: format"),
+        (BornExpiredIsEndless, "a_record_saved_as_expired_is_absent", "must be absent"),
+        (EmptiedThenDeleted, "cancelled_deletes_and_touches_tear_nothing", "wrong: data"),
+        (AnyIsChecked, "unchecked_save_replaces_whatever_is_stored", "must succeed here"),
+        (UpdatedInTwoSteps, "cancelled_saves_tear_nothing", "must stay, but is gone"),
+        (
+            CancelledCallsLeak,
+            "cancelled_calls_leave_the_provider_usable",
+            "must answer here, but failed: no connection left",
+        ),
+        (DeleteReturnsNothing, "delete_returns_what_it_removed", "but is missing"),
+        (
+            DeletedInTwoSteps,
+            "deletes_race_and_one_returns_the_record",
+            "one of 20 deletes must return the record",
+        ),
+        (MissingIsNotDeleted, "delete_of_a_missing_record_is_no_error", "must answer here"),
+        (
+            TouchRevives,
+            "an_expired_record_is_never_revived_by_touch",
+            "must tell that there was none",
+        ),
+        (TouchShortens, "touch_never_shortens", "wrong: expires_at"),
+        (TouchRaisesTheVersion, "touch_moves_the_expiry_and_nothing_else", "wrong: version"),
+        (
+            TouchWritesTheWholeRecord,
+            "touch_races_update_and_takes_nothing_back",
+            "while it was updated",
+        ),
+        (TouchWritesTheWholeRecord, "touch_races_delete_and_the_record_is_gone", "must be absent"),
+        (TouchEndsTheEndless, "touch_keeps_a_record_that_never_expires", "but is missing"),
+        (
+            DeleteIgnoresTheVersion,
+            "delete_of_another_version_conflicts_with_the_current_record",
+            "must conflict with version 3",
+        ),
+        (
+            DeletedVersionIsLost,
+            "delete_of_a_version_removes_that_version",
+            "must return the record that it removed",
+        ),
+        (
+            ExpiredVersionIsDeleted,
+            "delete_of_an_expired_version_removes_nothing_live",
+            "must find none",
+        ),
+        (
+            DeleteChecksThenDeletes,
+            "deletes_of_a_version_race_updates_and_one_wins",
+            // Either is noticed first: two winners, or a winner whose record is gone.
+            "winner",
+        ),
+        (
+            TouchIgnoresTheVersion,
+            "touch_of_another_version_conflicts_with_the_current_record",
+            "must conflict with version 3",
+        ),
+        (TouchOfAVersionIsRefused, "touch_of_a_version_moves_the_expiry", "must move its expiry"),
+        (
+            UntouchedIgnoresTheExpiry,
+            "a_save_of_what_was_touched_meanwhile_conflicts",
+            "must conflict, but is saved",
+        ),
+        (
+            DeleteConflictIsStale,
+            "deletes_of_a_version_race_updates_and_one_wins",
+            "must be told what the winner left",
+        ),
+        (ExpiredStays, "delete_of_anything_removes_an_expired_record", "must be absent"),
+        (
+            ExpiredIsClearedLate,
+            "deletes_of_an_expired_version_race_creators_and_leave_the_new_record",
+            "is missing",
+        ),
+        (
+            TouchChecksThenTouches,
+            "touches_of_a_version_race_its_update_and_move_nothing_of_it",
+            "wrong: expires_at",
+        ),
+        (TouchAlwaysAgrees, "touches_race_a_creator_and_tell_what_they_found", "wrong: expires_at"),
+        (
+            UntouchedCountsNanoseconds,
+            "expected_expiries_are_compared_in_whole_milliseconds",
+            "must succeed here",
+        ),
+        (
+            UntouchedIsNeverEndless,
+            "a_record_that_never_expires_is_met_untouched",
+            "must succeed here",
+        ),
+        (
+            UntouchedIsCheckedThenSaved,
+            "a_save_of_the_untouched_races_touches_and_takes_none_back",
+            "wrong: expires_at",
+        ),
+        (TouchAlwaysAgrees, "touch_of_a_missing_record_is_no_error", "that there was none"),
+        (ListMissesNew, "list_shows_the_live_records_of_the_owner", "just behind a save: missing"),
+        (ListKeepsOldOwners, "a_record_moves_with_its_owner", "too many are [\"a\"]"),
+        (ListMatchesPrefixes, "list_shows_the_live_records_of_the_owner", "too many are"),
+        (ListShowsExpired, "list_shows_the_live_records_of_the_owner", "too many are"),
+        (ListIgnoresTheLimit, "list_pages_show_each_record_once", "at most 1 records has 25"),
+        (ListRepeatsTheMark, "list_pages_show_each_record_once", "a listing in pages of 1"),
+        (ListCountsOffsets, "list_pages_stand_changes_in_between", "must be on one page"),
+        (ListForgetsTouched, "a_touched_record_stays_listed", "missing are [\"a\"]"),
+        (ListOrdersByExpiry, "list_pages_stand_records_that_are_prolonged", "is on 2"),
+        (ListOrdersByLatestExpiry, "list_pages_stand_records_that_are_prolonged", "is on 0"),
+        (PurgeIgnoresTheLimit, "purge_removes_the_expired_in_batches", "a purge of at most none"),
+        (PurgeTakesTheLiving, "purge_removes_no_live_record", "after a purge"),
+        (
+            PurgedInTwoSteps,
+            "purge_races_creators_and_removes_no_new_record",
+            "a record created during a purge",
+        ),
+        (PurgeDoesNothing, "purge_removes_the_expired_in_batches", "of 25 expired ones"),
+    ]
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn each_fault_fails_the_property_that_is_about_it() {
+    for (fault, property, text) in FAULTS {
+        let message = check(property, *fault)
+            .await
+            .unwrap_or_else(|| panic!("{property} must find {fault:?}, but passed"));
+        assert!(
+            message.contains(text),
+            "{property} must fail for {fault:?} with {text:?}, but says {message:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn each_property_finds_a_fault_and_passes_without_one() {
+    let found: BTreeSet<&str> = FAULTS.iter().map(|fault| fault.1).collect();
+    for property in PROPERTIES {
+        assert_eq!(check(property.name, Fault::None).await, None, "{}", property.name);
+        assert!(found.contains(property.name), "no fault shows that {} can fail", property.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn instances_on_two_databases_are_found() {
+    let mut failed = Vec::new();
+    for property in PROPERTIES {
+        let subject = Subject::new(MemoryProvider::new()).with_twin(MemoryProvider::new());
+        if tokio::spawn(property.check(subject)).await.is_err() {
+            failed.push(property.name);
+        }
+    }
+    assert!(failed.contains(&"two_instances_are_one_database"), "{failed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_provider_of_three_calls_passes_when_it_declares_so() {
+    for property in PROPERTIES {
+        let subject = Subject::new(ThreeCalls(MemoryProvider::new()));
+        let subject = subject.without_touch().without_list().without_purge();
+        property.check(subject).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_missing_call_that_is_not_declared_is_found_and_so_is_one_declared_wrongly() {
+    for name in
+        ["touch_never_shortens", "list_pages_show_each_record_once", "purge_removes_no_live_record"]
+    {
+        let property = PROPERTIES.iter().find(|property| property.name == name).unwrap();
+        let subject = Subject::new(ThreeCalls(MemoryProvider::new()));
+        let message = panic_of(tokio::spawn(property.check(subject)).await).unwrap();
+        assert!(message.contains("unsupported"), "{name}: {message}");
+        let subject = Subject::new(MemoryProvider::new());
+        let subject = subject.without_touch().without_list().without_purge();
+        let message = panic_of(tokio::spawn(property.check(subject)).await).unwrap();
+        assert!(message.contains("declared as not offered"), "{name}: {message}");
+    }
+}
+
+/// The message with which the property fails.
+async fn check(property: &str, fault: Fault) -> Option<String> {
+    let property = PROPERTIES.iter().find(|known| known.name == property).unwrap();
+    let one = Wrong::new(fault);
+    let two = one.twin();
+    panic_of(tokio::spawn(property.check(Subject::new(one).with_twin(two))).await)
+}
+
+fn panic_of(result: Result<(), tokio::task::JoinError>) -> Option<String> {
+    let panic = result.err()?.into_panic();
+    let text = panic.downcast::<String>().map(|text| *text);
+    Some(text.unwrap_or_else(|panic| (*panic.downcast::<&str>().unwrap()).to_owned()))
+}
+
+/// A right provider that a fault is put in front of.
+struct Wrong {
+    inner: MemoryProvider,
+    fault: Fault,
+    ids: std::sync::Arc<Mutex<BTreeSet<String>>>,
+    before: Mutex<Option<Record>>,
+    connections: Semaphore,
+}
+
+impl Wrong {
+    fn new(fault: Fault) -> Self {
+        Self {
+            inner: MemoryProvider::new(),
+            fault,
+            ids: std::sync::Arc::default(),
+            before: Mutex::default(),
+            connections: Semaphore::new(30),
+        }
+    }
+
+    fn twin(&self) -> Self {
+        let (inner, ids) = (self.inner.clone(), self.ids.clone());
+        Self { inner, ids, ..Self::new(self.fault) }
+    }
+
+    /// What is stored, whether it has expired or not.
+    async fn stored(&self, id: &str) -> Option<Record> {
+        self.inner.fetch(id, UNIX_EPOCH).await.unwrap()
+    }
+
+    fn ids(&self) -> Vec<String> {
+        self.ids.lock().unwrap().iter().cloned().collect()
+    }
+
+    /// What goes between two steps of a provider that is not atomic.
+    async fn pause(&self) {
+        // Long enough for the runtime's other threads to wake up, and the others' calls with them.
+        for _ in 0..100 {
+            std::thread::yield_now();
+            yield_now().await;
+        }
+    }
+
+    /// Takes a connection and, if cancelled, never gives it back.
+    async fn leak(&self) -> Result<(), ProviderError> {
+        if self.fault == Fault::CancelledCallsLeak {
+            let permit = self.connections.try_acquire();
+            permit.map_err(|_| ProviderError::unavailable("no connection left"))?.forget();
+            self.pause().await;
+            self.connections.add_permits(1);
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Provider for Wrong {
+    async fn fetch(&self, id: &str, now: SystemTime) -> Result<Option<Record>, ProviderError> {
+        self.leak().await?;
+        match self.fault {
+            Fault::ExpiredIsServed => self.inner.fetch(id, UNIX_EPOCH).await,
+            Fault::ExpiresLate => self.inner.fetch(id, now - MILLISECOND).await,
+            Fault::ExpiresEarly => self.inner.fetch(id, now + MILLISECOND).await,
+            Fault::ReadsLagBehind => {
+                let found = self.inner.fetch(id, now).await?;
+                let lagging = std::mem::replace(&mut *self.before.lock().unwrap(), found.clone());
+                let lagging = lagging.filter(|record| record.id.as_ref() == id);
+                Ok(if found.is_some() { lagging.or(found) } else { None })
+            }
+            Fault::IdsAreTrimmed => self.inner.fetch(id.trim_end(), now).await,
+            Fault::EmptyDataIsNothing => {
+                Ok(self.inner.fetch(id, now).await?.filter(|record| !record.data.is_empty()))
+            }
+            _ => self.inner.fetch(id, now).await,
+        }
+    }
+
+    async fn save(
+        &self,
+        record: &Record,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Saved, ProviderError> {
+        self.leak().await?;
+        self.ids.lock().unwrap().insert(record.id.to_string());
+        let mut record = record.clone();
+        let stored = self.stored(&record.id).await;
+        let expired = stored.as_ref().is_some_and(|stored| !stored.is_live(now));
+        match (self.fault, expect) {
+            (Fault::CreateOverwrites, Expect::Absent)
+            | (Fault::ConflictIsLost, Expect::Version(_)) => {
+                self.inner.save(&record, Expect::Any, now).await
+            }
+            (Fault::MissingIsUpdated, Expect::Version(_)) if stored.is_none() => {
+                self.inner.save(&record, Expect::Any, now).await
+            }
+            (Fault::ExpiredIsUpdated, Expect::Version(_)) => {
+                self.inner.save(&record, expect, UNIX_EPOCH).await
+            }
+            (Fault::ExpiredBlocksCreate, Expect::Absent) if expired => Ok(Saved::Conflict(None)),
+            (Fault::AnyIsChecked, Expect::Any) => {
+                let expect = stored.map_or(Expect::Absent, |_| Expect::Version(record.version - 1));
+                self.inner.save(&record, expect, now).await
+            }
+            (Fault::CheckedThenWritten, Expect::Absent | Expect::Version(_)) => {
+                let live = self.inner.fetch(&record.id, now).await?;
+                let version = live.as_ref().map(|live| live.version);
+                let expected =
+                    if let Expect::Version(version) = expect { Some(version) } else { None };
+                if version != expected {
+                    return Ok(Saved::Conflict(live));
+                }
+                self.pause().await;
+                self.inner.save(&record, Expect::Any, now).await
+            }
+            (Fault::UpdatedInTwoSteps, Expect::Version(version)) => {
+                let live = self.inner.fetch(&record.id, now).await?;
+                if live.as_ref().is_none_or(|live| live.version != version) {
+                    return Ok(Saved::Conflict(live));
+                }
+                self.inner.delete(&record.id, Expect::Any, now).await?;
+                self.pause().await;
+                self.inner.save(&record, Expect::Any, now).await
+            }
+            (Fault::ConflictRecordIsStale, _) => {
+                let live = self.inner.fetch(&record.id, now).await?;
+                self.pause().await;
+                let saved = self.inner.save(&record, expect, now).await?;
+                Ok(if saved == Saved::Saved { saved } else { Saved::Conflict(live) })
+            }
+            (Fault::UntouchedIsCheckedThenSaved, Expect::Untouched { version, .. }) => {
+                let live = self.inner.fetch(&record.id, now).await?;
+                if !expect.is_met(live.as_ref()) {
+                    return Ok(Saved::Conflict(live));
+                }
+                self.pause().await;
+                self.inner.save(&record, Expect::Version(version), now).await
+            }
+            (Fault::UntouchedCountsNanoseconds, Expect::Untouched { expires_at: Some(at), .. })
+                if from_unix_millis(to_unix_millis(at)) != at =>
+            {
+                Ok(Saved::Conflict(self.inner.fetch(&record.id, now).await?))
+            }
+            (Fault::UntouchedIsNeverEndless, Expect::Untouched { expires_at: None, .. }) => {
+                Ok(Saved::Conflict(self.inner.fetch(&record.id, now).await?))
+            }
+            (fault, expect) => {
+                let expect = match (fault, expect) {
+                    (Fault::UntouchedIgnoresTheExpiry, Expect::Untouched { version, .. }) => {
+                        Expect::Version(version)
+                    }
+                    (_, expect) => expect,
+                };
+                match fault {
+                    Fault::OwnerIsKept if record.owner.is_none() => {
+                        record.owner = stored.and_then(|stored| stored.owner);
+                    }
+                    Fault::ExpiryIsKept if record.expires_at.is_none() => {
+                        record.expires_at = stored.and_then(|stored| stored.expires_at);
+                    }
+                    Fault::FormatIsLost => record.format = "".into(),
+                    Fault::BornExpiredIsEndless if !record.is_live(now) => record.expires_at = None,
+                    Fault::VersionsAreDoubles => record.version = record.version as f64 as u64,
+                    Fault::VersionsAreSigned => record.version &= i64::MAX as u64,
+                    Fault::IdsAreTrimmed => record.id = record.id.trim_end().into(),
+                    Fault::DataIsCut => record.data.truncate(1 << 16),
+                    Fault::DataIsText => {
+                        let text = String::from_utf8_lossy(&record.data).into_owned();
+                        record.data = text.into_bytes().into();
+                    }
+                    _ => {}
+                }
+                match (fault, self.inner.save(&record, expect, now).await?) {
+                    (Fault::ConflictRecordIsMissing, Saved::Conflict(_)) => {
+                        Ok(Saved::Conflict(None))
+                    }
+                    (Fault::ConflictRecordIsExpired, Saved::Conflict(None)) => {
+                        Ok(Saved::Conflict(self.stored(&record.id).await))
+                    }
+                    (Fault::EqualBytesWinTwice, Saved::Conflict(Some(found)))
+                        if found == record =>
+                    {
+                        Ok(Saved::Saved)
+                    }
+                    (_, saved) => Ok(saved),
+                }
+            }
+        }
+    }
+
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
+        self.leak().await?;
+        let is_version = matches!(expect, Expect::Version(_));
+        match self.fault {
+            Fault::DeleteReturnsNothing => {
+                self.inner.delete(id, expect, now).await.map(|_| Deleted::Deleted(None))
+            }
+            Fault::DeletedInTwoSteps => {
+                let stored = self.stored(id).await;
+                self.pause().await;
+                self.inner.delete(id, expect, now).await?;
+                Ok(Deleted::Deleted(stored))
+            }
+            Fault::EmptiedThenDeleted => {
+                if let Some(mut emptied) = self.stored(id).await {
+                    emptied.data.clear();
+                    self.inner.save(&emptied, Expect::Any, UNIX_EPOCH).await?;
+                }
+                self.pause().await;
+                self.inner.delete(id, expect, now).await
+            }
+            Fault::MissingIsNotDeleted => match self.inner.delete(id, expect, now).await? {
+                Deleted::Deleted(None) => Err(ProviderError::permanent("no such record")),
+                deleted => Ok(deleted),
+            },
+            Fault::IdsAreTrimmed => self.inner.delete(id.trim_end(), expect, now).await,
+            Fault::DeleteIgnoresTheVersion => self.inner.delete(id, Expect::Any, now).await,
+            Fault::DeletedVersionIsLost if is_version => {
+                self.inner.delete(id, expect, now).await.map(|_| Deleted::Deleted(None))
+            }
+            Fault::ExpiredVersionIsDeleted if is_version => {
+                self.inner.delete(id, expect, UNIX_EPOCH).await
+            }
+            Fault::DeleteChecksThenDeletes if is_version => {
+                let live = self.inner.fetch(id, now).await?;
+                self.pause().await;
+                match live {
+                    Some(live) if !expect.is_met(Some(&live)) => Ok(Deleted::Conflict(live)),
+                    Some(_) => self.inner.delete(id, Expect::Any, now).await,
+                    None => Ok(Deleted::Deleted(None)),
+                }
+            }
+            Fault::DeleteConflictIsStale if is_version => {
+                let live = self.inner.fetch(id, now).await?;
+                self.pause().await;
+                Ok(match (self.inner.delete(id, expect, now).await?, live) {
+                    (Deleted::Conflict(_), Some(live)) => Deleted::Conflict(live),
+                    (deleted, _) => deleted,
+                })
+            }
+            Fault::ExpiredStays if self.inner.fetch(id, now).await?.is_none() => {
+                Ok(Deleted::Deleted(None))
+            }
+            Fault::ExpiredIsClearedLate if self.inner.fetch(id, now).await?.is_none() => {
+                self.pause().await;
+                self.inner.delete(id, Expect::Any, now).await?;
+                Ok(Deleted::Deleted(None))
+            }
+            _ => self.inner.delete(id, expect, now).await,
+        }
+    }
+
+    async fn touch(
+        &self,
+        id: &str,
+        expires_at: SystemTime,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Touched, ProviderError> {
+        self.leak().await?;
+        let live = self.inner.fetch(id, now).await?;
+        match (self.fault, live) {
+            (Fault::TouchRevives, _) => self.inner.touch(id, expires_at, expect, UNIX_EPOCH).await,
+            (Fault::TouchAlwaysAgrees, None) => Ok(Touched::Touched),
+            (Fault::TouchShortens | Fault::TouchWritesTheWholeRecord, Some(mut live)) => {
+                if self.fault == Fault::TouchWritesTheWholeRecord {
+                    self.pause().await;
+                }
+                live.expires_at = live.expires_at.map(|_| expires_at);
+                self.inner.save(&live, Expect::Any, now).await.map(|_| Touched::Touched)
+            }
+            (Fault::TouchRaisesTheVersion, Some(mut live)) => {
+                live.expires_at = live.expires_at.map(|at| at.max(expires_at));
+                live.version = live.version.wrapping_add(1);
+                self.inner.save(&live, Expect::Any, now).await.map(|_| Touched::Touched)
+            }
+            (Fault::TouchEndsTheEndless, Some(mut live)) if live.expires_at.is_none() => {
+                live.expires_at = Some(expires_at);
+                self.inner.save(&live, Expect::Any, now).await.map(|_| Touched::Touched)
+            }
+            (Fault::ListForgetsTouched, Some(live)) => {
+                *self.before.lock().unwrap() = Some(live);
+                self.inner.touch(id, expires_at, expect, now).await
+            }
+            (Fault::TouchIgnoresTheVersion, _) => {
+                self.inner.touch(id, expires_at, Expect::Any, now).await
+            }
+            (Fault::TouchChecksThenTouches, Some(live)) if expect.is_met(Some(&live)) => {
+                self.pause().await;
+                self.inner.touch(id, expires_at, Expect::Any, now).await
+            }
+            (Fault::TouchOfAVersionIsRefused, live) if expect != Expect::Any => {
+                Ok(Touched::Conflict(live))
+            }
+            _ => self.inner.touch(id, expires_at, expect, now).await,
+        }
+    }
+
+    async fn list(
+        &self,
+        owner: &str,
+        page: Page,
+        now: SystemTime,
+    ) -> Result<Listed, ProviderError> {
+        self.leak().await?;
+        let whole = Page::first(u32::MAX);
+        match self.fault {
+            Fault::ListMissesNew => {
+                let newest = self.ids().last().cloned();
+                let mut listed = self.inner.list(owner, page, now).await?;
+                listed.records.retain(|record| Some(record.id.to_string()) != newest);
+                Ok(listed)
+            }
+            Fault::ListKeepsOldOwners => {
+                let listed = self.inner.list(owner, page, now).await?;
+                if listed.records.is_empty()
+                    && let Some(record) = self.inner.fetch("a", now).await?
+                    && record.version > 2
+                {
+                    return Ok(Listed { records: vec![record], next: None });
+                }
+                Ok(listed)
+            }
+            Fault::ListMatchesPrefixes => {
+                let mut matching = Vec::new();
+                let after = page.after.unwrap_or_default();
+                for id in self.ids().into_iter().filter(|id| *id > after) {
+                    let record = self.inner.fetch(&id, now).await?;
+                    matching.extend(record.filter(|record| {
+                        record.owner.as_ref().is_some_and(|of| of.starts_with(owner))
+                    }));
+                }
+                let more = matching.len() > page.limit as usize;
+                matching.truncate(page.limit as usize);
+                let next = matching.last().filter(|_| more).map(|last| last.id.to_string());
+                Ok(Listed { records: matching, next })
+            }
+            Fault::ListShowsExpired => self.inner.list(owner, page, UNIX_EPOCH).await,
+            Fault::ListIgnoresTheLimit => self.inner.list(owner, whole, now).await,
+            Fault::ListRepeatsTheMark => {
+                let after = page.after.clone();
+                let mut listed = self.inner.list(owner, page, now).await?;
+                if let Some(after) = after {
+                    listed.records.pop();
+                    listed.records.insert(0, self.stored(&after).await.unwrap());
+                }
+                Ok(listed)
+            }
+            Fault::ListCountsOffsets => {
+                let all = self.inner.list(owner, whole, now).await?.records;
+                let start = page.after.map_or(0, |mark| mark.parse().unwrap());
+                let end = start + page.limit as usize;
+                let next = (end < all.len()).then(|| end.to_string());
+                let records = all.into_iter().skip(start).take(page.limit as usize).collect();
+                Ok(Listed { records, next })
+            }
+            Fault::ListOrdersByExpiry | Fault::ListOrdersByLatestExpiry => {
+                let mut all = self.inner.list(owner, whole, now).await?.records;
+                let mark = |record: &Record| {
+                    let at = to_unix_millis(record.expires_at.unwrap_or(UNIX_EPOCH));
+                    let latest = self.fault == Fault::ListOrdersByLatestExpiry;
+                    let at = if latest { u64::MAX - at } else { at };
+                    format!("{at:020} {}", record.id)
+                };
+                all.sort_by_key(mark);
+                all.retain(|record| page.after.as_ref().is_none_or(|after| mark(record) > *after));
+                let more = all.len() > page.limit as usize;
+                all.truncate(page.limit as usize);
+                let next = all.last().filter(|_| more).map(mark);
+                Ok(Listed { records: all, next })
+            }
+            Fault::ListForgetsTouched => {
+                let touched = self.before.lock().unwrap().clone();
+                let forgotten = touched.filter(|touched| !touched.is_live(now));
+                let mut listed = self.inner.list(owner, page, now).await?;
+                listed.records.retain(|record| {
+                    forgotten.as_ref().is_none_or(|forgotten| forgotten.id != record.id)
+                });
+                Ok(listed)
+            }
+            _ => self.inner.list(owner, page, now).await,
+        }
+    }
+
+    async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
+        self.leak().await?;
+        match self.fault {
+            Fault::PurgeIgnoresTheLimit => self.inner.purge(expired_before, u32::MAX).await,
+            Fault::PurgeTakesTheLiving => {
+                self.inner.purge(expired_before + MILLISECOND, limit).await
+            }
+            Fault::PurgedInTwoSteps => {
+                let mut expired = Vec::new();
+                for id in self.ids() {
+                    let stored = self.stored(&id).await;
+                    expired.extend(stored.filter(|record| !record.is_live(expired_before)));
+                }
+                expired.truncate(limit as usize);
+                self.pause().await;
+                for record in &expired {
+                    self.inner.delete(&record.id, Expect::Any, UNIX_EPOCH).await?;
+                }
+                Ok(expired.len() as u64)
+            }
+            Fault::PurgeDoesNothing => Ok(0),
+            _ => self.inner.purge(expired_before, limit).await,
+        }
+    }
+}
+
+/// A provider that offers only what it must.
+struct ThreeCalls(MemoryProvider);
+
+#[async_trait]
+impl Provider for ThreeCalls {
+    async fn fetch(&self, id: &str, now: SystemTime) -> Result<Option<Record>, ProviderError> {
+        self.0.fetch(id, now).await
+    }
+
+    async fn save(
+        &self,
+        record: &Record,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Saved, ProviderError> {
+        self.0.save(record, expect, now).await
+    }
+
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
+        self.0.delete(id, expect, now).await
+    }
+}
+
+const MILLISECOND: Duration = Duration::from_millis(1);

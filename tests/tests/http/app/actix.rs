@@ -1,0 +1,133 @@
+//! The app on actix-web.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::middleware::{Next, from_fn};
+use actix_web::web::{Data, ServiceConfig, get, head, post, resource};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, Responder};
+use hyper::body::Bytes;
+use sessions::actix::{Existing, SessionMiddleware, SessionRejection};
+use sessions::{Error, RequestSessions, Session};
+
+use crate::app::{self, App, Reply, ReplyBody, Theme, Visitor};
+
+pub(crate) fn middleware(app: &App) -> SessionMiddleware {
+    let middleware = SessionMiddleware::new(app.store.clone());
+    if !app.hook {
+        return middleware;
+    }
+    middleware.on_error(|error| {
+        let (status, text) = app::on_error(error);
+        HttpResponse::build(StatusCode::from_u16(status).expect("a status")).body(text)
+    })
+}
+
+pub(crate) fn routes(config: &mut ServiceConfig) {
+    config
+        .route("/plain", get().to(app::plain))
+        .service(resource("/visit").route(get().to(app::visit)).route(head().to(app::visit)))
+        .route("/show", get().to(app::show))
+        .route("/dark", get().to(app::dark))
+        .route("/both", get().to(app::both))
+        .route("/login", post().to(app::login))
+        .route("/logout", post().to(app::logout))
+        .route("/fail_logout", post().to(app::fail_logout))
+        .route("/add", post().to(app::add))
+        .route("/answer", post().to(app::answer))
+        .route("/remember", post().to(app::remember))
+        .route("/known", get().to(known))
+        .route("/own_rejection", get().to(own_rejection))
+        .route("/saved", get().to(saved))
+        .route("/seat", post().to(seat))
+        .route("/seat_and_theme", post().to(seat_and_theme))
+        .route("/panic", get().to(app::panic))
+        .route("/stream", get().to(app::stream))
+        .route("/outlive", get().to(app::outlive))
+        .route("/with_headers", get().to(app::with_headers))
+        .route("/end_unread", post().to(end_unread))
+        .service(
+            resource("/beside")
+                .wrap(from_fn(around))
+                .wrap(from_fn(before))
+                .route(get().to(app::beside)),
+        );
+}
+
+async fn known(Existing(visitor): Existing<Visitor>) -> Reply {
+    app::known(visitor).await
+}
+
+async fn own_rejection(visitor: Result<Session<Visitor>, SessionRejection>) -> Reply {
+    app::own_rejection(visitor.map_err(SessionRejection::into_error)).await
+}
+
+async fn saved(visitor: Session<Visitor>, app: Data<App>) -> Result<Reply, Error> {
+    app::saved(visitor, &app).await
+}
+
+async fn seat(visitor: Session<Visitor>, name: String, app: Data<App>) -> Reply {
+    app::seat(visitor, name, &app).await
+}
+
+async fn seat_and_theme(visitor: Session<Visitor>, theme: Session<Theme>, app: Data<App>) -> Reply {
+    app::seat_and_theme(visitor, theme, &app).await
+}
+
+async fn end_unread(request: HttpRequest) -> Result<Reply, Error> {
+    let sessions = request.extensions().get::<RequestSessions>().cloned();
+    let sessions = sessions.expect("the middleware was there");
+    sessions.destroy::<Visitor>(request.headers()).await?;
+    Ok(Reply::text("ended"))
+}
+
+async fn before(
+    visitor: Session<Visitor>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    app::before(visitor);
+    next.call(request).await
+}
+
+async fn around(
+    mut visitor: Session<Visitor>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    app::around(&mut visitor);
+    let response = next.call(request).await;
+    app::around(&mut visitor);
+    response
+}
+
+impl Responder for Reply {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        let status = StatusCode::from_u16(self.status).expect("a status");
+        let mut response = HttpResponse::build(status);
+        for header in self.headers {
+            response.append_header(header);
+        }
+        response.body(self.body)
+    }
+}
+
+impl MessageBody for ReplyBody {
+    type Error = std::convert::Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Stream
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        self.poll_chunk(context).map(|chunk| chunk.map(Ok))
+    }
+}

@@ -1,6 +1,0 @@
-//! The scenarios, by what they are about.
-
-pub(crate) mod commits;
-pub(crate) mod cookies;
-pub(crate) mod errors;
-pub(crate) mod owners;

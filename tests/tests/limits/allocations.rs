@@ -1,0 +1,113 @@
+//! What a request costs in allocations beyond the router's: a guard that no machine's noise
+//! reaches.
+
+use std::sync::Arc;
+
+use allocation_counter::measure;
+use axum::Router;
+use axum::body::Body;
+use axum::http::header::{COOKIE, SET_COOKIE};
+use axum::http::{HeaderValue, Request};
+use axum::routing::get;
+use sessions::axum::SessionLayer;
+use sessions::{MemoryProvider, Session, Store};
+use tower::util::MapRequestLayer;
+use tower::{Service as _, ServiceExt as _};
+
+#[derive(Session)]
+#[session(name = "visitor", version = 1)]
+struct Visitor {
+    user: u64,
+    name: String,
+    mail: String,
+    #[session(default = Vec::new())]
+    seen: Vec<u64>,
+}
+
+async fn untouched() -> &'static str {
+    "hello"
+}
+
+async fn read(visitor: Session<Visitor>) -> &'static str {
+    assert_eq!(visitor.seen.len(), 8);
+    "hello"
+}
+
+async fn write(mut visitor: Session<Visitor>) -> &'static str {
+    visitor.user += 1;
+    "hello"
+}
+
+async fn fill(mut visitor: Session<Visitor>) -> &'static str {
+    visitor.name = "Ada Lovelace".to_owned();
+    visitor.mail = "ada@example.com".to_owned();
+    visitor.seen = (0..8).collect();
+    "hello"
+}
+
+fn routes() -> Router {
+    Router::new()
+        .route("/untouched", get(untouched))
+        .route("/read", get(read))
+        .route("/write", get(write))
+        .route("/fill", get(fill))
+}
+
+/// The least that a request costs, warmed up.
+fn cost(app: &Router, path: &str, cookie: Option<&HeaderValue>) -> u64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let mut app = app.clone().into_service::<Body>();
+    let mut once = || {
+        let mut request = Request::get(path).body(Body::empty()).unwrap();
+        if let Some(cookie) = cookie {
+            request.headers_mut().insert(COOKIE, cookie.clone());
+        }
+        let counted = measure(|| {
+            let response = runtime.block_on(app.call(request)).unwrap();
+            assert!(response.status().is_success());
+        });
+        counted.count_total
+    };
+    (0..5).map(|_| once()).min().unwrap()
+}
+
+struct Costs {
+    bare: u64,
+    app: Router,
+    cookie: HeaderValue,
+}
+
+fn costs() -> Costs {
+    // The router boxes and clones every layer that holds something, for each request.
+    let held = Arc::new(());
+    let nothing = MapRequestLayer::new(move |request: Request<Body>| {
+        let _ = &held;
+        request
+    });
+    let bare = cost(&routes().layer(nothing), "/untouched", None);
+    let app = routes().layer(SessionLayer::new(Store::new(MemoryProvider::new())));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let filled = Request::get("/fill").body(Body::empty()).unwrap();
+    let filled = runtime.block_on(app.clone().oneshot(filled)).unwrap();
+    let cookie = filled.headers()[SET_COOKIE].to_str().unwrap().split(';').next().unwrap();
+    let cookie = HeaderValue::from_str(cookie).unwrap();
+    Costs { bare, app, cookie }
+}
+
+#[test]
+fn a_request_costs_few_allocations_beyond_a_layer_that_does_nothing() {
+    let Costs { bare, app, cookie } = costs();
+    let beyond = |path, cookie| cost(&app, path, cookie) - bare;
+    let costs = [
+        ("untouched", 2, beyond("/untouched", None)),
+        ("untouched, with a cookie", 2, beyond("/untouched", Some(&cookie))),
+        ("read", 8, beyond("/read", Some(&cookie))),
+        // One of them is the base as this build encodes it, once for all fields that changed.
+        ("write", 17, beyond("/write", Some(&cookie))),
+        ("first write", 30, beyond("/fill", None)),
+    ];
+    for (request, most, cost) in costs {
+        println!("{request}: {cost} of at most {most}");
+        assert!(cost <= most, "{request}: {cost} allocations, at most {most}");
+    }
+}

@@ -1,0 +1,20 @@
+//! The life of a session: what loads, saves, logins, logouts and time do to it, on any provider.
+
+#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
+
+mod at_rest;
+mod background;
+mod bad_input;
+mod client_side;
+mod contention;
+mod fields;
+mod flash;
+mod handles;
+mod logout;
+mod model;
+mod overwritten;
+mod owner;
+mod record;
+mod testing_kit;
+mod times;
+mod unchanged;

@@ -1,0 +1,7 @@
+//! The shop of the examples, as its README starts it: over HTTP and in a browser.
+
+#![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
+
+mod browser;
+mod process;
+mod shop;
