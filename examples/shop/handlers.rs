@@ -90,7 +90,7 @@ fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<Heade
 }
 
 /// A session that cannot be had, or not be kept. The log says why.
-fn failed(error: &Error) -> Response {
+fn failed(error: &Error, _: &Parts) -> Response {
     let status = if error.is_unavailable() {
         StatusCode::SERVICE_UNAVAILABLE
     } else if error.is_conflict() || matches!(error, Error::Gone | Error::LoginUndone) {

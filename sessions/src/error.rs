@@ -126,6 +126,11 @@ pub enum Error {
 
     /// A setting or a call that cannot work; the text says what to write instead.
     Config(Cow<'static, str>),
+
+    /// The program uses the library in a way that cannot work, as a handler does that takes a
+    /// session where no layer gives it one. The text says what to write, and holds nothing of the
+    /// request: it is the body of the response, so that whoever wrote the program sees it.
+    Misuse(&'static str),
 }
 
 impl Error {
@@ -222,6 +227,7 @@ impl fmt::Display for Error {
                  store less in it"
             ),
             Self::Config(text) => f.write_str(text),
+            Self::Misuse(text) => f.write_str(text),
         }
     }
 }

@@ -4,23 +4,27 @@
 #[cfg(any(feature = "actix", feature = "axum"))]
 mod ending;
 #[cfg(any(feature = "actix", feature = "axum"))]
+mod headers;
+#[cfg(any(feature = "actix", feature = "axum"))]
 mod layer;
 
+use std::any::TypeId;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use http::Extensions;
 use http::header::HeaderValue;
 use smallvec::SmallVec;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 #[cfg(any(feature = "actix", feature = "axum"))]
-pub(crate) use self::ending::{Answer, Ending};
-#[cfg(feature = "actix")]
-pub(crate) use self::layer::ResponseHeaders;
+pub(crate) use self::ending::{Answer, Ended, Ending};
 #[cfg(any(feature = "actix", feature = "axum"))]
-pub(crate) use self::layer::{Report, complete, status, text, vary};
+pub(crate) use self::headers::{ResponseHeaders, complete, finish_headers, is_prefetch, keeps};
+#[cfg(any(feature = "actix", feature = "axum"))]
+pub(crate) use self::layer::{Entered, Report, status, text};
 use crate::cookie::CookieHeaders;
 use crate::session::{Live, Pending, State};
 use crate::store::{Asks, Base, Change, Committed, Failed, Outcome, SessionType, Settled, Store};
@@ -38,10 +42,7 @@ use crate::{Error, Session, SessionData, event, schema};
 /// # struct Visitor { visits: u32 }
 ///
 /// async fn visits<B>(request: &http::Request<B>) -> Result<u32, Error> {
-///     let sessions = request
-///         .extensions()
-///         .get::<RequestSessions>()
-///         .ok_or(Error::Config("add the SessionLayer".into()))?;
+///     let sessions = RequestSessions::of(request.extensions())?;
 ///     let visitor: Session<Visitor> = sessions.load(request.headers()).await?;
 ///     Ok(visitor.visits)
 /// }
@@ -50,33 +51,74 @@ use crate::{Error, Session, SessionData, event, schema};
 #[derive(Clone)]
 pub struct RequestSessions {
     inner: Arc<Inner>,
+    /// What the layers inside the outermost serve, where they are of other stores.
+    nested: Option<Arc<[Served]>>,
 }
 
-#[derive(Default)]
+/// A layer's store, and the session types that it serves.
+#[derive(Clone)]
+pub(crate) struct Served {
+    pub(crate) store: Store,
+    /// `None`: every type.
+    only: Option<Arc<[TypeId]>>,
+}
+
+/// Why a request commits nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dry {
+    /// Its answer is thrown away but for the headers (RFC 9110, section 9.3.2).
+    Head,
+    /// Nobody may ever see its answer.
+    Prefetch,
+}
+
 struct Inner {
-    /// `None` only while it waits for its next request.
-    store: Option<Store>,
+    /// Of the outermost layer.
+    served: Served,
+    dry: Option<Dry>,
     /// One bit for each slot that has a handle out which could have changed something.
     borrowed: AtomicU32,
     // A std Mutex, held only to move values in and out, never across an await.
     slots: Mutex<Slots>,
+    /// Wakes the loads that wait for the end of the commits.
+    closed: Notify,
 }
 
 #[derive(Default)]
 struct Slots {
-    /// The response has been sent; nothing that comes back now can be saved.
-    closed: bool,
+    phase: Phase,
     slots: SmallVec<[Slot; 1]>,
+    /// A session would have been destroyed if the request were not a dry one.
+    spared: bool,
     /// A load that failed, and the handler was not told.
     #[cfg(feature = "actix")]
     hidden: Option<Error>,
 }
 
+/// How far a request has come.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Phase {
+    /// Its handler is at work.
+    #[default]
+    Open,
+    /// Its handler has answered, and the layer commits. The slots are the layer's.
+    #[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))]
+    Committing,
+    /// Its response is on its way: sessions can still be read, and saved where no cookie is
+    /// needed.
+    #[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))]
+    Closed,
+}
+
 /// One session type's place in a request.
 struct Slot {
+    store: Store,
     session_type: Arc<SessionType>,
     /// What the next handle is loaded from.
     base: Base,
+    /// What the layer's commit made of it: looked at only where the session is loaded once more,
+    /// which is rare.
+    committed: Option<Committed>,
     loaded_at: SystemTime,
     /// How often the session was destroyed in the middle of the request.
     epoch: u32,
@@ -94,14 +136,34 @@ struct Slot {
 }
 
 impl RequestSessions {
+    /// The sessions of the request that has these extensions.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] where no layer has put them there: the text says what to write.
+    ///
+    /// ```
+    /// use sessions::{Error, RequestSessions};
+    ///
+    /// let request = http::Request::new(());
+    /// let error = RequestSessions::of(request.extensions()).expect_err("there is no layer");
+    /// assert!(matches!(error, Error::Misuse(_)));
+    /// ```
+    pub fn of(extensions: &Extensions) -> Result<&Self, Error> {
+        extensions.get().ok_or(Error::Misuse(NO_LAYER))
+    }
+
     /// The session of type `T` of this request, whose headers are `cookies`.
     ///
     /// A second handle of the same type sees what the first has put back when it was dropped.
     /// Where both are out at the same time, their changes merge as two requests' would.
     ///
+    /// After the response's headers have left, as in a streamed body, the handle holds what the
+    /// request has committed. Nothing commits such a handle: call [`save`](Session::save) on it,
+    /// which works where the browser needs no new cookie.
+    ///
     /// # Errors
-    /// As [`Store::load`]; [`Error::Config`] when the request's
-    /// response has been sent.
+    /// As [`Store::load`]. [`Error::Misuse`] where layers of two stores meet and it is not clear
+    /// which of them serves `T`.
     ///
     /// ```
     /// use sessions::{Error, RequestSessions, Session};
@@ -120,19 +182,28 @@ impl RequestSessions {
         &self,
         cookies: &impl CookieHeaders,
     ) -> Result<Session<T>, Error> {
-        let session_type = self.inner.store().session_type::<T>()?;
-        if let Some(session) = self.again::<T>(&session_type, &mut self.inner.slots())? {
+        let store = self.store_of::<T>()?;
+        let session_type = store.session_type::<T>()?;
+        self.inner.commits_to_end().await;
+        if let Some(session) = self.again::<T>(store, &session_type, &mut self.inner.slots())? {
             return Ok(session);
         }
-        let live = Live::<T>::find(self.inner.store(), &session_type, cookies).await?;
-        let mut slots = self.inner.slots();
-        // Another handle of this type may have been loaded meanwhile; then the first counts.
-        if let Some(session) = self.again::<T>(&session_type, &mut slots)? {
-            return Ok(session);
+        let live = Live::<T>::find(store, &session_type, cookies).await?;
+        loop {
+            self.inner.commits_to_end().await;
+            let mut slots = self.inner.slots();
+            if slots.phase == Phase::Committing {
+                continue;
+            }
+            // Another handle of this type may have been loaded meanwhile; then the first counts.
+            if let Some(session) = self.again::<T>(store, &session_type, &mut slots)? {
+                return Ok(session);
+            }
+            let (base, loaded_at) = (live.state.base.clone(), live.state.loaded_at);
+            slots.slots.push(Slot::new(store.clone(), session_type, base, loaded_at));
+            let home = Home { request: self.inner.clone(), slot: slots.slots.len() - 1 };
+            return Ok(Session::new(live, Some(home)));
         }
-        slots.slots.push(Slot::new(session_type, live.state.base.clone(), live.state.loaded_at));
-        let home = Home { request: self.inner.clone(), slot: slots.slots.len() - 1 };
-        Ok(Session::new(live, Some(home)))
     }
 
     /// Ends this request's session of type `T` at once, without reading it: logging out works
@@ -162,8 +233,14 @@ impl RequestSessions {
     /// # let _ = logout::<()>;
     /// ```
     pub async fn destroy<T: SessionData>(&self, cookies: &impl CookieHeaders) -> Result<(), Error> {
-        let session_type = self.inner.store().session_type::<T>()?;
-        let (done, error) = match self.inner.store().destroy_unread(&session_type, cookies).await {
+        let store = self.store_of::<T>()?;
+        let session_type = store.session_type::<T>()?;
+        self.check_alone(store, &session_type, &self.inner.slots())?;
+        if self.inner.dry.is_some() {
+            self.inner.slots().spared = true;
+            return Ok(());
+        }
+        let (done, error) = match store.destroy_unread(&session_type, cookies).await {
             Ok(committed) => (committed.settle()?, None),
             Err(failed) => {
                 let Failed { error, set_cookie, base, .. } = *failed;
@@ -181,8 +258,8 @@ impl RequestSessions {
                 return error.map_or(Ok(()), Err);
             }
             None => {
-                let loaded_at = self.inner.store().now();
-                let mut slot = Slot::new(session_type, done.base.clone(), loaded_at);
+                let (base, loaded_at) = (done.base.clone(), store.now());
+                let mut slot = Slot::new(store.clone(), session_type, base, loaded_at);
                 slot.out = 0;
                 slots.slots.push(slot);
                 let last = slots.slots.len() - 1;
@@ -198,20 +275,70 @@ impl RequestSessions {
         error.map_or(Ok(()), Err)
     }
 
+    /// The store that serves this type: of several layers the one that names it, or else the only
+    /// one that names none.
+    fn store_of<T: SessionData>(&self) -> Result<&Store, Error> {
+        let Some(nested) = &self.nested else {
+            let Served { store, only } = &self.inner.served;
+            return match only {
+                Some(only) if !only.contains(&TypeId::of::<T>()) => Err(Error::Misuse(NOT_SERVED)),
+                _ => Ok(store),
+            };
+        };
+        let mut named: SmallVec<[&Store; 2]> = SmallVec::new();
+        let mut open: SmallVec<[&Store; 2]> = SmallVec::new();
+        for Served { store, only } in std::iter::once(&self.inner.served).chain(nested.iter()) {
+            let stores = match only {
+                Some(only) if only.contains(&TypeId::of::<T>()) => &mut named,
+                Some(_) => continue,
+                None => &mut open,
+            };
+            // Two layers of one store are one.
+            if !stores.iter().any(|other| other.is(store)) {
+                stores.push(store);
+            }
+        }
+        let stores = if named.is_empty() { open } else { named };
+        match stores[..] {
+            [] => Err(Error::Misuse(NOT_SERVED)),
+            [store] => Ok(store),
+            _ => Err(Error::Misuse(TWO_STORES)),
+        }
+    }
+
+    /// Refuses a session that another store has already served: the response would carry two
+    /// cookies of one name.
+    fn check_alone(
+        &self,
+        store: &Store,
+        session_type: &SessionType,
+        slots: &Slots,
+    ) -> Result<(), Error> {
+        let meets = |slot: &Slot| {
+            !slot.store.is(store)
+                && (slot.session_type.type_id == session_type.type_id
+                    || slot.session_type.cookie.name == session_type.cookie.name)
+        };
+        if slots.slots.iter().any(meets) { Err(Error::Misuse(TWO_STORES)) } else { Ok(()) }
+    }
+
     /// Another handle of a session that this request has loaded before.
     fn again<T: SessionData>(
         &self,
+        store: &Store,
         session_type: &SessionType,
         slots: &mut Slots,
     ) -> Result<Option<Session<T>>, Error> {
-        if slots.closed {
-            return Err(Error::config("the response has been sent, its sessions are closed"));
-        }
+        self.check_alone(store, session_type, slots)?;
         let is_same = |slot: &Slot| slot.session_type.type_id == session_type.type_id;
         let Some(index) = slots.slots.iter().position(is_same) else { return Ok(None) };
         let slot = &mut slots.slots[index];
+        if let Some(committed) = slot.committed.take() {
+            let done = committed.settle()?;
+            slot.settle(&done);
+        }
         let live = match slot.returned.len() {
-            0 => Live::<T>::new(slot.state(self.inner.store()))?,
+            0 => Live::<T>::new(slot.state())?,
             1 => match slot.returned.pop().map(|one| one.into_any().downcast()) {
                 Some(Ok(live)) => live,
                 // The type was compared above.
@@ -219,11 +346,11 @@ impl RequestSessions {
             },
             // What one of them left open has to be found out before they can be one.
             _ if slot.returned.iter().any(|one| one.state().is_unsettled()) => {
-                Live::<T>::new(slot.state(self.inner.store()))?
+                Live::<T>::new(slot.state())?
             }
             _ => {
                 let change = fold(&slot.session_type, &slot.base, &mut slot.returned)?;
-                let mut state = slot.state(self.inner.store());
+                let mut state = slot.state();
                 state.borrowed = change.fields.is_some();
                 state.asks = change.asks;
                 let fields = match change.fields {
@@ -256,7 +383,7 @@ impl Home {
 
     pub(crate) fn put_back<T: SessionData>(&self, live: Box<Live<T>>) {
         let mut slots = self.request.slots();
-        if slots.closed {
+        if slots.phase != Phase::Open {
             drop(slots);
             if live.state.is_touched() {
                 event::outlived(live.state.session_type.name());
@@ -283,16 +410,24 @@ impl Home {
 
     /// Whether the response has been sent.
     pub(crate) fn is_closed(&self) -> bool {
-        self.request.slots().closed
+        self.request.slots().phase != Phase::Open
+    }
+
+    /// Whether the request commits nothing.
+    pub(crate) fn is_dry(&self) -> bool {
+        self.request.dry.is_some()
     }
 
     /// Begins a save in the middle of the request. Where it may give the browser a cookie, the
     /// response waits for it; a response that has been sent cannot.
-    pub(crate) fn begin_save(&self, change: &Change) -> Result<Option<BegunSave>, Error> {
-        let store = self.request.store();
+    pub(crate) fn begin_save(
+        &self,
+        store: &Store,
+        change: &Change,
+    ) -> Result<Option<BegunSave>, Error> {
         let needs_cookie = store.needs_cookie(change)? || change.unsettled.is_some();
         let mut slots = self.request.slots();
-        if slots.closed {
+        if slots.phase != Phase::Open {
             return if needs_cookie && change.unsettled.is_none() {
                 Err(Error::config(
                     "once its response was sent, a session can take no new cookie: neither begin, \
@@ -349,34 +484,37 @@ impl BegunSave {
 }
 
 impl Inner {
-    fn store(&self) -> &Store {
-        self.store.as_ref().expect("a request has its store from beginning to end")
-    }
-
     fn slots(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes it what a new one is.
-    #[cfg(any(feature = "actix", feature = "axum"))]
-    fn clear(&mut self) {
-        let Self { store, borrowed, slots } = self;
-        let slots = slots.get_mut().unwrap_or_else(PoisonError::into_inner);
-        (*store, *borrowed.get_mut(), slots.closed) = (None, 0, false);
-        slots.slots.clear();
-        #[cfg(feature = "actix")]
-        {
-            slots.hidden = None;
+    /// Waits while the layer commits.
+    async fn commits_to_end(&self) {
+        if self.slots().phase != Phase::Committing {
+            return;
+        }
+        let mut closed = std::pin::pin!(self.closed.notified());
+        // From here on no end is missed.
+        closed.as_mut().enable();
+        if self.slots().phase == Phase::Committing {
+            closed.await;
         }
     }
 }
 
 impl Slot {
     /// Of a session whose first handle is out.
-    fn new(session_type: Arc<SessionType>, base: Base, loaded_at: SystemTime) -> Self {
+    fn new(
+        store: Store,
+        session_type: Arc<SessionType>,
+        base: Base,
+        loaded_at: SystemTime,
+    ) -> Self {
         Self {
+            store,
             session_type,
             base,
+            committed: None,
             loaded_at,
             epoch: 0,
             returned: SmallVec::new(),
@@ -397,9 +535,9 @@ impl Slot {
         }
     }
 
-    fn state(&self, store: &Store) -> State {
+    fn state(&self) -> State {
         let (session_type, base) = (self.session_type.clone(), self.base.clone());
-        let mut state = State::new(store.clone(), session_type, base, self.loaded_at);
+        let mut state = State::new(self.store.clone(), session_type, base, self.loaded_at);
         state.epoch = self.epoch;
         state
     }
@@ -466,6 +604,18 @@ fn fold(
         unsettled,
     })
 }
+
+/// What a request says whose program has no layer for it.
+pub(crate) const NO_LAYER: &str = "this request has no sessions: add \
+    `.layer(SessionLayer::new(store))` below the routes and below every layer that takes a session, \
+    for the layer that is added last sees a request first";
+
+const NOT_SERVED: &str = "no layer of this request serves this session type: name it in the \
+    layer's `only`, or add a layer whose store serves every type";
+
+const TWO_STORES: &str = "the layers of two stores meet in this request, and both would serve this \
+    session type: say with `only` which types one of them serves, as in \
+    `SessionLayer::new(store).only::<Admin>()`, or give both layers one store";
 
 fn bit(slot: usize) -> u32 {
     1 << slot.min(31)

@@ -747,9 +747,15 @@ impl<T: SessionData> Session<T> {
         {
             return Ok((Outcome::Unchanged, None));
         }
+        // A HEAD request goes the way of a GET, and leaves no trace.
+        if self.home.as_ref().is_some_and(Home::is_dry) {
+            return Ok((Outcome::Unchanged, None));
+        }
+        let live = self.live_mut();
         let change = live.change()?;
+        let store = live.state.store.clone();
         let begun = match &self.home {
-            Some(home) => match home.begin_save(&change) {
+            Some(home) => match home.begin_save(&store, &change) {
                 Ok(begun) => begun,
                 Err(error) => {
                     self.live_mut().state.unsettled = change.unsettled;
@@ -759,7 +765,6 @@ impl<T: SessionData> Session<T> {
             None => None,
         };
         let state = &mut self.live_mut().state;
-        let store = state.store.clone();
         let commits = store.commits().clone();
         let (sender, result) = oneshot::channel();
         // Whoever drops this future finds the commit there: it goes on, and is waited for.

@@ -197,6 +197,11 @@ impl Store {
         Ok(new)
     }
 
+    /// Whether both are clones of one store.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     pub(crate) fn now(&self) -> SystemTime {
         self.inner.clock.now()
     }

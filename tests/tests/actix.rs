@@ -148,7 +148,7 @@ async fn what_a_handler_changed_whose_answer_is_not_sent_is_discarded() {
     // A second type of the same name in one store is refused, the first is not.
     drop(store.load::<Namesake>(&http::HeaderMap::new()).await.unwrap());
     let app = App::new()
-        .wrap(SessionMiddleware::new(store).on_error(|error| {
+        .wrap(SessionMiddleware::new(store).on_error(|error, _| {
             assert!(matches!(error, Error::Config(_)), "{error:?}");
             HttpResponse::ImATeapot().body("hook")
         }))
@@ -192,7 +192,7 @@ async fn a_middleware_that_fails_keeps_its_cookies_and_its_error() {
     let (store, watch) = watched();
     let app = App::new()
         .wrap(from_fn(limit))
-        .wrap(SessionMiddleware::new(store).on_error(|error| {
+        .wrap(SessionMiddleware::new(store).on_error(|error, _| {
             assert!(error.is_unavailable());
             HttpResponse::ServiceUnavailable().body("hook")
         }))

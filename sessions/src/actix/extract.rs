@@ -16,7 +16,8 @@ use crate::{Error, Session, SessionData, event};
 /// Loads the request's session, or a new one.
 ///
 /// Rejects with 503 when the store is down or the record needs a newer build, and with 500 for a
-/// record that cannot be read; see [`SessionRejection`].
+/// record that cannot be read, or where no middleware gives this request its sessions; see
+/// [`SessionRejection`].
 ///
 /// ```
 /// use sessions::Session;
@@ -38,13 +39,7 @@ impl<T: SessionData> FromRequest for Session<T> {
         let sessions = request.extensions().get::<RequestSessions>().cloned();
         let (request, own) = (request.clone(), sessions.clone());
         let load = Box::pin(async move {
-            let Some(sessions) = own else {
-                return Err(Error::config(
-                    "this request has no sessions; wrap the app in \
-                     `SessionMiddleware::new(store)`, and load sessions before its response is sent",
-                ));
-            };
-            sessions.load(request.headers()).await
+            own.ok_or(Error::Misuse(NO_MIDDLEWARE))?.load(request.headers()).await
         });
         Loading { load, sessions, unseen: None }
     }
@@ -71,6 +66,10 @@ pub struct Loading<T: SessionData> {
     /// Where the rejection that this ended with leaves its error if it is dropped unseen.
     unseen: Option<Unseen>,
 }
+
+const NO_MIDDLEWARE: &str = "this request has no sessions: wrap the app in \
+    `SessionMiddleware::new(store)` after every middleware that takes a session, for the one that \
+    is wrapped last sees a request first";
 
 type Unseen = Arc<Mutex<Option<Error>>>;
 

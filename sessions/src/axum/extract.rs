@@ -17,7 +17,8 @@ use crate::{Error, Session, SessionData, event};
 /// Loads the request's session, or a new one.
 ///
 /// Rejects with 503 when the store is down or the record needs a newer build, and with 500 for a
-/// record that cannot be read; see [`SessionRejection`].
+/// record that cannot be read, or where no layer gives this request its sessions; see
+/// [`SessionRejection`].
 ///
 /// ```
 /// use sessions::Session;
@@ -35,15 +36,8 @@ impl<T: SessionData, S: Sync> FromRequestParts<S> for Session<T> {
     type Rejection = SessionRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
-        let Some(sessions) = parts.extensions.get::<RequestSessions>() else {
-            let error = Error::config(
-                "this router has no sessions; add `.layer(SessionLayer::new(store))` below its \
-                 routes",
-            );
-            event::load_failed(T::SCHEMA.name, &error);
-            return Err(SessionRejection(error));
-        };
-        sessions.load(&parts.headers).await.map_err(|error| {
+        let load = async { RequestSessions::of(&parts.extensions)?.load(&parts.headers).await };
+        load.await.map_err(|error| {
             event::load_failed(T::SCHEMA.name, &error);
             SessionRejection(error)
         })
@@ -175,18 +169,23 @@ impl IntoResponse for Error {
 /// ```
 /// use http_body_util::Full;
 /// use hyper::body::Bytes;
-/// use sessions::{RequestSessions, Session, axum::error_response};
+/// use sessions::{Error, RequestSessions, Session, axum::error_response};
 /// # #[derive(Session)]
 /// # #[session(name = "visitor", version = 1)]
 /// # struct Visitor { visits: u32 }
 ///
 /// /// A handler of a plain `tower` service.
 /// async fn home<B>(request: http::Request<B>) -> http::Response<Full<Bytes>> {
-///     let sessions = request.extensions().get::<RequestSessions>().expect("the layer is there");
-///     match sessions.load::<Visitor>(request.headers()).await {
-///         Ok(visitor) => http::Response::new(format!("{} visits", visitor.visits).into()),
+///     match visits(&request).await {
+///         Ok(visits) => http::Response::new(format!("{visits} visits").into()),
 ///         Err(error) => error_response(error),
 ///     }
+/// }
+///
+/// async fn visits<B>(request: &http::Request<B>) -> Result<u32, Error> {
+///     let sessions = RequestSessions::of(request.extensions())?;
+///     let visitor = sessions.load::<Visitor>(request.headers()).await?;
+///     Ok(visitor.visits)
 /// }
 /// # let _ = home::<()>;
 /// ```

@@ -261,19 +261,45 @@ impl Store {
     /// Whether a commit would give the browser a cookie.
     pub(crate) fn needs_cookie(&self, change: &Change) -> Result<bool, Error> {
         if self.is_client_side() {
-            return Ok(match (&change.base, &change.fields) {
-                (Base::Sealed(_), None) => !change.asks.is_empty(),
-                (base, Some(mine)) => {
-                    let mut mine = mine.clone();
-                    let fields = base.fields(&change.session_type)?;
-                    let diff = crate::schema::diff(change.session_type.table, &fields, &mut mine)?;
-                    diff.changed || matches!(base, Base::Sealed(_)) && !change.asks.is_empty()
-                }
-                _ => false,
-            });
+            return self.would_seal(change);
         }
+        Ok(match self.plan_of(change)? {
+            Plan::Create { .. } | Plan::Replace { .. } => true,
+            Plan::Save { renew, .. } => renew,
+            Plan::Leave | Plan::Keep(_) | Plan::Destroy | Plan::Refuse => false,
+        })
+    }
+
+    /// Whether a commit would do more than keep the session alive.
+    #[cfg(any(feature = "actix", feature = "axum"))]
+    pub(crate) fn would_save(&self, change: &Change) -> Result<bool, Error> {
+        if change.asks.destroy {
+            return Ok(true);
+        }
+        if self.is_client_side() {
+            return self.would_seal(change);
+        }
+        Ok(!matches!(self.plan_of(change)?, Plan::Leave | Plan::Keep(_)))
+    }
+
+    /// Whether a commit would seal a session into a new cookie.
+    fn would_seal(&self, change: &Change) -> Result<bool, Error> {
+        Ok(match (&change.base, &change.fields) {
+            (Base::Sealed(_), None) => !change.asks.is_empty(),
+            (base, Some(mine)) => {
+                let mut mine = mine.clone();
+                let fields = base.fields(&change.session_type)?;
+                let diff = crate::schema::diff(change.session_type.table, &fields, &mut mine)?;
+                diff.changed || matches!(base, Base::Sealed(_)) && !change.asks.is_empty()
+            }
+            _ => false,
+        })
+    }
+
+    /// What a commit would do first.
+    fn plan_of(&self, change: &Change) -> Result<Plan, Error> {
         if change.fields.is_none() && change.asks.is_empty() {
-            return Ok(false);
+            return Ok(Plan::Leave);
         }
         let base = match &change.ancestor {
             Some(ancestor) => ancestor.clone(),
@@ -288,11 +314,7 @@ impl Store {
             change.asks.clone(),
             self.now(),
         )?;
-        Ok(match plan(facts(self, &change.base, &patch)?) {
-            Plan::Create { .. } | Plan::Replace { .. } => true,
-            Plan::Save { renew, .. } => renew,
-            Plan::Leave | Plan::Keep(_) | Plan::Destroy | Plan::Refuse => false,
-        })
+        Ok(plan(facts(self, &change.base, &patch)?))
     }
 
     /// The token that a browser gets.

@@ -3,4 +3,7 @@
 pub(crate) mod commits;
 pub(crate) mod cookies;
 pub(crate) mod errors;
+pub(crate) mod layers;
 pub(crate) mod owners;
+pub(crate) mod safe;
+pub(crate) mod streams;
