@@ -129,7 +129,9 @@ use actix_web::{HttpMessage as _, HttpResponse};
 use http::StatusCode;
 use pin_project_lite::pin_project;
 
-pub use self::extract::{Existing, Loading, LoadingExisting, SessionRejection};
+pub use self::extract::{
+    Existing, Loading, LoadingExisting, LoadingOrNew, OrNew, SessionRejection,
+};
 use crate::request::{self, Answer, Dry, Ended, Ending, Entered, RequestSessions, Served};
 use crate::store::Store;
 use crate::{Error, SessionData};

@@ -96,7 +96,8 @@
 //!
 //! Move the handle in, and save it there. The headers have gone by then, and with them the chance
 //! to set a cookie: a session that has none yet begins before, by a save in the handler, and no
-//! login can happen in the stream.
+//! login can happen in the stream. A body that has no handle loads one from its request's
+//! [`RequestSessions`]: it holds what the request has committed.
 //!
 //! ```
 //! use axum::extract::ws::{Message, WebSocketUpgrade};
@@ -146,7 +147,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-pub use self::extract::{SessionRejection, error_response};
+pub use self::extract::{OrNew, SessionRejection, error_response};
 use crate::request::{self, Answer, Dry, Ended, Ending, Entered, RequestSessions, Served};
 use crate::store::Store;
 use crate::{Error, SessionData};

@@ -182,13 +182,51 @@ impl RequestSessions {
         &self,
         cookies: &impl CookieHeaders,
     ) -> Result<Session<T>, Error> {
+        self.find(cookies, false).await
+    }
+
+    /// As [`load`](Self::load), but a record that this build cannot read counts as none: for
+    /// logging in and out, which must work after a deploy was rolled back.
+    ///
+    /// The record stays as it was until the new session is saved or destroyed. Then it ends, too.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), without [`Error::NewerSchema`] and [`Error::Decode`].
+    ///
+    /// ```
+    /// use sessions::{Error, RequestSessions};
+    /// # use sessions::Session;
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { #[session(owner)] user: Option<u64> }
+    ///
+    /// async fn login(sessions: &RequestSessions, headers: &http::HeaderMap) -> Result<(), Error> {
+    ///     let mut visitor = sessions.load_or_new::<Visitor>(headers).await?;
+    ///     // The password was right.
+    ///     visitor.user = Some(7);
+    ///     Ok(())
+    /// }
+    /// # let _ = login;
+    /// ```
+    pub async fn load_or_new<T: SessionData>(
+        &self,
+        cookies: &impl CookieHeaders,
+    ) -> Result<Session<T>, Error> {
+        self.find(cookies, true).await
+    }
+
+    async fn find<T: SessionData>(
+        &self,
+        cookies: &impl CookieHeaders,
+        or_new: bool,
+    ) -> Result<Session<T>, Error> {
         let store = self.store_of::<T>()?;
         let session_type = store.session_type::<T>()?;
         self.inner.commits_to_end().await;
         if let Some(session) = self.again::<T>(store, &session_type, &mut self.inner.slots())? {
             return Ok(session);
         }
-        let live = Live::<T>::find(store, &session_type, cookies).await?;
+        let live = Live::<T>::find(store, &session_type, cookies, or_new).await?;
         loop {
             self.inner.commits_to_end().await;
             let mut slots = self.inner.slots();
@@ -210,7 +248,7 @@ impl RequestSessions {
     /// although the record holds what this build cannot read. The response clears the cookie.
     ///
     /// A handler that has a [`Session`](struct@Session) calls its [`destroy`](Session::destroy)
-    /// instead.
+    /// instead. A HEAD request and a prefetch end nothing.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the provider is down: the session may still be alive.
@@ -225,10 +263,8 @@ impl RequestSessions {
     /// # struct Visitor { visits: u32 }
     ///
     /// async fn logout<B>(request: &http::Request<B>) -> Result<(), Error> {
-    ///     match request.extensions().get::<RequestSessions>() {
-    ///         Some(sessions) => sessions.destroy::<Visitor>(request.headers()).await,
-    ///         None => Ok(()),
-    ///     }
+    ///     let sessions = RequestSessions::of(request.extensions())?;
+    ///     sessions.destroy::<Visitor>(request.headers()).await
     /// }
     /// # let _ = logout::<()>;
     /// ```

@@ -108,12 +108,6 @@ impl Reply {
     }
 }
 
-impl Default for ReplyBody {
-    fn default() -> Self {
-        Reply::text("").body
-    }
-}
-
 impl From<&str> for ReplyBody {
     fn from(text: &str) -> Self {
         Reply::text(text).body
@@ -192,6 +186,11 @@ pub(crate) async fn both(visitor: Session<Visitor>, theme: Session<Theme>) -> Re
 pub(crate) async fn login(mut visitor: Session<Visitor>, user: String) -> Reply {
     visitor.user = Some(user);
     Reply::text("welcome")
+}
+
+/// A login whose password may be wrong.
+pub(crate) async fn login_or_new(visitor: Session<Visitor>, user: String) -> Reply {
+    if user.is_empty() { Reply::text("wrong password") } else { login(visitor, user).await }
 }
 
 pub(crate) async fn logout(mut visitor: Session<Visitor>) -> Reply {
