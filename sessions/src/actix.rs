@@ -62,7 +62,8 @@
 //! The middleware of one store may be wrapped twice, as around an app and around a scope in it: the
 //! inner one adds nothing. Where a middleware of another store stands inside, name with
 //! [`only`](SessionMiddleware::only) the session types that one of them serves; a type that both
-//! would serve is an [`Error::Misuse`].
+//! would serve is an [`Error::Misuse`]. Sessions are committed, and their errors answered, by the
+//! outermost middleware.
 //!
 //! # In middleware
 //!

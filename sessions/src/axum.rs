@@ -56,7 +56,8 @@
 //! The layer of one store may be added twice, as around an app and around a router in it: the inner
 //! one adds nothing. Where a layer of another store stands inside, name with
 //! [`only`](SessionLayer::only) the session types that one of them serves; a type that both would
-//! serve is an [`Error::Misuse`].
+//! serve is an [`Error::Misuse`]. Sessions are committed, and their errors answered, by the outermost
+//! layer.
 //!
 //! # In middleware
 //!

@@ -159,7 +159,9 @@ impl RequestSessions {
     ///
     /// After the response's headers have left, as in a streamed body, the handle holds what the
     /// request has committed. Nothing commits such a handle: call [`save`](Session::save) on it,
-    /// which works where the browser needs no new cookie.
+    /// which works where the browser needs no new cookie. What only the body reads is not in the
+    /// headers: mark such a page `Cache-Control: private` in the handler, or take the session there
+    /// too.
     ///
     /// # Errors
     /// As [`Store::load`]. [`Error::Misuse`] where layers of two stores meet and it is not clear
@@ -501,7 +503,7 @@ impl Home {
     pub(crate) fn reloaded(&self, base: &Base) {
         let mut slots = self.request.slots();
         let Some(slot) = slots.slots.get_mut(self.slot) else { return };
-        slot.base = base.clone();
+        (slot.base, slot.committed) = (base.clone(), None);
     }
 }
 
@@ -563,7 +565,7 @@ impl Slot {
 
     /// Takes over what was done in the middle of the request.
     fn settle(&mut self, done: &Settled) {
-        self.base = done.base.clone();
+        (self.base, self.committed) = (done.base.clone(), None);
         if done.outcome == Outcome::Destroyed {
             // What other handles hold is the destroyed session's.
             self.epoch += 1;

@@ -184,10 +184,9 @@ impl<T: SessionData> Live<T> {
         let value = match &state.base {
             Base::Live(loaded) => T::load(&loaded.stored)?,
             Base::Sealed(sealed) => T::load(&sealed.stored)?,
-            Base::Absent { .. }
-            | Base::Superseded(_)
-            | Base::Unreadable(_)
-            | Base::Ended(_) => T::fresh(),
+            Base::Absent { .. } | Base::Superseded(_) | Base::Unreadable(_) | Base::Ended(_) => {
+                T::fresh()
+            }
         };
         Ok(Box::new(Self { value, state }))
     }
@@ -383,10 +382,9 @@ impl<T: SessionData> Session<T> {
         match &self.state().base {
             Base::Live(loaded) => loaded.expires_at,
             Base::Sealed(sealed) => Some(sealed.expires_at),
-            Base::Absent { .. }
-            | Base::Superseded(_)
-            | Base::Unreadable(_)
-            | Base::Ended(_) => None,
+            Base::Absent { .. } | Base::Superseded(_) | Base::Unreadable(_) | Base::Ended(_) => {
+                None
+            }
         }
     }
 

@@ -51,10 +51,9 @@ impl Base {
         match self {
             Self::Live(loaded) => Some(&loaded.stored.summary),
             Self::Sealed(sealed) => Some(&sealed.stored.summary),
-            Self::Absent { .. }
-            | Self::Superseded(_)
-            | Self::Unreadable(_)
-            | Self::Ended(_) => None,
+            Self::Absent { .. } | Self::Superseded(_) | Self::Unreadable(_) | Self::Ended(_) => {
+                None
+            }
         }
     }
 
@@ -63,10 +62,9 @@ impl Base {
         match self {
             Self::Live(loaded) => loaded.owner.as_ref(),
             Self::Sealed(sealed) => sealed.owner.as_ref(),
-            Self::Absent { .. }
-            | Self::Superseded(_)
-            | Self::Unreadable(_)
-            | Self::Ended(_) => None,
+            Self::Absent { .. } | Self::Superseded(_) | Self::Unreadable(_) | Self::Ended(_) => {
+                None
+            }
         }
     }
 
@@ -89,10 +87,9 @@ impl Base {
         match self {
             Self::Live(loaded) => loaded.stored.fields(session_type.table),
             Self::Sealed(sealed) => sealed.stored.fields(session_type.table),
-            Self::Absent { .. }
-            | Self::Superseded(_)
-            | Self::Unreadable(_)
-            | Self::Ended(_) => (session_type.fresh)(),
+            Self::Absent { .. } | Self::Superseded(_) | Self::Unreadable(_) | Self::Ended(_) => {
+                (session_type.fresh)()
+            }
         }
     }
 }

@@ -367,6 +367,7 @@ pub(crate) async fn late(
         let mut visitor = sessions.load::<Visitor>(&headers).await?;
         match &*form {
             "visit" => visitor.visits += 1,
+            "fail" => visitor.visits += 100,
             "login" => visitor.user = Some("ada".to_owned()),
             "logout" => visitor.destroy(),
             _ => {}
@@ -375,7 +376,8 @@ pub(crate) async fn late(
     let body = async move {
         late_body(sessions, headers).await.unwrap_or_else(|error| format!("{error}"))
     };
-    Ok(Reply { status: 200, headers: Vec::new(), body: ReplyBody::Late(Box::pin(body)) })
+    let status = if form == "fail" { 500 } else { 200 };
+    Ok(Reply { status, headers: Vec::new(), body: ReplyBody::Late(Box::pin(body)) })
 }
 
 async fn late_body(sessions: RequestSessions, headers: HeaderMap) -> Result<String, Error> {
