@@ -21,8 +21,10 @@ use tokio::sync::{Notify, oneshot};
 
 #[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) use self::ending::{Answer, Ended, Ending};
+#[cfg(feature = "actix")]
+pub(crate) use self::headers::ResponseHeaders;
 #[cfg(any(feature = "actix", feature = "axum"))]
-pub(crate) use self::headers::{ResponseHeaders, complete, finish_headers, is_prefetch, keeps};
+pub(crate) use self::headers::{complete, finish_headers, is_prefetch, keeps};
 #[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) use self::layer::{Entered, Report, status, text};
 use crate::cookie::CookieHeaders;
@@ -64,6 +66,7 @@ pub(crate) struct Served {
 }
 
 /// Why a request commits nothing.
+#[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))] // Layers say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dry {
     /// Its answer is thrown away but for the headers (RFC 9110, section 9.3.2).
