@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tower::ServiceBuilder;
 
 #[derive(Session)]
-#[session(name = "visitor", version = 1)]
+#[session(name = "tower", version = 1)]
 struct Visitor {
     #[session(merge = add)]
     visits: u32,
@@ -26,7 +26,7 @@ type Answer = Response<Full<Bytes>>;
 
 /// The layer has put the request's sessions into its extensions.
 async fn home(request: &Request<Incoming>) -> Result<Answer, Error> {
-    let sessions = request.extensions().get::<RequestSessions>().expect("the layer is there");
+    let sessions = RequestSessions::of(request.extensions())?;
     let mut visitor: Session<Visitor> = sessions.load(request.headers()).await?;
     visitor.visits += 1;
     Ok(Response::new(Full::from(format!("visit number {}", visitor.visits))))
@@ -61,6 +61,6 @@ pub(crate) async fn serve(listener: TcpListener, store: Store) -> io::Result<()>
 #[tokio::main]
 async fn main() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
-    println!("http://localhost:3000");
+    println!("http://localhost:{}", listener.local_addr()?.port());
     serve(listener, Store::new(MemoryProvider::new())).await
 }

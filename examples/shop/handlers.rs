@@ -11,6 +11,7 @@ use axum::Router;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -90,7 +91,7 @@ fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<Heade
 }
 
 /// A session that cannot be had, or not be kept. The log says why.
-fn failed(error: &Error) -> Response {
+fn failed(error: &Error, _: &Parts) -> Response {
     let status = if error.is_unavailable() {
         StatusCode::SERVICE_UNAVAILABLE
     } else if error.is_conflict() || matches!(error, Error::Gone | Error::LoginUndone) {

@@ -43,12 +43,27 @@
 //!   408 ([`KeepChanges`](crate::KeepChanges)). A session that was destroyed ends whatever the
 //!   status.
 //! - Where the commit fails, an empty response takes the place of the handler's: 503 with
-//!   `Retry-After` when trying again can help, 409 for a conflict, else 500.
+//!   `Retry-After` when trying again can help, 409 for a conflict, else 500. It keeps the headers
+//!   that the middleware inside sets for every response: CORS, security headers, `Vary`.
 //!   [`on_error`](SessionMiddleware::on_error) answers otherwise.
-//! - A response that sets a session cookie carries `Cache-Control: private, no-store`, unless the
-//!   handler has set `Cache-Control`. One whose handler took a session carries `Vary: Cookie`.
+//! - A response that sets or clears a session cookie is kept from shared caches: it carries
+//!   `Cache-Control: private, no-store`. Where the handler has set `Cache-Control`, the middleware
+//!   adds `private` and removes `public`, `s-maxage` and headers such as `CDN-Cache-Control`.
+//! - A response whose handler took a session carries `Vary: Cookie`, and `Cache-Control: private`
+//!   unless the handler has set `Cache-Control`.
+//! - A HEAD request commits nothing, whatever its handler did.
+//! - A prefetch (`Sec-Purpose: prefetch`) whose handler changed a session commits nothing and is
+//!   answered with 503, so that the browser asks again when its user follows the link.
 //! - A handle that is still alive when the handler has answered (in a streamed body, a WebSocket,
 //!   a task) cannot be committed any more: call [`save`](crate::Session::save) on it.
+//!
+//! # Several middlewares
+//!
+//! The middleware of one store may be wrapped twice, as around an app and around a scope in it: the
+//! inner one adds nothing. Where a middleware of another store stands inside, name with
+//! [`only`](SessionMiddleware::only) the session types that one of them serves; a type that both
+//! would serve is an [`Error::Misuse`]. Sessions are committed, and their errors answered, by the
+//! outermost middleware.
 //!
 //! # In middleware
 //!
@@ -109,17 +124,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use actix_web::body::{EitherBody, MessageBody};
-use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
+use actix_web::dev::{RequestHead, Service, ServiceRequest, ServiceResponse, Transform};
+use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, VARY};
 use actix_web::{HttpMessage as _, HttpResponse};
 use http::StatusCode;
 use pin_project_lite::pin_project;
 
-pub use self::extract::{Existing, Loading, LoadingExisting, SessionRejection};
+pub use self::extract::{
+    Existing, Loading, LoadingExisting, LoadingOrNew, OrNew, SessionRejection,
+};
+use crate::data::SessionData;
 use crate::error::Error;
 use crate::request;
-use crate::request::ending::Answer;
-use crate::request::layer::Report;
-use crate::request::{Ending, RequestSessions};
+use crate::request::ending::{Answer, Ended};
+use crate::request::layer::Entered;
+use crate::request::{Dry, RequestSessions, Served};
+use crate::request::ending::Ending;
 use crate::store::Store;
 
 /// Gives an app's handlers their sessions, and commits them once a handler has answered.
@@ -151,11 +171,11 @@ use crate::store::Store;
 /// ```
 #[derive(Clone)]
 pub struct SessionMiddleware {
-    store: Store,
+    served: Served,
     on_error: Option<OnError>,
 }
 
-type OnError = Arc<dyn Fn(&Error) -> HttpResponse + Send + Sync>;
+type OnError = Arc<dyn Fn(&Error, &RequestHead) -> HttpResponse + Send + Sync>;
 
 impl SessionMiddleware {
     /// A middleware over this store.
@@ -166,25 +186,62 @@ impl SessionMiddleware {
     /// ```
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store, on_error: None }
+        Self { served: Served::all(&store), on_error: None }
+    }
+
+    /// Serves this session type, and the others that are named so, but no further one: for a
+    /// middleware that meets the middleware of another store.
+    ///
+    /// ```
+    /// use actix_web::{App, web};
+    /// use sessions::{
+    ///     CookieConfig, MemoryProvider, SameSite, Session, Store, actix::SessionMiddleware,
+    /// };
+    ///
+    /// #[derive(Session)]
+    /// #[session(name = "admin", version = 1)]
+    /// struct Admin {
+    ///     #[session(owner)]
+    ///     user: Option<u64>,
+    /// }
+    ///
+    /// let visitors = Store::new(MemoryProvider::new());
+    /// let admins = Store::builder(MemoryProvider::new())
+    ///     .cookie(CookieConfig::new().same_site(SameSite::Strict))
+    ///     .build()?;
+    /// // Handlers of this scope take both: `Admin` from its store, everything else from the other.
+    /// let admin = web::scope("/admin").wrap(SessionMiddleware::new(admins).only::<Admin>());
+    /// let app = App::new().wrap(SessionMiddleware::new(visitors)).service(admin);
+    /// # let _ = app;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
+    #[must_use]
+    pub fn only<T: SessionData>(self) -> Self {
+        Self { served: self.served.only::<T>(), ..self }
     }
 
     /// Makes the responses that tell of an error, in place of the middleware's own: where a commit
     /// failed, and where a handler was rejected or answered with an [`Error`] of this crate. A
     /// handler that answers a [`SessionRejection`] in its own way is left alone.
     ///
-    /// `respond` gets the error and decides on status, headers and body. The middleware adds
-    /// `Retry-After` where trying again can help and `Cache-Control: no-store`, unless they are
-    /// set, and the cookies of the request's commits that succeeded. The error's text is for the
-    /// log, not for visitors.
+    /// `respond` gets the error and the request's method, address and headers, and decides on
+    /// status, headers and body. The middleware adds `Retry-After` where trying again can help and
+    /// `Cache-Control: no-store`, unless they are set, the cookies of the request's commits that
+    /// succeeded, and the headers that the middleware inside sets for every response (CORS,
+    /// security headers, `Vary`). The error's text is for the log, not for visitors.
+    ///
+    /// With it, each request costs a copy of its headers.
     ///
     /// ```
     /// use actix_web::HttpResponse;
+    /// use actix_web::http::header::ACCEPT;
     /// use sessions::{MemoryProvider, Store, actix::SessionMiddleware};
     ///
     /// let store = Store::new(MemoryProvider::new());
-    /// let middleware = SessionMiddleware::new(store).on_error(|error| {
-    ///     if error.is_unavailable() {
+    /// let middleware = SessionMiddleware::new(store).on_error(|error, request| {
+    ///     if request.headers().get(ACCEPT).is_some_and(|it| it == "application/json") {
+    ///         HttpResponse::ServiceUnavailable().body(r#"{"error": "try again"}"#)
+    ///     } else if error.is_unavailable() {
     ///         HttpResponse::ServiceUnavailable().body("back in a minute")
     ///     } else if error.is_conflict() {
     ///         HttpResponse::Conflict().body("somebody was faster")
@@ -197,7 +254,7 @@ impl SessionMiddleware {
     #[must_use]
     pub fn on_error(
         self,
-        respond: impl Fn(&Error) -> HttpResponse + Send + Sync + 'static,
+        respond: impl Fn(&Error, &RequestHead) -> HttpResponse + Send + Sync + 'static,
     ) -> Self {
         Self { on_error: Some(Arc::new(respond)), ..self }
     }
@@ -215,17 +272,15 @@ where
     type Future = Ready<Result<SessionService<S>, ()>>;
 
     fn new_transform(&self, inner: S) -> Self::Future {
-        ready(Ok(SessionService {
-            store: self.store.clone(),
-            on_error: self.on_error.clone(),
-            inner,
-        }))
+        let Self { served, on_error } = self.clone();
+        ready(Ok(SessionService { served, on_error, inner }))
     }
 }
 
 impl fmt::Debug for SessionMiddleware {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionMiddleware").field("store", &self.store).finish_non_exhaustive()
+        let store = &self.served.store;
+        f.debug_struct("SessionMiddleware").field("store", store).finish_non_exhaustive()
     }
 }
 
@@ -246,7 +301,7 @@ impl fmt::Debug for SessionMiddleware {
 /// # Ok(()) }
 /// ```
 pub struct SessionService<S> {
-    store: Store,
+    served: Served,
     on_error: Option<OnError>,
     inner: S,
 }
@@ -265,19 +320,39 @@ where
     }
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        let sessions = RequestSessions::new(self.store.clone());
-        request.extensions_mut().insert(sessions.clone());
-        ResponseFuture {
-            ending: Ending::new(self.inner.call(request), sessions),
-            on_error: self.on_error.clone(),
-        }
+        let hook = self.on_error.clone().map(|hook| (hook, Box::new(request.head().clone())));
+        let around = request.extensions().get::<RequestSessions>().cloned();
+        let dry = || Dry::of(request.method().as_str(), || is_prefetch(request.headers()));
+        let (sessions, around) = match RequestSessions::enter(around.as_ref(), &self.served, dry) {
+            Entered::First(sessions) => {
+                request.extensions_mut().insert(sessions.clone());
+                (Some(sessions), None)
+            }
+            Entered::Added(sessions) => {
+                request.extensions_mut().insert(sessions);
+                (None, around)
+            }
+            Entered::Again => (None, None),
+        };
+        let ending = Ending::new(self.inner.call(request), sessions);
+        ResponseFuture { ending, around, hook }
     }
+}
+
+fn is_prefetch(headers: &HeaderMap) -> bool {
+    static NAMES: [HeaderName; 3] = [
+        HeaderName::from_static("sec-purpose"),
+        HeaderName::from_static("purpose"),
+        HeaderName::from_static("x-moz"),
+    ];
+    let mut values = NAMES.iter().flat_map(|name| headers.get_all(name));
+    values.any(|value| request::headers::is_prefetch(value.as_bytes()))
 }
 
 impl<S: fmt::Debug> fmt::Debug for SessionService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionService")
-            .field("store", &self.store)
+            .field("store", &self.served.store)
             .field("inner", &self.inner)
             .finish_non_exhaustive()
     }
@@ -310,9 +385,14 @@ pin_project! {
     pub struct ResponseFuture<F: Future> {
         #[pin]
         ending: Ending<F>,
-        on_error: Option<OnError>,
+        // The sessions that this middleware has added its own to.
+        around: Option<RequestSessions>,
+        // With what it is told of the request.
+        hook: Option<Hook>,
     }
 }
+
+type Hook = (OnError, Box<RequestHead>);
 
 type Handled<B> = Result<ServiceResponse<B>, actix_web::Error>;
 
@@ -325,8 +405,12 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let (answer, report) = ready!(this.ending.poll(context));
-        Poll::Ready(settle(answer, report, this.on_error.as_ref()))
+        let (answer, ended) = ready!(this.ending.poll(context));
+        if let (Ok(response), Some(around)) = (&answer, this.around.take()) {
+            // The extensions of a request are shared, also with what is outside.
+            response.request().extensions_mut().insert(around);
+        }
+        Poll::Ready(settle(answer, ended, this.hook.as_ref()))
     }
 }
 
@@ -339,68 +423,77 @@ impl<F: Future> fmt::Debug for ResponseFuture<F> {
 impl<B> Answer for Handled<B> {
     fn status(&self) -> StatusCode {
         let status = match self {
-            Ok(response) => {
-                // So that its memory serves the next request.
-                response.request().extensions_mut().remove::<RequestSessions>();
-                response.status()
-            }
+            Ok(response) => response.status(),
             Err(error) => error.error_response().status(),
         };
         StatusCode::from_u16(status.as_u16()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-    }
-
-    fn vary(&mut self) {
-        match self {
-            Ok(response) => request::vary(response.headers_mut()),
-            Err(error) => error.add_response_mapper(|mut response| {
-                request::vary(response.headers_mut());
-                response
-            }),
-        }
     }
 }
 
 /// The handler's response with its cookies, or what takes its place.
 fn settle<B: MessageBody>(
     answer: Handled<B>,
-    report: Option<Report>,
-    on_error: Option<&OnError>,
+    ended: Ended,
+    hook: Option<&Hook>,
 ) -> Handled<EitherBody<B>> {
-    if report.is_none() && on_error.is_none() {
-        return answer.map(ServiceResponse::map_into_left_body);
-    }
-    let Report { cookies, error } = report.unwrap_or_default();
-    let replaced = match (&error, on_error) {
-        (Some(error), _) => Some(respond(error, on_error)),
-        (None, Some(_)) => told(&answer).map(|error| respond(error, on_error)),
-        (None, None) => None,
+    let Ended { read, refused, report } = ended;
+    let replaced = if refused {
+        Some(refusal())
+    } else {
+        match (&report.error, hook) {
+            (Some(error), _) => Some(respond(error, hook)),
+            (None, Some(_)) => told(&answer).map(|error| respond(error, hook)),
+            (None, None) => None,
+        }
     };
     let mut answer = match (answer, replaced) {
         (Ok(response), None) => Ok(response.map_into_left_body()),
-        (Ok(response), Some(instead)) => Ok(response.into_response(instead).map_into_right_body()),
+        (Ok(response), Some(mut instead)) => {
+            keep(response.headers(), instead.headers_mut());
+            Ok(response.into_response(instead).map_into_right_body())
+        }
         (Err(error), None) => Err(error),
-        (Err(error), Some(instead)) => {
+        (Err(error), Some(mut instead)) => {
+            keep(error.error_response().headers(), instead.headers_mut());
             Err(actix_web::error::InternalError::from_response(error, instead).into())
         }
     };
     match &mut answer {
-        Ok(response) => cookies.write(response.headers_mut()),
-        Err(_) if cookies.is_empty() => {}
+        Ok(response) => request::headers::finish_headers(response.headers_mut(), read, report.cookies),
+        Err(_) if !read && report.cookies.is_empty() => {}
         Err(error) => error.add_response_mapper(move |mut response| {
-            cookies.clone().write(response.headers_mut());
+            request::headers::finish_headers(response.headers_mut(), read, report.cookies.clone());
             response
         }),
     }
     answer
 }
 
-fn respond(error: &Error, on_error: Option<&OnError>) -> HttpResponse {
-    let mut response = match on_error {
-        Some(on_error) => on_error(error),
-        None => HttpResponse::new(headers::status(request::status(error))),
+fn respond(error: &Error, hook: Option<&Hook>) -> HttpResponse {
+    let mut response = match hook {
+        Some((on_error, request)) => on_error(error, request),
+        None => HttpResponse::new(headers::status(request::layer::status(error))),
     };
-    request::complete(error, response.headers_mut());
+    request::headers::complete(error, response.headers_mut());
     response
+}
+
+/// The answer to a prefetch that must not be used as the page.
+fn refusal() -> HttpResponse {
+    let mut response = HttpResponse::ServiceUnavailable().finish();
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Takes over what the middleware inside has said of the response that is replaced.
+fn keep(said: &HeaderMap, headers: &mut HeaderMap) {
+    for name in said.keys().filter(|name| request::headers::keeps(name.as_str())) {
+        if *name == VARY || !headers.contains_key(name) {
+            for value in said.get_all(name) {
+                headers.append(name.clone(), value.clone());
+            }
+        }
+    }
 }
 
 /// The error of ours that a handler's answer tells of.

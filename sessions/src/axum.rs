@@ -37,12 +37,27 @@
 //!   408 ([`KeepChanges`](crate::KeepChanges)). A session that was destroyed ends whatever the
 //!   status.
 //! - Where the commit fails, an empty response takes the place of the handler's: 503 with
-//!   `Retry-After` when trying again can help, 409 for a conflict, else 500.
+//!   `Retry-After` when trying again can help, 409 for a conflict, else 500. It keeps the headers
+//!   that the layers inside set for every response: CORS, security headers, `Vary`.
 //!   [`on_error`](SessionLayer::on_error) answers otherwise.
-//! - A response that sets a session cookie carries `Cache-Control: private, no-store`, unless the
-//!   handler has set `Cache-Control`. One whose handler took a session carries `Vary: Cookie`.
+//! - A response that sets or clears a session cookie is kept from shared caches: it carries
+//!   `Cache-Control: private, no-store`. Where the handler has set `Cache-Control`, the layer adds
+//!   `private` and removes `public`, `s-maxage` and headers such as `CDN-Cache-Control`.
+//! - A response whose handler took a session carries `Vary: Cookie`, and `Cache-Control: private`
+//!   unless the handler has set `Cache-Control`.
+//! - A HEAD request commits nothing, whatever its handler did: axum sends it to the handler of GET.
+//! - A prefetch (`Sec-Purpose: prefetch`) whose handler changed a session commits nothing and is
+//!   answered with 503, so that the browser asks again when its user follows the link.
 //! - A handle that is still alive when the handler has answered (in a streamed body, a WebSocket,
 //!   a task) cannot be committed any more: call [`save`](crate::Session::save) on it.
+//!
+//! # Several layers
+//!
+//! The layer of one store may be added twice, as around an app and around a router in it: the inner
+//! one adds nothing. Where a layer of another store stands inside, name with
+//! [`only`](SessionLayer::only) the session types that one of them serves; a type that both would
+//! serve is an [`Error::Misuse`]. Sessions are committed, and their errors answered, by the outermost
+//! layer.
 //!
 //! # In middleware
 //!
@@ -82,7 +97,8 @@
 //!
 //! Move the handle in, and save it there. The headers have gone by then, and with them the chance
 //! to set a cookie: a session that has none yet begins before, by a save in the handler, and no
-//! login can happen in the stream.
+//! login can happen in the stream. A body that has no handle loads one from its request's
+//! [`RequestSessions`]: it holds what the request has committed.
 //!
 //! ```
 //! use axum::extract::ws::{Message, WebSocketUpgrade};
@@ -113,7 +129,7 @@
 //! # let _: axum::routing::MethodRouter = get(chat);
 //! ```
 
-pub(crate) mod extract;
+mod extract;
 
 use std::fmt;
 use std::future::Future;
@@ -121,23 +137,31 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::{Request, StatusCode};
+use axum_core::BoxError;
+use axum_core::body::Body;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, VARY};
+use http::request::Parts;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-pub use self::extract::{SessionRejection, error_response};
+pub use self::extract::{OrNew, SessionRejection, error_response};
+use crate::data::SessionData;
 use crate::error::Error;
 use crate::request;
-use crate::request::ending::Answer;
-use crate::request::layer::Report;
-use crate::request::{Ending, RequestSessions};
+use crate::request::ending::{Answer, Ended};
+use crate::request::layer::Entered;
+use crate::request::{Dry, RequestSessions, Served};
+use crate::request::ending::Ending;
 use crate::store::Store;
 
 /// Gives a router's handlers their sessions, and commits them once a handler has answered.
 ///
 /// One layer serves any number of session types. A request that touches no session costs no store
-/// call. `E` answers where a session fails: see [`on_error`](Self::on_error).
+/// call.
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -158,10 +182,12 @@ use crate::store::Store;
 /// let app: Router = Router::new().route("/", get(home)).layer(SessionLayer::new(store));
 /// ```
 #[derive(Clone)]
-pub struct SessionLayer<E = EmptyResponse> {
-    store: Store,
-    on_error: E,
+pub struct SessionLayer {
+    served: Served,
+    on_error: Option<OnError>,
 }
+
+type OnError = Arc<dyn Fn(&Error, &Parts) -> Response<Body> + Send + Sync>;
 
 impl SessionLayer {
     /// A layer over this store.
@@ -172,122 +198,105 @@ impl SessionLayer {
     /// ```
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store, on_error: EmptyResponse(()) }
+        Self { served: Served::all(&store), on_error: None }
     }
-}
 
-impl<E> SessionLayer<E> {
+    /// Serves this session type, and the others that are named so, but no further one: for a layer
+    /// that meets the layer of another store.
+    ///
+    /// ```
+    /// use axum::Router;
+    /// use sessions::{CookieConfig, MemoryProvider, SameSite, Session, Store, axum::SessionLayer};
+    ///
+    /// #[derive(Session)]
+    /// #[session(name = "admin", version = 1)]
+    /// struct Admin {
+    ///     #[session(owner)]
+    ///     user: Option<u64>,
+    /// }
+    ///
+    /// let visitors = Store::new(MemoryProvider::new());
+    /// let admins = Store::builder(MemoryProvider::new())
+    ///     .cookie(CookieConfig::new().same_site(SameSite::Strict))
+    ///     .build()?;
+    /// let admin: Router = Router::new().layer(SessionLayer::new(admins).only::<Admin>());
+    /// // Handlers of `admin` take both: `Admin` from its store, everything else from this one.
+    /// let app: Router = Router::new().nest("/admin", admin).layer(SessionLayer::new(visitors));
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
+    #[must_use]
+    pub fn only<T: SessionData>(self) -> Self {
+        Self { served: self.served.only::<T>(), ..self }
+    }
+
     /// Makes the responses that tell of an error, in place of the layer's own: where a commit
     /// failed, and where a handler was rejected or answered with an [`Error`] of this crate. A
     /// handler that answers a [`SessionRejection`] in its own way is left alone.
     ///
-    /// `respond` gets the error and decides on status, headers and body. The layer adds
-    /// `Retry-After` where trying again can help and `Cache-Control: no-store`, unless they are
-    /// set, and the cookies of the request's commits that succeeded. The error's text is for the
-    /// log, not for visitors.
+    /// `respond` gets the error and the request's method, address, version and headers (the
+    /// extensions are empty), and decides on status, headers and body. The layer adds `Retry-After`
+    /// where trying again can help and `Cache-Control: no-store`, unless they are set, the cookies
+    /// of the request's commits that succeeded, and the headers that the layers inside set for
+    /// every response (CORS, security headers, `Vary`). The error's text is for the log, not for
+    /// visitors.
+    ///
+    /// With it, each request costs a copy of its headers.
     ///
     /// ```
     /// use axum::Router;
-    /// use axum::http::StatusCode;
+    /// use axum::http::{StatusCode, header::ACCEPT};
     /// use axum::response::{Html, IntoResponse};
     /// use sessions::{MemoryProvider, Store, axum::SessionLayer};
     ///
     /// let store = Store::new(MemoryProvider::new());
-    /// let layer = SessionLayer::new(store).on_error(|error| {
-    ///     let (status, text) = if error.is_unavailable() {
-    ///         (StatusCode::SERVICE_UNAVAILABLE, "<h1>Back in a minute</h1>")
+    /// let layer = SessionLayer::new(store).on_error(|error, request| {
+    ///     let status = if error.is_unavailable() {
+    ///         StatusCode::SERVICE_UNAVAILABLE
     ///     } else if error.is_conflict() {
-    ///         (StatusCode::CONFLICT, "<h1>Somebody was faster</h1>")
+    ///         StatusCode::CONFLICT
     ///     } else {
-    ///         (StatusCode::INTERNAL_SERVER_ERROR, "<h1>This is our fault</h1>")
+    ///         StatusCode::INTERNAL_SERVER_ERROR
     ///     };
-    ///     (status, Html(text)).into_response()
+    ///     let json = request.headers.get(ACCEPT).is_some_and(|it| it == "application/json");
+    ///     if json {
+    ///         (status, r#"{"error": "try again"}"#).into_response()
+    ///     } else {
+    ///         (status, Html("<h1>Back in a minute</h1>")).into_response()
+    ///     }
     /// });
     /// let app: Router = Router::new().layer(layer);
     /// ```
     #[must_use]
-    pub fn on_error<F, R>(self, respond: F) -> SessionLayer<F>
+    pub fn on_error<B>(
+        self,
+        respond: impl Fn(&Error, &Parts) -> Response<B> + Send + Sync + 'static,
+    ) -> Self
     where
-        F: Fn(&Error) -> http::Response<R> + Clone,
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
-        SessionLayer { store: self.store, on_error: respond }
+        let on_error: OnError =
+            Arc::new(move |error, request| respond(error, request).map(Body::new));
+        Self { on_error: Some(on_error), ..self }
     }
 }
 
-impl<S, E: Clone> Layer<S> for SessionLayer<E> {
-    type Service = SessionService<S, E>;
+impl<S> Layer<S> for SessionLayer {
+    type Service = SessionService<S>;
 
-    fn layer(&self, inner: S) -> SessionService<S, E> {
-        SessionService { store: self.store.clone(), on_error: self.on_error.clone(), inner }
+    fn layer(&self, inner: S) -> SessionService<S> {
+        let Self { served, on_error } = self.clone();
+        SessionService { served, on_error, inner }
     }
 }
 
-impl<E> fmt::Debug for SessionLayer<E> {
+impl fmt::Debug for SessionLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionLayer").field("store", &self.store).finish_non_exhaustive()
+        f.debug_struct("SessionLayer").field("store", &self.served.store).finish_non_exhaustive()
     }
 }
 
-/// Answers where a session fails: a function from the error to a response, or [`EmptyResponse`].
-///
-/// ```
-/// use axum::body::Body;
-/// use axum::response::{IntoResponse, Response};
-/// use sessions::axum::{ErrorResponse, SessionLayer};
-/// use sessions::{Error, MemoryProvider, Store};
-///
-/// fn layer(store: Store) -> SessionLayer<impl ErrorResponse<Body>> {
-///     SessionLayer::new(store).on_error(|error: &Error| error.to_string().into_response())
-/// }
-/// # let _ = layer(Store::new(MemoryProvider::new()));
-/// ```
-pub trait ErrorResponse<R>: sealed::ErrorResponse<R> + Clone {}
-
-impl<R, E: sealed::ErrorResponse<R> + Clone> ErrorResponse<R> for E {}
-
-/// What answers until [`on_error`](SessionLayer::on_error) says otherwise: no body where a commit
-/// failed, and a line of plain text where a handler was rejected.
-///
-/// ```
-/// use sessions::axum::{EmptyResponse, SessionLayer};
-/// use sessions::{MemoryProvider, Store};
-///
-/// let layer: SessionLayer<EmptyResponse> = SessionLayer::new(Store::new(MemoryProvider::new()));
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct EmptyResponse(());
-
-mod sealed {
-    use crate::Error;
-
-    #[allow(unreachable_pub)] // It seals what is public.
-    pub trait ErrorResponse<R> {
-        /// Whether it shapes what handlers answer too.
-        const ALL: bool;
-
-        fn respond(&self, error: &Error) -> http::Response<R>;
-    }
-}
-
-impl<R: Default> sealed::ErrorResponse<R> for EmptyResponse {
-    const ALL: bool = false;
-
-    fn respond(&self, error: &Error) -> http::Response<R> {
-        let mut response = http::Response::new(R::default());
-        *response.status_mut() = request::status(error);
-        response
-    }
-}
-
-impl<R, F: Fn(&Error) -> http::Response<R>> sealed::ErrorResponse<R> for F {
-    const ALL: bool = true;
-
-    fn respond(&self, error: &Error) -> http::Response<R> {
-        self(error)
-    }
-}
-
-/// The service that [`SessionLayer`] makes.
+/// The service that [`SessionLayer`] makes. It fits around a service with any body, and answers
+/// with axum's.
 ///
 /// ```
 /// # use sessions::{MemoryProvider, Store, axum::{SessionLayer, SessionService}};
@@ -297,39 +306,68 @@ impl<R, F: Fn(&Error) -> http::Response<R>> sealed::ErrorResponse<R> for F {
 /// let service: SessionService<()> = layer.layer(());
 /// ```
 #[derive(Clone)]
-pub struct SessionService<S, E = EmptyResponse> {
-    store: Store,
-    on_error: E,
+pub struct SessionService<S> {
+    served: Served,
+    on_error: Option<OnError>,
     inner: S,
 }
 
-impl<S, B, R, E> Service<Request<B>> for SessionService<S, E>
+impl<S, B, R> Service<Request<B>> for SessionService<S>
 where
-    S: Service<Request<B>, Response = http::Response<R>>,
-    E: ErrorResponse<R>,
+    S: Service<Request<B>, Response = Response<R>>,
+    R: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    type Response = http::Response<R>;
+    type Response = Response<Body>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future, E>;
+    type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let sessions = RequestSessions::new(self.store.clone());
-        request.extensions_mut().insert(sessions.clone());
-        ResponseFuture {
-            ending: Ending::new(self.inner.call(request), sessions),
-            on_error: self.on_error.clone(),
-        }
+        let hook = self.on_error.clone().map(|hook| (hook, Box::new(parts(&request))));
+        let dry = || Dry::of(request.method().as_str(), || is_prefetch(request.headers()));
+        let entered = RequestSessions::enter(request.extensions().get(), &self.served, dry);
+        let sessions = match entered {
+            Entered::First(sessions) => {
+                request.extensions_mut().insert(sessions.clone());
+                Some(sessions)
+            }
+            Entered::Added(sessions) => {
+                request.extensions_mut().insert(sessions);
+                None
+            }
+            Entered::Again => None,
+        };
+        ResponseFuture { ending: Ending::new(self.inner.call(request), sessions), hook }
     }
 }
 
-impl<S: fmt::Debug, E> fmt::Debug for SessionService<S, E> {
+/// What [`on_error`](SessionLayer::on_error) is told of a request.
+fn parts<B>(request: &Request<B>) -> Parts {
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.method = request.method().clone();
+    parts.uri = request.uri().clone();
+    parts.version = request.version();
+    parts.headers = request.headers().clone();
+    parts
+}
+
+fn is_prefetch(headers: &HeaderMap) -> bool {
+    static NAMES: [HeaderName; 3] = [
+        HeaderName::from_static("sec-purpose"),
+        HeaderName::from_static("purpose"),
+        HeaderName::from_static("x-moz"),
+    ];
+    let mut values = NAMES.iter().flat_map(|name| headers.get_all(name));
+    values.any(|value| request::headers::is_prefetch(value.as_bytes()))
+}
+
+impl<S: fmt::Debug> fmt::Debug for SessionService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionService")
-            .field("store", &self.store)
+            .field("store", &self.served.store)
             .field("inner", &self.inner)
             .finish_non_exhaustive()
     }
@@ -339,80 +377,106 @@ pin_project! {
     /// The response of a [`SessionService`]: the handler's, once its sessions are committed.
     ///
     /// ```
+    /// use axum::body::Body;
     /// use sessions::axum::{ResponseFuture, SessionService};
     /// use tower_service::Service;
     ///
-    /// fn call<S, B, R: Default>(
+    /// fn call<S, B>(
     ///     service: &mut SessionService<S>,
     ///     request: http::Request<B>,
     /// ) -> ResponseFuture<S::Future>
     /// where
-    ///     S: Service<http::Request<B>, Response = http::Response<R>>,
+    ///     S: Service<http::Request<B>, Response = http::Response<Body>>,
     /// {
     ///     service.call(request)
     /// }
-    /// # let _ = call::<axum::Router, axum::body::Body, axum::body::Body>;
+    /// # let _ = call::<axum::Router, axum::body::Body>;
     /// ```
-    pub struct ResponseFuture<F: Future, E = EmptyResponse> {
+    pub struct ResponseFuture<F: Future> {
         #[pin]
         ending: Ending<F>,
-        on_error: E,
+        // With what it is told of the request.
+        hook: Option<(OnError, Box<Parts>)>,
     }
 }
 
-impl<F, R, S, E> Future for ResponseFuture<F, E>
+impl<F, R, S> Future for ResponseFuture<F>
 where
-    F: Future<Output = Result<http::Response<R>, S>>,
-    E: ErrorResponse<R>,
+    F: Future<Output = Result<Response<R>, S>>,
+    R: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    type Output = F::Output;
+    type Output = Result<Response<Body>, S>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let (answer, report) = ready!(this.ending.poll(context));
-        let Ok(mut response) = answer else { return Poll::Ready(answer) };
-        let (cookies, error) = match report {
-            Some(Report { cookies, error }) => (Some(cookies), error.map(Arc::new)),
-            None => (None, None),
+        let (answer, ended) = ready!(this.ending.poll(context));
+        let mut response = match answer {
+            Ok(response) => response.map(Body::new),
+            Err(error) => return Poll::Ready(Err(error)),
         };
-        if let Some(error) = error.or_else(|| told::<R, E>(&mut response)) {
-            response = this.on_error.respond(&error);
-            request::complete(&error, response.headers_mut());
+        let Ended { read, refused, report } = ended;
+        let hook = this.hook.as_ref();
+        if refused {
+            response = in_place_of(&response, refusal());
+        } else if let Some(error) = report.error.map(Arc::new).or_else(|| told(&mut response, hook))
+        {
+            let mut instead = match hook {
+                Some((on_error, request)) => on_error(&error, request),
+                None => empty(request::layer::status(&error)),
+            };
+            request::headers::complete(&error, instead.headers_mut());
+            response = in_place_of(&response, instead);
         }
-        if let Some(cookies) = cookies {
-            cookies.write(response.headers_mut());
-        }
+        request::headers::finish_headers(response.headers_mut(), read, report.cookies);
         Poll::Ready(Ok(response))
     }
 }
 
-impl<F: Future, E> fmt::Debug for ResponseFuture<F, E> {
+impl<F: Future> fmt::Debug for ResponseFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").field("ending", &self.ending).finish_non_exhaustive()
     }
 }
 
-impl<R, S> Answer for Result<http::Response<R>, S> {
+impl<R, S> Answer for Result<Response<R>, S> {
     fn status(&self) -> StatusCode {
         // A service that failed answers as badly as one that says so.
-        self.as_ref().map_or(StatusCode::INTERNAL_SERVER_ERROR, http::Response::status)
+        self.as_ref().map_or(StatusCode::INTERNAL_SERVER_ERROR, Response::status)
     }
+}
 
-    fn vary(&mut self) {
-        if let Ok(response) = self {
-            request::vary(response.headers_mut());
+fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// The answer to a prefetch that must not be used as the page.
+fn refusal() -> Response<Body> {
+    let mut response = empty(StatusCode::SERVICE_UNAVAILABLE);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The second response, with what the layers inside have said of the first.
+fn in_place_of(replaced: &Response<Body>, mut response: Response<Body>) -> Response<Body> {
+    let said = replaced.headers();
+    for name in said.keys().filter(|name| request::headers::keeps(name.as_str())) {
+        if *name == VARY || !response.headers().contains_key(name) {
+            for value in said.get_all(name) {
+                response.headers_mut().append(name, value.clone());
+            }
         }
     }
+    response
 }
 
 /// In a response's extensions: the error that it tells of.
 #[derive(Clone)]
 struct Told(Arc<Error>);
 
-/// The error that a handler's response tells of, if it is to be told otherwise.
-fn told<R, E: ErrorResponse<R>>(response: &mut http::Response<R>) -> Option<Arc<Error>> {
-    if !E::ALL {
-        return None;
-    }
+/// The error that a handler's response tells of, if there is a hook to tell it otherwise.
+fn told<H>(response: &mut Response<Body>, hook: Option<H>) -> Option<Arc<Error>> {
+    hook?;
     response.extensions_mut().remove::<Told>().map(|told| told.0)
 }

@@ -13,7 +13,6 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use self::builder::CodecBuilder;
-
 use self::token::{MAX_PAYLOAD, Malformed, OVERHEAD};
 use crate::clock::from_unix_millis;
 use crate::crypto::purpose::Purpose;

@@ -335,8 +335,10 @@ pub(crate) fn values<'h>(
     headers.cookies().flat_map(pairs).filter_map(move |pair| {
         // Most pairs are other cookies: they are told by their first bytes.
         let rest = pair.trim_ascii_start().strip_prefix(name.as_bytes())?;
-        let value = rest.trim_ascii_start().strip_prefix(b"=")?;
-        Some(value.trim_ascii()).filter(|value| std::str::from_utf8(value).is_ok())
+        let value = rest.trim_ascii_start().strip_prefix(b"=")?.trim_ascii();
+        // A value may be sent in quotes (RFC 6265, section 4.1.1).
+        let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+        Some(quoted.unwrap_or(value)).filter(|value| std::str::from_utf8(value).is_ok())
     })
 }
 
@@ -475,5 +477,12 @@ mod tests {
         ]);
         let found: Vec<_> = values(&headers, "visitor").collect();
         assert_eq!(found, [&b"first"[..], b"second", b"third"]);
+    }
+
+    #[test]
+    fn one_pair_of_quotes_around_a_value_is_not_part_of_it() {
+        let headers = sent(&[b"v=\"a\"; v= \"b\" ; v=\"c; v=d\"; v=\"\"e\"\"; v=\"; v=\"\""]);
+        let found: Vec<_> = values(&headers, "v").collect();
+        assert_eq!(found, [&b"a"[..], b"b", b"\"c", b"d\"", b"\"e\"", b"\"", b""]);
     }
 }

@@ -4,28 +4,25 @@
 #[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) mod ending;
 #[cfg(any(feature = "actix", feature = "axum"))]
+pub(crate) mod headers;
+#[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) mod layer;
 
+use std::any::TypeId;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use http::Extensions;
 use http::header::HeaderValue;
 use smallvec::SmallVec;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
-#[cfg(any(feature = "actix", feature = "axum"))]
-pub(crate) use self::ending::Ending;
-#[cfg(any(feature = "actix", feature = "axum"))]
-pub(crate) use self::layer::{complete, status, text, vary};
 use crate::cookie::CookieHeaders;
 use crate::data::SessionData;
 use crate::error::Error;
-use crate::schema::fields::Fields;
-use crate::schema::merge;
 use crate::session::{Live, Pending, Session, State};
-use crate::store::Store;
 use crate::store::base::Base;
 use crate::store::change::{Change, Committed, Failed, Outcome, Settled};
 use crate::store::core::Core;
@@ -45,10 +42,7 @@ use crate::telemetry;
 /// # struct Visitor { visits: u32 }
 ///
 /// async fn visits<B>(request: &http::Request<B>) -> Result<u32, Error> {
-///     let sessions = request
-///         .extensions()
-///         .get::<RequestSessions>()
-///         .ok_or(Error::Config("add the SessionLayer".into()))?;
+///     let sessions = RequestSessions::of(request.extensions())?;
 ///     let visitor: Session<Visitor> = sessions.load(request.headers()).await?;
 ///     Ok(visitor.visits)
 /// }
@@ -57,33 +51,75 @@ use crate::telemetry;
 #[derive(Clone)]
 pub struct RequestSessions {
     inner: Arc<Inner>,
+    /// What the layers inside the outermost serve, where they are of other stores.
+    nested: Option<Arc<[Served]>>,
 }
 
-#[derive(Default)]
+/// A layer's store, and the session types that it serves.
+#[derive(Clone)]
+pub(crate) struct Served {
+    pub(crate) store: Arc<Core>,
+    /// `None`: every type.
+    only: Option<Arc<[TypeId]>>,
+}
+
+/// Why a request commits nothing.
+#[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))] // Layers say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dry {
+    /// Its answer is thrown away but for the headers (RFC 9110, section 9.3.2).
+    Head,
+    /// Nobody may ever see its answer.
+    Prefetch,
+}
+
 struct Inner {
-    /// `None` only while it waits for its next request.
-    store: Option<Store>,
+    /// Of the outermost layer.
+    served: Served,
+    dry: Option<Dry>,
     /// One bit for each slot that has a handle out which could have changed something.
     borrowed: AtomicU32,
     // A std Mutex, held only to move values in and out, never across an await.
     slots: Mutex<Slots>,
+    /// Wakes the loads that wait for the end of the commits.
+    closed: Notify,
 }
 
 #[derive(Default)]
 struct Slots {
-    /// The response has been sent; nothing that comes back now can be saved.
-    closed: bool,
+    phase: Phase,
     slots: SmallVec<[Slot; 1]>,
+    /// A session would have been destroyed if the request were not a dry one.
+    spared: bool,
     /// A load that failed, and the handler was not told.
     #[cfg(feature = "actix")]
     hidden: Option<Error>,
 }
 
+/// How far a request has come.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Phase {
+    /// Its handler is at work.
+    #[default]
+    Open,
+    /// Its handler has answered, and the layer commits. The slots are the layer's.
+    #[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))]
+    Committing,
+    /// Its response is on its way: sessions can still be read, and saved where no cookie is
+    /// needed.
+    #[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))]
+    Closed,
+}
+
 /// One session type's place in a request.
 struct Slot {
+    store: Arc<Core>,
     session_type: Arc<SessionType>,
     /// What the next handle is loaded from.
     base: Base,
+    /// What the layer's commit made of it: looked at only where the session is loaded once more,
+    /// which is rare.
+    committed: Option<Committed>,
     loaded_at: SystemTime,
     /// How often the session was destroyed in the middle of the request.
     epoch: u32,
@@ -101,14 +137,36 @@ struct Slot {
 }
 
 impl RequestSessions {
+    /// The sessions of the request that has these extensions.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] where no layer has put them there: the text says what to write.
+    ///
+    /// ```
+    /// use sessions::{Error, RequestSessions};
+    ///
+    /// let request = http::Request::new(());
+    /// let error = RequestSessions::of(request.extensions()).expect_err("there is no layer");
+    /// assert!(matches!(error, Error::Misuse(_)));
+    /// ```
+    pub fn of(extensions: &Extensions) -> Result<&Self, Error> {
+        extensions.get().ok_or(Error::Misuse(NO_LAYER))
+    }
+
     /// The session of type `T` of this request, whose headers are `cookies`.
     ///
     /// A second handle of the same type sees what the first has put back when it was dropped.
     /// Where both are out at the same time, their changes merge as two requests' would.
     ///
+    /// After the response's headers have left, as in a streamed body, the handle holds what the
+    /// request has committed. Nothing commits such a handle: call [`save`](Session::save) on it,
+    /// which works where the browser needs no new cookie. What only the body reads is not in the
+    /// headers: mark such a page `Cache-Control: private` in the handler, or take the session there
+    /// too.
+    ///
     /// # Errors
-    /// As [`Store::load`]; [`Error::Config`] when the request's
-    /// response has been sent.
+    /// As [`Store::load`]. [`Error::Misuse`] where layers of two stores meet and it is not clear
+    /// which of them serves `T`.
     ///
     /// ```
     /// use sessions::{Error, RequestSessions, Session};
@@ -127,26 +185,73 @@ impl RequestSessions {
         &self,
         cookies: &impl CookieHeaders,
     ) -> Result<Session<T>, Error> {
-        let session_type = self.inner.store().session_type::<T>()?;
-        if let Some(session) = self.again::<T>(&session_type, &mut self.inner.slots())? {
+        self.find(cookies, false).await
+    }
+
+    /// As [`load`](Self::load), but a record that this build cannot read counts as none: for
+    /// logging in and out, which must work after a deploy was rolled back.
+    ///
+    /// The record stays as it was until the new session is saved or destroyed. Then it ends, too.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), without [`Error::NewerSchema`] and [`Error::Decode`].
+    ///
+    /// ```
+    /// use sessions::{Error, RequestSessions};
+    /// # use sessions::Session;
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { #[session(owner)] user: Option<u64> }
+    ///
+    /// async fn login(sessions: &RequestSessions, headers: &http::HeaderMap) -> Result<(), Error> {
+    ///     let mut visitor = sessions.load_or_new::<Visitor>(headers).await?;
+    ///     // The password was right.
+    ///     visitor.user = Some(7);
+    ///     Ok(())
+    /// }
+    /// # let _ = login;
+    /// ```
+    pub async fn load_or_new<T: SessionData>(
+        &self,
+        cookies: &impl CookieHeaders,
+    ) -> Result<Session<T>, Error> {
+        self.find(cookies, true).await
+    }
+
+    async fn find<T: SessionData>(
+        &self,
+        cookies: &impl CookieHeaders,
+        or_new: bool,
+    ) -> Result<Session<T>, Error> {
+        let store = self.store_of::<T>()?;
+        let session_type = store.session_type::<T>()?;
+        self.inner.commits_to_end().await;
+        if let Some(session) = self.again::<T>(store, &session_type, &mut self.inner.slots())? {
             return Ok(session);
         }
-        let live = Live::<T>::find(self.inner.store(), &session_type, cookies).await?;
-        let mut slots = self.inner.slots();
-        // Another handle of this type may have been loaded meanwhile; then the first counts.
-        if let Some(session) = self.again::<T>(&session_type, &mut slots)? {
-            return Ok(session);
+        let live = Live::<T>::find(store, &session_type, cookies, or_new).await?;
+        loop {
+            self.inner.commits_to_end().await;
+            let mut slots = self.inner.slots();
+            if slots.phase == Phase::Committing {
+                continue;
+            }
+            // Another handle of this type may have been loaded meanwhile; then the first counts.
+            if let Some(session) = self.again::<T>(store, &session_type, &mut slots)? {
+                return Ok(session);
+            }
+            let (base, loaded_at) = (live.state.base.clone(), live.state.loaded_at);
+            slots.slots.push(Slot::new(store.clone(), session_type, base, loaded_at));
+            let home = Home { request: self.inner.clone(), slot: slots.slots.len() - 1 };
+            return Ok(Session::new(live, Some(home)));
         }
-        slots.slots.push(Slot::new(session_type, live.state.base.clone(), live.state.loaded_at));
-        let home = Home { request: self.inner.clone(), slot: slots.slots.len() - 1 };
-        Ok(Session::new(live, Some(home)))
     }
 
     /// Ends this request's session of type `T` at once, without reading it: logging out works
     /// although the record holds what this build cannot read. The response clears the cookie.
     ///
     /// A handler that has a [`Session`](struct@Session) calls its [`destroy`](Session::destroy)
-    /// instead.
+    /// instead. A HEAD request and a prefetch end nothing.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the provider is down: the session may still be alive.
@@ -161,16 +266,20 @@ impl RequestSessions {
     /// # struct Visitor { visits: u32 }
     ///
     /// async fn logout<B>(request: &http::Request<B>) -> Result<(), Error> {
-    ///     match request.extensions().get::<RequestSessions>() {
-    ///         Some(sessions) => sessions.destroy::<Visitor>(request.headers()).await,
-    ///         None => Ok(()),
-    ///     }
+    ///     let sessions = RequestSessions::of(request.extensions())?;
+    ///     sessions.destroy::<Visitor>(request.headers()).await
     /// }
     /// # let _ = logout::<()>;
     /// ```
     pub async fn destroy<T: SessionData>(&self, cookies: &impl CookieHeaders) -> Result<(), Error> {
-        let session_type = self.inner.store().session_type::<T>()?;
-        let (done, error) = match self.inner.store().destroy_unread(&session_type, cookies).await {
+        let store = self.store_of::<T>()?;
+        let session_type = store.session_type::<T>()?;
+        self.check_alone(store, &session_type, &self.inner.slots())?;
+        if self.inner.dry.is_some() {
+            self.inner.slots().spared = true;
+            return Ok(());
+        }
+        let (done, error) = match store.destroy_unread(&session_type, cookies).await {
             Ok(committed) => (committed.settle()?, None),
             Err(failed) => {
                 let Failed { error, set_cookie, base, .. } = *failed;
@@ -188,8 +297,8 @@ impl RequestSessions {
                 return error.map_or(Ok(()), Err);
             }
             None => {
-                let loaded_at = self.inner.store().now();
-                let mut slot = Slot::new(session_type, done.base.clone(), loaded_at);
+                let (base, loaded_at) = (done.base.clone(), store.now());
+                let mut slot = Slot::new(store.clone(), session_type, base, loaded_at);
                 slot.out = 0;
                 slots.slots.push(slot);
                 let last = slots.slots.len() - 1;
@@ -205,20 +314,70 @@ impl RequestSessions {
         error.map_or(Ok(()), Err)
     }
 
+    /// The store that serves this type: of several layers the one that names it, or else the only
+    /// one that names none.
+    fn store_of<T: SessionData>(&self) -> Result<&Arc<Core>, Error> {
+        let Some(nested) = &self.nested else {
+            let Served { store, only } = &self.inner.served;
+            return match only {
+                Some(only) if !only.contains(&TypeId::of::<T>()) => Err(Error::Misuse(NOT_SERVED)),
+                _ => Ok(store),
+            };
+        };
+        let mut named: SmallVec<[&Arc<Core>; 2]> = SmallVec::new();
+        let mut open: SmallVec<[&Arc<Core>; 2]> = SmallVec::new();
+        for Served { store, only } in std::iter::once(&self.inner.served).chain(nested.iter()) {
+            let stores = match only {
+                Some(only) if only.contains(&TypeId::of::<T>()) => &mut named,
+                Some(_) => continue,
+                None => &mut open,
+            };
+            // Two layers of one store are one.
+            if !stores.iter().any(|other| Arc::ptr_eq(other, store)) {
+                stores.push(store);
+            }
+        }
+        let stores = if named.is_empty() { open } else { named };
+        match stores[..] {
+            [] => Err(Error::Misuse(NOT_SERVED)),
+            [store] => Ok(store),
+            _ => Err(Error::Misuse(TWO_STORES)),
+        }
+    }
+
+    /// Refuses a session that another store has already served: the response would carry two
+    /// cookies of one name.
+    fn check_alone(
+        &self,
+        store: &Arc<Core>,
+        session_type: &SessionType,
+        slots: &Slots,
+    ) -> Result<(), Error> {
+        let meets = |slot: &Slot| {
+            !Arc::ptr_eq(&slot.store, store)
+                && (slot.session_type.type_id == session_type.type_id
+                    || slot.session_type.cookie.name == session_type.cookie.name)
+        };
+        if slots.slots.iter().any(meets) { Err(Error::Misuse(TWO_STORES)) } else { Ok(()) }
+    }
+
     /// Another handle of a session that this request has loaded before.
     fn again<T: SessionData>(
         &self,
+        store: &Arc<Core>,
         session_type: &SessionType,
         slots: &mut Slots,
     ) -> Result<Option<Session<T>>, Error> {
-        if slots.closed {
-            return Err(Error::config("the response has been sent, its sessions are closed"));
-        }
+        self.check_alone(store, session_type, slots)?;
         let is_same = |slot: &Slot| slot.session_type.type_id == session_type.type_id;
         let Some(index) = slots.slots.iter().position(is_same) else { return Ok(None) };
         let slot = &mut slots.slots[index];
+        if let Some(committed) = slot.committed.take() {
+            let done = committed.settle()?;
+            slot.settle(&done);
+        }
         let live = match slot.returned.len() {
-            0 => Live::<T>::new(slot.state(self.inner.store()))?,
+            0 => Live::<T>::new(slot.state())?,
             1 => match slot.returned.pop().map(|one| one.into_any().downcast()) {
                 Some(Ok(live)) => live,
                 // The type was compared above.
@@ -226,11 +385,11 @@ impl RequestSessions {
             },
             // What one of them left open has to be found out before they can be one.
             _ if slot.returned.iter().any(|one| one.state().is_unsettled()) => {
-                Live::<T>::new(slot.state(self.inner.store()))?
+                Live::<T>::new(slot.state())?
             }
             _ => {
                 let change = fold(&slot.session_type, &slot.base, &mut slot.returned)?;
-                let mut state = slot.state(self.inner.store());
+                let mut state = slot.state();
                 state.borrowed = change.fields.is_some();
                 state.asks = change.asks;
                 let fields = match change.fields {
@@ -263,7 +422,7 @@ impl Home {
 
     pub(crate) fn put_back<T: SessionData>(&self, live: Box<Live<T>>) {
         let mut slots = self.request.slots();
-        if slots.closed {
+        if slots.phase != Phase::Open {
             drop(slots);
             if live.state.is_touched() {
                 telemetry::outlived(live.state.session_type.name());
@@ -290,16 +449,24 @@ impl Home {
 
     /// Whether the response has been sent.
     pub(crate) fn is_closed(&self) -> bool {
-        self.request.slots().closed
+        self.request.slots().phase != Phase::Open
+    }
+
+    /// Whether the request commits nothing.
+    pub(crate) fn is_dry(&self) -> bool {
+        self.request.dry.is_some()
     }
 
     /// Begins a save in the middle of the request. Where it may give the browser a cookie, the
     /// response waits for it; a response that has been sent cannot.
-    pub(crate) fn begin_save(&self, change: &Change) -> Result<Option<BegunSave>, Error> {
-        let store = self.request.store();
+    pub(crate) fn begin_save(
+        &self,
+        store: &Arc<Core>,
+        change: &Change,
+    ) -> Result<Option<BegunSave>, Error> {
         let needs_cookie = store.needs_cookie(change)? || change.unsettled.is_some();
         let mut slots = self.request.slots();
-        if slots.closed {
+        if slots.phase != Phase::Open {
             return if needs_cookie && change.unsettled.is_none() {
                 Err(Error::config(
                     "once its response was sent, a session can take no new cookie: neither begin, \
@@ -337,7 +504,7 @@ impl Home {
     pub(crate) fn reloaded(&self, base: &Base) {
         let mut slots = self.request.slots();
         let Some(slot) = slots.slots.get_mut(self.slot) else { return };
-        slot.base = base.clone();
+        (slot.base, slot.committed) = (base.clone(), None);
     }
 }
 
@@ -356,34 +523,37 @@ impl BegunSave {
 }
 
 impl Inner {
-    fn store(&self) -> &Arc<Core> {
-        self.store.as_ref().expect("a request has its store from beginning to end").core()
-    }
-
     fn slots(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes it what a new one is.
-    #[cfg(any(feature = "actix", feature = "axum"))]
-    fn clear(&mut self) {
-        let Self { store, borrowed, slots } = self;
-        let slots = slots.get_mut().unwrap_or_else(PoisonError::into_inner);
-        (*store, *borrowed.get_mut(), slots.closed) = (None, 0, false);
-        slots.slots.clear();
-        #[cfg(feature = "actix")]
-        {
-            slots.hidden = None;
+    /// Waits while the layer commits.
+    async fn commits_to_end(&self) {
+        if self.slots().phase != Phase::Committing {
+            return;
+        }
+        let mut closed = std::pin::pin!(self.closed.notified());
+        // From here on no end is missed.
+        closed.as_mut().enable();
+        if self.slots().phase == Phase::Committing {
+            closed.await;
         }
     }
 }
 
 impl Slot {
     /// Of a session whose first handle is out.
-    fn new(session_type: Arc<SessionType>, base: Base, loaded_at: SystemTime) -> Self {
+    fn new(
+        store: Arc<Core>,
+        session_type: Arc<SessionType>,
+        base: Base,
+        loaded_at: SystemTime,
+    ) -> Self {
         Self {
+            store,
             session_type,
             base,
+            committed: None,
             loaded_at,
             epoch: 0,
             returned: SmallVec::new(),
@@ -396,7 +566,7 @@ impl Slot {
 
     /// Takes over what was done in the middle of the request.
     fn settle(&mut self, done: &Settled) {
-        self.base = done.base.clone();
+        (self.base, self.committed) = (done.base.clone(), None);
         if done.outcome == Outcome::Destroyed {
             // What other handles hold is the destroyed session's.
             self.epoch += 1;
@@ -404,9 +574,9 @@ impl Slot {
         }
     }
 
-    fn state(&self, store: &Arc<Core>) -> State {
+    fn state(&self) -> State {
         let (session_type, base) = (self.session_type.clone(), self.base.clone());
-        let mut state = State::new(store.clone(), session_type, base, self.loaded_at);
+        let mut state = State::new(self.store.clone(), session_type, base, self.loaded_at);
         state.epoch = self.epoch;
         state
     }
@@ -431,7 +601,7 @@ fn fold(
     }
     let table = session_type.table;
     let mut asks = Asks::default();
-    let mut fields: Option<Fields> = None;
+    let mut fields: Option<crate::schema::fields::Fields> = None;
     let mut loaded_at = None;
     let mut unsettled = None;
     // What a handle left open is settled against its own base.
@@ -457,8 +627,8 @@ fn fold(
                 Some(ancestor) => ancestor,
                 None => change.base.fields(session_type)?,
             };
-            merge::diff(table, &was, &mut mine)?;
-            let merged = merge::merge(table, &was, &mine, &theirs)?;
+            crate::schema::merge::diff(table, &was, &mut mine)?;
+            let merged = crate::schema::merge::merge(table, &was, &mine, &theirs)?;
             telemetry::merged_in_request(session_type.name(), &merged.overwritten);
             merged.fields
         });
@@ -473,6 +643,18 @@ fn fold(
         unsettled,
     })
 }
+
+/// What a request says whose program has no layer for it.
+pub(crate) const NO_LAYER: &str = "this request has no sessions: add \
+    `.layer(SessionLayer::new(store))` below the routes and below every layer that takes a session, \
+    for the layer that is added last sees a request first";
+
+const NOT_SERVED: &str = "no layer of this request serves this session type: name it in the \
+    layer's `only`, or add a layer whose store serves every type";
+
+const TWO_STORES: &str = "the layers of two stores meet in this request, and both would serve this \
+    session type: say with `only` which types one of them serves, as in \
+    `SessionLayer::new(store).only::<Admin>()`, or give both layers one store";
 
 fn bit(slot: usize) -> u32 {
     1 << slot.min(31)

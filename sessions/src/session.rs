@@ -19,8 +19,7 @@ use crate::schema::fields::Fields;
 use crate::schema::header::Summary;
 use crate::schema::merge;
 use crate::store::base::Base;
-use crate::store::change::{Change, Failed, Outcome, Settled};
-use crate::store::change::{InFlight, Unsettled};
+use crate::store::change::{Change, Failed, InFlight, Outcome, Settled, Unsettled};
 use crate::store::core::Core;
 use crate::store::fence::LoginAttempt;
 use crate::store::patch::Asks;
@@ -139,16 +138,19 @@ pub(crate) trait Pending: Send {
 }
 
 impl<T: SessionData> Live<T> {
-    /// Loads what a request's cookies stand for.
+    /// Loads what a request's cookies stand for. `or_new`: a record that this build cannot read
+    /// counts as none.
     // Not an async function, for that would have room for its arguments twice.
     pub(crate) fn find<'a>(
         core: &'a Arc<Core>,
         session_type: &'a Arc<SessionType>,
         cookies: &'a impl CookieHeaders,
+        or_new: bool,
     ) -> impl Future<Output = Result<Box<Self>, Error>> + 'a {
         let work = async move {
             let now = core.now();
-            Self::found(core, session_type, core.find(session_type, cookies, now).await, now)
+            let found = core.find(session_type, cookies, now).await;
+            Self::found(core, session_type, found, now, or_new)
         };
         observe(Call::Load, session_type.name(), Some(&session_type.tallies), work, |live| {
             loaded(&live.state.base)
@@ -160,15 +162,29 @@ impl<T: SessionData> Live<T> {
         session_type: &Arc<SessionType>,
         found: Result<Base, Error>,
         loaded_at: SystemTime,
+        or_new: bool,
     ) -> Result<Box<Self>, Error> {
         let state = |base| State::new(core.clone(), session_type.clone(), base, loaded_at);
-        match found.and_then(|base| Self::new(state(base))) {
-            Err(error) if error.is_unreadable() && core.resets_unreadable() => {
-                telemetry::reset(session_type.name(), &error);
-                Self::new(state(Base::Absent { cookie: true }))
+        // What the browser's secret reaches ends when another session takes its place. Where not
+        // even a secret can be read, the record may be somebody else's by now.
+        let (live, error) = match found {
+            Ok(base) => {
+                let live = match &base {
+                    Base::Live(loaded) => Some(loaded.clone()),
+                    _ => None,
+                };
+                match Self::new(state(base)) {
+                    Ok(found) => return Ok(found),
+                    Err(error) => (live, error),
+                }
             }
-            found => found,
+            Err(error) => (None, error),
+        };
+        if !error.is_unreadable() || !(or_new || core.resets_unreadable()) {
+            return Err(error);
         }
+        telemetry::reset(session_type.name(), &error);
+        Self::new(state(live.map_or(Base::Absent { cookie: true }, Base::Unreadable)))
     }
 
     pub(crate) fn new(mut state: State) -> Result<Box<Self>, Error> {
@@ -184,7 +200,9 @@ impl<T: SessionData> Live<T> {
                 }
             }
             Base::Sealed(sealed) => T::load(&sealed.stored)?,
-            Base::Absent { .. } | Base::Superseded(_) | Base::Ended(_) => T::fresh(),
+            Base::Absent { .. } | Base::Superseded(_) | Base::Unreadable(_) | Base::Ended(_) => {
+                T::fresh()
+            }
         };
         Ok(Box::new(Self { value, state }))
     }
@@ -380,7 +398,9 @@ impl<T: SessionData> Session<T> {
         match &self.state().base {
             Base::Live(loaded) => loaded.expires_at,
             Base::Sealed(sealed) => Some(sealed.expires_at),
-            Base::Absent { .. } | Base::Superseded(_) | Base::Ended(_) => None,
+            Base::Absent { .. } | Base::Superseded(_) | Base::Unreadable(_) | Base::Ended(_) => {
+                None
+            }
         }
     }
 
@@ -640,6 +660,9 @@ impl<T: SessionData> Session<T> {
     /// A change is applied once, whoever tries again: this method again, also after one whose
     /// future was dropped, or the layer.
     ///
+    /// In a HEAD request and in a prefetch it saves nothing and answers `Ok`: such requests leave no
+    /// trace.
+    ///
     /// # Errors
     /// As [`commit`](Self::commit). [`Error::Config`] when the session needs a new cookie but its
     /// response has already been sent.
@@ -768,9 +791,15 @@ impl<T: SessionData> Session<T> {
         {
             return Ok((Outcome::Unchanged, None));
         }
+        // A HEAD request goes the way of a GET, and leaves no trace.
+        if self.home.as_ref().is_some_and(Home::is_dry) {
+            return Ok((Outcome::Unchanged, None));
+        }
+        let live = self.live_mut();
         let change = live.change()?;
+        let core = live.state.core.clone();
         let begun = match &self.home {
-            Some(home) => match home.begin_save(&change) {
+            Some(home) => match home.begin_save(&core, &change) {
                 Ok(begun) => begun,
                 Err(error) => {
                     self.live_mut().state.unsettled = change.unsettled;
@@ -780,7 +809,6 @@ impl<T: SessionData> Session<T> {
             None => None,
         };
         let state = &mut self.live_mut().state;
-        let core = state.core.clone();
         let commits = core.commits().clone();
         let (sender, result) = oneshot::channel();
         // Whoever drops this future finds the commit there: it goes on, and is waited for.
@@ -854,7 +882,7 @@ impl<T: SessionData> Session<T> {
 fn loaded(base: &Base) -> (CallOutcome, Option<&StoreKey>) {
     let ended = match base {
         Base::Live(_) | Base::Sealed(_) => CallOutcome::Live,
-        Base::Absent { .. } => CallOutcome::New,
+        Base::Absent { .. } | Base::Unreadable(_) => CallOutcome::New,
         Base::Superseded(_) | Base::Ended(_) => CallOutcome::Gone,
     };
     (ended, base.key())

@@ -83,6 +83,19 @@ impl Browser {
         self.exchange(request).await
     }
 
+    /// Asks for a page with more headers, such as those of a prefetch.
+    ///
+    /// # Panics
+    /// When the server cannot be reached, or a header is none.
+    pub async fn get_saying(&mut self, path: &str, headers: &[(&'static str, &str)]) -> Answer {
+        let mut request = self.request(Method::GET, path, None);
+        for (name, value) in headers {
+            let value = HeaderValue::from_str(value).expect("text that a header can hold");
+            request.headers_mut().insert(*name, value);
+        }
+        self.exchange(request).await
+    }
+
     /// Sends these bytes as the only `Cookie` header, whatever the jar holds.
     ///
     /// # Panics

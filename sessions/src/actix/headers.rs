@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
 
 use crate::cookie::sealed::Cookies;
-use crate::request::layer::ResponseHeaders;
+use crate::request::headers::ResponseHeaders;
 
 impl Cookies for HeaderMap {
     fn cookies(&self) -> impl Iterator<Item = &[u8]> {
@@ -13,8 +13,8 @@ impl Cookies for HeaderMap {
 }
 
 impl ResponseHeaders for HeaderMap {
-    fn any(&self, name: &http::HeaderName, is: impl Fn(&[u8]) -> bool) -> bool {
-        self.get_all(name.as_str()).any(|value| is(value.as_bytes()))
+    fn any(&self, name: &http::HeaderName, is: impl FnMut(&[u8]) -> bool) -> bool {
+        self.get_all(name.as_str()).map(HeaderValue::as_bytes).any(is)
     }
 
     fn append(&mut self, name: &http::HeaderName, value: http::HeaderValue) {
@@ -24,6 +24,14 @@ impl ResponseHeaders for HeaderMap {
 
     fn append_text(&mut self, name: &http::HeaderName, value: &'static str) {
         self.append(self::name(name), HeaderValue::from_static(value));
+    }
+
+    fn remove_all(&mut self, is: impl Fn(&str) -> bool) -> bool {
+        let names: Vec<_> = self.keys().filter(|name| is(name.as_str())).cloned().collect();
+        for name in &names {
+            self.remove(name);
+        }
+        !names.is_empty()
     }
 }
 

@@ -20,7 +20,8 @@ use crate::{request, telemetry};
 /// Loads the request's session, or a new one.
 ///
 /// Rejects with 503 when the store is down or the record needs a newer build, and with 500 for a
-/// record that cannot be read; see [`SessionRejection`].
+/// record that cannot be read, or where no layer gives this request its sessions; see
+/// [`SessionRejection`].
 ///
 /// ```
 /// use sessions::Session;
@@ -38,15 +39,8 @@ impl<T: SessionData, S: Sync> FromRequestParts<S> for Session<T> {
     type Rejection = SessionRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
-        let Some(sessions) = parts.extensions.get::<RequestSessions>() else {
-            let error = Error::config(
-                "this router has no sessions; add `.layer(SessionLayer::new(store))` below its \
-                 routes",
-            );
-            telemetry::load_failed(T::SCHEMA.name, &error);
-            return Err(SessionRejection(error));
-        };
-        sessions.load(&parts.headers).await.map_err(|error| {
+        let load = async { RequestSessions::of(&parts.extensions)?.load(&parts.headers).await };
+        load.await.map_err(|error| {
             telemetry::load_failed(T::SCHEMA.name, &error);
             SessionRejection(error)
         })
@@ -75,6 +69,48 @@ impl<T: SessionData, S: Sync> OptionalFromRequestParts<S> for Session<T> {
     ) -> Result<Option<Self>, SessionRejection> {
         let session = <Self as FromRequestParts<S>>::from_request_parts(parts, state).await?;
         Ok(Some(session).filter(|session| !session.is_new()))
+    }
+}
+
+/// The request's session, or a new one where this build cannot read what is stored: for the
+/// handlers that log in and out.
+///
+/// After a deploy was rolled back, or where a conversion fails, every page of such a visitor is an
+/// error. With this extractor they can still log in: the new session takes the place of the one
+/// that cannot be read, which ends. A handler that changes nothing leaves it as it was. A store
+/// that is down is still a rejection.
+///
+/// ```
+/// use sessions::{Session, axum::OrNew};
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { #[session(owner)] user: Option<u64> }
+///
+/// async fn login(OrNew(mut visitor): OrNew<Visitor>) {
+///     // The password was right.
+///     visitor.user = Some(7);
+/// }
+///
+/// async fn logout(OrNew(mut visitor): OrNew<Visitor>) {
+///     visitor.destroy();
+/// }
+/// # let _: axum::routing::MethodRouter = axum::routing::post(login).delete(logout);
+/// ```
+#[derive(Debug)]
+pub struct OrNew<T: SessionData>(pub Session<T>);
+
+impl<T: SessionData, S: Sync> FromRequestParts<S> for OrNew<T> {
+    type Rejection = SessionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
+        let load = async {
+            let sessions = RequestSessions::of(&parts.extensions)?;
+            sessions.load_or_new(&parts.headers).await
+        };
+        load.await.map(Self).map_err(|error| {
+            telemetry::load_failed(T::SCHEMA.name, &error);
+            SessionRejection(error)
+        })
     }
 }
 
@@ -178,27 +214,32 @@ impl IntoResponse for Error {
 /// ```
 /// use http_body_util::Full;
 /// use hyper::body::Bytes;
-/// use sessions::{RequestSessions, Session, axum::error_response};
+/// use sessions::{Error, RequestSessions, Session, axum::error_response};
 /// # #[derive(Session)]
 /// # #[session(name = "visitor", version = 1)]
 /// # struct Visitor { visits: u32 }
 ///
 /// /// A handler of a plain `tower` service.
 /// async fn home<B>(request: http::Request<B>) -> http::Response<Full<Bytes>> {
-///     let sessions = request.extensions().get::<RequestSessions>().expect("the layer is there");
-///     match sessions.load::<Visitor>(request.headers()).await {
-///         Ok(visitor) => http::Response::new(format!("{} visits", visitor.visits).into()),
+///     match visits(&request).await {
+///         Ok(visits) => http::Response::new(format!("{visits} visits").into()),
 ///         Err(error) => error_response(error),
 ///     }
+/// }
+///
+/// async fn visits<B>(request: &http::Request<B>) -> Result<u32, Error> {
+///     let sessions = RequestSessions::of(request.extensions())?;
+///     let visitor = sessions.load::<Visitor>(request.headers()).await?;
+///     Ok(visitor.visits)
 /// }
 /// # let _ = home::<()>;
 /// ```
 pub fn error_response<R: From<&'static str>>(error: Error) -> http::Response<R> {
-    let mut response = http::Response::new(request::text(&error).into());
-    *response.status_mut() = request::status(&error);
+    let mut response = http::Response::new(request::layer::text(&error).into());
+    *response.status_mut() = request::layer::status(&error);
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, text);
-    request::complete(&error, response.headers_mut());
+    request::headers::complete(&error, response.headers_mut());
     response.extensions_mut().insert(Told(Arc::new(error)));
     response
 }

@@ -9,15 +9,22 @@ use http::StatusCode;
 use pin_project_lite::pin_project;
 
 use super::RequestSessions;
-use super::layer::Report;
+use super::layer::{Kept, Report};
 use crate::store::tracker::Finish;
 
 /// What a framework's handler answers with.
 pub(crate) trait Answer {
     fn status(&self) -> StatusCode;
+}
 
-    /// Says that it depends on the cookie.
-    fn vary(&mut self);
+/// How a request ended.
+#[derive(Default)]
+pub(crate) struct Ended {
+    /// Its handler took a session: the response depends on the cookie.
+    pub(crate) read: bool,
+    /// It was a prefetch that changed a session: its answer must not be used.
+    pub(crate) refused: bool,
+    pub(crate) report: Report,
 }
 
 pin_project! {
@@ -29,44 +36,70 @@ pin_project! {
         Handling {
             #[pin]
             handler: F,
-            // `None` once the handler has answered and nothing is left to do.
+            // `None` where a layer around this one has them, and once the handler has answered.
             sessions: Option<RequestSessions>,
+            nested: bool,
         },
         Committing {
             // `None` once the commit has ended.
             answer: Option<F::Output>,
+            ended: Ended,
             commit: Finish<Report>,
+            closing: Closing,
         },
     }
 }
 
 impl<F: Future> Ending<F> {
-    pub(crate) fn new(handler: F, sessions: RequestSessions) -> Self {
-        Self::Handling { handler, sessions: Some(sessions) }
+    /// `sessions`: `None` where a layer around this one commits them.
+    pub(crate) fn new(handler: F, sessions: Option<RequestSessions>) -> Self {
+        Self::Handling { handler, nested: sessions.is_none(), sessions }
     }
 }
 
 impl<F: Future<Output: Answer>> Future for Ending<F> {
-    /// The handler's answer, and what the commits came to where there were any.
-    type Output = (F::Output, Option<Report>);
+    type Output = (F::Output, Ended);
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Projected::Handling { handler, sessions } = self.as_mut().project() {
-            let mut answer = ready!(handler.poll(context));
+        if let Projected::Handling { handler, sessions, nested } = self.as_mut().project() {
+            let answer = ready!(handler.poll(context));
+            if *nested {
+                return Poll::Ready((answer, Ended::default()));
+            }
             let Some(sessions) = sessions.take() else { return Poll::Pending };
             let finished = sessions.finish(answer.status());
-            sessions.recycle();
-            if finished.read {
-                answer.vary();
-            }
-            let Some(commit) = finished.commit else { return Poll::Ready((answer, None)) };
-            self.set(Self::Committing { answer: Some(answer), commit });
+            let report = Report { error: finished.hidden, ..Report::default() };
+            let ended = Ended { read: finished.read, refused: finished.refused, report };
+            let Some(commit) = finished.commit else { return Poll::Ready((answer, ended)) };
+            let closing = Closing(Some(sessions));
+            self.set(Self::Committing { answer: Some(answer), ended, commit, closing });
         }
-        let Projected::Committing { answer, commit } = self.project() else { return Poll::Pending };
-        let report = ready!(Pin::new(commit).poll(context));
+        let Projected::Committing { answer, ended, commit, closing } = self.project() else {
+            return Poll::Pending;
+        };
+        let mut report = ready!(Pin::new(commit).poll(context));
         let Some(answer) = answer.take() else { return Poll::Pending };
-        Poll::Ready((answer, Some(report)))
+        closing.close(std::mem::take(&mut report.kept));
+        Poll::Ready((answer, Ended { report, ..std::mem::take(ended) }))
+    }
+}
+
+/// Sessions whose commits are under way: whoever waits for their end waits no longer where the
+/// response's future is dropped.
+pub(crate) struct Closing(Option<RequestSessions>);
+
+impl Closing {
+    fn close(&mut self, kept: Kept) {
+        if let Some(sessions) = self.0.take() {
+            sessions.close(kept);
+        }
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.close(Kept::new());
     }
 }
 
@@ -74,7 +107,7 @@ impl<F: Future> fmt::Debug for Ending<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sessions = match self {
             Self::Handling { sessions, .. } => sessions.as_ref(),
-            Self::Committing { .. } => None,
+            Self::Committing { closing, .. } => closing.0.as_ref(),
         };
         f.debug_struct("Ending").field("sessions", &sessions).finish_non_exhaustive()
     }

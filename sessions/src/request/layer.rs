@@ -1,52 +1,98 @@
 //! What a framework's layer does with a request's sessions: it begins with none, commits them once
 //! the handler has answered, and tells browser and caches of it.
 
-use std::cell::RefCell;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::SystemTime;
+use std::any::TypeId;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use http::StatusCode;
-use http::header::{
-    CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE, VARY,
-};
+use http::header::HeaderValue;
 use smallvec::SmallVec;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
-use super::{Inner, RequestSessions, Slot, bit, fold};
+use super::{Dry, Inner, Phase, RequestSessions, Served, Slot, bit, fold};
+use crate::data::SessionData;
 use crate::error::Error;
 use crate::store::Store;
 use crate::store::base::Base;
-use crate::store::change::{Change, Failed};
+use crate::store::change::{Change, Committed, Failed};
 use crate::store::core::Core;
 use crate::store::patch::Asks;
 use crate::store::tracker::Finish;
 use crate::telemetry;
 
-impl RequestSessions {
-    pub(crate) fn new(store: Store) -> Self {
-        let spare = SPARES.try_with(|spares| spares.borrow_mut().pop()).ok().flatten();
-        let mut inner = spare.unwrap_or_default();
-        match Arc::get_mut(&mut inner) {
-            Some(fresh) => fresh.store = Some(store),
-            // No spare one has another owner; if one had, it would not be touched.
-            None => inner = Arc::new(Inner { store: Some(store), ..Inner::default() }),
-        }
-        Self { inner }
+impl Served {
+    /// Every type.
+    pub(crate) fn all(store: &Store) -> Self {
+        Self { store: store.core().clone(), only: None }
     }
 
-    /// Keeps the memory of an ended request for the next on this thread: most requests touch no
-    /// session, and then this is most of what they cost.
-    pub(crate) fn recycle(mut self) {
-        let Some(inner) = Arc::get_mut(&mut self.inner) else { return };
-        inner.clear();
-        // A thread that is ending has no use for it.
-        let _ = SPARES.try_with(|spares| {
-            let mut spares = spares.borrow_mut();
-            if spares.len() < MOST_SPARES {
-                spares.push(self.inner);
-            }
-        });
+    /// This type, and those that were named before.
+    pub(crate) fn only<T: SessionData>(mut self) -> Self {
+        let named = self.only.iter().flat_map(|only| only.iter().copied());
+        self.only = Some(named.chain([TypeId::of::<T>()]).collect());
+        self
+    }
+
+    /// Whether a layer that serves the other adds nothing to this one.
+    fn covers(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.store, &other.store) && (self.only.is_none() || self.only == other.only)
+    }
+}
+
+impl Dry {
+    /// What a request's method and headers say.
+    pub(crate) fn of(method: &str, is_prefetch: impl FnOnce() -> bool) -> Option<Self> {
+        match method {
+            "HEAD" => Some(Self::Head),
+            // Browsers prefetch with nothing else.
+            "GET" if is_prefetch() => Some(Self::Prefetch),
+            _ => None,
+        }
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Head => "head",
+            Self::Prefetch => "prefetch",
+        }
+    }
+}
+
+/// What a layer is to a request.
+pub(crate) enum Entered {
+    /// The outermost: it commits these sessions.
+    First(RequestSessions),
+    /// Inside one that serves the same: it adds nothing.
+    Again,
+    /// Inside another, whose sessions it adds its own to.
+    Added(RequestSessions),
+}
+
+impl RequestSessions {
+    /// A request comes to a layer. `around`: what a layer around this one has put into the request.
+    pub(crate) fn enter(
+        around: Option<&Self>,
+        served: &Served,
+        dry: impl FnOnce() -> Option<Dry>,
+    ) -> Entered {
+        // A request that somebody sends once more after its end is another one.
+        let Some(around) = around.filter(|around| around.inner.slots().phase == Phase::Open) else {
+            let inner = Inner {
+                served: served.clone(),
+                dry: dry(),
+                borrowed: AtomicU32::new(0),
+                slots: Mutex::default(),
+                closed: Notify::new(),
+            };
+            return Entered::First(Self { inner: Arc::new(inner), nested: None });
+        };
+        let nested = around.nested.as_deref().unwrap_or_default();
+        if around.inner.served.covers(served) || nested.iter().any(|it| it.covers(served)) {
+            return Entered::Again;
+        }
+        let nested = nested.iter().chain([served]).cloned().collect();
+        Entered::Added(Self { inner: around.inner.clone(), nested: Some(nested) })
     }
 
     /// Remembers a load that failed without its handler being told: its answer is not to be sent.
@@ -55,29 +101,73 @@ impl RequestSessions {
         self.inner.slots().hidden.get_or_insert(error);
     }
 
-    /// Ends the request: what its response's status allows is committed. `None` where there is
-    /// nothing to do, which costs nothing.
+    /// Ends the request: what its response's status allows is committed. Costs nothing where there
+    /// is nothing to do.
     pub(crate) fn finish(&self, status: StatusCode) -> Finished {
-        let (mut slots, hidden) = {
+        let (mut slots, spared, hidden) = {
             let mut slots = self.inner.slots();
-            slots.closed = true;
+            slots.phase = Phase::Committing;
             #[cfg(feature = "actix")]
             let hidden = slots.hidden.take();
             #[cfg(not(feature = "actix"))]
             let hidden: Option<Error> = None;
-            (std::mem::take(&mut slots.slots), hidden)
+            (std::mem::take(&mut slots.slots), slots.spared, hidden)
         };
-        if slots.is_empty() && hidden.is_none() {
-            return Finished { read: false, commit: None };
+        let read = !slots.is_empty() || spared;
+        let mut finished = Finished { read, refused: false, hidden: None, commit: None };
+        match self.inner.dry {
+            Some(dry) => {
+                let changed = self.discards(dry, &mut slots) || spared;
+                finished.refused = changed && dry == Dry::Prefetch;
+                finished.hidden = hidden;
+            }
+            None => finished.commit = self.begin_commit(status, &mut slots, hidden),
         }
+        self.inner.slots().slots = slots;
+        if finished.commit.is_none() {
+            self.close(Kept::new());
+        }
+        finished
+    }
+
+    /// Discards what a dry request changed; whether that was anything.
+    fn discards(&self, dry: Dry, slots: &mut [Slot]) -> bool {
+        let borrowed = self.inner.borrowed.load(Ordering::Relaxed);
+        let mut any = false;
+        for (index, slot) in slots.iter_mut().enumerate() {
+            let touched = slot.returned.iter().any(|one| one.state().is_touched());
+            let is_changed = match dry {
+                Dry::Head => touched,
+                // What is still out may have been changed.
+                Dry::Prefetch if slot.out > 0 && borrowed & bit(index) != 0 => true,
+                Dry::Prefetch if !touched => false,
+                Dry::Prefetch => {
+                    let change = fold(&slot.session_type, &slot.base, &mut slot.returned);
+                    change.and_then(|change| slot.store.would_save(&change)).unwrap_or(true)
+                }
+            };
+            slot.returned.clear();
+            if is_changed {
+                telemetry::not_committed(slot.session_type.name(), dry.reason());
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// `None` where there is nothing to commit.
+    fn begin_commit(
+        &self,
+        status: StatusCode,
+        slots: &mut [Slot],
+        hidden: Option<Error>,
+    ) -> Option<Finish<Report>> {
         // The handler's answer will not be sent.
         let status = hidden.as_ref().map_or(status, self::status);
-        let store = self.inner.store();
-        let now = store.now();
         let borrowed = self.inner.borrowed.load(Ordering::Relaxed);
         // Most requests only read.
-        if hidden.is_none() && slots.iter().all(|slot| slot.is_quiet(store, now)) {
-            return Finished { read: true, commit: None };
+        if hidden.is_none() && slots.iter().all(Slot::is_quiet) {
+            return None;
         }
         let mut report = Report { error: hidden, ..Report::default() };
         let mut jobs = SmallVec::new();
@@ -85,24 +175,44 @@ impl RequestSessions {
             if slot.out > 0 && borrowed & bit(index) != 0 && slot.saves.is_empty() {
                 telemetry::outlived(slot.session_type.name());
             }
-            let todo = slot.decide(store, status, now);
+            let todo = slot.decide(status);
             if todo == Todo::Nothing && slot.set_cookie.is_none() && slot.saves.is_empty() {
+                // Whoever loads it in the body must not see what was discarded.
+                slot.returned.clear();
                 continue;
             }
             let (session, set_cookie) = (slot.session_type.name(), slot.set_cookie.take());
-            match slot.change(todo) {
+            let change = slot.change(todo);
+            slot.returned.clear();
+            match change {
                 Ok(change) => {
-                    let saves = std::mem::take(&mut slot.saves);
-                    jobs.push(Job { session, change, set_cookie, saves });
+                    let (store, saves) = (slot.store.clone(), std::mem::take(&mut slot.saves));
+                    jobs.push(Job { slot: index, store, session, change, set_cookie, saves });
                 }
                 Err(error) => report.failed(session, error, set_cookie),
             }
         }
         if jobs.is_empty() && report.is_empty() {
-            return Finished { read: true, commit: None };
+            return None;
         }
-        let commit = run(store.clone(), jobs, report);
-        Finished { read: true, commit: Some(store.commits().track(commit)) }
+        let store = &self.inner.served.store;
+        Some(store.commits().track(run(store.clone(), jobs, report)))
+    }
+
+    /// The response's headers leave. `kept`: what the commits made of the sessions.
+    pub(crate) fn close(&self, kept: Kept) {
+        let mut slots = self.inner.slots();
+        for (index, after) in kept {
+            if let Some(slot) = slots.slots.get_mut(index) {
+                match after {
+                    Ok(committed) => slot.committed = Some(committed),
+                    Err(base) => slot.base = base,
+                }
+            }
+        }
+        slots.phase = Phase::Closed;
+        drop(slots);
+        self.inner.closed.notify_waiters();
     }
 }
 
@@ -110,6 +220,10 @@ impl RequestSessions {
 pub(crate) struct Finished {
     /// A session was read: caches must tell visitors apart.
     pub(crate) read: bool,
+    /// A prefetch whose handler changed a session: its answer must not be used.
+    pub(crate) refused: bool,
+    /// A load that failed in a request that commits nothing.
+    pub(crate) hidden: Option<Error>,
     pub(crate) commit: Option<Finish<Report>>,
 }
 
@@ -118,15 +232,22 @@ pub(crate) struct Finished {
 pub(crate) struct Report {
     pub(crate) cookies: Cookies,
     pub(crate) error: Option<Error>,
+    pub(crate) kept: Kept,
 }
+
+/// What commits made of the sessions in these slots, or what is known of those that failed.
+pub(crate) type Kept = SmallVec<[(usize, Result<Committed, Base>); 1]>;
+
+/// The cookies of a response, each with its session type's name.
+pub(crate) type Cookies = SmallVec<[(&'static str, HeaderValue); 1]>;
 
 impl Report {
     fn is_empty(&self) -> bool {
-        self.cookies.0.is_empty() && self.error.is_none()
+        self.cookies.is_empty() && self.error.is_none()
     }
 
     fn saved(&mut self, session: &'static str, set_cookie: Option<HeaderValue>) {
-        self.cookies.0.extend(set_cookie.map(|cookie| (session, cookie)));
+        self.cookies.extend(set_cookie.map(|cookie| (session, cookie)));
     }
 
     /// `earlier`: the cookie of saves that went before, which hold.
@@ -134,65 +255,6 @@ impl Report {
         telemetry::commit_failed(session, &error);
         self.error.get_or_insert(error);
         self.saved(session, earlier);
-    }
-}
-
-/// The cookies of a response, each with its session type's name.
-#[derive(Clone, Default)]
-pub(crate) struct Cookies(SmallVec<[(&'static str, HeaderValue); 1]>);
-
-impl Cookies {
-    #[cfg(feature = "actix")]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Writes them and what caches must know.
-    pub(crate) fn write(self, headers: &mut impl ResponseHeaders) {
-        for (session, cookie) in self.0 {
-            headers.append(&SET_COOKIE, cookie);
-            if headers.none(&CACHE_CONTROL) {
-                headers.append_text(&CACHE_CONTROL, "private, no-store");
-            } else if headers.any(&CACHE_CONTROL, |value| names(value, "public")) {
-                telemetry::public_response(session);
-            }
-        }
-    }
-}
-
-/// A response's headers, as its framework has them.
-pub(crate) trait ResponseHeaders {
-    /// Whether a value of this header is as `is` says.
-    fn any(&self, name: &HeaderName, is: impl Fn(&[u8]) -> bool) -> bool;
-
-    fn none(&self, name: &HeaderName) -> bool {
-        !self.any(name, |_| true)
-    }
-
-    fn append(&mut self, name: &HeaderName, value: HeaderValue);
-
-    /// The same of a value that needs no copy.
-    fn append_text(&mut self, name: &HeaderName, value: &'static str);
-}
-
-impl ResponseHeaders for HeaderMap {
-    fn any(&self, name: &HeaderName, is: impl Fn(&[u8]) -> bool) -> bool {
-        self.get_all(name).iter().any(|value| is(value.as_bytes()))
-    }
-
-    fn append(&mut self, name: &HeaderName, value: HeaderValue) {
-        self.append(name, value);
-    }
-
-    fn append_text(&mut self, name: &HeaderName, value: &'static str) {
-        self.append(name, HeaderValue::from_static(value));
-    }
-}
-
-/// Says that the response depends on the cookie.
-pub(crate) fn vary(headers: &mut impl ResponseHeaders) {
-    if !headers.any(&VARY, |value| names(value, "cookie") || names(value, "*")) {
-        headers.append_text(&VARY, "cookie");
     }
 }
 
@@ -207,24 +269,18 @@ pub(crate) fn status(error: &Error) -> StatusCode {
     }
 }
 
-/// Adds what the response to an error lacks: when to try again, and that no cache may keep it.
-pub(crate) fn complete(error: &Error, headers: &mut impl ResponseHeaders) {
-    if error.is_unavailable() && headers.none(&RETRY_AFTER) {
-        headers.append_text(&RETRY_AFTER, "1");
-    }
-    if headers.none(&CACHE_CONTROL) {
-        headers.append_text(&CACHE_CONTROL, "no-store");
-    }
-}
-
-/// What a visitor is told of an error: no more than the status says, a reason is for the log.
+/// What a visitor is told of an error: no more than the status says, a reason is for the log. What
+/// is wrong with the program is for its programmer, who looks at the page.
 pub(crate) fn text(error: &Error) -> &'static str {
     match status(error) {
         _ if matches!(error, Error::LoginUndone) => "the login was undone, log in again",
         _ if matches!(error, Error::Gone) => "the session has ended or was renewed, try again",
         StatusCode::SERVICE_UNAVAILABLE => "sessions are unavailable, try again",
         StatusCode::CONFLICT => "another request changed the same thing, try again",
-        _ => "the session failed",
+        _ => match error {
+            Error::Misuse(text) => text,
+            _ => "the session failed",
+        },
     }
 }
 
@@ -240,18 +296,22 @@ enum Todo {
 
 impl Slot {
     /// Whether there is nothing to do for it, nor to say of it.
-    fn is_quiet(&self, store: &Core, now: SystemTime) -> bool {
+    fn is_quiet(&self) -> bool {
         self.out == 0
             && self.set_cookie.is_none()
             && self.saves.is_empty()
             && self.returned.iter().all(|one| !one.state().is_touched())
-            && !store.is_due(&self.base, now)
+            && !self.is_due()
+    }
+
+    fn is_due(&self) -> bool {
+        self.store.is_due(&self.base, self.store.now())
     }
 
     /// What is left to do for this session.
-    fn decide(&self, store: &Core, status: StatusCode, now: SystemTime) -> Todo {
+    fn decide(&self, status: StatusCode) -> Todo {
         let touched = self.returned.iter().any(|one| one.state().is_touched());
-        let keep = store.keep().keeps(status) && !self.spoiled;
+        let keep = self.store.keep().keeps(status) && !self.spoiled;
         let destroy = self.returned.iter().any(|one| one.state().asks.destroy);
         if touched && !keep && !destroy {
             telemetry::discarded(self.session_type.name(), status.as_u16());
@@ -259,7 +319,7 @@ impl Slot {
         match (touched, keep || destroy) {
             (true, true) if destroy && !keep => Todo::Destroy,
             (true, true) => Todo::Commit,
-            _ if store.is_due(&self.base, now) => Todo::KeepAlive,
+            _ if self.is_due() => Todo::KeepAlive,
             _ => Todo::Nothing,
         }
     }
@@ -298,6 +358,8 @@ impl Slot {
 
 /// A session's part of what is left to do.
 struct Job {
+    slot: usize,
+    store: Arc<Core>,
     session: &'static str,
     change: Option<Change>,
     set_cookie: Option<HeaderValue>,
@@ -308,12 +370,12 @@ struct Job {
 // Not an async function, for that would have room for its arguments twice.
 #[allow(clippy::manual_async_fn)]
 fn run(
-    store: Arc<Core>,
+    tracking: Arc<Core>,
     mut jobs: SmallVec<[Job; 1]>,
     mut report: Report,
 ) -> impl Future<Output = Report> {
     async move {
-        for Job { session, change, set_cookie: earlier, saves } in &mut jobs {
+        for Job { slot, store, session, change, set_cookie: earlier, saves } in &mut jobs {
             for save in saves.drain(..) {
                 // A save that was dropped before it began sends nothing.
                 if let Ok(Some(cookie)) = save.await {
@@ -325,11 +387,23 @@ fn run(
                 continue;
             };
             let key = change.base.key().cloned();
-            match store.commit(change).await {
-                Ok(done) => report.saved(session, done.set_cookie.or(earlier.take())),
+            let committed = if Arc::ptr_eq(store, &tracking) {
+                store.commit(change).await
+            } else {
+                // The shutdown of this store waits for it, too.
+                let own = store.clone();
+                let commit = async move { own.commit(change).await };
+                store.commits().track(commit).await
+            };
+            match committed {
+                Ok(mut done) => {
+                    report.saved(session, done.set_cookie.take().or(earlier.take()));
+                    report.kept.push((*slot, Ok(done)));
+                }
                 Err(failed) => {
                     let Failed { error, set_cookie, destroying, base, .. } = *failed;
                     let cookie = set_cookie.or(earlier.take());
+                    report.kept.push((*slot, Err(base.clone())));
                     if matches!(error, Error::Gone) && !destroying {
                         // It ended beside this request, as by a logout: that is no error.
                         let reason = match base {
@@ -348,19 +422,6 @@ fn run(
     }
 }
 
-/// Whether a comma-separated header has this word.
-fn names(value: &[u8], word: &str) -> bool {
-    let mut words = value.split(|byte| *byte == b',');
-    words.any(|it| it.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
-}
-
-thread_local! {
-    static SPARES: RefCell<Vec<Arc<Inner>>> = const { RefCell::new(Vec::new()) };
-}
-
-/// About as many requests as end on a thread before as many begin.
-const MOST_SPARES: usize = 64;
-
 #[cfg(all(test, feature = "derive"))]
 mod tests {
     use super::*;
@@ -369,7 +430,7 @@ mod tests {
     /// It is allocated for each write, and moved.
     #[test]
     fn the_future_of_a_requests_commits_is_small() {
-        let store = Store::new(MemoryProvider::new()).core().clone();
+        let store = Store::new(MemoryProvider::new());
         let commit = size_of_val(&run(store, SmallVec::new(), Report::default()));
         assert!(commit <= 5_000, "{commit} bytes");
     }

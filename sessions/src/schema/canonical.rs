@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::cbor;
 use super::malformed::{Malformed, Reason};
 use super::policy::Kind;
-use super::wire;
+use super::{cbor, wire};
 
 /// What of the order inside a field's bytes is part of its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

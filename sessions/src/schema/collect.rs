@@ -9,11 +9,10 @@ use std::hash::{Hash, Hasher};
 use smallvec::SmallVec;
 
 use super::canonical::loose;
-use super::cbor;
 use super::field::Field;
 use super::malformed::{Malformed, Reason};
 use super::policy::{AgainFn, Kind, Refusal, Three};
-use super::wire;
+use super::{cbor, wire};
 
 /// An element, or an entry of a map, as encoded.
 #[derive(Clone, Copy, Debug)]

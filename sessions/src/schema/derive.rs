@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::malformed::Malformed;
 use super::policy::{AgainFn, Kind, MergeConflict, Policy, Refusal, Three};
-use super::value::{self, FieldType, Value, again, value};
+use super::value;
+use super::value::{FieldType, Value, again, value};
 use crate::data::SessionData;
 use crate::flash::Flash;
 use crate::provider::Source;

@@ -6,10 +6,9 @@
 
 use serde::ser::{self, Serialize};
 
-use super::cbor;
 use super::cbor::{ARRAY, BYTES, MAP, MAX_DEPTH, MAX_STEPS, NEGATIVE, NULL, TAG, UNSIGNED};
 use super::malformed::{Malformed, Reason};
-use super::wire;
+use super::{cbor, wire};
 
 /// Appends values to a buffer.
 pub(crate) struct Encoder<'a> {

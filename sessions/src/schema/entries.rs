@@ -5,9 +5,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::cbor;
 use super::malformed::{Malformed, Reason};
-use super::wire;
+use super::{cbor, wire};
 
 /// The longest storage key.
 const MAX_KEY: u64 = 64;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::cbor;
 use super::entries::{Encoded, Entries, Entry, Spans};
 use super::header::{ENVELOPE, Header};
 use super::limits::{MAX_RECORD, RECORD_LIMIT, too_long};
 use super::reader::Reader;
 use super::table::{Downgrade, Table};
-use super::wire::{self, Count, Out};
+use super::wire::{Count, Out};
+use super::{cbor, wire};
 use crate::error::Error;
 
 /// A value's fields, encoded at this build's version, and the ones this build does not know.

@@ -6,10 +6,9 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::cbor;
 use super::malformed::{Malformed, Reason};
-use super::wire;
 use super::wire::Out;
+use super::{cbor, wire};
 use crate::clock::{from_unix_millis, to_unix_millis};
 use crate::id::{Mark, SecretHash};
 

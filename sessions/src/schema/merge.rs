@@ -4,13 +4,12 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
-use super::cbor;
-use super::collect;
 use super::entries::{Span, Spans};
 use super::field::Field;
 use super::fields::{Changed, Fields};
 use super::policy::{Policy, Refusal, Three};
 use super::table::{OWNER_GROUP, Table};
+use super::{cbor, collect};
 use crate::error::Error;
 
 /// What differs between a base and a value that came from it.

@@ -8,7 +8,8 @@ use super::field::{Field, Group, Owner};
 use super::malformed::Malformed;
 use super::reader::Reader;
 use super::value::Value;
-use super::wire::{self, Out};
+use super::wire;
+use super::wire::Out;
 use crate::error::Error;
 use crate::provider::Source;
 

@@ -1,6 +1,6 @@
 //! CBOR (RFC 8949) as this crate uses it: item heads, and a bounded walk over untrusted bytes.
 
-use super::cbor::{ARRAY, BREAK, BYTES, MAP, MAX_DEPTH, NEGATIVE, TAG, TEXT, UNSIGNED};
+use super::cbor::{ARRAY, BREAK, BYTES, MAP, NEGATIVE, TAG, TEXT, UNSIGNED};
 use super::malformed::{Malformed, Reason};
 
 /// The head of an item: what it is, and its number or length.
@@ -131,7 +131,7 @@ pub(crate) fn is_break(bytes: &[u8], at: usize) -> Result<bool, Malformed> {
 /// Checks that `bytes` are exactly one item within the bounds.
 #[cfg(test)]
 pub(crate) fn check(bytes: &[u8]) -> Result<(), Malformed> {
-    if skip(bytes, 0, MAX_DEPTH)? == bytes.len() { Ok(()) } else { Err(Reason::Trailing.into()) }
+    if skip(bytes, 0, super::cbor::MAX_DEPTH)? == bytes.len() { Ok(()) } else { Err(Reason::Trailing.into()) }
 }
 
 /// Where bytes go: a buffer, or a count of them.
@@ -181,6 +181,7 @@ pub(crate) fn put_text(out: &mut (impl Out + ?Sized), text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::cbor::MAX_DEPTH;
     use crate::schema::value::decode;
 
     #[test]

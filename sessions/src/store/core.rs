@@ -2,12 +2,14 @@
 //! it is named after.
 
 use std::any::TypeId;
+use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
-use super::base::{self, Base};
+use super::base;
+use super::base::Base;
 use super::keep::KeepChanges;
 use super::plan::Due;
 use super::queue::Queues;
@@ -128,12 +130,20 @@ impl Core {
                 let touch = span.touch(sealed.expires_at, now).is_some();
                 Due { touch, cookie: sealed.reissue }
             }
-            Base::Absent { .. } | Base::Superseded(_) | Base::Ended(_) => Due::default(),
+            Base::Absent { .. } | Base::Superseded(_) | Base::Unreadable(_) | Base::Ended(_) => {
+                Due::default()
+            }
         }
     }
 
     /// The new expiry, where a touch is due.
     pub(crate) fn touch_due(&self, loaded: &base::Loaded, now: SystemTime) -> Option<SystemTime> {
         self.span(&loaded.stored.summary).touch(loaded.expires_at?, now)
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("app", &self.app).finish_non_exhaustive()
     }
 }

@@ -6,7 +6,8 @@ use std::time::SystemTime;
 
 use http::HeaderValue;
 
-use super::base::{self, Base, Bearer, Loaded, Standing, Superseded};
+use super::base;
+use super::base::{Base, Bearer, Loaded, Standing, Superseded};
 use super::change::{After, Change, Committed, Failed, Outcome, Unsettled};
 use super::core::Core;
 use super::patch::{Asks, Patch, Renewal, SaveId};
@@ -149,19 +150,45 @@ impl Core {
     /// Whether a commit would give the browser a cookie.
     pub(crate) fn needs_cookie(&self, change: &Change) -> Result<bool, Error> {
         if self.is_client_side() {
-            return Ok(match (&change.base, &change.fields) {
-                (Base::Sealed(_), None) => !change.asks.is_empty(),
-                (base, Some(mine)) => {
-                    let mut mine = mine.clone();
-                    let fields = base.fields(&change.session_type)?;
-                    let diff = merge::diff(change.session_type.table, &fields, &mut mine)?;
-                    diff.changed || matches!(base, Base::Sealed(_)) && !change.asks.is_empty()
-                }
-                _ => false,
-            });
+            return self.would_seal(change);
         }
+        Ok(match self.plan_of(change)? {
+            Plan::Create { .. } | Plan::Replace { .. } => true,
+            Plan::Save { renew, .. } => renew,
+            Plan::Leave | Plan::Keep(_) | Plan::Destroy | Plan::Refuse => false,
+        })
+    }
+
+    /// Whether a commit would do more than keep the session alive.
+    #[cfg(any(feature = "actix", feature = "axum"))]
+    pub(crate) fn would_save(&self, change: &Change) -> Result<bool, Error> {
+        if change.asks.destroy {
+            return Ok(true);
+        }
+        if self.is_client_side() {
+            return self.would_seal(change);
+        }
+        Ok(!matches!(self.plan_of(change)?, Plan::Leave | Plan::Keep(_)))
+    }
+
+    /// Whether a commit would seal a session into a new cookie.
+    fn would_seal(&self, change: &Change) -> Result<bool, Error> {
+        Ok(match (&change.base, &change.fields) {
+            (Base::Sealed(_), None) => !change.asks.is_empty(),
+            (base, Some(mine)) => {
+                let mut mine = mine.clone();
+                let fields = base.fields(&change.session_type)?;
+                let diff = merge::diff(change.session_type.table, &fields, &mut mine)?;
+                diff.changed || matches!(base, Base::Sealed(_)) && !change.asks.is_empty()
+            }
+            _ => false,
+        })
+    }
+
+    /// What a commit would do first.
+    fn plan_of(&self, change: &Change) -> Result<Plan, Error> {
         if change.fields.is_none() && change.asks.is_empty() {
-            return Ok(false);
+            return Ok(Plan::Leave);
         }
         let base = match &change.ancestor {
             Some(ancestor) => ancestor.clone(),
@@ -176,11 +203,7 @@ impl Core {
             change.asks.clone(),
             self.now(),
         )?;
-        Ok(match plan(facts(self, &change.base, &patch)?) {
-            Plan::Create { .. } | Plan::Replace { .. } => true,
-            Plan::Save { renew, .. } => renew,
-            Plan::Leave | Plan::Keep(_) | Plan::Destroy | Plan::Refuse => false,
-        })
+        Ok(plan(facts(self, &change.base, &patch)?))
     }
 
     /// The token that a browser gets.
@@ -213,7 +236,7 @@ impl Core {
 
 fn status(base: &Base) -> Status {
     match base {
-        Base::Absent { .. } => Status::Absent,
+        Base::Absent { .. } | Base::Unreadable(_) => Status::Absent,
         Base::Live(_) | Base::Sealed(_) => Status::Live,
         Base::Superseded(superseded) if superseded.recent => Status::Superseded,
         Base::Superseded(_) => Status::Absent,
@@ -797,10 +820,28 @@ impl<'s> Execution<'s> {
             }
             let bearer = self.sends.pop().and_then(Sent::settle);
             let set_cookie = Some(core.cookie(&self.session_type, &token, &summary)?);
+            if matches!(self.base, Base::Unreadable(_)) {
+                Box::pin(self.end_unreadable()).await;
+            }
             telemetry::created(self.name(), &self.session_type.tallies, &key);
             let written = Written { record, merged: whole.is_some() };
             let after = After::Written(self.session_type.clone(), Box::new((written, key, bearer)));
             return Ok(Committed { outcome: Outcome::Saved, set_cookie, after });
+        }
+    }
+
+    /// Ends the record that this build cannot read: another session has taken its place, and no
+    /// browser has it any more.
+    async fn end_unreadable(&mut self) {
+        let Base::Unreadable(loaded) = self.base.clone() else { return };
+        let ending = std::mem::take(&mut self.ending);
+        let ended = self.end(&loaded, loaded.version, &mut Patience::new()).await;
+        self.ending = ending;
+        match (ended, loaded.stored.summary.secret) {
+            (Ok(EndOutcome::Ended(_)), _) => telemetry::ended(self.name(), &loaded.key, "replaced"),
+            // The new session has begun: what is left of the old one ends as soon as it can.
+            (Err(_), Some(secret)) => self.core.clone().abandon(loaded.key.clone(), secret),
+            _ => {}
         }
     }
 
@@ -945,7 +986,9 @@ impl<'s> Execution<'s> {
         let cookie = self.has_cookie();
         let core = self.core;
         let ended = match self.base.clone() {
-            Base::Live(loaded) => self.end(&loaded, loaded.version, &mut patience).await?,
+            Base::Live(loaded) | Base::Unreadable(loaded) => {
+                self.end(&loaded, loaded.version, &mut patience).await?
+            }
             Base::Superseded(superseded) if superseded.may_end => {
                 let Superseded { key, version, bearer, .. } = &*superseded;
                 let session_type = self.session_type.clone();
@@ -1095,6 +1138,7 @@ impl<'s> Execution<'s> {
         self.sends.drain(..).for_each(|send| {
             send.settle();
         });
+        self.end_unreadable().await;
         let bearer = drawn.or(had);
         let loaded = Loaded::new(key, bearer, record.clone(), stored.clone());
         self.base = Base::Live(Arc::new(loaded));

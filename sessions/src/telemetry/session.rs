@@ -49,6 +49,12 @@ pub(crate) fn discarded(session: &'static str, status: u16) {
     lost(session, "status");
 }
 
+/// What a HEAD request or a prefetch would have saved.
+#[cfg(any(feature = "actix", feature = "axum"))]
+pub(crate) fn not_committed(session: &'static str, reason: &'static str) {
+    emit!(DEBUG, "session.not_committed", { session, reason }, "the request commits nothing");
+}
+
 /// A handle outlived its request with changes that the layer cannot save.
 pub(crate) fn outlived(session: &'static str) {
     emit!(
@@ -236,14 +242,14 @@ pub(crate) fn remember_capped(session: &'static str, seconds: u64, granted: u64)
     );
 }
 
-/// A handler marked a response that sets a session cookie as public.
+/// A shared cache could have kept a response with a session cookie, as its handler had it.
 #[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) fn public_response(session: &'static str) {
     emit!(
         WARN,
         "session.public_response",
         { session },
-        "a response that sets a session cookie is `Cache-Control: public`"
+        "a response with a session cookie was made private against its handler's cache headers"
     );
 }
 

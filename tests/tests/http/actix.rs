@@ -145,7 +145,7 @@ async fn what_a_handler_changed_whose_answer_is_not_sent_is_discarded() {
     // A second type of the same name in one store is refused, the first is not.
     drop(store.load::<Namesake>(&http::HeaderMap::new()).await.unwrap());
     let app = App::new()
-        .wrap(SessionMiddleware::new(store).on_error(|error| {
+        .wrap(SessionMiddleware::new(store).on_error(|error, _| {
             assert!(matches!(error, Error::Config(_)), "{error:?}");
             HttpResponse::ImATeapot().body("hook")
         }))
@@ -189,7 +189,7 @@ async fn a_middleware_that_fails_keeps_its_cookies_and_its_error() {
     let (store, watch) = watched();
     let app = App::new()
         .wrap(from_fn(limit))
-        .wrap(SessionMiddleware::new(store).on_error(|error| {
+        .wrap(SessionMiddleware::new(store).on_error(|error, _| {
             assert!(error.is_unavailable());
             HttpResponse::ServiceUnavailable().body("hook")
         }))
@@ -222,6 +222,33 @@ async fn without_the_middleware_the_rejection_says_what_to_wrap() {
     let app = init_service(App::new().route("/", web::get().to(reason))).await;
     let (_, body) = ask(&app, request("/", None).to_request()).await;
     assert!(body.contains("wrap the app in `SessionMiddleware::new(store)`"), "{body}");
+}
+
+/// A body that takes the session of its request as a handler does, once the headers have gone.
+#[actix_web::test]
+async fn a_session_is_extracted_in_a_streamed_body() {
+    async fn streamed(request: HttpRequest, mut visitor: Session<Visitor>) -> HttpResponse {
+        visitor.visits += 1;
+        drop(visitor);
+        let body = futures_util::stream::once(async move {
+            let mut visitor = Session::<Visitor>::extract(&request).await?;
+            visitor.visits += 10;
+            visitor.save().await?;
+            Ok::<_, actix_web::Error>(web::Bytes::from(visitor.visits.to_string()))
+        });
+        HttpResponse::Ok().streaming(Box::pin(body))
+    }
+    let (store, _) = watched();
+    let app = App::new()
+        .wrap(SessionMiddleware::new(store))
+        .route("/visit", web::get().to(visit))
+        .route("/streamed", web::get().to(streamed));
+    let app = init_service(app).await;
+    let response = call_service(&app, request("/streamed", None).to_request()).await;
+    let cookie = response.response().cookies().next().expect("a cookie").into_owned();
+    assert_eq!(to_bytes(response.into_body()).await.ok().unwrap(), "11");
+    let (_, visits) = ask(&app, request("/visit", Some(&cookie)).to_request()).await;
+    assert_eq!(visits, "12");
 }
 
 #[actix_web::test]

@@ -5,13 +5,15 @@ pub(crate) mod actix;
 pub(crate) mod axum;
 pub(crate) mod plain;
 
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::HeaderMap;
 use hyper::body::{Bytes, Frame};
-use sessions::{Error, Session, Store};
+use sessions::{Error, RequestSessions, Session, Store};
 use tokio::sync::{Notify, mpsc};
 
 #[derive(Session)]
@@ -37,10 +39,36 @@ pub(crate) struct Theme {
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) store: Store,
+    pub(crate) layers: Layers,
     /// Errors are answered by [`on_error`].
     pub(crate) hook: bool,
+    /// A layer inside adds headers to every response.
+    pub(crate) headers: bool,
     pub(crate) signals: Signals,
 }
+
+/// The layers around the app, each of a store and of the types that it serves. A middleware stands
+/// between them, which takes the session that the header `between` names.
+#[derive(Clone)]
+pub(crate) struct Layers {
+    pub(crate) outer: Option<(Store, Types)>,
+    pub(crate) inner: Option<(Store, Types)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Types {
+    All,
+    Visitor,
+    Theme,
+}
+
+/// What the layer inside says of every response.
+pub(crate) const HEADERS: [(&str, &str); 4] = [
+    ("access-control-allow-origin", "https://example.com"),
+    ("content-security-policy", "default-src 'self'"),
+    ("vary", "origin"),
+    ("x-of-this-answer", "secret"),
+];
 
 /// Lets a scenario hold a handler, and a handler tell of itself.
 #[derive(Clone, Default)]
@@ -52,12 +80,17 @@ pub(crate) struct Signals {
 /// An answer in no framework's terms.
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    pub(crate) headers: Vec<(&'static str, &'static str)>,
+    pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: ReplyBody,
 }
 
-/// Chunks of text as they come.
-pub(crate) struct ReplyBody(mpsc::Receiver<String>);
+pub(crate) enum ReplyBody {
+    /// Chunks of text as they come.
+    Chunks(mpsc::Receiver<String>),
+    /// A text that is made once the headers have gone.
+    Late(Pin<Box<dyn Future<Output = String> + Send>>),
+    Ended,
+}
 
 impl Reply {
     fn new(status: u16, text: impl Into<String>) -> Self {
@@ -66,22 +99,16 @@ impl Reply {
         if !text.is_empty() {
             chunks.try_send(text).expect("there is room for one chunk");
         }
-        Self { status, headers: Vec::new(), body: ReplyBody(body) }
+        Self { status, headers: Vec::new(), body: ReplyBody::Chunks(body) }
     }
 
     pub(crate) fn text(text: impl Into<String>) -> Self {
         Self::new(200, text)
     }
 
-    fn header(mut self, name: &'static str, value: &'static str) -> Self {
-        self.headers.push((name, value));
+    fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
         self
-    }
-}
-
-impl Default for ReplyBody {
-    fn default() -> Self {
-        Reply::text("").body
     }
 }
 
@@ -93,7 +120,13 @@ impl From<&str> for ReplyBody {
 
 impl ReplyBody {
     pub(crate) fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        self.0.poll_recv(context).map(|chunk| chunk.map(Bytes::from))
+        let text = match self {
+            Self::Chunks(chunks) => return chunks.poll_recv(context).map(|it| it.map(Bytes::from)),
+            Self::Late(text) => std::task::ready!(text.as_mut().poll(context)),
+            Self::Ended => return Poll::Ready(None),
+        };
+        *self = Self::Ended;
+        Poll::Ready(Some(Bytes::from(text)))
     }
 }
 
@@ -109,8 +142,13 @@ impl hyper::body::Body for ReplyBody {
     }
 }
 
-/// What the error hook answers: status and text.
-pub(crate) fn on_error(error: &Error) -> (u16, String) {
+/// What the error hook answers: status and text, for a page or for an API.
+pub(crate) fn on_error(
+    error: &Error,
+    method: &str,
+    path: &str,
+    accept: Option<&[u8]>,
+) -> (u16, String) {
     let status = if error.is_unavailable() {
         503
     } else if error.is_conflict() {
@@ -118,7 +156,11 @@ pub(crate) fn on_error(error: &Error) -> (u16, String) {
     } else {
         500
     };
-    (status, format!("the hook's {status}"))
+    let text = match accept {
+        Some(b"application/json") => format!("{{\"status\":{status}}}"),
+        _ => format!("the hook's {status} for {method} {path}"),
+    };
+    (status, text)
 }
 
 pub(crate) async fn plain() -> Reply {
@@ -148,6 +190,11 @@ pub(crate) async fn both(visitor: Session<Visitor>, theme: Session<Theme>) -> Re
 pub(crate) async fn login(mut visitor: Session<Visitor>, user: String) -> Reply {
     visitor.user = Some(user);
     Reply::text("welcome")
+}
+
+/// A login whose password may be wrong.
+pub(crate) async fn login_or_new(visitor: Session<Visitor>, user: String) -> Reply {
+    if user.is_empty() { Reply::text("wrong password") } else { login(visitor, user).await }
 }
 
 pub(crate) async fn logout(mut visitor: Session<Visitor>) -> Reply {
@@ -240,7 +287,7 @@ pub(crate) async fn stream(mut visitor: Session<Visitor>) -> Reply {
             }
         }
     });
-    Reply { status: 200, headers: Vec::new(), body: ReplyBody(body) }
+    Reply { status: 200, headers: Vec::new(), body: ReplyBody::Chunks(body) }
 }
 
 /// A handle that was changed and goes on: the layer cannot save it.
@@ -251,7 +298,7 @@ pub(crate) async fn outlive(mut visitor: Session<Visitor>) -> Reply {
         let _ = chunks.send("going on".to_owned()).await;
         drop(visitor);
     });
-    Reply { status: 200, headers: Vec::new(), body: ReplyBody(body) }
+    Reply { status: 200, headers: Vec::new(), body: ReplyBody::Chunks(body) }
 }
 
 /// Changes the session under headers of its own.
@@ -277,4 +324,86 @@ pub(crate) async fn beside(mut visitor: Session<Visitor>) -> Reply {
     visitor.visits += 100;
     visitor.cart.push("handler".to_owned());
     Reply::text(visitor.visits.to_string())
+}
+
+/// Shows what is in the cart and empties it, as a message that is shown once.
+pub(crate) async fn take(mut visitor: Session<Visitor>) -> Reply {
+    Reply::text(std::mem::take(&mut visitor.cart).join(","))
+}
+
+/// As `take`, saved in the handler.
+pub(crate) async fn take_and_save(mut visitor: Session<Visitor>) -> Result<Reply, Error> {
+    let taken = std::mem::take(&mut visitor.cart).join(",");
+    visitor.save().await?;
+    Ok(Reply::text(taken))
+}
+
+/// Borrows the value without changing it.
+pub(crate) async fn borrow(mut visitor: Session<Visitor>) -> Reply {
+    let cart = &mut visitor.cart;
+    Reply::text(cart.join(","))
+}
+
+/// Answers with the headers in the form's lines; a first line `visit` changes the session.
+pub(crate) async fn say(mut visitor: Session<Visitor>, lines: String) -> Reply {
+    let mut reply = Reply::text("said");
+    for line in lines.lines() {
+        match line.split_once(": ") {
+            Some((name, value)) => reply = reply.header(name, value),
+            None if line == "visit" => {
+                visitor.visits += 1;
+                visitor.user = Some(format!("user {}", visitor.visits));
+            }
+            None if line == "logout" => visitor.destroy(),
+            None => {}
+        }
+    }
+    reply
+}
+
+/// Does what the form says, and reads and saves sessions once the headers have gone.
+pub(crate) async fn late(
+    sessions: RequestSessions,
+    headers: HeaderMap,
+    form: String,
+) -> Result<Reply, Error> {
+    if form != "nothing" {
+        let mut visitor = sessions.load::<Visitor>(&headers).await?;
+        match &*form {
+            "visit" => visitor.visits += 1,
+            "fail" => visitor.visits += 100,
+            "login" => visitor.user = Some("ada".to_owned()),
+            "logout" => visitor.destroy(),
+            _ => {}
+        }
+    }
+    let body = async move {
+        late_body(sessions, headers).await.unwrap_or_else(|error| format!("{error}"))
+    };
+    let status = if form == "fail" { 500 } else { 200 };
+    Ok(Reply { status, headers: Vec::new(), body: ReplyBody::Late(Box::pin(body)) })
+}
+
+async fn late_body(sessions: RequestSessions, headers: HeaderMap) -> Result<String, Error> {
+    let mut visitor = sessions.load::<Visitor>(&headers).await?;
+    let theme = sessions.load::<Theme>(&headers).await?;
+    let user = visitor.user.as_deref().unwrap_or("-");
+    let read = format!("{user} {} {}", visitor.visits, theme.dark);
+    visitor.visits += 10;
+    let saved = match visitor.save().await {
+        Ok(()) => "saved".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    // Another handle sees what this one has saved.
+    let again = sessions.load::<Visitor>(&headers).await?.visits;
+    Ok(format!("{read}; {saved}; {again}"))
+}
+
+/// Between the layers.
+pub(crate) fn between_visitor(mut visitor: Session<Visitor>) {
+    visitor.visits += 10;
+}
+
+pub(crate) fn between_theme(mut theme: Session<Theme>) {
+    theme.dark = true;
 }

@@ -228,7 +228,7 @@ async fn a_rejection_becomes_a_handlers_own_error() {
     let app = Router::new()
         .route("/", get(handler))
         .route("/add", post(add))
-        .layer(SessionLayer::new(Store::new(provider)).on_error(|_| -> Response { panic!() }));
+        .layer(SessionLayer::new(Store::new(provider)).on_error(|_, _| -> Response { panic!() }));
     let server = Server::start(app).await;
     let mut browser = Browser::new(server.address);
     browser.post("/add", "line").await;

@@ -4,7 +4,11 @@
 mod commits;
 mod cookies;
 mod errors;
+mod layers;
 mod owners;
+mod rollback;
+mod safe;
+mod streams;
 
 /// Each scenario as a test of each framework.
 macro_rules! suite {
@@ -30,10 +34,11 @@ suite! {
     cookies::two_session_types_have_their_own_cookies,
     cookies::a_forged_cookie_is_a_fresh_anonymous_session,
     cookies::of_several_cookies_the_first_that_opens_counts,
+    cookies::a_cookie_in_quotes_is_read,
     cookies::remember_keeps_a_session_beyond_the_idle_timeout,
     cookies::a_response_with_a_cookie_is_private,
+    cookies::no_shared_cache_keeps_a_session_cookie,
     cookies::a_response_that_was_read_for_varies_by_cookie,
-    cookies::a_head_request_is_committed_too,
     cookies::requests_on_one_connection_are_strangers,
     owners::login_gives_a_new_secret_and_the_old_cookie_is_dead,
     owners::a_login_that_was_sent_twice_logs_each_browser_in,
@@ -55,4 +60,16 @@ suite! {
     errors::a_failed_commit_keeps_the_cookies_of_the_others,
     errors::a_hook_answers_errors,
     errors::an_error_that_a_handler_answers_is_its_own,
+    errors::an_error_keeps_the_headers_of_the_layers_inside,
+    layers::the_same_layer_inside_itself_adds_nothing,
+    layers::of_two_stores_each_serves_its_types_or_says_that_they_meet,
+    layers::without_a_layer_the_answer_says_what_to_write,
+    rollback::a_login_replaces_a_session_that_cannot_be_read,
+    rollback::a_logout_ends_a_session_that_cannot_be_read,
+    rollback::a_store_may_give_every_such_visitor_a_new_session,
+    safe::a_head_request_commits_nothing,
+    safe::a_prefetch_that_changes_a_session_is_refused,
+    safe::a_hook_does_not_answer_a_prefetch,
+    streams::a_session_is_read_and_saved_after_the_headers_have_gone,
+    streams::what_needs_a_cookie_is_refused_after_the_headers_have_gone,
 }

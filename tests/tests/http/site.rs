@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use actix_web::App as ActixApp;
 use actix_web::dev::ServerHandle;
+use actix_web::middleware::{Condition, from_fn};
 use actix_web::web::Data;
-use sessions::axum::SessionLayer;
 use sessions::{ManualClock, MemoryProvider, Store, StoreBuilder};
 use sessions_tests::browser::Browser;
 use sessions_tests::hooked::{Call, Gate, Hooked, Watch, watched};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::app::{App, Signals, actix, axum, plain};
+use crate::app::{App, Layers, Signals, Types, actix, axum, plain};
 
 /// What serves the app.
 #[derive(Clone, Copy)]
@@ -46,24 +46,29 @@ pub(crate) enum Server {
 
 impl Site {
     pub(crate) async fn new(framework: Framework) -> Self {
-        Self::start(framework, false, |builder| builder).await
+        Self::built(framework, |builder| builder).await
     }
 
     /// With the hook that answers errors.
     pub(crate) async fn with_hook(framework: Framework) -> Self {
-        Self::start(framework, true, |builder| builder).await
+        Self::arranged(framework, |app| app.hook = true).await
+    }
+
+    /// With an app that is put together otherwise.
+    pub(crate) async fn arranged(framework: Framework, arrange: impl FnOnce(&mut App)) -> Self {
+        Self::start(framework, arrange, |builder| builder).await
     }
 
     pub(crate) async fn built(
         framework: Framework,
         build: impl FnOnce(StoreBuilder) -> StoreBuilder,
     ) -> Self {
-        Self::start(framework, false, build).await
+        Self::start(framework, |_| (), build).await
     }
 
     async fn start(
         framework: Framework,
-        hook: bool,
+        arrange: impl FnOnce(&mut App),
         build: impl FnOnce(StoreBuilder) -> StoreBuilder,
     ) -> Self {
         let clock = ManualClock::default();
@@ -72,7 +77,14 @@ impl Site {
         let (provider, watch) = watched(Hooked::new(records.clone(), saves.clone()));
         let store = build(Store::builder(provider).clock(clock.clone())).build().unwrap();
         let signals = Signals::default();
-        let app = App { store: store.clone(), hook, signals: signals.clone() };
+        let mut app = App {
+            store: store.clone(),
+            layers: Layers { outer: Some((store.clone(), Types::All)), inner: None },
+            hook: false,
+            headers: false,
+            signals: signals.clone(),
+        };
+        arrange(&mut app);
         let (address, _server) = serve(framework, app).await;
         let browser = Browser::new(address);
         Self { address, browser, store, records, watch, saves, clock, signals, _server }
@@ -88,8 +100,17 @@ async fn serve(framework: Framework, app: App) -> (SocketAddr, Server) {
         })),
         Framework::Actix => {
             let server = actix_web::HttpServer::new(move || {
+                let (Layers { outer, inner }, hook) = (app.layers.clone(), app.hook);
+                let (is_inside, is_outside) = (inner.is_some(), outer.is_some());
+                // A condition needs a middleware also where it is not met.
+                let spare = || (app.store.clone(), Types::All);
+                let inner = actix::middleware(inner.unwrap_or_else(spare), hook);
+                let outer = actix::middleware(outer.unwrap_or_else(spare), hook);
                 ActixApp::new()
-                    .wrap(actix::middleware(&app))
+                    .wrap(Condition::new(app.headers, from_fn(actix::headers)))
+                    .wrap(Condition::new(is_inside, inner))
+                    .wrap(Condition::new(is_inside, from_fn(actix::between)))
+                    .wrap(Condition::new(is_outside, outer))
                     .app_data(Data::new(app.clone()))
                     .configure(actix::routes)
             });
@@ -100,16 +121,7 @@ async fn serve(framework: Framework, app: App) -> (SocketAddr, Server) {
             tokio::spawn(server);
             Server::Actix(handle)
         }
-        Framework::Plain => {
-            let layer = SessionLayer::new(app.store.clone());
-            Server::Task(tokio::spawn(async move {
-                if app.hook {
-                    plain::serve(listener, app, layer.on_error(plain::on_error)).await;
-                } else {
-                    plain::serve(listener, app, layer).await;
-                }
-            }))
-        }
+        Framework::Plain => Server::Task(tokio::spawn(plain::serve(listener, app))),
     };
     (address, server)
 }

@@ -6,24 +6,75 @@ use std::task::{Context, Poll};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{Data, ServiceConfig, get, head, post, resource};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, Responder};
 use hyper::body::Bytes;
-use sessions::actix::{Existing, SessionMiddleware, SessionRejection};
-use sessions::{Error, RequestSessions, Session};
+use sessions::actix::{Existing, OrNew, SessionMiddleware, SessionRejection};
+use sessions::{Error, RequestSessions, Session, Store};
 
-use crate::app::{self, App, Reply, ReplyBody, Theme, Visitor};
+use crate::app::{self, App, Reply, ReplyBody, Theme, Types, Visitor};
 
-pub(crate) fn middleware(app: &App) -> SessionMiddleware {
-    let middleware = SessionMiddleware::new(app.store.clone());
-    if !app.hook {
+pub(crate) fn middleware((store, types): (Store, Types), hook: bool) -> SessionMiddleware {
+    let middleware = SessionMiddleware::new(store);
+    let middleware = match types {
+        Types::All => middleware,
+        Types::Visitor => middleware.only::<Visitor>(),
+        Types::Theme => middleware.only::<Theme>(),
+    };
+    if !hook {
         return middleware;
     }
-    middleware.on_error(|error| {
-        let (status, text) = app::on_error(error);
+    middleware.on_error(|error, request| {
+        let accept = request.headers().get("accept").map(HeaderValue::as_bytes);
+        let (method, path) = (request.method.as_str(), request.uri.path());
+        let (status, text) = app::on_error(error, method, path, accept);
         HttpResponse::build(StatusCode::from_u16(status).expect("a status")).body(text)
     })
+}
+
+pub(crate) async fn headers(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let mut response = next.call(request).await?;
+    for (name, value) in app::HEADERS {
+        let name = HeaderName::from_static(name);
+        response.headers_mut().append(name, HeaderValue::from_static(value));
+    }
+    Ok(response)
+}
+
+pub(crate) async fn between(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let named = request.headers().get("between").map(HeaderValue::as_bytes);
+    match named {
+        Some(b"visitor") => app::between_visitor(request.extract::<Session<Visitor>>().await?),
+        Some(b"theme") => app::between_theme(request.extract::<Session<Theme>>().await?),
+        _ => {}
+    }
+    next.call(request).await
+}
+
+async fn login_or_new(OrNew(visitor): OrNew<Visitor>, user: String) -> Reply {
+    app::login_or_new(visitor, user).await
+}
+
+async fn logout_or_new(OrNew(visitor): OrNew<Visitor>) -> Reply {
+    app::logout(visitor).await
+}
+
+async fn late(request: HttpRequest, form: String) -> Result<Reply, Error> {
+    let sessions = request.extensions().get::<RequestSessions>().cloned();
+    let mut headers = http::HeaderMap::new();
+    if let Some(cookie) = request.headers().get("cookie") {
+        let cookie = http::HeaderValue::from_bytes(cookie.as_bytes());
+        headers.insert("cookie", cookie.expect("a header's value"));
+    }
+    app::late(sessions.expect("the middleware was there"), headers, form).await
 }
 
 pub(crate) fn routes(config: &mut ServiceConfig) {
@@ -48,7 +99,24 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .route("/stream", get().to(app::stream))
         .route("/outlive", get().to(app::outlive))
         .route("/with_headers", get().to(app::with_headers))
-        .route("/end_unread", post().to(end_unread))
+        .service(
+            resource("/end_unread")
+                .route(get().to(end_unread))
+                .route(head().to(end_unread))
+                .route(post().to(end_unread)),
+        )
+        .service(resource("/take").route(get().to(app::take)).route(head().to(app::take)))
+        .service(
+            resource("/take_and_save")
+                .route(get().to(app::take_and_save))
+                .route(head().to(app::take_and_save)),
+        )
+        .route("/borrow", get().to(app::borrow))
+        .service(resource("/bye").route(get().to(app::logout)).route(head().to(app::logout)))
+        .route("/say", post().to(app::say))
+        .route("/late", post().to(late))
+        .route("/login_or_new", post().to(login_or_new))
+        .route("/logout_or_new", post().to(logout_or_new))
         .service(
             resource("/beside")
                 .wrap(from_fn(around))

@@ -1,19 +1,19 @@
 //! The app on axum.
 
+use axum::RequestPartsExt as _;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use sessions::axum::{SessionLayer, SessionRejection};
-use sessions::{Error, RequestSessions, Session};
+use sessions::axum::{OrNew, SessionLayer, SessionRejection};
+use sessions::{Error, RequestSessions, Session, Store};
 
-use crate::app::{self, App, Reply, Visitor};
+use crate::app::{self, App, Layers, Reply, Theme, Types, Visitor};
 
 pub(crate) fn router(app: &App) -> Router {
-    let layer = SessionLayer::new(app.store.clone());
     let [saved, seat, both_changed] = [app.clone(), app.clone(), app.clone()];
     let router = Router::new()
         .route("/plain", get(app::plain))
@@ -41,16 +41,73 @@ pub(crate) fn router(app: &App) -> Router {
         .route("/stream", get(app::stream))
         .route("/outlive", get(app::outlive))
         .route("/with_headers", get(app::with_headers))
-        .route("/end_unread", post(end_unread))
+        .route("/end_unread", get(end_unread).post(end_unread))
+        .route("/take", get(app::take))
+        .route("/take_and_save", get(app::take_and_save))
+        .route("/borrow", get(app::borrow))
+        .route("/bye", get(app::logout))
+        .route("/say", post(app::say))
+        .route("/late", post(late))
+        .route("/login_or_new", post(async |OrNew(it), user| app::login_or_new(it, user).await))
+        .route("/logout_or_new", post(async |OrNew(it)| app::logout(it).await))
         .route("/beside", get(app::beside).layer(from_fn(around)).layer(from_fn(before)));
-    if app.hook {
-        router.layer(layer.on_error(|error| {
-            let (status, text) = app::on_error(error);
-            (StatusCode::from_u16(status).expect("a status"), text).into_response()
-        }))
-    } else {
-        router.layer(layer)
+    let mut router = router;
+    if app.headers {
+        router = router.layer(from_fn(headers));
     }
+    let (Layers { outer, inner }, hook) = (app.layers.clone(), app.hook);
+    if let Some(inner) = inner {
+        router = router.layer(layer(inner, hook)).layer(from_fn(between));
+    }
+    match outer {
+        Some(outer) => router.layer(layer(outer, hook)),
+        None => router,
+    }
+}
+
+pub(crate) fn layer((store, types): (Store, Types), hook: bool) -> SessionLayer {
+    let layer = SessionLayer::new(store);
+    let layer = match types {
+        Types::All => layer,
+        Types::Visitor => layer.only::<Visitor>(),
+        Types::Theme => layer.only::<Theme>(),
+    };
+    if !hook {
+        return layer;
+    }
+    layer.on_error(|error, request| {
+        let accept = request.headers.get("accept").map(HeaderValue::as_bytes);
+        let (method, path) = (request.method.as_str(), request.uri.path());
+        let (status, text) = app::on_error(error, method, path, accept);
+        (StatusCode::from_u16(status).expect("a status"), text).into_response()
+    })
+}
+
+async fn headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    for (name, value) in app::HEADERS {
+        response.headers_mut().append(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn between(request: Request, next: Next) -> Result<Response, SessionRejection> {
+    let named = request.headers().get("between").map(HeaderValue::as_bytes);
+    let (kind, (mut parts, body)) = (named.map(<[u8]>::to_vec), request.into_parts());
+    match kind.as_deref() {
+        Some(b"visitor") => app::between_visitor(parts.extract().await?),
+        Some(b"theme") => app::between_theme(parts.extract().await?),
+        _ => {}
+    }
+    Ok(next.run(Request::from_parts(parts, body)).await)
+}
+
+async fn late(
+    Extension(sessions): Extension<RequestSessions>,
+    headers: HeaderMap,
+    form: String,
+) -> Result<Reply, Error> {
+    app::late(sessions, headers, form).await
 }
 
 async fn own_rejection(visitor: Result<Session<Visitor>, SessionRejection>) -> Reply {

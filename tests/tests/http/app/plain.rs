@@ -1,33 +1,52 @@
 //! The app as a plain `tower` service on hyper, without a web framework.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
-use http::{Request, Response};
+use axum::body::Body;
+use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use sessions::axum::{ErrorResponse, SessionLayer, error_response};
-use sessions::{Error, RequestSessions, Session};
+use sessions::axum::error_response;
+use sessions::{Error, RequestSessions, Session, Store};
 use tokio::net::TcpListener;
-use tower::ServiceBuilder;
+use tower::util::BoxCloneSyncService;
+use tower::{BoxError, Service, ServiceBuilder, ServiceExt as _, service_fn};
+use tower_http::timeout::ResponseBodyTimeoutLayer;
+use tower_http::trace::TraceLayer;
 
-use crate::app::{self, App, Reply, ReplyBody, Visitor};
+use crate::app::{self, App, Layers, Reply, ReplyBody, Types, Visitor};
 
 /// Serves it until the task ends.
-pub(crate) async fn serve<E>(listener: TcpListener, app: App, layer: SessionLayer<E>)
-where
-    E: ErrorResponse<ReplyBody> + Send + 'static,
-{
-    let service = ServiceBuilder::new().layer(layer).service_fn(move |request| {
+pub(crate) async fn serve(listener: TcpListener, app: App) {
+    let (Layers { outer, inner }, hook) = (app.layers.clone(), app.hook);
+    let handler = service_fn(move |request| {
         let app = app.clone();
         async move {
             let reply = handle(request, &app).await;
-            Ok::<_, Infallible>(reply.map_or_else(error_response, respond))
+            let mut response = reply.map_or_else(error_response, respond);
+            if app.headers {
+                for (name, value) in app::HEADERS {
+                    response.headers_mut().append(name, HeaderValue::from_static(value));
+                }
+            }
+            Ok::<_, Infallible>(response)
         }
     });
-    let service = TowerToHyperService::new(service);
+    let inner = within(inner, hook, handler);
+    let between = service_fn(move |request: Request<Incoming>| {
+        let mut inner = inner.clone();
+        async move {
+            match between(&request).await {
+                Ok(()) => inner.call(request).await,
+                Err(error) => Ok(error_response(error)),
+            }
+        }
+    });
+    let service = TowerToHyperService::new(within(outer, hook, between));
     loop {
         let (stream, _) = listener.accept().await.expect("a connection");
         let connection =
@@ -37,15 +56,45 @@ where
     }
 }
 
-pub(crate) fn on_error(error: &Error) -> Response<ReplyBody> {
-    let (status, text) = app::on_error(error);
-    respond(Reply { status, ..Reply::text(text) })
+type Stack = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
+
+/// The service within a layer, if there is one.
+fn within<S, B>(layer: Option<(Store, Types)>, hook: bool, service: S) -> Stack
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+    B: hyper::body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    match layer {
+        Some(layer) => {
+            let layer = crate::axum::layer(layer, hook);
+            // Around layers whose bodies nobody can make: the session layer wants no `Default`.
+            let stack = ServiceBuilder::new()
+                .layer(layer)
+                .layer(TraceLayer::new_for_http())
+                .layer(ResponseBodyTimeoutLayer::new(Duration::from_secs(60)));
+            BoxCloneSyncService::new(stack.service(service))
+        }
+        None => BoxCloneSyncService::new(service.map_response(|it: Response<B>| it.map(Body::new))),
+    }
+}
+
+async fn between(request: &Request<Incoming>) -> Result<(), Error> {
+    let headers = request.headers();
+    let sessions = || RequestSessions::of(request.extensions());
+    match headers.get("between").map(HeaderValue::as_bytes) {
+        Some(b"visitor") => app::between_visitor(sessions()?.load(headers).await?),
+        Some(b"theme") => app::between_theme(sessions()?.load(headers).await?),
+        _ => {}
+    }
+    Ok(())
 }
 
 async fn handle(request: Request<Incoming>, app: &App) -> Result<Reply, Error> {
     let (parts, body) = request.into_parts();
     let headers = &parts.headers;
-    let sessions = parts.extensions.get::<RequestSessions>().expect("the layer was there");
+    let sessions = RequestSessions::of(&parts.extensions)?;
     let text = async || {
         let bytes = body.collect().await.expect("the request's body").to_bytes();
         String::from_utf8(bytes.to_vec()).expect("a body of text")
@@ -81,6 +130,16 @@ async fn handle(request: Request<Incoming>, app: &App) -> Result<Reply, Error> {
             sessions.destroy::<Visitor>(headers).await?;
             Reply::text("ended")
         }
+        "/take" => app::take(sessions.load(headers).await?).await,
+        "/take_and_save" => app::take_and_save(sessions.load(headers).await?).await?,
+        "/borrow" => app::borrow(sessions.load(headers).await?).await,
+        "/bye" => app::logout(sessions.load(headers).await?).await,
+        "/say" => app::say(sessions.load(headers).await?, text().await).await,
+        "/late" => app::late(sessions.clone(), headers.clone(), text().await).await?,
+        "/login_or_new" => {
+            app::login_or_new(sessions.load_or_new(headers).await?, text().await).await
+        }
+        "/logout_or_new" => app::logout(sessions.load_or_new(headers).await?).await,
         "/beside" => {
             app::before(sessions.load(headers).await?);
             let mut held = sessions.load(headers).await?;

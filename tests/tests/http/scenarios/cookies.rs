@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use http::header::COOKIE;
+use http::header::{COOKIE, HeaderValue};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use sessions_tests::browser::Browser;
+use sessions_tests::browser::{Answer, Browser};
 use sessions_tests::watched::Calls;
 
 use crate::site::{Framework, Site};
@@ -83,6 +83,36 @@ pub(crate) async fn of_several_cookies_the_first_that_opens_counts(framework: Fr
     }
 }
 
+/// RFC 6265, section 4.1.1, lets a cookie's value stand in quotes, and some clients write them.
+pub(crate) async fn a_cookie_in_quotes_is_read(framework: Framework) {
+    let Site { mut browser, _server, .. } = Site::new(framework).await;
+    browser.get("/visit").await;
+    let token = browser.jar["__Host-visitor"].clone();
+    let show = async |browser: &mut Browser, value: &str| {
+        let cookie = format!("a=\"b\"; __Host-visitor={value}; c=d");
+        browser.get_with("/show", &[cookie.as_bytes()]).await.body
+    };
+    assert_eq!(show(&mut browser, &format!("\"{token}\"")).await, "- 1 - ");
+    assert_eq!(show(&mut browser, &format!(" \"{token}\" ")).await, "- 1 - ");
+    // What is not a pair of quotes around the value is not the value.
+    for value in [
+        format!("\"{token}"),
+        format!("{token}\""),
+        format!("\"\"{token}\"\""),
+        format!("'{token}'"),
+        "\"".to_owned(),
+        "\"\"".to_owned(),
+    ] {
+        assert_eq!(show(&mut browser, &value).await, "- 0 - ", "{value}");
+    }
+    // Logging out with it works as well.
+    let cookie = format!("\"{token}\"");
+    browser.jar.insert("__Host-visitor".to_owned(), cookie);
+    assert_eq!(browser.post("/logout", "").await.body, "bye");
+    browser.jar.insert("__Host-visitor".to_owned(), token);
+    assert_eq!(browser.get("/show").await.body, "- 0 - ");
+}
+
 pub(crate) async fn remember_keeps_a_session_beyond_the_idle_timeout(framework: Framework) {
     let Site { mut browser, clock, address, _server, .. } = Site::new(framework).await;
     browser.get("/visit").await;
@@ -101,14 +131,78 @@ pub(crate) async fn a_response_with_a_cookie_is_private(framework: Framework) {
     let Site { mut browser, _server, .. } = Site::new(framework).await;
     assert_eq!(browser.get("/visit").await.headers["cache-control"], "private, no-store");
     let none = browser.get("/visit").await;
-    assert!(!none.headers.contains_key("cache-control"), "it sets no cookie: {none:?}");
-    // What the handler says stays, and is said once.
+    assert_eq!(none.headers["cache-control"], "private", "it sets no cookie: {none:?}");
+    // What the handler says is said once, and by this browser's cache alone.
     let own = browser.get("/with_headers").await;
     assert_eq!(own.set_cookies().len(), 1, "{own:?}");
-    let said: Vec<_> = own.headers.get_all("cache-control").iter().collect();
-    assert_eq!(said, ["max-age=5"]);
+    assert_eq!(cache_control(&own), ["private, max-age=5"]);
     // Nor is a page kept that clears the cookie.
     assert_eq!(browser.post("/logout", "").await.headers["cache-control"], "private, no-store");
+    // What is the same for everybody may be kept.
+    assert!(!browser.get("/plain").await.headers.contains_key("cache-control"));
+}
+
+fn cache_control(answer: &Answer) -> Vec<&str> {
+    let values = answer.headers.get_all("cache-control").iter();
+    values.map(|value| value.to_str().unwrap()).collect()
+}
+
+/// Whatever the handler says, in the words of RFC 9111: with a session cookie it is made private,
+/// without one it is the handler's to say.
+pub(crate) async fn no_shared_cache_keeps_a_session_cookie(framework: Framework) {
+    let Site { mut browser, address, _server, .. } = Site::new(framework).await;
+    for (said, kept) in [
+        ("public", "private"),
+        ("max-age=600", "private, max-age=600"),
+        ("s-maxage=600", "private"),
+        ("S-MAXAGE=600 , Public,max-age=1", "private, max-age=1"),
+        ("no-cache", "private, no-cache"),
+        ("no-store", "private, no-store"),
+        ("no-store, must-understand, max-age=9", "private, no-store, must-understand, max-age=9"),
+        ("private", "private"),
+        ("max-age=1, private", "max-age=1, private"),
+        ("private, public", "private"),
+        ("private=\"set-cookie\"", "private"),
+        ("no-cache=\"set-cookie, x\", public", "private, no-cache=\"set-cookie, x\""),
+        ("must-revalidate, proxy-revalidate", "private, must-revalidate, proxy-revalidate"),
+        ("immutable, stale-if-error=1", "private, immutable, stale-if-error=1"),
+        ("no-transform", "private, no-transform"),
+        ("public\ncache-control: max-age=3", "private, max-age=3"),
+    ] {
+        // A login sets the cookie, another visitor's logout clears it, a read leaves it alone.
+        let header = format!("cache-control: {said}");
+        let set = browser.post("/say", &format!("visit\n{header}")).await;
+        assert_eq!((set.set_cookies().len(), &*cache_control(&set)), (1, &[kept][..]), "{said}");
+        assert_eq!(set.headers["vary"], "cookie");
+        let mut left = Browser::new(address);
+        left.get("/visit").await;
+        let cleared = left.post("/say", &format!("logout\n{header}")).await;
+        let found = (cleared.set_cookies().len(), cache_control(&cleared));
+        assert_eq!(found, (1, vec![kept]), "{said}");
+        let none = browser.post("/say", &header).await;
+        assert_eq!(none.set_cookies(), [""; 0]);
+        let own: Vec<_> = said.split("\ncache-control: ").collect();
+        assert_eq!(cache_control(&none), own, "the handler has a say");
+        assert_eq!(none.headers["vary"], "cookie");
+    }
+    for name in [
+        "cdn-cache-control",
+        "cloudflare-cdn-cache-control",
+        "vercel-cdn-cache-control",
+        "surrogate-control",
+        "edge-control",
+        "x-accel-expires",
+    ] {
+        let header = format!("{name}: max-age=600");
+        let set = browser.post("/say", &format!("visit\n{header}")).await;
+        assert_eq!(cache_control(&set), ["private, no-store"]);
+        assert!(!set.headers.contains_key(name), "{name}");
+        let none = browser.post("/say", &header).await;
+        assert_eq!(
+            (&*cache_control(&none), &none.headers[name]),
+            (&["private"][..], &HeaderValue::from_static("max-age=600"))
+        );
+    }
 }
 
 pub(crate) async fn a_response_that_was_read_for_varies_by_cookie(framework: Framework) {
@@ -125,16 +219,6 @@ pub(crate) async fn a_response_that_was_read_for_varies_by_cookie(framework: Fra
     assert!(!plain.headers.contains_key("vary"), "it is the same for everybody");
 }
 
-pub(crate) async fn a_head_request_is_committed_too(framework: Framework) {
-    let Site { mut browser, _server, .. } = Site::new(framework).await;
-    let answer = browser.head("/visit").await;
-    assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, ""));
-    assert_eq!(answer.set_cookies().len(), 1);
-    assert_eq!(browser.head("/visit").await.set_cookies(), [""; 0]);
-    assert_eq!(browser.get("/show").await.body, "- 2 - ");
-}
-
-/// The memory of an ended request serves the next; nothing of its sessions may.
 pub(crate) async fn requests_on_one_connection_are_strangers(framework: Framework) {
     let Site { mut browser, address, _server, .. } = Site::new(framework).await;
     browser.post("/login", "ada").await;

@@ -1,8 +1,9 @@
 //! What a visitor is told when a session fails.
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use sessions_tests::browser::{Answer, Browser};
 
+use crate::app::HEADERS;
 use crate::site::{Framework, Site};
 
 #[track_caller]
@@ -73,15 +74,20 @@ pub(crate) async fn a_failed_commit_keeps_the_cookies_of_the_others(framework: F
 pub(crate) async fn a_hook_answers_errors(framework: Framework) {
     let mut site = Site::with_hook(framework).await;
     // A commit, and what else the handler has to say is not heard.
-    assert_told(&two_take_a_seat(&mut site, "/seat").await, 418, "the hook's 418");
+    assert_told(&two_take_a_seat(&mut site, "/seat").await, 418, "the hook's 418 for POST /seat");
     site.watch.set_down(true);
     let commit = Browser::new(site.address).get("/visit").await;
-    assert_told(&commit, 503, "the hook's 503");
+    assert_told(&commit, 503, "the hook's 503 for GET /visit");
     // A rejection, an optional one, and an error that a handler passed on.
     for path in ["/show", "/known"] {
-        assert_told(&site.browser.get(path).await, 503, "the hook's 503");
+        let text = format!("the hook's 503 for GET {path}");
+        assert_told(&site.browser.get(path).await, 503, &text);
+        // An API's client gets what it can read.
+        let api = [("accept", "application/json")];
+        assert_told(&site.browser.get_saying(path, &api).await, 503, "{\"status\":503}");
     }
-    assert_told(&Browser::new(site.address).get("/saved").await, 503, "the hook's 503");
+    let saved = Browser::new(site.address).get("/saved").await;
+    assert_told(&saved, 503, "the hook's 503 for GET /saved");
     assert_eq!(site.browser.get("/plain").await.body, "plain");
     // Where all goes well, nothing is changed.
     site.watch.set_down(false);
@@ -98,5 +104,39 @@ pub(crate) async fn an_error_that_a_handler_answers_is_its_own(framework: Framew
         let answer = site.browser.get("/own_rejection").await;
         assert_eq!(answer.status, StatusCode::IM_A_TEAPOT);
         assert!(answer.body.starts_with("own: the session store is unavailable"), "{answer:?}");
+    }
+}
+
+/// What a layer inside says of every response, such as CORS and security headers, is said of an
+/// error as well; what it says of the answer that is replaced is not.
+pub(crate) async fn an_error_keeps_the_headers_of_the_layers_inside(framework: Framework) {
+    for hook in [false, true] {
+        let mut site = Site::arranged(framework, |app| {
+            (app.headers, app.hook) = (true, hook);
+        })
+        .await;
+        let conflict = two_take_a_seat(&mut site, "/seat").await;
+        let prefetch = site.browser.get_saying("/visit", &[("sec-purpose", "prefetch")]).await;
+        site.watch.set_down(true);
+        let commit = Browser::new(site.address).get("/visit").await;
+        let load = site.browser.get("/show").await;
+        let passed_on = site.browser.get("/saved").await;
+        for (answer, status) in [
+            (&conflict, if hook { 418 } else { 409 }),
+            (&prefetch, 503),
+            (&commit, 503),
+            (&load, 503),
+            (&passed_on, 503),
+        ] {
+            assert_eq!(answer.status.as_u16(), status, "{answer:?}");
+            for (name, value) in HEADERS.iter().filter(|(name, _)| name.starts_with(['a', 'c'])) {
+                assert_eq!(answer.headers[*name], *value, "{answer:?}");
+            }
+            let vary: Vec<_> = answer.headers.get_all("vary").iter().collect();
+            assert!(vary.contains(&&HeaderValue::from_static("origin")), "{answer:?}");
+        }
+        for answer in [conflict, prefetch, commit] {
+            assert!(!answer.headers.contains_key("x-of-this-answer"), "{answer:?}");
+        }
     }
 }

@@ -1,0 +1,344 @@
+//! What caches are told of a response that depends on a session, and what an error's response keeps
+//! of the one that it replaces.
+
+use http::header::{
+    CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE, VARY,
+};
+
+use super::layer::Cookies;
+use crate::error::Error;
+use crate::telemetry;
+
+/// A response's headers, as its framework has them.
+pub(crate) trait ResponseHeaders {
+    /// Whether a value of this header is as `is` says.
+    fn any(&self, name: &HeaderName, is: impl FnMut(&[u8]) -> bool) -> bool;
+
+    fn none(&self, name: &HeaderName) -> bool {
+        !self.any(name, |_| true)
+    }
+
+    fn append(&mut self, name: &HeaderName, value: HeaderValue);
+
+    /// The same of a value that needs no copy.
+    fn append_text(&mut self, name: &HeaderName, value: &'static str);
+
+    /// Removes the headers whose lower-case names are as `is` says; whether there were any.
+    fn remove_all(&mut self, is: impl Fn(&str) -> bool) -> bool;
+}
+
+impl ResponseHeaders for HeaderMap {
+    fn any(&self, name: &HeaderName, is: impl FnMut(&[u8]) -> bool) -> bool {
+        self.get_all(name).iter().map(HeaderValue::as_bytes).any(is)
+    }
+
+    fn append(&mut self, name: &HeaderName, value: HeaderValue) {
+        self.append(name, value);
+    }
+
+    fn append_text(&mut self, name: &HeaderName, value: &'static str) {
+        self.append(name, HeaderValue::from_static(value));
+    }
+
+    fn remove_all(&mut self, is: impl Fn(&str) -> bool) -> bool {
+        let names: Vec<_> = self.keys().filter(|name| is(name.as_str())).cloned().collect();
+        names.iter().for_each(|name| drop(self.remove(name)));
+        !names.is_empty()
+    }
+}
+
+/// Writes a response's session cookies and what caches must know: a response with such a cookie is
+/// one browser's own, and one whose handler took a session (`read`) depends on the cookie.
+pub(crate) fn finish_headers(headers: &mut impl ResponseHeaders, read: bool, cookies: Cookies) {
+    if let Some((session, _)) = cookies.first() {
+        keep_from_shared_caches(headers, session);
+    }
+    for (_, cookie) in cookies {
+        headers.append(&SET_COOKIE, cookie);
+    }
+    if read {
+        if !headers.any(&VARY, |value| names(value, "cookie") || names(value, "*")) {
+            headers.append_text(&VARY, "cookie");
+        }
+        if headers.none(&CACHE_CONTROL) {
+            headers.append_text(&CACHE_CONTROL, "private");
+        }
+    }
+}
+
+/// Lets no shared cache keep a response, whatever its handler has set (RFC 9111, section 3; RFC
+/// 9213 for the caches that a header of their own is aimed at).
+fn keep_from_shared_caches(headers: &mut impl ResponseHeaders, session: &'static str) {
+    let targeted = headers.remove_all(is_targeted);
+    if headers.none(&CACHE_CONTROL) {
+        headers.append_text(&CACHE_CONTROL, "private, no-store");
+        if targeted {
+            telemetry::public_response(session);
+        }
+        return;
+    }
+    let mut control = Control::default();
+    // It is read, and finds nothing.
+    headers.any(&CACHE_CONTROL, |value| {
+        control.read(value);
+        false
+    });
+    if targeted || control.is_shared() {
+        telemetry::public_response(session);
+    }
+    if control.is_private && !control.is_public {
+        return;
+    }
+    headers.remove_all(|name| name == CACHE_CONTROL.as_str());
+    match HeaderValue::from_bytes(&control.private()) {
+        Ok(value) => headers.append(&CACHE_CONTROL, value),
+        // It is made of what was a header's value.
+        Err(_) => headers.append_text(&CACHE_CONTROL, "private, no-store"),
+    }
+}
+
+/// Whether a header tells some caches what to do in place of `Cache-Control`: `CDN-Cache-Control`
+/// and its vendors' own (RFC 9213), and older ones.
+fn is_targeted(name: &str) -> bool {
+    name.ends_with("-cache-control")
+        || matches!(name, "surrogate-control" | "edge-control" | "x-accel-expires")
+}
+
+/// What a handler's `Cache-Control` says.
+#[derive(Default)]
+struct Control {
+    /// All that may stay.
+    kept: Vec<Vec<u8>>,
+    /// `private`, and not of some headers only.
+    is_private: bool,
+    /// It says `public` or `s-maxage`, or `private` of some headers only.
+    is_public: bool,
+    is_stored: bool,
+    no_store: bool,
+}
+
+impl Control {
+    fn read(&mut self, value: &[u8]) {
+        for directive in directives(value) {
+            let (name, argument) = match memchr::memchr(b'=', directive) {
+                Some(at) => (directive[..at].trim_ascii(), true),
+                None => (directive, false),
+            };
+            let is = |word: &str| name.eq_ignore_ascii_case(word.as_bytes());
+            if is("private") && !argument {
+                self.is_private = true;
+            } else if is("public") || is("s-maxage") || is("private") {
+                self.is_public = true;
+            } else {
+                self.no_store |= is("no-store");
+                // Caches that know it do not heed `no-store` (RFC 9111, section 5.2.2.3).
+                self.is_stored |= is("must-understand");
+                self.kept.push(directive.to_vec());
+            }
+        }
+    }
+
+    /// Whether a shared cache could have kept the response.
+    fn is_shared(&self) -> bool {
+        self.is_public || !self.is_private && (!self.no_store || self.is_stored)
+    }
+
+    /// What takes its place.
+    fn private(&self) -> Vec<u8> {
+        let mut value = b"private".to_vec();
+        for directive in &self.kept {
+            value.extend_from_slice(b", ");
+            value.extend_from_slice(directive);
+        }
+        value
+    }
+}
+
+/// The directives of a `Cache-Control` header. A comma in quotes parts none; quotes that are not
+/// closed make the rest no directive.
+fn directives(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(value);
+    std::iter::from_fn(move || {
+        let value = rest.take()?;
+        let (mut quoted, mut escaped) = (false, false);
+        let end = value.iter().position(|byte| {
+            let is_end = *byte == b',' && !quoted;
+            quoted ^= *byte == b'"' && !escaped;
+            escaped = quoted && *byte == b'\\' && !escaped;
+            is_end
+        });
+        Some(match end {
+            Some(at) => {
+                rest = Some(&value[at + 1..]);
+                value[..at].trim_ascii()
+            }
+            None if quoted => &[],
+            None => value.trim_ascii(),
+        })
+    })
+    .filter(|directive| !directive.is_empty())
+}
+
+/// Adds what the response to an error lacks: when to try again, and that no cache may keep it.
+pub(crate) fn complete(error: &Error, headers: &mut impl ResponseHeaders) {
+    if error.is_unavailable() && headers.none(&RETRY_AFTER) {
+        headers.append_text(&RETRY_AFTER, "1");
+    }
+    if headers.none(&CACHE_CONTROL) {
+        headers.append_text(&CACHE_CONTROL, "no-store");
+    }
+}
+
+/// Whether the response to an error takes over this header of the response that it replaces: what
+/// the layers inside say to browsers and proxies of every response. What tells of the handler's
+/// own answer, and its cookies, go with it.
+pub(crate) fn keeps(name: &str) -> bool {
+    const KEPT: [&str; 18] = [
+        "alt-svc",
+        "nel",
+        "origin-agent-cluster",
+        "permissions-policy",
+        "referrer-policy",
+        "report-to",
+        "reporting-endpoints",
+        "server",
+        "server-timing",
+        "strict-transport-security",
+        "timing-allow-origin",
+        "traceparent",
+        "x-content-type-options",
+        "x-dns-prefetch-control",
+        "x-frame-options",
+        "x-permitted-cross-domain-policies",
+        "x-request-id",
+        "x-xss-protection",
+    ];
+    const FAMILIES: [&str; 3] = ["access-control-", "content-security-policy", "cross-origin-"];
+    KEPT.contains(&name)
+        || name == VARY.as_str()
+        || FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
+/// Whether a value of `Sec-Purpose` (or of `Purpose`, `X-Moz`) is a prefetch's, as
+/// `prefetch;prerender` is.
+pub(crate) fn is_prefetch(value: &[u8]) -> bool {
+    let mut words = value.split(|byte| matches!(byte, b',' | b';'));
+    words.any(|word| word.trim_ascii().eq_ignore_ascii_case(b"prefetch"))
+}
+
+/// Whether a comma-separated header has this word.
+fn names(value: &[u8], word: &str) -> bool {
+    let mut words = value.split(|byte| *byte == b',');
+    words.any(|it| it.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_cookie(headers: &[(&'static str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        let mut cookies = Cookies::new();
+        cookies.push(("visitor", HeaderValue::from_static("a=b")));
+        finish_headers(&mut map, true, cookies);
+        map
+    }
+
+    #[test]
+    fn whatever_a_handler_says_no_shared_cache_keeps_a_response_with_a_cookie() {
+        for (said, expected) in [
+            ("max-age=5", "private, max-age=5"),
+            ("public", "private"),
+            ("PUBLIC, Max-Age=5", "private, Max-Age=5"),
+            ("s-maxage=5", "private"),
+            ("s-maxage=\"5\" ,max-age=1", "private, max-age=1"),
+            ("S-MaxAge = 5", "private"),
+            ("no-cache", "private, no-cache"),
+            ("no-store", "private, no-store"),
+            ("no-store, must-understand", "private, no-store, must-understand"),
+            ("private", "private"),
+            ("max-age=1, private", "max-age=1, private"),
+            ("private, public", "private"),
+            ("private=\"set-cookie\"", "private"),
+            ("private=\"a, public\", max-age=3", "private, max-age=3"),
+            ("no-cache=\"set-cookie, x\", public", "private, no-cache=\"set-cookie, x\""),
+            ("ext=\"a\\\", b\", public", "private, ext=\"a\\\", b\""),
+            ("max-age=1, ext=\"open, public", "private, max-age=1"),
+            ("", "private"),
+            (",, ,", "private"),
+            (
+                "must-revalidate, proxy-revalidate, max-age=0",
+                "private, must-revalidate, proxy-revalidate, max-age=0",
+            ),
+            (
+                "max-age=1, stale-while-revalidate=9, immutable",
+                "private, max-age=1, stale-while-revalidate=9, immutable",
+            ),
+        ] {
+            let headers = with_cookie(&[("cache-control", said)]);
+            let values: Vec<_> = headers.get_all(CACHE_CONTROL).iter().collect();
+            assert_eq!(values, [expected], "{said}");
+        }
+    }
+
+    #[test]
+    fn several_lines_are_one_list() {
+        let headers = with_cookie(&[("cache-control", "private"), ("cache-control", "public")]);
+        let values: Vec<_> = headers.get_all(CACHE_CONTROL).iter().collect();
+        assert_eq!(values, ["private"]);
+        let headers = with_cookie(&[("cache-control", "max-age=1"), ("cache-control", "no-cache")]);
+        assert_eq!(headers[CACHE_CONTROL], "private, max-age=1, no-cache");
+    }
+
+    #[test]
+    fn what_is_aimed_at_some_caches_goes() {
+        for name in [
+            "cdn-cache-control",
+            "cloudflare-cdn-cache-control",
+            "vercel-cdn-cache-control",
+            "akamai-cache-control",
+            "surrogate-control",
+            "edge-control",
+            "x-accel-expires",
+        ] {
+            let headers = with_cookie(&[(name, "max-age=5")]);
+            assert!(!headers.contains_key(name), "{name}");
+            assert_eq!(headers[CACHE_CONTROL], "private, no-store");
+            let headers = with_cookie(&[(name, "max-age=5"), ("cache-control", "private")]);
+            assert!(!headers.contains_key(name), "{name}");
+            assert_eq!(headers[CACHE_CONTROL], "private");
+        }
+        assert!(with_cookie(&[("x-cache", "hit")]).contains_key("x-cache"));
+    }
+
+    #[test]
+    fn a_response_that_was_read_for_is_private_unless_its_handler_says_otherwise() {
+        let mut headers = HeaderMap::new();
+        finish_headers(&mut headers, true, Cookies::new());
+        assert_eq!(
+            (&headers[CACHE_CONTROL], &headers[VARY]),
+            (&HeaderValue::from_static("private"), &HeaderValue::from_static("cookie"))
+        );
+        let mut headers = HeaderMap::new();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=5"));
+        finish_headers(&mut headers, true, Cookies::new());
+        assert_eq!(headers[CACHE_CONTROL], "public, max-age=5");
+        let mut headers = HeaderMap::new();
+        finish_headers(&mut headers, false, Cookies::new());
+        assert!(headers.is_empty());
+    }
+
+    #[test]
+    fn a_prefetch_says_so() {
+        for value in ["prefetch", "Prefetch", "prefetch;prerender", "prefetch; anonymous-client-ip"]
+        {
+            assert!(is_prefetch(value.as_bytes()), "{value}");
+        }
+        for value in ["", "navigate", "prefetched", "no-prefetch"] {
+            assert!(!is_prefetch(value.as_bytes()), "{value}");
+        }
+    }
+}
