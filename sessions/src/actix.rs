@@ -138,7 +138,8 @@ use crate::error::Error;
 use crate::request;
 use crate::request::ending::{Answer, Ended};
 use crate::request::layer::Entered;
-use crate::request::{Dry, RequestSessions, Served};
+use crate::request::RequestSessions;
+use crate::request::slots::{Dry, Served};
 use crate::request::ending::Ending;
 use crate::store::Store;
 

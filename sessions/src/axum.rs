@@ -148,13 +148,15 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use self::extract::ErrorAnswered;
 pub use self::extract::{OrNew, SessionRejection, error_response};
 use crate::data::SessionData;
 use crate::error::Error;
 use crate::request;
 use crate::request::ending::{Answer, Ended};
 use crate::request::layer::Entered;
-use crate::request::{Dry, RequestSessions, Served};
+use crate::request::RequestSessions;
+use crate::request::slots::{Dry, Served};
 use crate::request::ending::Ending;
 use crate::store::Store;
 
@@ -471,12 +473,8 @@ fn in_place_of(replaced: &Response<Body>, mut response: Response<Body>) -> Respo
     response
 }
 
-/// In a response's extensions: the error that it tells of.
-#[derive(Clone)]
-struct Told(Arc<Error>);
-
 /// The error that a handler's response tells of, if there is a hook to tell it otherwise.
 fn told<H>(response: &mut Response<Body>, hook: Option<H>) -> Option<Arc<Error>> {
     hook?;
-    response.extensions_mut().remove::<Told>().map(|told| told.0)
+    response.extensions_mut().remove::<ErrorAnswered>().map(|told| told.0)
 }

@@ -149,6 +149,7 @@ pub mod guide;
 mod id;
 mod keyring;
 mod memory;
+mod pending;
 pub mod provider;
 mod random;
 mod request;

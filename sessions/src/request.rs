@@ -7,28 +7,23 @@ pub(crate) mod ending;
 pub(crate) mod headers;
 #[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) mod layer;
+pub(crate) mod slots;
 
-use std::any::TypeId;
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::any::TypeId;
+use std::sync::Arc;
 
 use http::Extensions;
-use http::header::HeaderValue;
 use smallvec::SmallVec;
-use tokio::sync::{Notify, oneshot};
 
 use crate::cookie::CookieHeaders;
 use crate::data::SessionData;
 use crate::error::Error;
-use crate::session::{Live, Pending, Session, State};
-use crate::store::base::Base;
-use crate::store::change::{Change, Committed, Failed, Outcome, Settled};
+use self::slots::{Home, Phase, RequestSlots, Served, Slot, Slots, fold};
+use crate::session::{Live, Session};
+use crate::store::change::{Failed, Outcome, Settled};
 use crate::store::core::Core;
-use crate::store::patch::Asks;
 use crate::store::session_type::SessionType;
-use crate::telemetry;
 
 /// The sessions of one request. A layer puts it into the request's extensions; the extractors of
 /// the frameworks take their sessions from it, and so may a plain `tower` service.
@@ -50,90 +45,9 @@ use crate::telemetry;
 /// ```
 #[derive(Clone)]
 pub struct RequestSessions {
-    inner: Arc<Inner>,
+    inner: Arc<RequestSlots>,
     /// What the layers inside the outermost serve, where they are of other stores.
     nested: Option<Arc<[Served]>>,
-}
-
-/// A layer's store, and the session types that it serves.
-#[derive(Clone)]
-pub(crate) struct Served {
-    pub(crate) store: Arc<Core>,
-    /// `None`: every type.
-    only: Option<Arc<[TypeId]>>,
-}
-
-/// Why a request commits nothing.
-#[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))] // Layers say it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dry {
-    /// Its answer is thrown away but for the headers (RFC 9110, section 9.3.2).
-    Head,
-    /// Nobody may ever see its answer.
-    Prefetch,
-}
-
-struct Inner {
-    /// Of the outermost layer.
-    served: Served,
-    dry: Option<Dry>,
-    /// One bit for each slot that has a handle out which could have changed something.
-    borrowed: AtomicU32,
-    // A std Mutex, held only to move values in and out, never across an await.
-    slots: Mutex<Slots>,
-    /// Wakes the loads that wait for the end of the commits.
-    closed: Notify,
-}
-
-#[derive(Default)]
-struct Slots {
-    phase: Phase,
-    slots: SmallVec<[Slot; 1]>,
-    /// A session would have been destroyed if the request were not a dry one.
-    spared: bool,
-    /// A load that failed, and the handler was not told.
-    #[cfg(feature = "actix")]
-    hidden: Option<Error>,
-}
-
-/// How far a request has come.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Phase {
-    /// Its handler is at work.
-    #[default]
-    Open,
-    /// Its handler has answered, and the layer commits. The slots are the layer's.
-    #[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))]
-    Committing,
-    /// Its response is on its way: sessions can still be read, and saved where no cookie is
-    /// needed.
-    #[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))]
-    Closed,
-}
-
-/// One session type's place in a request.
-struct Slot {
-    store: Arc<Core>,
-    session_type: Arc<SessionType>,
-    /// What the next handle is loaded from.
-    base: Base,
-    /// What the layer's commit made of it: looked at only where the session is loaded once more,
-    /// which is rare.
-    committed: Option<Committed>,
-    loaded_at: SystemTime,
-    /// How often the session was destroyed in the middle of the request.
-    epoch: u32,
-    /// Handles that have come back. More than one where two were out at the same time.
-    returned: SmallVec<[Box<dyn Pending>; 1]>,
-    /// Handles that are out.
-    out: u32,
-    /// A handle came back from a panic: nothing is saved.
-    spoiled: bool,
-    /// The cookie of what ended in the middle of the request without a handle.
-    set_cookie: Option<HeaderValue>,
-    /// Saves in the middle of the request that may give the browser a cookie: each sends it when it
-    /// has ended.
-    saves: SmallVec<[oneshot::Receiver<Option<HeaderValue>>; 1]>,
 }
 
 impl RequestSessions {
@@ -407,243 +321,6 @@ impl RequestSessions {
     }
 }
 
-/// Where a handle goes when it is dropped.
-#[derive(Clone)]
-pub(crate) struct Home {
-    request: Arc<Inner>,
-    slot: usize,
-}
-
-impl Home {
-    /// The handle could have changed something.
-    pub(crate) fn borrowed(&self) {
-        self.request.borrowed.fetch_or(bit(self.slot), Ordering::Relaxed);
-    }
-
-    pub(crate) fn put_back<T: SessionData>(&self, live: Box<Live<T>>) {
-        let mut slots = self.request.slots();
-        if slots.phase != Phase::Open {
-            drop(slots);
-            if live.state.is_touched() {
-                telemetry::outlived(live.state.session_type.name());
-            }
-            return;
-        }
-        let Some(slot) = slots.slots.get_mut(self.slot) else { return };
-        slot.out = slot.out.saturating_sub(1);
-        slot.spoiled |= std::thread::panicking();
-        let touched = live.state.is_touched();
-        if live.state.epoch != slot.epoch {
-            // The session that it belonged to was destroyed in the middle of the request.
-            if touched {
-                telemetry::dropped_in_request(slot.session_type.name());
-            }
-            return;
-        }
-        // An untouched value is kept only to spare the next handle its decoding.
-        if touched || (slot.returned.is_empty() && live.state.base.is(&slot.base)) {
-            slot.returned.retain(|one| one.state().is_touched());
-            slot.returned.push(live);
-        }
-    }
-
-    /// Whether the response has been sent.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.request.slots().phase != Phase::Open
-    }
-
-    /// Whether the request commits nothing.
-    pub(crate) fn is_dry(&self) -> bool {
-        self.request.dry.is_some()
-    }
-
-    /// Begins a save in the middle of the request. Where it may give the browser a cookie, the
-    /// response waits for it; a response that has been sent cannot.
-    pub(crate) fn begin_save(
-        &self,
-        store: &Arc<Core>,
-        change: &Change,
-    ) -> Result<Option<BegunSave>, Error> {
-        let needs_cookie = store.needs_cookie(change)? || change.unsettled.is_some();
-        let mut slots = self.request.slots();
-        if slots.phase != Phase::Open {
-            return if needs_cookie && change.unsettled.is_none() {
-                Err(Error::config(
-                    "once its response was sent, a session can take no new cookie: neither begin, \
-                     nor be renewed; change or save it before the handler answers",
-                ))
-            } else {
-                Ok(None)
-            };
-        }
-        let Some(slot) = slots.slots.get_mut(self.slot) else { return Ok(None) };
-        // A cookie that is due may be set by any save: only that one, which can come later as
-        // well, is not waited for.
-        let (sender, receiver) = oneshot::channel();
-        slot.saves.push(receiver);
-        Ok(Some(BegunSave(sender)))
-    }
-
-    /// A handle was saved in the middle of the request.
-    pub(crate) fn saved(&self, done: &Settled) {
-        self.request.borrowed.fetch_and(!bit(self.slot), Ordering::Relaxed);
-        let mut slots = self.request.slots();
-        let Some(slot) = slots.slots.get_mut(self.slot) else { return };
-        slot.settle(done);
-    }
-
-    /// A save in the middle of the request failed. Where it found that the session has ended or
-    /// went on without this request, the layer must not take up what it was refused.
-    pub(crate) fn failed(&self, base: &Base) {
-        if matches!(base, Base::Ended(_) | Base::Superseded(_)) {
-            self.reloaded(base);
-        }
-    }
-
-    /// A handle was read again.
-    pub(crate) fn reloaded(&self, base: &Base) {
-        let mut slots = self.request.slots();
-        let Some(slot) = slots.slots.get_mut(self.slot) else { return };
-        (slot.base, slot.committed) = (base.clone(), None);
-    }
-}
-
-/// A save that the response waits for.
-pub(crate) struct BegunSave(oneshot::Sender<Option<HeaderValue>>);
-
-impl BegunSave {
-    pub(crate) fn end(self, committed: &Result<Committed, Box<Failed>>) {
-        let set_cookie = match committed {
-            Ok(committed) => committed.set_cookie.clone(),
-            Err(failed) => failed.set_cookie.clone(),
-        };
-        // Nobody waits where the response has been sent meanwhile without it.
-        let _ = self.0.send(set_cookie);
-    }
-}
-
-impl Inner {
-    fn slots(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits while the layer commits.
-    async fn commits_to_end(&self) {
-        if self.slots().phase != Phase::Committing {
-            return;
-        }
-        let mut closed = std::pin::pin!(self.closed.notified());
-        // From here on no end is missed.
-        closed.as_mut().enable();
-        if self.slots().phase == Phase::Committing {
-            closed.await;
-        }
-    }
-}
-
-impl Slot {
-    /// Of a session whose first handle is out.
-    fn new(
-        store: Arc<Core>,
-        session_type: Arc<SessionType>,
-        base: Base,
-        loaded_at: SystemTime,
-    ) -> Self {
-        Self {
-            store,
-            session_type,
-            base,
-            committed: None,
-            loaded_at,
-            epoch: 0,
-            returned: SmallVec::new(),
-            out: 1,
-            spoiled: false,
-            set_cookie: None,
-            saves: SmallVec::new(),
-        }
-    }
-
-    /// Takes over what was done in the middle of the request.
-    fn settle(&mut self, done: &Settled) {
-        (self.base, self.committed) = (done.base.clone(), None);
-        if done.outcome == Outcome::Destroyed {
-            // What other handles hold is the destroyed session's.
-            self.epoch += 1;
-            self.returned.clear();
-        }
-    }
-
-    fn state(&self) -> State {
-        let (session_type, base) = (self.session_type.clone(), self.base.clone());
-        let mut state = State::new(self.store.clone(), session_type, base, self.loaded_at);
-        state.epoch = self.epoch;
-        state
-    }
-}
-
-/// The changes of all handles that came back, as one: each against what it was loaded from, on
-/// top of what the session is now.
-fn fold(
-    session_type: &Arc<SessionType>,
-    base: &Base,
-    returned: &mut [Box<dyn Pending>],
-) -> Result<Change, Error> {
-    if let [one] = returned
-        && (one.state().base.is(base) || one.state().is_unsettled())
-    {
-        return one.change();
-    }
-    if returned.iter().filter(|one| one.state().is_unsettled()).count() > 1 {
-        return Err(Error::unavailable(
-            "two handles of one session hold saves whose answers were lost; use one handle",
-        ));
-    }
-    let table = session_type.table;
-    let mut asks = Asks::default();
-    let mut fields: Option<crate::schema::fields::Fields> = None;
-    let mut loaded_at = None;
-    let mut unsettled = None;
-    // What a handle left open is settled against its own base.
-    let mut from = (base.clone(), None);
-    for pending in returned {
-        let is_unsettled = pending.state().is_unsettled();
-        let change = pending.change()?;
-        if is_unsettled {
-            (from, unsettled) = ((change.base.clone(), change.ancestor.clone()), change.unsettled);
-        }
-        asks = asks.and(change.asks);
-        let at: SystemTime = loaded_at.unwrap_or(change.loaded_at);
-        loaded_at = Some(at.min(change.loaded_at));
-        let Some(mut mine) = change.fields else { continue };
-        fields = Some(if fields.is_none() && change.base.is(base) {
-            mine
-        } else {
-            let theirs = match fields {
-                Some(fields) => fields,
-                None => base.fields(session_type)?,
-            };
-            let was = match change.ancestor {
-                Some(ancestor) => ancestor,
-                None => change.base.fields(session_type)?,
-            };
-            crate::schema::merge::diff(table, &was, &mut mine)?;
-            let merged = crate::schema::merge::merge(table, &was, &mine, &theirs)?;
-            telemetry::merged_in_request(session_type.name(), &merged.overwritten);
-            merged.fields
-        });
-    }
-    Ok(Change {
-        session_type: session_type.clone(),
-        base: from.0,
-        ancestor: from.1,
-        fields,
-        asks,
-        loaded_at: loaded_at.unwrap_or(SystemTime::UNIX_EPOCH),
-        unsettled,
-    })
-}
-
 /// What a request says whose program has no layer for it.
 pub(crate) const NO_LAYER: &str = "this request has no sessions: add \
     `.layer(SessionLayer::new(store))` below the routes and below every layer that takes a session, \
@@ -655,10 +332,6 @@ const NOT_SERVED: &str = "no layer of this request serves this session type: nam
 const TWO_STORES: &str = "the layers of two stores meet in this request, and both would serve this \
     session type: say with `only` which types one of them serves, as in \
     `SessionLayer::new(store).only::<Admin>()`, or give both layers one store";
-
-fn bit(slot: usize) -> u32 {
-    1 << slot.min(31)
-}
 
 impl fmt::Debug for RequestSessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,7 +10,6 @@ use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 
-use super::Told;
 use crate::data::SessionData;
 use crate::error::Error;
 use crate::request::RequestSessions;
@@ -240,7 +239,7 @@ pub fn error_response<R: From<&'static str>>(error: Error) -> http::Response<R> 
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, text);
     request::headers::complete(&error, response.headers_mut());
-    response.extensions_mut().insert(Told(Arc::new(error)));
+    response.extensions_mut().insert(ErrorAnswered(Arc::new(error)));
     response
 }
 
@@ -255,3 +254,7 @@ impl std::error::Error for SessionRejection {
         Some(&self.0)
     }
 }
+
+/// In the extensions of a response that answers an error: the error, for the layer's `on_error`.
+#[derive(Clone)]
+pub(super) struct ErrorAnswered(pub(super) Arc<Error>);

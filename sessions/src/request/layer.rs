@@ -2,7 +2,6 @@
 //! the handler has answered, and tells browser and caches of it.
 
 use std::any::TypeId;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use http::StatusCode;
@@ -10,7 +9,8 @@ use http::header::HeaderValue;
 use smallvec::SmallVec;
 use tokio::sync::{Notify, oneshot};
 
-use super::{Dry, Inner, Phase, RequestSessions, Served, Slot, bit, fold};
+use super::RequestSessions;
+use super::slots::{Dry, Phase, RequestSlots, Served, Slot, fold};
 use crate::data::SessionData;
 use crate::error::Error;
 use crate::store::Store;
@@ -78,10 +78,9 @@ impl RequestSessions {
     ) -> Entered {
         // A request that somebody sends once more after its end is another one.
         let Some(around) = around.filter(|around| around.inner.slots().phase == Phase::Open) else {
-            let inner = Inner {
+            let inner = RequestSlots {
                 served: served.clone(),
                 dry: dry(),
-                borrowed: AtomicU32::new(0),
                 slots: Mutex::default(),
                 closed: Notify::new(),
             };
@@ -132,14 +131,13 @@ impl RequestSessions {
 
     /// Discards what a dry request changed; whether that was anything.
     fn discards(&self, dry: Dry, slots: &mut [Slot]) -> bool {
-        let borrowed = self.inner.borrowed.load(Ordering::Relaxed);
         let mut any = false;
-        for (index, slot) in slots.iter_mut().enumerate() {
+        for slot in slots.iter_mut() {
             let touched = slot.returned.iter().any(|one| one.state().is_touched());
             let is_changed = match dry {
                 Dry::Head => touched,
                 // What is still out may have been changed.
-                Dry::Prefetch if slot.out > 0 && borrowed & bit(index) != 0 => true,
+                Dry::Prefetch if slot.out > 0 && slot.borrowed => true,
                 Dry::Prefetch if !touched => false,
                 Dry::Prefetch => {
                     let change = fold(&slot.session_type, &slot.base, &mut slot.returned);
@@ -164,7 +162,6 @@ impl RequestSessions {
     ) -> Option<Finish<Report>> {
         // The handler's answer will not be sent.
         let status = hidden.as_ref().map_or(status, self::status);
-        let borrowed = self.inner.borrowed.load(Ordering::Relaxed);
         // Most requests only read.
         if hidden.is_none() && slots.iter().all(Slot::is_quiet) {
             return None;
@@ -172,7 +169,7 @@ impl RequestSessions {
         let mut report = Report { error: hidden, ..Report::default() };
         let mut jobs = SmallVec::new();
         for (index, slot) in slots.iter_mut().enumerate() {
-            if slot.out > 0 && borrowed & bit(index) != 0 && slot.saves.is_empty() {
+            if slot.out > 0 && slot.borrowed && slot.saves.is_empty() {
                 telemetry::outlived(slot.session_type.name());
             }
             let todo = slot.decide(status);
