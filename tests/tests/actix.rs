@@ -227,6 +227,33 @@ async fn without_the_middleware_the_rejection_says_what_to_wrap() {
     assert!(body.contains("wrap the app in `SessionMiddleware::new(store)`"), "{body}");
 }
 
+/// A body that takes the session of its request as a handler does, once the headers have gone.
+#[actix_web::test]
+async fn a_session_is_extracted_in_a_streamed_body() {
+    async fn streamed(request: HttpRequest, mut visitor: Session<Visitor>) -> HttpResponse {
+        visitor.visits += 1;
+        drop(visitor);
+        let body = futures_util::stream::once(async move {
+            let mut visitor = Session::<Visitor>::extract(&request).await?;
+            visitor.visits += 10;
+            visitor.save().await?;
+            Ok::<_, actix_web::Error>(web::Bytes::from(visitor.visits.to_string()))
+        });
+        HttpResponse::Ok().streaming(Box::pin(body))
+    }
+    let (store, _) = watched();
+    let app = App::new()
+        .wrap(SessionMiddleware::new(store))
+        .route("/visit", web::get().to(visit))
+        .route("/streamed", web::get().to(streamed));
+    let app = init_service(app).await;
+    let response = call_service(&app, request("/streamed", None).to_request()).await;
+    let cookie = response.response().cookies().next().expect("a cookie").into_owned();
+    assert_eq!(to_bytes(response.into_body()).await.ok().unwrap(), "11");
+    let (_, visits) = ask(&app, request("/visit", Some(&cookie)).to_request()).await;
+    assert_eq!(visits, "12");
+}
+
 #[actix_web::test]
 async fn a_commit_goes_on_when_the_future_is_dropped() {
     let gate = Gate::new(Call::Save);

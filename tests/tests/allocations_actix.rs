@@ -88,14 +88,16 @@ fn a_request_costs_few_allocations_beyond_a_middleware_that_does_nothing() {
     let cookie = filled.response().cookies().next().unwrap().into_owned();
     drop(filled);
     let costs = [
-        ("untouched", 1, cost!(runtime, app, "/untouched", None)),
-        ("untouched, with a cookie", 1, cost!(runtime, app, "/untouched", Some(&cookie))),
-        ("read", 8, cost!(runtime, app, "/read", Some(&cookie))),
-        ("write", 17, cost!(runtime, app, "/write", Some(&cookie))),
+        ("untouched", 2, cost!(runtime, app, "/untouched", None)),
+        ("untouched, with a cookie", 2, cost!(runtime, app, "/untouched", Some(&cookie))),
+        ("read", 9, cost!(runtime, app, "/read", Some(&cookie))),
+        ("write", 18, cost!(runtime, app, "/write", Some(&cookie))),
     ];
+    let costs = costs.map(|(request, most, cost)| (request, most, cost.saturating_sub(bare)));
     for (request, most, cost) in costs {
-        let cost = cost.saturating_sub(bare);
         println!("{request}: {cost} of at most {most}");
+    }
+    for (request, most, cost) in costs {
         assert!(cost <= most, "{request}: {cost} allocations, at most {most}");
     }
 }

@@ -987,7 +987,7 @@ async fn a_save_that_is_overtaken_by_the_end_of_its_request_still_sets_its_cooki
             save.await.unwrap();
         });
         begins.await.unwrap();
-        Ok::<_, std::convert::Infallible>(http::Response::new(()))
+        Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
     });
     let mut service = sessions::axum::SessionLayer::new(store.clone()).layer(handler);
     gate.close();

@@ -170,6 +170,8 @@ impl RequestSessions {
             }
             let todo = slot.decide(status);
             if todo == Todo::Nothing && slot.set_cookie.is_none() && slot.saves.is_empty() {
+                // Whoever loads it in the body must not see what was discarded.
+                slot.returned.clear();
                 continue;
             }
             let (session, set_cookie) = (slot.session_type.name(), slot.set_cookie.take());

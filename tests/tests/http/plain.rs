@@ -1,6 +1,7 @@
 //! The app as a plain `tower` service on hyper, without a web framework.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use axum::body::Body;
 use http::{HeaderValue, Request, Response};
@@ -14,6 +15,8 @@ use sessions::{Error, RequestSessions, Session, Store};
 use tokio::net::TcpListener;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt as _, service_fn};
+use tower_http::timeout::ResponseBodyTimeoutLayer;
+use tower_http::trace::TraceLayer;
 
 use crate::app::{self, App, Layers, Reply, ReplyBody, Types, Visitor};
 
@@ -66,7 +69,12 @@ where
     match layer {
         Some(layer) => {
             let layer = crate::axum::layer(layer, hook);
-            BoxCloneSyncService::new(ServiceBuilder::new().layer(layer).service(service))
+            // Around layers whose bodies nobody can make: the session layer wants no `Default`.
+            let stack = ServiceBuilder::new()
+                .layer(layer)
+                .layer(TraceLayer::new_for_http())
+                .layer(ResponseBodyTimeoutLayer::new(Duration::from_secs(60)));
+            BoxCloneSyncService::new(stack.service(service))
         }
         None => BoxCloneSyncService::new(service.map_response(|it: Response<B>| it.map(Body::new))),
     }
@@ -128,6 +136,10 @@ async fn handle(request: Request<Incoming>, app: &App) -> Result<Reply, Error> {
         "/bye" => app::logout(sessions.load(headers).await?).await,
         "/say" => app::say(sessions.load(headers).await?, text().await).await,
         "/late" => app::late(sessions.clone(), headers.clone(), text().await).await?,
+        "/login_or_new" => {
+            app::login_or_new(sessions.load_or_new(headers).await?, text().await).await
+        }
+        "/logout_or_new" => app::logout(sessions.load_or_new(headers).await?).await,
         "/beside" => {
             app::before(sessions.load(headers).await?);
             let mut held = sessions.load(headers).await?;

@@ -541,6 +541,12 @@ pub(crate) async fn requests(world: &mut World) {
     for path in ["/", "/count", "/fail", "/keep", "/twice"] {
         ask(&with_layer, path, &cookie).await;
     }
+    // What a HEAD request and a prefetch change is not committed.
+    for (method, purpose) in [("HEAD", "navigate"), ("GET", "prefetch")] {
+        let request = Request::builder().method(method).uri("/count").header(COOKIE, &cookie);
+        let request = request.header("sec-purpose", purpose).body(Body::empty()).unwrap();
+        with_layer.clone().oneshot(request).await.unwrap();
+    }
     app.kept.lock().unwrap().clear();
     test.conflict::<Visitor>(|other| other.seat = SEAT.to_owned() + "!");
     let two = test.cookie(&Visitor { seat: String::new(), ..member() }).await;
