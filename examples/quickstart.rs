@@ -4,7 +4,7 @@ use axum::{Router, routing::get};
 use sessions::{MemoryProvider, Session, Store, axum::SessionLayer};
 
 #[derive(Session)]
-#[session(name = "visitor", version = 1)]
+#[session(name = "quickstart", version = 1)]
 struct Visitor {
     #[session(owner)]
     user: Option<u64>,
@@ -22,6 +22,7 @@ async fn home(mut visitor: Session<Visitor>) -> String {
 async fn main() -> std::io::Result<()> {
     let store = Store::new(MemoryProvider::new());
     let app = Router::new().route("/", get(home)).layer(SessionLayer::new(store));
-    println!("http://localhost:3000");
-    axum::serve(tokio::net::TcpListener::bind("127.0.0.1:3000").await?, app).await
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    println!("http://localhost:{}", listener.local_addr()?.port());
+    axum::serve(listener, app).await
 }

@@ -4,7 +4,7 @@ use actix_web::{App, HttpServer, web};
 use sessions::{MemoryProvider, Session, Store, actix::SessionMiddleware};
 
 #[derive(Session)]
-#[session(name = "visitor", version = 1)]
+#[session(name = "quickstart_actix", version = 1)]
 struct Visitor {
     #[session(owner)]
     user: Option<u64>,
@@ -24,6 +24,7 @@ async fn main() -> std::io::Result<()> {
     let app = move || {
         App::new().wrap(SessionMiddleware::new(store.clone())).route("/", web::get().to(home))
     };
-    println!("http://localhost:3000");
-    HttpServer::new(app).bind(("127.0.0.1", 3000))?.run().await
+    let server = HttpServer::new(app).bind(("127.0.0.1", 3000))?;
+    println!("http://localhost:{}", server.addrs()[0].port());
+    server.run().await
 }

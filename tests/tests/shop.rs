@@ -221,7 +221,7 @@ async fn operators_see_the_keys_and_nobody_else_does() {
         assert!(page.body.contains(part), "{part}: {}", page.body);
     }
     // Two visitors' records.
-    assert!(page.body.contains(r#"<code>visitor/2</code></td><td class="number">2<"#));
+    assert!(page.body.contains(r#"<code>shop/2</code></td><td class="number">2<"#));
     grace.post("/operators/refresh", "").await;
     assert!(grace.get("/operators").await.body.contains("The key ring was read"));
 }
@@ -239,7 +239,7 @@ async fn shops_on(url: &str, database: &str, counted: bool) {
     let page = grace.get("/operators").await.body;
     assert!(page.contains(database), "{page}");
     assert!(!page.contains("secret"), "a password is nobody's business: {page}");
-    let count = r#"<code>visitor/2</code></td><td class="number">2<"#;
+    let count = r#"<code>shop/2</code></td><td class="number">2<"#;
     assert_eq!(page.contains(count), counted, "{page}");
     assert_eq!(page.contains("does not count its records"), !counted, "{page}");
     grace.post("/account/end-others", "").await;

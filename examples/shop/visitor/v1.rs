@@ -7,7 +7,7 @@ use crate::catalogue::Account;
 
 /// One browser's session.
 #[derive(Session)]
-#[session(name = "visitor", version = 1)]
+#[session(name = "shop", version = 1)]
 pub(crate) struct Visitor {
     /// Who is logged in. A change gives the session a new secret.
     #[session(owner)]

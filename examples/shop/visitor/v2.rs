@@ -10,7 +10,7 @@ use crate::catalogue::Account;
 /// `compat = 1`: while it is deployed, builds of version 1 read what this one writes, and carry
 /// the fields that they do not know. The compiler checks that they can.
 #[derive(Session)]
-#[session(name = "visitor", version = 2, compat = 1)]
+#[session(name = "shop", version = 2, compat = 1)]
 pub(crate) struct Visitor {
     #[session(owner)]
     user: Option<String>,

@@ -73,7 +73,7 @@ async fn the_browser_itself_reports_what_cookies_carry() {
 
     let cookies = browser.cookies().await;
     let [cookie] = &cookies[..] else { panic!("one cookie: {cookies:?}") };
-    assert_eq!(cookie.name(), "__Host-visitor");
+    assert_eq!(cookie.name(), "__Host-shop");
     assert_eq!(cookie.secure(), Some(true));
     assert_eq!(cookie.http_only(), Some(true));
     assert_eq!(cookie.same_site(), Some(cookie::SameSite::Lax));
@@ -83,7 +83,7 @@ async fn the_browser_itself_reports_what_cookies_carry() {
     let all = browser.devtools("Network.getAllCookies", json!({})).await;
     let [cookie] = &all["cookies"].as_array().unwrap()[..] else { panic!("one cookie: {all}") };
     for (part, value) in [
-        ("name", json!("__Host-visitor")),
+        ("name", json!("__Host-shop")),
         ("domain", json!("localhost")),
         ("path", json!("/")),
         ("secure", json!(true)),
