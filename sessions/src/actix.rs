@@ -62,7 +62,8 @@
 //! The middleware of one store may be wrapped twice, as around an app and around a scope in it: the
 //! inner one adds nothing. Where a middleware of another store stands inside, name with
 //! [`only`](SessionMiddleware::only) the session types that one of them serves; a type that both
-//! would serve is an [`Error::Misuse`].
+//! would serve is an [`Error::Misuse`]. Sessions are committed, and their errors answered, by the
+//! outermost middleware.
 //!
 //! # In middleware
 //!
@@ -129,7 +130,9 @@ use actix_web::{HttpMessage as _, HttpResponse};
 use http::StatusCode;
 use pin_project_lite::pin_project;
 
-pub use self::extract::{Existing, Loading, LoadingExisting, SessionRejection};
+pub use self::extract::{
+    Existing, Loading, LoadingExisting, LoadingOrNew, OrNew, SessionRejection,
+};
 use crate::request::{self, Answer, Dry, Ended, Ending, Entered, RequestSessions, Served};
 use crate::store::Store;
 use crate::{Error, SessionData};

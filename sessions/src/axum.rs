@@ -56,7 +56,8 @@
 //! The layer of one store may be added twice, as around an app and around a router in it: the inner
 //! one adds nothing. Where a layer of another store stands inside, name with
 //! [`only`](SessionLayer::only) the session types that one of them serves; a type that both would
-//! serve is an [`Error::Misuse`].
+//! serve is an [`Error::Misuse`]. Sessions are committed, and their errors answered, by the outermost
+//! layer.
 //!
 //! # In middleware
 //!
@@ -96,7 +97,8 @@
 //!
 //! Move the handle in, and save it there. The headers have gone by then, and with them the chance
 //! to set a cookie: a session that has none yet begins before, by a save in the handler, and no
-//! login can happen in the stream.
+//! login can happen in the stream. A body that has no handle loads one from its request's
+//! [`RequestSessions`]: it holds what the request has committed.
 //!
 //! ```
 //! use axum::extract::ws::{Message, WebSocketUpgrade};
@@ -146,7 +148,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-pub use self::extract::{SessionRejection, error_response};
+pub use self::extract::{OrNew, SessionRejection, error_response};
 use crate::request::{self, Answer, Dry, Ended, Ending, Entered, RequestSessions, Served};
 use crate::store::Store;
 use crate::{Error, SessionData};

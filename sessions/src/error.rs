@@ -36,9 +36,9 @@ pub(crate) type Source = Box<dyn StdError + Send + Sync + 'static>;
 /// fn advice(error: &Error) -> &'static str {
 ///     match error {
 ///         Error::Conflict { .. } | Error::Gone => "load the session again",
-///         Error::NewerSchema { .. } => "finish the deploy",
+///         Error::NewerSchema { .. } => "finish the deploy, or let visitors log in again",
 ///         Error::Decode { .. } => "this build cannot read its own record: look at the source",
-///         Error::Config(_) => "the text says what to write instead",
+///         Error::Config(_) | Error::Misuse(_) => "the text says what to write instead",
 ///         _ => "try again later",
 ///     }
 /// }
@@ -80,7 +80,10 @@ pub enum Error {
     LoginUndone,
 
     /// The record was written by a newer build whose changes this build cannot read. The record
-    /// is neither overwritten nor deleted.
+    /// is neither overwritten nor deleted. After a rollback, which no deploy finishes, the handlers
+    /// that log in and out take `OrNew` or [`load_or_new`](crate::RequestSessions::load_or_new);
+    /// [`reset_unreadable`](crate::StoreBuilder::reset_unreadable) gives every such visitor a new
+    /// session.
     NewerSchema {
         /// The session type's name.
         session: Cow<'static, str>,
@@ -199,24 +202,27 @@ impl fmt::Display for Error {
                 write!(
                     f,
                     "the record of session `{session}` was written by a newer version of this \
-                     library; finish the deploy"
+                     library; {AFTER_A_ROLLBACK}"
                 )
             }
             Self::NewerSchema { session, found, min_reader, supported } => write!(
                 f,
                 "the record of session `{session}` has schema version {found} and needs a build \
-                 of version {min_reader} or later, this one has {supported}; finish the deploy"
+                 of version {min_reader} or later, this one has {supported}; {AFTER_A_ROLLBACK}"
             ),
             Self::Decode { session, field: Some(field), version, .. } => write!(
                 f,
                 "field `{field}` of a version {version} record of session `{session}` cannot be \
-                 read"
+                 read; {WAYS_OUT}"
             ),
             Self::Decode { session, field: None, version: 0, .. } => {
-                write!(f, "a record of session `{session}` cannot be read")
+                write!(f, "a record of session `{session}` cannot be read; {WAYS_OUT}")
             }
             Self::Decode { session, field: None, version, .. } => {
-                write!(f, "a version {version} record of session `{session}` cannot be read")
+                write!(
+                    f,
+                    "a version {version} record of session `{session}` cannot be read; {WAYS_OUT}"
+                )
             }
             Self::Encode { session, field, .. } => {
                 write!(f, "field `{field}` of session `{session}` cannot be encoded")
@@ -253,6 +259,12 @@ impl From<ProviderError> for Error {
         }
     }
 }
+
+const AFTER_A_ROLLBACK: &str = "finish the deploy; after a rollback, `OrNew` lets visitors log in \
+    again, and `reset_unreadable` gives them all a new session";
+
+const WAYS_OUT: &str = "`OrNew` lets its visitor log in again, and `reset_unreadable` gives all \
+    such visitors a new session";
 
 #[cfg(test)]
 mod tests {

@@ -21,8 +21,10 @@ use tokio::sync::{Notify, oneshot};
 
 #[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) use self::ending::{Answer, Ended, Ending};
+#[cfg(feature = "actix")]
+pub(crate) use self::headers::ResponseHeaders;
 #[cfg(any(feature = "actix", feature = "axum"))]
-pub(crate) use self::headers::{ResponseHeaders, complete, finish_headers, is_prefetch, keeps};
+pub(crate) use self::headers::{complete, finish_headers, is_prefetch, keeps};
 #[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) use self::layer::{Entered, Report, status, text};
 use crate::cookie::CookieHeaders;
@@ -64,6 +66,7 @@ pub(crate) struct Served {
 }
 
 /// Why a request commits nothing.
+#[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))] // Layers say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dry {
     /// Its answer is thrown away but for the headers (RFC 9110, section 9.3.2).
@@ -159,7 +162,9 @@ impl RequestSessions {
     ///
     /// After the response's headers have left, as in a streamed body, the handle holds what the
     /// request has committed. Nothing commits such a handle: call [`save`](Session::save) on it,
-    /// which works where the browser needs no new cookie.
+    /// which works where the browser needs no new cookie. What only the body reads is not in the
+    /// headers: mark such a page `Cache-Control: private` in the handler, or take the session there
+    /// too.
     ///
     /// # Errors
     /// As [`Store::load`]. [`Error::Misuse`] where layers of two stores meet and it is not clear
@@ -182,13 +187,51 @@ impl RequestSessions {
         &self,
         cookies: &impl CookieHeaders,
     ) -> Result<Session<T>, Error> {
+        self.find(cookies, false).await
+    }
+
+    /// As [`load`](Self::load), but a record that this build cannot read counts as none: for
+    /// logging in and out, which must work after a deploy was rolled back.
+    ///
+    /// The record stays as it was until the new session is saved or destroyed. Then it ends, too.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), without [`Error::NewerSchema`] and [`Error::Decode`].
+    ///
+    /// ```
+    /// use sessions::{Error, RequestSessions};
+    /// # use sessions::Session;
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { #[session(owner)] user: Option<u64> }
+    ///
+    /// async fn login(sessions: &RequestSessions, headers: &http::HeaderMap) -> Result<(), Error> {
+    ///     let mut visitor = sessions.load_or_new::<Visitor>(headers).await?;
+    ///     // The password was right.
+    ///     visitor.user = Some(7);
+    ///     Ok(())
+    /// }
+    /// # let _ = login;
+    /// ```
+    pub async fn load_or_new<T: SessionData>(
+        &self,
+        cookies: &impl CookieHeaders,
+    ) -> Result<Session<T>, Error> {
+        self.find(cookies, true).await
+    }
+
+    async fn find<T: SessionData>(
+        &self,
+        cookies: &impl CookieHeaders,
+        or_new: bool,
+    ) -> Result<Session<T>, Error> {
         let store = self.store_of::<T>()?;
         let session_type = store.session_type::<T>()?;
         self.inner.commits_to_end().await;
         if let Some(session) = self.again::<T>(store, &session_type, &mut self.inner.slots())? {
             return Ok(session);
         }
-        let live = Live::<T>::find(store, &session_type, cookies).await?;
+        let live = Live::<T>::find(store, &session_type, cookies, or_new).await?;
         loop {
             self.inner.commits_to_end().await;
             let mut slots = self.inner.slots();
@@ -210,7 +253,7 @@ impl RequestSessions {
     /// although the record holds what this build cannot read. The response clears the cookie.
     ///
     /// A handler that has a [`Session`](struct@Session) calls its [`destroy`](Session::destroy)
-    /// instead.
+    /// instead. A HEAD request and a prefetch end nothing.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the provider is down: the session may still be alive.
@@ -225,10 +268,8 @@ impl RequestSessions {
     /// # struct Visitor { visits: u32 }
     ///
     /// async fn logout<B>(request: &http::Request<B>) -> Result<(), Error> {
-    ///     match request.extensions().get::<RequestSessions>() {
-    ///         Some(sessions) => sessions.destroy::<Visitor>(request.headers()).await,
-    ///         None => Ok(()),
-    ///     }
+    ///     let sessions = RequestSessions::of(request.extensions())?;
+    ///     sessions.destroy::<Visitor>(request.headers()).await
     /// }
     /// # let _ = logout::<()>;
     /// ```
@@ -465,7 +506,7 @@ impl Home {
     pub(crate) fn reloaded(&self, base: &Base) {
         let mut slots = self.request.slots();
         let Some(slot) = slots.slots.get_mut(self.slot) else { return };
-        slot.base = base.clone();
+        (slot.base, slot.committed) = (base.clone(), None);
     }
 }
 
@@ -527,7 +568,7 @@ impl Slot {
 
     /// Takes over what was done in the middle of the request.
     fn settle(&mut self, done: &Settled) {
-        self.base = done.base.clone();
+        (self.base, self.committed) = (done.base.clone(), None);
         if done.outcome == Outcome::Destroyed {
             // What other handles hold is the destroyed session's.
             self.epoch += 1;

@@ -131,16 +131,19 @@ pub(crate) trait Pending: Send {
 }
 
 impl<T: SessionData> Live<T> {
-    /// Loads what a request's cookies stand for.
+    /// Loads what a request's cookies stand for. `or_new`: a record that this build cannot read
+    /// counts as none.
     // Not an async function, for that would have room for its arguments twice.
     pub(crate) fn find<'a>(
         store: &'a Store,
         session_type: &'a Arc<SessionType>,
         cookies: &'a impl CookieHeaders,
+        or_new: bool,
     ) -> impl Future<Output = Result<Box<Self>, Error>> + 'a {
         let work = async move {
             let now = store.now();
-            Self::found(store, session_type, store.find(session_type, cookies, now).await, now)
+            let found = store.find(session_type, cookies, now).await;
+            Self::found(store, session_type, found, now, or_new)
         };
         observe(Call::Load, session_type.name(), Some(&session_type.tallies), work, |live| {
             loaded(&live.state.base)
@@ -152,22 +155,38 @@ impl<T: SessionData> Live<T> {
         session_type: &Arc<SessionType>,
         found: Result<Base, Error>,
         loaded_at: SystemTime,
+        or_new: bool,
     ) -> Result<Box<Self>, Error> {
         let state = |base| State::new(store.clone(), session_type.clone(), base, loaded_at);
-        match found.and_then(|base| Self::new(state(base))) {
-            Err(error) if error.is_unreadable() && store.resets_unreadable() => {
-                event::reset(session_type.name(), &error);
-                Self::new(state(Base::Absent { cookie: true }))
+        // What the browser's secret reaches ends when another session takes its place. Where not
+        // even a secret can be read, the record may be somebody else's by now.
+        let (live, error) = match found {
+            Ok(base) => {
+                let live = match &base {
+                    Base::Live(loaded) => Some(loaded.clone()),
+                    _ => None,
+                };
+                match Self::new(state(base)) {
+                    Ok(found) => return Ok(found),
+                    Err(error) => (live, error),
+                }
             }
-            found => found,
+            Err(error) => (None, error),
+        };
+        if !error.is_unreadable() || !(or_new || store.resets_unreadable()) {
+            return Err(error);
         }
+        event::reset(session_type.name(), &error);
+        Self::new(state(live.map_or(Base::Absent { cookie: true }, Base::Unreadable)))
     }
 
     pub(crate) fn new(state: State) -> Result<Box<Self>, Error> {
         let value = match &state.base {
             Base::Live(loaded) => T::load(&loaded.stored)?,
             Base::Sealed(sealed) => T::load(&sealed.stored)?,
-            Base::Absent { .. } | Base::Superseded(_) | Base::Ended(_) => T::fresh(),
+            Base::Absent { .. } | Base::Superseded(_) | Base::Unreadable(_) | Base::Ended(_) => {
+                T::fresh()
+            }
         };
         Ok(Box::new(Self { value, state }))
     }
@@ -363,7 +382,9 @@ impl<T: SessionData> Session<T> {
         match &self.state().base {
             Base::Live(loaded) => loaded.expires_at,
             Base::Sealed(sealed) => Some(sealed.expires_at),
-            Base::Absent { .. } | Base::Superseded(_) | Base::Ended(_) => None,
+            Base::Absent { .. } | Base::Superseded(_) | Base::Unreadable(_) | Base::Ended(_) => {
+                None
+            }
         }
     }
 
@@ -619,6 +640,9 @@ impl<T: SessionData> Session<T> {
     /// A change is applied once, whoever tries again: this method again, also after one whose
     /// future was dropped, or the layer.
     ///
+    /// In a HEAD request and in a prefetch it saves nothing and answers `Ok`: such requests leave no
+    /// trace.
+    ///
     /// # Errors
     /// As [`commit`](Self::commit). [`Error::Config`] when the session needs a new cookie but its
     /// response has already been sent.
@@ -838,7 +862,7 @@ impl<T: SessionData> Session<T> {
 fn loaded(base: &Base) -> (Ended, Option<&StoreKey>) {
     let ended = match base {
         Base::Live(_) | Base::Sealed(_) => Ended::Live,
-        Base::Absent { .. } => Ended::New,
+        Base::Absent { .. } | Base::Unreadable(_) => Ended::New,
         Base::Superseded(_) | Base::Ended(_) => Ended::Gone,
     };
     (ended, base.key())

@@ -182,7 +182,37 @@ impl Store {
     /// ```
     pub async fn load<T: SessionData>(&self, cookies: &HeaderMap) -> Result<Session<T>, Error> {
         let session_type = self.session_type::<T>()?;
-        Ok(Session::new(Live::find(self, &session_type, cookies).await?, None))
+        Ok(Session::new(Live::find(self, &session_type, cookies, false).await?, None))
+    }
+
+    /// As [`load`](Self::load), but a record that this build cannot read counts as none: for
+    /// logging in and out, which must work after a deploy was rolled back.
+    ///
+    /// The record stays as it was until the new session is saved or destroyed. Then it ends, too.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the provider is down. [`Error::Config`] when the store has
+    /// another type of the same name.
+    ///
+    /// ```
+    /// # use sessions::{MemoryProvider, Session, Store};
+    /// # #[derive(Session)]
+    /// # #[session(name = "visitor", version = 1)]
+    /// # struct Visitor { #[session(owner)] user: Option<u64> }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// let store = Store::new(MemoryProvider::new());
+    /// let mut visitor = store.load_or_new::<Visitor>(&http::HeaderMap::new()).await?;
+    /// // The password was right.
+    /// visitor.user = Some(7);
+    /// assert!(visitor.commit().await?.set_cookie().is_some());
+    /// # Ok(()) }
+    /// ```
+    pub async fn load_or_new<T: SessionData>(
+        &self,
+        cookies: &HeaderMap,
+    ) -> Result<Session<T>, Error> {
+        let session_type = self.session_type::<T>()?;
+        Ok(Session::new(Live::find(self, &session_type, cookies, true).await?, None))
     }
 
     /// Ends the session that a request's cookies stand for, without reading it: logging out works

@@ -247,7 +247,9 @@ impl Store {
                 let touch = span.touch(sealed.expires_at, now).is_some();
                 Due { touch, cookie: sealed.reissue }
             }
-            Base::Absent { .. } | Base::Superseded(_) | Base::Ended(_) => Due::default(),
+            Base::Absent { .. } | Base::Superseded(_) | Base::Unreadable(_) | Base::Ended(_) => {
+                Due::default()
+            }
         }
     }
 

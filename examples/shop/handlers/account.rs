@@ -9,6 +9,7 @@ use axum::http::header::USER_AGENT;
 use axum::response::Redirect;
 use maud::Markup;
 use serde::Deserialize;
+use sessions::axum::OrNew;
 use sessions::provider::Page;
 use sessions::{Error, Session, StoreKey};
 
@@ -17,7 +18,8 @@ use crate::catalogue::check;
 use crate::pages::{self, Frame};
 use crate::visitor::Shopper;
 
-pub(super) async fn login_form<V: Shopper>(mut visitor: Session<V>) -> Markup {
+// Whoever has a session that this build cannot read, as after a rollback, can log in and out.
+pub(super) async fn login_form<V: Shopper>(OrNew(mut visitor): OrNew<V>) -> Markup {
     let frame = Frame::new("Log in", &mut visitor);
     pages::login(&frame)
 }
@@ -31,7 +33,7 @@ pub(super) struct Login {
 
 pub(super) async fn login<V: Shopper>(
     State(shop): State<Shop>,
-    mut visitor: Session<V>,
+    OrNew(mut visitor): OrNew<V>,
     headers: HeaderMap,
     Form(form): Form<Login>,
 ) -> Result<Redirect, Error> {
@@ -55,7 +57,7 @@ pub(super) async fn login<V: Shopper>(
     Ok(Redirect::to("/account"))
 }
 
-pub(super) async fn logout<V: Shopper>(mut visitor: Session<V>) -> Redirect {
+pub(super) async fn logout<V: Shopper>(OrNew(mut visitor): OrNew<V>) -> Redirect {
     visitor.destroy();
     Redirect::to("/")
 }

@@ -36,12 +36,23 @@ impl<T: SessionData> FromRequest for Session<T> {
     type Future = Loading<T>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Loading<T> {
+        Loading::new(request, false)
+    }
+}
+
+impl<T: SessionData> Loading<T> {
+    fn new(request: &HttpRequest, or_new: bool) -> Self {
         let sessions = request.extensions().get::<RequestSessions>().cloned();
         let (request, own) = (request.clone(), sessions.clone());
         let load = Box::pin(async move {
-            own.ok_or(Error::Misuse(NO_MIDDLEWARE))?.load(request.headers()).await
+            let sessions = own.ok_or(Error::Misuse(NO_MIDDLEWARE))?;
+            if or_new {
+                sessions.load_or_new(request.headers()).await
+            } else {
+                sessions.load(request.headers()).await
+            }
         });
-        Loading { load, sessions, unseen: None }
+        Self { load, sessions, unseen: None }
     }
 }
 
@@ -158,6 +169,72 @@ impl<T: SessionData> Future for LoadingExisting<T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let session = ready!(Pin::new(&mut self.0).poll(context))?;
         Poll::Ready(Ok(Existing(Some(session).filter(|session| !session.is_new()))))
+    }
+}
+
+/// The request's session, or a new one where this build cannot read what is stored: for the
+/// handlers that log in and out.
+///
+/// After a deploy was rolled back, or where a conversion fails, every page of such a visitor is an
+/// error. With this extractor they can still log in: the new session takes the place of the one
+/// that cannot be read, which ends. A handler that changes nothing leaves it as it was. A store
+/// that is down is still a rejection.
+///
+/// ```
+/// use sessions::{Session, actix::OrNew};
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { #[session(owner)] user: Option<u64> }
+///
+/// async fn login(OrNew(mut visitor): OrNew<Visitor>) -> &'static str {
+///     // The password was right.
+///     visitor.user = Some(7);
+///     "welcome"
+/// }
+///
+/// async fn logout(OrNew(mut visitor): OrNew<Visitor>) -> &'static str {
+///     visitor.destroy();
+///     "bye"
+/// }
+/// # let _ = (actix_web::web::post().to(login), actix_web::web::delete().to(logout));
+/// ```
+#[derive(Debug)]
+pub struct OrNew<T: SessionData>(pub Session<T>);
+
+/// See [`OrNew`].
+impl<T: SessionData> FromRequest for OrNew<T> {
+    type Error = SessionRejection;
+    type Future = LoadingOrNew<T>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> LoadingOrNew<T> {
+        LoadingOrNew(Loading::new(request, true))
+    }
+}
+
+/// The future of the extractor of a session [`OrNew`].
+///
+/// ```
+/// use actix_web::{FromRequest, HttpRequest};
+/// use sessions::SessionData;
+/// use sessions::actix::{LoadingOrNew, OrNew};
+///
+/// fn load<T: SessionData>(request: &HttpRequest) -> LoadingOrNew<T> {
+///     OrNew::<T>::extract(request)
+/// }
+/// # use sessions::Session;
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { visits: u32 }
+/// # let _ = load::<Visitor>;
+/// ```
+#[derive(Debug)]
+pub struct LoadingOrNew<T: SessionData>(Loading<T>);
+
+impl<T: SessionData> Future for LoadingOrNew<T> {
+    type Output = Result<OrNew<T>, SessionRejection>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map_ok(OrNew)
     }
 }
 

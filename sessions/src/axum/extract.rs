@@ -69,6 +69,48 @@ impl<T: SessionData, S: Sync> OptionalFromRequestParts<S> for Session<T> {
     }
 }
 
+/// The request's session, or a new one where this build cannot read what is stored: for the
+/// handlers that log in and out.
+///
+/// After a deploy was rolled back, or where a conversion fails, every page of such a visitor is an
+/// error. With this extractor they can still log in: the new session takes the place of the one
+/// that cannot be read, which ends. A handler that changes nothing leaves it as it was. A store
+/// that is down is still a rejection.
+///
+/// ```
+/// use sessions::{Session, axum::OrNew};
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { #[session(owner)] user: Option<u64> }
+///
+/// async fn login(OrNew(mut visitor): OrNew<Visitor>) {
+///     // The password was right.
+///     visitor.user = Some(7);
+/// }
+///
+/// async fn logout(OrNew(mut visitor): OrNew<Visitor>) {
+///     visitor.destroy();
+/// }
+/// # let _: axum::routing::MethodRouter = axum::routing::post(login).delete(logout);
+/// ```
+#[derive(Debug)]
+pub struct OrNew<T: SessionData>(pub Session<T>);
+
+impl<T: SessionData, S: Sync> FromRequestParts<S> for OrNew<T> {
+    type Rejection = SessionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
+        let load = async {
+            let sessions = RequestSessions::of(&parts.extensions)?;
+            sessions.load_or_new(&parts.headers).await
+        };
+        load.await.map(Self).map_err(|error| {
+            event::load_failed(T::SCHEMA.name, &error);
+            SessionRejection(error)
+        })
+    }
+}
+
 /// Why a handler did not get its session. As a response: 503 with `Retry-After` when trying again
 /// can help, else 500; the text says no more than that, the event has the reason.
 ///

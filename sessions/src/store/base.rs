@@ -28,6 +28,9 @@ pub(crate) enum Base {
     /// A live record that has had another secret since the browser got its cookie. It reads as
     /// empty.
     Superseded(Arc<Superseded>),
+    /// A live record whose fields this build cannot read, for a handler that goes on without them.
+    /// The session that it begins takes the record's place.
+    Unreadable(Arc<Loaded>),
     /// A session that ended after it was loaded. It is never saved again.
     Ended(StoreKey),
 }
@@ -39,7 +42,7 @@ impl Base {
             Self::Live(loaded) => Some(&loaded.key),
             Self::Superseded(superseded) => Some(&superseded.key),
             Self::Ended(key) => Some(key),
-            Self::Absent { .. } | Self::Sealed(_) => None,
+            Self::Absent { .. } | Self::Sealed(_) | Self::Unreadable(_) => None,
         }
     }
 
@@ -48,7 +51,9 @@ impl Base {
         match self {
             Self::Live(loaded) => Some(&loaded.stored.summary),
             Self::Sealed(sealed) => Some(&sealed.stored.summary),
-            Self::Absent { .. } | Self::Superseded(_) | Self::Ended(_) => None,
+            Self::Absent { .. } | Self::Superseded(_) | Self::Unreadable(_) | Self::Ended(_) => {
+                None
+            }
         }
     }
 
@@ -57,7 +62,9 @@ impl Base {
         match self {
             Self::Live(loaded) => loaded.owner.as_ref(),
             Self::Sealed(sealed) => sealed.owner.as_ref(),
-            Self::Absent { .. } | Self::Superseded(_) | Self::Ended(_) => None,
+            Self::Absent { .. } | Self::Superseded(_) | Self::Unreadable(_) | Self::Ended(_) => {
+                None
+            }
         }
     }
 
@@ -65,7 +72,9 @@ impl Base {
     pub(crate) fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Absent { .. }, Self::Absent { .. }) => true,
-            (Self::Live(one), Self::Live(two)) => one.version == two.version && one.key == two.key,
+            (Self::Live(one), Self::Live(two)) | (Self::Unreadable(one), Self::Unreadable(two)) => {
+                one.version == two.version && one.key == two.key
+            }
             (Self::Sealed(one), Self::Sealed(two)) => one.data == two.data,
             (Self::Superseded(one), Self::Superseded(two)) => one.key == two.key,
             (Self::Ended(one), Self::Ended(two)) => one == two,
@@ -78,7 +87,9 @@ impl Base {
         match self {
             Self::Live(loaded) => loaded.stored.fields(session_type.table),
             Self::Sealed(sealed) => sealed.stored.fields(session_type.table),
-            Self::Absent { .. } | Self::Superseded(_) | Self::Ended(_) => (session_type.fresh)(),
+            Self::Absent { .. } | Self::Superseded(_) | Self::Unreadable(_) | Self::Ended(_) => {
+                (session_type.fresh)()
+            }
         }
     }
 }

@@ -249,8 +249,11 @@ impl StoreBuilder {
     }
 
     /// Gives a visitor whose record this build cannot read a fresh session, instead of an error.
-    /// The record stays as it was until it expires. During a rolling deploy this logs people out
-    /// whose sessions a newer build has changed, so the default is `false`.
+    /// The record stays as it was until the new session is saved, which ends it. During a rolling
+    /// deploy this logs people out whose sessions a newer build has changed, so the default is
+    /// `false`: it is for a rollback that stays, and for a conversion that fails. Where visitors may
+    /// log in again by hand, [`load_or_new`](crate::Store::load_or_new), or the extractor
+    /// `OrNew`, in the handler of the login is enough.
     ///
     /// ```
     /// use sessions::{MemoryProvider, Store};

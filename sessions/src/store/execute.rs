@@ -347,7 +347,7 @@ impl Store {
 
 fn status(base: &Base) -> Status {
     match base {
-        Base::Absent { .. } => Status::Absent,
+        Base::Absent { .. } | Base::Unreadable(_) => Status::Absent,
         Base::Live(_) | Base::Sealed(_) => Status::Live,
         Base::Superseded(superseded) if superseded.recent => Status::Superseded,
         Base::Superseded(_) => Status::Absent,
@@ -932,10 +932,28 @@ impl<'s> Execution<'s> {
             }
             let bearer = self.sends.pop().and_then(Sent::settle);
             let set_cookie = Some(store.cookie(&self.session_type, &token, &summary)?);
+            if matches!(self.base, Base::Unreadable(_)) {
+                Box::pin(self.end_unreadable()).await;
+            }
             event::created(self.name(), &self.session_type.tallies, &key);
             let written = Written { record, merged: whole.is_some() };
             let after = After::Written(self.session_type.clone(), Box::new((written, key, bearer)));
             return Ok(Committed { outcome: Outcome::Saved, set_cookie, after });
+        }
+    }
+
+    /// Ends the record that this build cannot read: another session has taken its place, and no
+    /// browser has it any more.
+    async fn end_unreadable(&mut self) {
+        let Base::Unreadable(loaded) = self.base.clone() else { return };
+        let ending = std::mem::take(&mut self.ending);
+        let ended = self.end(&loaded, loaded.version, &mut Patience::new()).await;
+        self.ending = ending;
+        match (ended, loaded.stored.summary.secret) {
+            (Ok(EndOutcome::Ended(_)), _) => event::ended(self.name(), &loaded.key, "replaced"),
+            // The new session has begun: what is left of the old one ends as soon as it can.
+            (Err(_), Some(secret)) => self.store.abandon(loaded.key.clone(), secret),
+            _ => {}
         }
     }
 
@@ -1080,7 +1098,9 @@ impl<'s> Execution<'s> {
         let cookie = self.has_cookie();
         let store = self.store;
         let ended = match self.base.clone() {
-            Base::Live(loaded) => self.end(&loaded, loaded.version, &mut patience).await?,
+            Base::Live(loaded) | Base::Unreadable(loaded) => {
+                self.end(&loaded, loaded.version, &mut patience).await?
+            }
             Base::Superseded(superseded) if superseded.may_end => {
                 let Superseded { key, version, bearer, .. } = &*superseded;
                 let session_type = self.session_type.clone();
@@ -1230,6 +1250,7 @@ impl<'s> Execution<'s> {
         self.sends.drain(..).for_each(|send| {
             send.settle();
         });
+        self.end_unreadable().await;
         let bearer = drawn.or(had);
         let loaded = Loaded::new(key, bearer, record.clone(), stored.clone());
         self.base = Base::Live(Arc::new(loaded));

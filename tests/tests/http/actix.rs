@@ -11,7 +11,7 @@ use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{Data, ServiceConfig, get, head, post, resource};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, Responder};
 use hyper::body::Bytes;
-use sessions::actix::{Existing, SessionMiddleware, SessionRejection};
+use sessions::actix::{Existing, OrNew, SessionMiddleware, SessionRejection};
 use sessions::{Error, RequestSessions, Session, Store};
 
 use crate::app::{self, App, Reply, ReplyBody, Theme, Types, Visitor};
@@ -57,6 +57,14 @@ pub(crate) async fn between(
         _ => {}
     }
     next.call(request).await
+}
+
+async fn login_or_new(OrNew(visitor): OrNew<Visitor>, user: String) -> Reply {
+    app::login_or_new(visitor, user).await
+}
+
+async fn logout_or_new(OrNew(visitor): OrNew<Visitor>) -> Reply {
+    app::logout(visitor).await
 }
 
 async fn late(request: HttpRequest, form: String) -> Result<Reply, Error> {
@@ -107,6 +115,8 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .service(resource("/bye").route(get().to(app::logout)).route(head().to(app::logout)))
         .route("/say", post().to(app::say))
         .route("/late", post().to(late))
+        .route("/login_or_new", post().to(login_or_new))
+        .route("/logout_or_new", post().to(logout_or_new))
         .service(
             resource("/beside")
                 .wrap(from_fn(around))

@@ -108,12 +108,6 @@ impl Reply {
     }
 }
 
-impl Default for ReplyBody {
-    fn default() -> Self {
-        Reply::text("").body
-    }
-}
-
 impl From<&str> for ReplyBody {
     fn from(text: &str) -> Self {
         Reply::text(text).body
@@ -192,6 +186,11 @@ pub(crate) async fn both(visitor: Session<Visitor>, theme: Session<Theme>) -> Re
 pub(crate) async fn login(mut visitor: Session<Visitor>, user: String) -> Reply {
     visitor.user = Some(user);
     Reply::text("welcome")
+}
+
+/// A login whose password may be wrong.
+pub(crate) async fn login_or_new(visitor: Session<Visitor>, user: String) -> Reply {
+    if user.is_empty() { Reply::text("wrong password") } else { login(visitor, user).await }
 }
 
 pub(crate) async fn logout(mut visitor: Session<Visitor>) -> Reply {
@@ -368,6 +367,7 @@ pub(crate) async fn late(
         let mut visitor = sessions.load::<Visitor>(&headers).await?;
         match &*form {
             "visit" => visitor.visits += 1,
+            "fail" => visitor.visits += 100,
             "login" => visitor.user = Some("ada".to_owned()),
             "logout" => visitor.destroy(),
             _ => {}
@@ -376,7 +376,8 @@ pub(crate) async fn late(
     let body = async move {
         late_body(sessions, headers).await.unwrap_or_else(|error| format!("{error}"))
     };
-    Ok(Reply { status: 200, headers: Vec::new(), body: ReplyBody::Late(Box::pin(body)) })
+    let status = if form == "fail" { 500 } else { 200 };
+    Ok(Reply { status, headers: Vec::new(), body: ReplyBody::Late(Box::pin(body)) })
 }
 
 async fn late_body(sessions: RequestSessions, headers: HeaderMap) -> Result<String, Error> {

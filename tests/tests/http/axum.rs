@@ -8,7 +8,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use sessions::axum::{SessionLayer, SessionRejection};
+use sessions::axum::{OrNew, SessionLayer, SessionRejection};
 use sessions::{Error, RequestSessions, Session, Store};
 
 use crate::app::{self, App, Layers, Reply, Theme, Types, Visitor};
@@ -48,6 +48,8 @@ pub(crate) fn router(app: &App) -> Router {
         .route("/bye", get(app::logout))
         .route("/say", post(app::say))
         .route("/late", post(late))
+        .route("/login_or_new", post(async |OrNew(it), user| app::login_or_new(it, user).await))
+        .route("/logout_or_new", post(async |OrNew(it)| app::logout(it).await))
         .route("/beside", get(app::beside).layer(from_fn(around)).layer(from_fn(before)));
     let mut router = router;
     if app.headers {

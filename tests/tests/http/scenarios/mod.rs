@@ -5,5 +5,6 @@ pub(crate) mod cookies;
 pub(crate) mod errors;
 pub(crate) mod layers;
 pub(crate) mod owners;
+pub(crate) mod rollback;
 pub(crate) mod safe;
 pub(crate) mod streams;

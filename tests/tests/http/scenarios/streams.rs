@@ -18,6 +18,8 @@ pub(crate) async fn a_session_is_read_and_saved_after_the_headers_have_gone(fram
     assert_eq!(browser.get("/show").await.body, "ada 41 - ");
     browser.get("/dark").await;
     assert_eq!(browser.post("/late", "visit").await.body, "ada 42 true; saved; 52");
+    // What a failed handler changed is discarded, and is not seen again.
+    assert_eq!(browser.post("/late", "fail").await.body, "ada 52 true; saved; 62");
     // After a logout there is nothing left to read.
     let left = browser.post("/late", "logout").await.body;
     assert!(left.starts_with("- 0 true; "), "{left}");
