@@ -61,7 +61,9 @@ fn main() {
         cookies.push((framework, "sessions", length(ours)));
         cookies.push((framework, library, length(theirs)));
     }
-    part.say("The bytes of a session's cookie, as the browser sends it and as the response sets it.");
+    part.say(
+        "The bytes of a session's cookie, as the browser sends it and as the response sets it.",
+    );
     part.table(
         &["cookie", "library", "sent", "set"],
         cookies.into_iter().map(|(framework, library, (sent, set))| {
