@@ -252,13 +252,9 @@ impl<T: SessionData> Session<T> {
     /// cookie names has ended.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
     /// assert!(visitor.is_new());
     /// visitor.visits = 1;
     /// let _ = visitor.commit().await?;
@@ -274,13 +270,9 @@ impl<T: SessionData> Session<T> {
     /// login that is not committed yet.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { #[session(owner)] user: Option<u64>, visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.user = Some(7);
     /// assert_eq!(visitor.owner(), None);
     /// let _ = visitor.commit().await?;
@@ -297,14 +289,9 @@ impl<T: SessionData> Session<T> {
     /// When the session began, or its owner logged in; `None` if it is new.
     ///
     /// ```
-    /// # use sessions::{Clock, ManualClock, MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let clock = ManualClock::default();
-    /// # let store = Store::builder(MemoryProvider::new()).clock(clock.clone()).build()?;
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { clock, mut visitor, .. } = example().await?;
     /// assert_eq!(visitor.created_at(), None);
     /// visitor.visits = 1;
     /// let _ = visitor.commit().await?;
@@ -320,14 +307,9 @@ impl<T: SessionData> Session<T> {
     /// `None` if it is new. Near the end of its lifetime an earlier time.
     ///
     /// ```
-    /// # use sessions::{Clock, ManualClock, MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let clock = ManualClock::default();
-    /// # let store = Store::builder(MemoryProvider::new()).clock(clock.clone()).build()?;
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { clock, mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
     /// let _ = visitor.commit().await?;
     /// assert_eq!(visitor.last_seen(), Some(clock.now()));
@@ -342,14 +324,9 @@ impl<T: SessionData> Session<T> {
     /// and one touch interval after it was last seen, and never later than its lifetime allows.
     ///
     /// ```
-    /// # use sessions::{Clock, ManualClock, MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let clock = ManualClock::default();
-    /// # let store = Store::builder(MemoryProvider::new()).clock(clock.clone()).build()?;
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { clock, mut visitor, .. } = example().await?;
     /// use std::time::Duration;
     ///
     /// visitor.visits = 1;
@@ -374,13 +351,9 @@ impl<T: SessionData> Session<T> {
     /// secret; what must change at a login is derived from [`binding`](Self::binding).
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { store, mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
     /// let _ = visitor.commit().await?;
     /// let key = visitor.key().expect("it was saved").clone();
@@ -401,13 +374,9 @@ impl<T: SessionData> Session<T> {
     /// A login and each renewal change them; nobody can work them out from the database.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
     /// let _ = visitor.commit().await?;
     /// let (key, binding) = (visitor.key().cloned(), visitor.binding());
@@ -440,13 +409,9 @@ impl<T: SessionData> Session<T> {
     /// "client-side" where no record is.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
     /// assert_eq!(visitor.log_id(), "new");
     /// visitor.visits = 1;
     /// let _ = visitor.commit().await?;
@@ -468,13 +433,9 @@ impl<T: SessionData> Session<T> {
     /// [client-side](crate::StoreBuilder::client_side) session has no secret to renew.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
     /// let _ = visitor.commit().await?;
     /// let before = visitor.binding();
@@ -497,13 +458,9 @@ impl<T: SessionData> Session<T> {
     /// [`Error::Gone`], which the layer answers with 409.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Outcome, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
     /// let _ = visitor.commit().await?;
     ///
@@ -526,13 +483,9 @@ impl<T: SessionData> Session<T> {
     /// something keeps it.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { #[session(owner)] user: Option<u64>, visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
     /// use std::time::Duration;
     ///
     /// visitor.user = Some(7);
@@ -556,13 +509,9 @@ impl<T: SessionData> Session<T> {
     /// [`Error::Encode`]: shorten what comes from a request.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { #[session(owner)] user: Option<u64>, visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { store, mut visitor, .. } = example().await?;
     /// use sessions::Page;
     ///
     /// visitor.user = Some(7);
@@ -588,13 +537,9 @@ impl<T: SessionData> Session<T> {
     /// [`Error::Config`] for one of another owner.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { #[session(owner)] user: Option<u64> }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { store, mut visitor, .. } = example().await?;
     /// let attempt = store.begin_login::<Visitor>(7).await?;
     /// // Check the password here.
     /// visitor.user = Some(7);
@@ -624,13 +569,9 @@ impl<T: SessionData> Session<T> {
     /// response has already been sent.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
     /// visitor.save().await?;
     /// visitor.visits = 2;
@@ -664,11 +605,8 @@ impl<T: SessionData> Session<T> {
     /// twice. The response must carry the error's [`set_cookie`](CommitError::set_cookie), too.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// let store = Store::new(MemoryProvider::new());
     /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
     /// visitor.visits = 1;
@@ -694,13 +632,9 @@ impl<T: SessionData> Session<T> {
     /// that of a new session. Else as [`Store::load`].
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
     /// visitor.save().await?;
     /// visitor.visits = 100;

@@ -35,13 +35,9 @@ impl Commit {
     /// The value of the `Set-Cookie` header that the response must carry, if any.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
     /// assert!(visitor.commit().await?.set_cookie().is_some());
     ///
@@ -58,13 +54,9 @@ impl Commit {
     /// How the commit ended.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Outcome, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
     /// assert_eq!(visitor.commit().await?.outcome(), Outcome::Saved);
     /// # Ok(()) }
@@ -170,11 +162,8 @@ impl Store {
     /// read; it stays as it was. [`Error::Config`] when the store has another type of the same name.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// let store = Store::new(MemoryProvider::new());
     /// let visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
     /// assert!(visitor.is_new());
@@ -198,11 +187,8 @@ impl Store {
     /// session; the error's [`set_cookie`](CommitError::set_cookie) clears it.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Outcome, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// let store = Store::new(MemoryProvider::new());
     /// let commit = store.destroy::<Visitor>(&http::HeaderMap::new()).await?;
     /// assert_eq!(commit.outcome(), Outcome::Destroyed);

@@ -117,12 +117,9 @@ impl Store {
     /// When the provider cannot answer.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { #[session(owner)] user: Option<u64> }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { store, .. } = example().await?;
     /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
     /// visitor.user = Some(7);
     /// let _ = visitor.commit().await?;
@@ -237,12 +234,9 @@ impl Store {
     /// As [`revoke_all`](Self::revoke_all).
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { #[session(owner)] user: Option<u64> }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { store, .. } = example().await?;
     /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
     /// visitor.user = Some(7);
     /// let _ = visitor.commit().await?;
@@ -344,13 +338,9 @@ impl Store {
     /// When the provider cannot answer.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { #[session(owner)] user: Option<u64> }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { store, mut visitor, .. } = example().await?;
     /// let attempt = store.begin_login::<Visitor>(7).await?;
     /// // Check the password here.
     /// visitor.user = Some(7);

@@ -31,12 +31,9 @@ impl Store {
     /// can log them in.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { #[session(owner)] user: Option<u64>, notices: Vec<String> }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { store, .. } = example().await?;
     /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
     /// visitor.user = Some(7);
     /// let _ = visitor.commit().await?;
@@ -65,12 +62,9 @@ impl Store {
     /// As [`update`](Self::update).
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { notices: Vec<String> }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { store, .. } = example().await?;
     /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
     /// visitor.notices.push("hello".to_owned());
     /// let _ = visitor.commit().await?;
