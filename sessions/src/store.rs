@@ -52,10 +52,11 @@ use crate::random::Random;
 use crate::schema::Summary;
 use crate::{Error, SessionData};
 
-/// Where sessions live: a provider, the keys that seal their cookies, and the rules of their life.
+/// Loads and commits sessions: a provider, the keys that seal cookies, and the rules of a session's
+/// life.
 ///
-/// One store serves any number of session types; each has its own cookie and record. Cheap to
-/// clone.
+/// One store serves any number of session types, each with its own cookie and record. Cloning is
+/// cheap.
 ///
 /// ```
 /// use sessions::{MemoryProvider, Session, Store};
@@ -89,22 +90,22 @@ struct Inner {
     times: Times,
     longest_remember: Duration,
     cookie: CookieConfig,
-    // Only a layer sees a response.
+    // Only the layers read it.
     #[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))]
     keep: KeepChanges,
-    // A std lock, never held across an await; written once for each session type. They are few:
-    // looking through them is cheaper than hashing.
+    // A std lock, because it is never held across an await. It is written once for each session
+    // type. There are few types, so a scan is cheaper than hashing.
     types: RwLock<Vec<Arc<SessionType>>>,
-    /// A record that this build cannot read counts as none.
+    /// Whether a record that this build cannot read counts as absent.
     reset_unreadable: bool,
-    /// Sessions live in their cookies.
+    /// Whether sessions live in their cookies.
     client_side: bool,
-    /// How many bytes a record may have.
+    /// The largest size of a record's data, in bytes.
     record_limit: usize,
-    /// How many sessions an owner may have.
+    /// The most sessions that an owner may have.
     most_sessions: Option<usize>,
     commits: Commits,
-    /// Turns true at the shutdown.
+    /// Becomes true at the shutdown.
     closing: watch::Sender<bool>,
     queues: Queues,
     /// The sessions whose superseded cookies were reported.
@@ -112,18 +113,18 @@ struct Inner {
 }
 
 impl Store {
-    /// A store with the default settings: see [`StoreBuilder`].
+    /// Creates a store with the default settings, which [`StoreBuilder`] lists.
     ///
     /// ```
     /// use sessions::{MemoryProvider, Store};
     /// let store = Store::new(MemoryProvider::new());
     /// ```
     pub fn new(provider: impl Provider) -> Self {
-        // Only settings can be refused, and a test builds these.
+        // `build` only fails on bad settings, and a test builds the default ones.
         Self::builder(provider).build().expect("the default settings are consistent")
     }
 
-    /// Settings for a store.
+    /// Starts building a store with settings of your own.
     ///
     /// ```
     /// use sessions::{MemoryProvider, Store};
@@ -134,11 +135,11 @@ impl Store {
         StoreBuilder::new(provider)
     }
 
-    /// Waits until the commits that are under way have ended: call it when the server has
-    /// stopped, before the process ends.
+    /// Waits until all running commits have ended. Call it after the server has stopped and before
+    /// the process ends.
     ///
-    /// A client that leaves before its answer does not stop a commit that has begun; this waits
-    /// for those too. It also ends [`purge_task`](Self::purge_task).
+    /// A commit that has begun continues even if the client disconnects; this waits for such
+    /// commits too. It also ends [`purge_task`](Self::purge_task).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -152,13 +153,13 @@ impl Store {
         self.inner.commits.wait().await;
     }
 
-    /// The codec that seals this store's cookies: to rotate its keys in an emergency, or to seal
-    /// links under the same key ring.
+    /// Returns the codec that seals this store's cookies. Use it to rotate the keys in an
+    /// emergency, or to seal links under the same key ring.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
     /// let store = sessions::Store::new(sessions::MemoryProvider::new());
-    /// // The keys have leaked: every cookie is refused from now on.
+    /// // The keys have leaked. From now on every earlier cookie is refused.
     /// store.codec().rotate_now().await?;
     /// # Ok(()) }
     /// ```
@@ -186,7 +187,7 @@ impl Store {
         if let Some(known) = known(&types) {
             return Ok(known);
         }
-        // They would read each other's records.
+        // Types of one name would read each other's records.
         if types.iter().any(|other| other.name() == new.name()) {
             return Err(Error::config(format!(
                 "two session types are named \"{}\"; give one of them another name",
@@ -218,13 +219,12 @@ impl Store {
         self.inner.longest_remember
     }
 
-    /// The times that hold for the session of this record.
+    /// The times that apply to the session of this record.
     pub(crate) fn span(&self, summary: &Summary) -> Span {
         self.inner.times.of(summary.created_at, summary.remember)
     }
 
-    /// Whether a session that nobody changed has something to be written all the same: its
-    /// expiry, or its cookie.
+    /// Whether an unchanged session still has something to write: its expiry, or its cookie.
     pub(crate) fn is_due(&self, base: &Base, now: SystemTime) -> bool {
         self.due(base, now) != Due::default()
     }
@@ -233,7 +233,8 @@ impl Store {
         match base {
             Base::Live(loaded) => Due {
                 touch: self.touch_due(loaded, now).is_some(),
-                // While a renewal's cookie may be on its way, no other is sent after it.
+                // A renewal's cookie may still be on its way to the browser, so no other cookie is
+                // sent after it.
                 cookie: loaded.bearer.as_ref().is_some_and(base::Bearer::is_due)
                     && !base::is_recent(&loaded.stored.summary, now),
             },
@@ -246,7 +247,7 @@ impl Store {
         }
     }
 
-    /// The new expiry, where a touch is due.
+    /// The new expiry, if a touch is due.
     pub(crate) fn touch_due(&self, loaded: &base::Loaded, now: SystemTime) -> Option<SystemTime> {
         self.span(&loaded.stored.summary).touch(loaded.expires_at?, now)
     }
