@@ -8,7 +8,7 @@ use crate::session::Live;
 use crate::store::{Outcome, Store};
 use crate::{Error, Session, SessionData};
 
-/// What [`Session::commit`] did, and what the response must carry.
+/// The result of [`Session::commit`]: what it did, and what the response must carry.
 ///
 /// ```
 /// use sessions::Commit;
@@ -32,7 +32,7 @@ impl Commit {
         Self { outcome, set_cookie }
     }
 
-    /// The value of the `Set-Cookie` header that the response must carry, if any.
+    /// Returns the `Set-Cookie` header that the response must carry, if any.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
@@ -41,7 +41,7 @@ impl Commit {
     /// visitor.visits = 1;
     /// assert!(visitor.commit().await?.set_cookie().is_some());
     ///
-    /// // The browser has it now.
+    /// // The browser has the cookie now.
     /// visitor.visits = 2;
     /// assert!(visitor.commit().await?.set_cookie().is_none());
     /// # Ok(()) }
@@ -51,7 +51,7 @@ impl Commit {
         self.set_cookie.as_ref()
     }
 
-    /// How the commit ended.
+    /// Returns how the commit ended.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
@@ -67,7 +67,7 @@ impl Commit {
     }
 }
 
-/// A [commit](Session::commit) that failed. `?` turns it into an [`Error`].
+/// The error of a [commit](Session::commit). `?` converts it into an [`Error`].
 ///
 /// ```
 /// use sessions::CommitError;
@@ -87,9 +87,9 @@ pub struct CommitError {
 }
 
 impl CommitError {
-    /// The value of the `Set-Cookie` header that the response must carry although the commit
-    /// failed: where a session was renewed and its answer was lost, or where `destroy()` could only
-    /// make the browser forget it.
+    /// Returns the `Set-Cookie` header that the response must carry although the commit failed.
+    /// There is one if a session was renewed and the provider's answer was lost, or if `destroy()`
+    /// could only clear the cookie.
     ///
     /// ```
     /// fn cookie(error: &sessions::CommitError) -> Option<&http::HeaderValue> {
@@ -102,7 +102,7 @@ impl CommitError {
         self.set_cookie.as_ref()
     }
 
-    /// What went wrong.
+    /// Returns the error.
     ///
     /// ```
     /// fn status(error: &sessions::CommitError) -> u16 {
@@ -115,7 +115,7 @@ impl CommitError {
         &self.error
     }
 
-    /// What went wrong, without the cookie.
+    /// Returns the error without the cookie.
     ///
     /// ```
     /// fn error(error: sessions::CommitError) -> sessions::Error {
@@ -154,12 +154,14 @@ impl std::error::Error for CommitError {
 }
 
 impl Store {
-    /// Loads the session that a request's `Cookie` headers stand for, or a new one.
+    /// Loads the session that a request's `Cookie` headers name, or a new one.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the provider is down: never an empty session in place of a
-    /// real one. [`Error::NewerSchema`] or [`Error::Decode`] for a record that this build cannot
-    /// read; it stays as it was. [`Error::Config`] when the store has another type of the same name.
+    /// - [`Error::Unavailable`] if the provider is down. It never returns an empty session in place
+    ///   of a real one.
+    /// - [`Error::NewerSchema`] or [`Error::Decode`] if this build cannot read the record, which
+    ///   stays unchanged.
+    /// - [`Error::Config`] if the store has another type of the same name.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
@@ -174,17 +176,16 @@ impl Store {
         Ok(Session::new(Live::find(self, &session_type, cookies).await?, None))
     }
 
-    /// Ends the session that a request's cookies stand for, without reading it: logging out works
-    /// although the record holds what this build cannot read. The response must carry the cookie
-    /// that the commit sets.
+    /// Ends the session that a request's cookies name, without reading it. So logging out works
+    /// even if this build cannot read the record. The response must carry the cookie that the
+    /// commit sets.
     ///
-    /// A handler that has a [`Session`](struct@Session) calls its [`destroy`](Session::destroy)
-    /// instead.
+    /// If you have a [`Session`](struct@Session), call its [`destroy`](Session::destroy) instead.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the provider is down: the session may still be alive.
-    /// [`Error::Gone`] where the cookie is from before a login or a renewal and so may not end the
-    /// session; the error's [`set_cookie`](CommitError::set_cookie) clears it.
+    /// - [`Error::Unavailable`] if the provider is down. The session may still be live.
+    /// - [`Error::Gone`] if the cookie is from before a login or a renewal, and so may not end the
+    ///   session. The error's [`set_cookie`](CommitError::set_cookie) clears it.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
