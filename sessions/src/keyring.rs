@@ -1,5 +1,5 @@
 //! The key ring of an app: one record in the provider, a snapshot of it in each process, and the
-//! work that keeps the two together.
+//! tasks that keep both in step.
 
 mod encryption;
 mod flight;
@@ -34,7 +34,7 @@ use crate::event::Refused;
 use crate::provider::Provider;
 use crate::random::Random;
 
-/// What a ring is made of.
+/// The settings and services of a ring.
 pub(crate) struct Config {
     pub(crate) provider: Arc<dyn Provider>,
     pub(crate) app: Arc<str>,
@@ -58,26 +58,26 @@ struct Shared {
     snapshot: ArcSwapOption<Snapshot>,
     /// A std Mutex, not tokio's: it is never held across an await.
     flight: Mutex<Flight>,
-    /// Who holds it may write the ring and the snapshot.
+    /// The holder may write the ring and the snapshot.
     turn: tokio::sync::Mutex<()>,
 }
 
 /// The ring as this host knows it.
 struct Snapshot {
     ring: Ring,
-    /// When the record was read last, in milliseconds.
+    /// When the record was last read, in milliseconds.
     checked_at: u64,
-    /// After how many milliseconds it is read again.
+    /// The age in milliseconds at which the record is read again.
     due_after: u64,
-    /// The record that was read.
+    /// The version of the record that was read.
     version: u64,
     data: Bytes,
-    /// Whether the record says the same and every key of it could be unwrapped: then a record
-    /// that has not changed has nothing new to say.
+    /// Whether the record equals this snapshot and every key could be unwrapped. Then an unchanged
+    /// record contains nothing new.
     settled: bool,
 }
 
-/// What a call lacks to go on.
+/// What a call needs before it can continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Missing {
     /// No snapshot, or one so old that the host must have slept.
@@ -125,18 +125,18 @@ impl KeyRing {
         &self.0.config
     }
 
-    /// The time since 1970 by the injected clock.
+    /// Returns the time since 1970 by the injected clock.
     pub(crate) fn since_epoch(&self) -> Duration {
         since_epoch(self.0.config.clock.now())
     }
 
-    /// The same in milliseconds.
+    /// Returns the time since 1970 in milliseconds.
     fn now(&self) -> u64 {
         millis(self.since_epoch())
     }
 
-    /// The snapshot, after starting a refresh beside it if it is due. A call that has `waited`
-    /// takes what there is.
+    /// Returns the snapshot, and starts a background refresh if one is due. A call that has
+    /// `waited` takes any snapshot.
     pub(crate) fn view(&self, since_epoch: Duration, waited: bool) -> Result<View<'_>, Missing> {
         let now = millis(since_epoch);
         let guard = self.0.snapshot.load();
@@ -156,13 +156,13 @@ impl KeyRing {
         self.0.snapshot.load().as_ref().map(|snapshot| snapshot.checked_at)
     }
 
-    /// How long ago the record was read, in milliseconds. By the difference either way, so that a
-    /// clock that was set back does not stop the refreshes.
+    /// Returns how long ago the record was read, in milliseconds. It uses the absolute difference,
+    /// so a clock that was set back does not stop the refreshes.
     fn age(&self, now: u64) -> Option<u64> {
         self.checked_at().map(|at| now.abs_diff(at))
     }
 
-    /// Whether a host that has not refreshed for so long must have slept.
+    /// Whether a host that has not refreshed for this long must have slept.
     fn is_long(&self, age: u64) -> bool {
         age > 2 * 1000 * self.config().settings.refresh
     }
@@ -178,7 +178,7 @@ impl KeyRing {
     }
 }
 
-/// A snapshot that a call goes by, at the time of the call.
+/// The snapshot that a call uses, at the time of the call.
 pub(crate) struct View<'k> {
     ring: &'k KeyRing,
     guard: Guard<Option<Arc<Snapshot>>>,
@@ -218,14 +218,15 @@ impl View<'_> {
             first: key.activate.saturating_sub(settings.skew),
             last: key.retire.saturating_add(settings.grace).saturating_add(settings.skew),
         };
-        // A key that is newer than this host's is not old: the host's clock may be behind.
+        // A key that is newer than this host's sealing key is not old: the host's clock may be
+        // slow.
         let old = plan::sealing(ring, self.now, settings)
             .is_some_and(|current| key.activate < current.activate);
         Found::Key(root, window, if old { Rank::Old } else { Rank::Current })
     }
 }
 
-/// What tests look at.
+/// For tests.
 #[cfg(test)]
 impl KeyRing {
     pub(crate) fn secrets(&self) -> Vec<[u8; 32]> {

@@ -1,9 +1,9 @@
 //! The session store of tower-sessions over any [`Provider`], for axum-login and for apps that come
 //! from there.
 //!
-//! [`ProviderStore`] keeps tower-sessions' sessions in whatever database a provider speaks to. It is
-//! the store of tower-sessions 0.15 with the feature `tower-sessions`, and of 0.14, which axum-login
-//! 0.18 is built on, with `tower-sessions-0-14`.
+//! [`ProviderStore`] keeps the sessions of tower-sessions in any provider's database. With the
+//! feature `tower-sessions` it is a store of tower-sessions 0.15. With the feature
+//! `tower-sessions-0-14` it is a store of 0.14, which axum-login 0.18 uses.
 //!
 #![cfg_attr(feature = "tower-sessions", doc = "```")]
 #![cfg_attr(not(feature = "tower-sessions"), doc = "```ignore")]
@@ -52,7 +52,7 @@ use crate::id::{KeyHasher, StoreKey};
 use crate::provider::{Expect, Provider, ProviderError, Record, Saved};
 use crate::store::SKEW;
 
-/// A store of tower-sessions over a provider. Clones share it.
+/// A store for tower-sessions over a provider. Clones share it.
 ///
 /// ```
 /// use sessions::MemoryProvider;
@@ -76,7 +76,7 @@ enum Failure {
 }
 
 impl<P: Provider> ProviderStore<P> {
-    /// A store of the app "app".
+    /// Creates a store for the app "app".
     ///
     /// ```
     /// # use sessions::MemoryProvider;
@@ -87,8 +87,8 @@ impl<P: Provider> ProviderStore<P> {
         Self { provider: Arc::new(provider), hasher: hasher("app"), clock: Arc::new(SystemClock) }
     }
 
-    /// The name of the app: apps of different names share a database without seeing each other's
-    /// sessions.
+    /// Sets the name of the app. Apps of different names can share a database and do not see each
+    /// other's sessions.
     ///
     /// ```
     /// # use sessions::MemoryProvider;
@@ -101,8 +101,7 @@ impl<P: Provider> ProviderStore<P> {
         self
     }
 
-    /// Where the time comes from. tower-sessions itself, which sets when a session expires, asks
-    /// the system.
+    /// Sets the source of time. tower-sessions sets the expiry of a session by the system's clock.
     ///
     /// ```
     /// # use sessions::MemoryProvider;
@@ -120,7 +119,7 @@ impl<P: Provider> ProviderStore<P> {
         self.hasher.key(&id.to_be_bytes())
     }
 
-    /// Whether there was no session of this id.
+    /// Creates a record, and returns whether there was no session of this id.
     async fn create(&self, id: i128, data: &Data, expiry: SystemTime) -> Result<bool, Failure> {
         let record = record(&self.key(id), 1, data, expiry)?;
         let saved = self.provider.save(&record, Expect::Absent, self.clock.now()).await?;
@@ -131,7 +130,8 @@ impl<P: Provider> ProviderStore<P> {
         let key = self.key(id);
         let now = self.clock.now();
         let mut current = self.provider.fetch(key.as_str(), now).await?;
-        // Whoever loses a race has let another win; the last one to save is the last to win.
+        // A save that loses a race retries over the winner, because in tower-sessions the last save
+        // wins.
         while let Some(Record { version, .. }) = current {
             let record = record(&key, version.saturating_add(1), data, expiry)?;
             match self.provider.save(&record, Expect::Version(version), now).await? {
@@ -155,14 +155,14 @@ impl<P: Provider> ProviderStore<P> {
         Ok(())
     }
 
-    /// Batch after batch, until nothing is left.
+    /// Removes batch after batch, until nothing is left.
     async fn delete_expired(&self) -> Result<(), Failure> {
         let before = self.clock.now().checked_sub(SKEW).unwrap_or(SystemTime::UNIX_EPOCH);
         loop {
             match self.provider.purge(before, BATCH).await {
                 Ok(purged) if purged < u64::from(BATCH) => return Ok(()),
                 Ok(_) => tokio::task::yield_now().await,
-                // Its database removes them by itself.
+                // The database removes expired records itself.
                 Err(error) if error.is_unsupported() => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
@@ -170,7 +170,7 @@ impl<P: Provider> ProviderStore<P> {
     }
 }
 
-/// An error with its sources: tower-sessions keeps no more than a text.
+/// The error with its sources as text, because tower-sessions keeps only a text.
 impl From<ProviderError> for Failure {
     fn from(error: ProviderError) -> Self {
         Self::Backend(event::chain(&error))
