@@ -1,5 +1,5 @@
-//! The session store of tower-sessions over any [`Provider`], for axum-login and for apps that come
-//! from there.
+//! A session store for tower-sessions over any [`Provider`], for axum-login and for apps that move
+//! from tower-sessions.
 //!
 //! [`ProviderStore`] keeps the sessions of tower-sessions in any provider's database. With the
 //! feature `tower-sessions` it is a store of tower-sessions 0.15. With the feature
@@ -23,20 +23,20 @@
 //! let app: Router = Router::new().route("/", get(home)).layer(SessionManagerLayer::new(store));
 //! ```
 //!
-//! # What comes with it, and what does not
+//! # What it offers, and what it does not
 //!
-//! - **The optimistic lock does not.** tower-sessions hands its store a whole record and no version,
-//!   so there is nothing to compare: of two requests that change one session at the same time, the
-//!   later one overwrites all that the earlier one saved. Types, schema versions, merging and a
-//!   renewal that no parallel request can get past do not come either: they are
-//!   [`Session`](struct@crate::Session)'s.
-//! - The database holds the hash of an id, as with this crate's own sessions: whoever reads it cannot
-//!   take a session over. The data is JSON, as readable as the database is.
-//! - A session that was deleted, or has expired, is never revived by a slow request that saves it:
-//!   what it changed is dropped, with an event. So this store is no `Cache` of a
-//!   `CachingSessionStore`, which saves what it has not created; it may be the store behind one.
-//! - A load costs the database one call, a creation one, a save two (it looks for the session
-//!   first), a deletion one.
+//! - **No optimistic lock.** tower-sessions passes a whole record and no version to its store, so the
+//!   store has nothing to compare. Of two requests that change one session at the same time, the
+//!   later one overwrites everything that the earlier one saved. Types, schema versions, merging and
+//!   renewals that are safe with parallel requests need a [`Session`](struct@crate::Session).
+//! - **Hashed ids.** The database holds the hash of an id, as for this crate's own sessions, so
+//!   somebody who reads it cannot take a session over. The data is JSON, in plaintext.
+//! - **No revival.** A slow request cannot revive a session that was deleted or has expired: its
+//!   changes are dropped, with an event. So this store cannot be the `Cache` of a
+//!   `CachingSessionStore`, which saves sessions that it has not created. It can be the store behind
+//!   one.
+//! - **Calls.** A load costs one call to the database, a creation one, a save two (it fetches the
+//!   session first), and a deletion one.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What may be done with a field of a given type: the traits that generated code asks for, and the
+//! The operations on a field of a given type: the traits that generated code requires, and the
 //! merge policies that they allow.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -31,8 +31,8 @@ pub trait FieldType: Serialize + DeserializeOwned {}
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned> FieldType for T {}
 
-/// How values of a type are read and written: what generated code holds of serde, so that a type
-/// without serde's traits is one mistake in one place.
+/// The functions that read and write values of a type. Generated code uses serde only through them,
+/// so a type without serde's traits is one compile error in one place.
 #[derive(Debug)]
 pub struct Value<T> {
     pub(super) decode: for<'de> fn(&mut Cursor<'de>) -> Result<T, Malformed>,
@@ -40,23 +40,23 @@ pub struct Value<T> {
 }
 
 impl<T> Value<T> {
-    /// Decodes bytes that must be the value and nothing else.
+    /// Decodes bytes that must contain exactly one value.
     #[inline]
     pub(super) fn decode(&self, bytes: &[u8]) -> Result<T, Malformed> {
         wire::exactly(bytes, self.decode)
     }
 }
 
-/// How values of a type that a field may have are read and written.
+/// Returns the functions that read and write values of a field's type.
 #[must_use]
 pub const fn value<T: FieldType>() -> Value<T> {
     Value { decode: wire::decode_next, encode: wire::encode }
 }
 
-/// Decodes a value, and encodes it again where there is a buffer.
+/// Decodes a value, and encodes it again if there is a buffer.
 ///
 /// # Errors
-/// Where the bytes are not a `T`, or `T` cannot be encoded.
+/// If the bytes are not a `T`, or `T` cannot be encoded.
 pub fn again<T>(
     value: &Value<T>,
     bytes: &[u8],
@@ -84,7 +84,7 @@ impl<T: Default> DefaultValue for T {
     }
 }
 
-/// A type that a field may have which cannot give a `default`: it is skipped or made with `from`.
+/// A type of a field that is skipped or made with `from` and so cannot have a `default`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no `Default`, which a field with `skip` or `from` needs",
     label = "no value for a fresh session",
@@ -111,10 +111,10 @@ impl<T: Default> OnlyDefault for T {
             anything else `merge = mine`, `merge = conflict` or `merge(with = your_function)`"
 )]
 pub trait MergeAdd: FieldType + PartialEq {
-    /// What a key that a map does not have counts as.
+    /// The value of a key that a map does not have.
     fn zero() -> Self;
 
-    /// `theirs + mine - base`, where that is a value of this type.
+    /// Returns `theirs + mine - base`, or `None` if the type cannot hold it.
     fn add(base: Self, mine: Self, theirs: Self) -> Option<Self>;
 }
 
@@ -179,10 +179,10 @@ impl MergeAdd for i128 {
     }
 }
 
-/// Merges one value of a map. A key that is missing counts as zero; the outer `None` is a conflict.
+/// Merges one value of a map. A missing key counts as zero. The outer `None` is a conflict.
 ///
-/// A key that one side removed goes where nothing of it is left: also where the other side only
-/// took away from it, so that no removal ends below zero.
+/// If one side removed a key and nothing of its value is left, the key is removed. This also
+/// applies if the other side only subtracted, so a removal never ends below zero.
 fn add_value<V: MergeAdd>(
     base: Option<V>,
     mine: Option<V>,
@@ -304,8 +304,8 @@ pub trait MergeAppend: FieldType {}
 impl<T: FieldType> MergeAppend for Vec<T> {}
 impl<T: FieldType> MergeAppend for VecDeque<T> {}
 
-/// Both sides changed the field and their changes cannot be reconciled: what a function given to
-/// `merge(with = ..)` returns to refuse. The save then fails with
+/// The refusal of a function in `merge(with = ..)`: both requests changed the field, and the
+/// function cannot reconcile the changes. The save then fails with
 /// [`Error::Conflict`](crate::Error::Conflict).
 ///
 /// ```
@@ -337,20 +337,20 @@ impl Display for MergeConflict {
 
 impl std::error::Error for MergeConflict {}
 
-/// Decodes bytes, and appends the value as this build encodes it where there is a buffer.
+/// Decodes bytes, and appends the value as this build encodes it, if there is a buffer.
 pub type AgainFn = fn(&[u8], Option<&mut Vec<u8>>) -> Result<(), Malformed>;
 
-/// Merges a field that both sides changed.
+/// A function that merges a field which both sides changed.
 pub type MergeFn = fn(Three<'_>, &mut Vec<u8>) -> Result<(), Refusal>;
 
 /// A field's bytes on the three sides of a merge.
 #[derive(Clone, Copy, Debug)]
 pub struct Three<'a> {
-    /// As it was loaded.
+    /// The field as it was loaded.
     pub base: &'a [u8],
-    /// As this request has made it.
+    /// The field as this request has changed it.
     pub mine: &'a [u8],
-    /// As another request has saved it meanwhile.
+    /// The field as another request has saved it in the meantime.
     pub theirs: &'a [u8],
 }
 
@@ -372,24 +372,24 @@ impl From<Malformed> for Refusal {
 /// What to do with a field, or a group, that both sides changed.
 #[derive(Clone, Copy, Debug)]
 pub enum Policy {
-    /// Mine; the loss of theirs is reported.
+    /// Takes mine, and reports the loss of theirs.
     Mine,
-    /// The save fails.
+    /// Makes the save fail.
     Conflict,
-    /// `None` beats `Some`, else mine.
+    /// Takes `None` if either side is `None`, else mine.
     ClearWins,
-    /// My insertions and removals replayed on theirs.
+    /// Applies my insertions and removals to theirs.
     Union(Kind),
-    /// What I appended, appended to theirs.
+    /// Appends to theirs what I appended.
     Append,
-    /// A function of the three.
+    /// Calls a function of the three sides.
     Merge(MergeFn),
 }
 
 /// What kind of collection a type is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// None.
+    /// Not a collection.
     Single,
     /// A list, or a [`Flash`]: elements may repeat.
     List,
@@ -463,8 +463,8 @@ pub fn merge_with<T>(
     Ok((value.encode)(&merged, out)?)
 }
 
-/// The policy of a field that names none: `union` for the standard collections, else the
-/// container's.
+/// Returns the policy of a field that names none: `union` for the standard collections, else the
+/// struct's.
 #[must_use]
 pub const fn by_type(kind: Kind) -> Policy {
     match kind {
@@ -476,7 +476,7 @@ pub const fn by_type(kind: Kind) -> Policy {
 /// Displays an owner.
 ///
 /// # Errors
-/// Where the bytes are not an owner.
+/// If the bytes are not an owner.
 pub fn owner<S: SessionData>(
     value: &Value<S::Owner>,
     bytes: &[u8],
@@ -487,7 +487,7 @@ pub fn owner<S: SessionData>(
 /// Displays an owner that may be nobody.
 ///
 /// # Errors
-/// Where the bytes are not an `Option` of an owner.
+/// If the bytes are not an `Option` of an owner.
 pub fn owner_option<S: SessionData>(
     value: &Value<Option<S::Owner>>,
     bytes: &[u8],
@@ -495,14 +495,14 @@ pub fn owner_option<S: SessionData>(
     Ok(value.decode(bytes)?.map(|owner| owner.to_string()))
 }
 
-/// Finds out at compile time what a type can do.
+/// Determines at compile time what a type supports.
 ///
-/// Generated code names `Probe::<T>::KIND`: the constant of the inherent impl if there is one for
+/// Generated code uses `Probe::<T>::KIND`: the constant of the inherent impl if there is one for
 /// `T`, else that of the trait [`ByType`].
 #[derive(Debug)]
 pub struct Probe<T>(PhantomData<T>);
 
-/// What holds for every type; see [`Probe`].
+/// The defaults for every type; see [`Probe`].
 pub trait ByType {
     /// The kind of collection: none.
     const KIND: Kind = Kind::Single;

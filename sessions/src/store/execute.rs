@@ -34,7 +34,7 @@ pub(crate) struct Change {
     pub(crate) unsettled: Option<Box<Unsettled>>,
 }
 
-/// How a commit ended.
+/// The outcome of a commit.
 ///
 /// ```
 /// use sessions::{MemoryProvider, Outcome, Session, Store};
@@ -52,9 +52,9 @@ pub(crate) struct Change {
 pub enum Outcome {
     /// Nothing had changed, and nothing was saved.
     Unchanged,
-    /// The changes are saved, merged with others' where those came first.
+    /// The changes are saved. If other requests saved first, they are merged with theirs.
     Saved,
-    /// The session was destroyed, as its handler asked.
+    /// The session was destroyed, as its handler requested.
     Destroyed,
 }
 

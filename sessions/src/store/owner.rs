@@ -1,4 +1,4 @@
-//! The sessions of an owner: listed, ended, and how many there may be.
+//! An owner's sessions: listing them, ending them, and the limit on their number.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::schema::{Header, Stored};
 use crate::session::Session;
 use crate::{Error, SessionData};
 
-/// One of an owner's sessions, as [`Store::list`] describes it.
+/// One session of an owner, as [`Store::list`] returns it.
 ///
 /// ```
 /// fn line(session: &sessions::SessionInfo) -> String {
@@ -28,16 +28,16 @@ use crate::{Error, SessionData};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionInfo {
-    /// Its key, to [`revoke`](Store::revoke) it by.
+    /// The key of the session, for [`revoke`](Store::revoke).
     pub key: StoreKey,
-    /// When its owner logged in.
+    /// When the session's owner logged in.
     pub created_at: SystemTime,
-    /// When it was last used, to within the touch interval; near the end of a session's lifetime
-    /// an earlier time.
+    /// When the session was last used, with the precision of the touch interval. Near the end of
+    /// the session's lifetime the time may be too early.
     pub last_seen: SystemTime,
-    /// When it ends if it is not used again.
+    /// When the session ends if it is not used again.
     pub expires_at: Option<SystemTime>,
-    /// What the app called it with [`Session::set_label`](crate::Session::set_label).
+    /// The label that the app set with [`Session::set_label`](crate::Session::set_label).
     pub label: Option<String>,
 }
 
@@ -49,19 +49,20 @@ pub struct SessionInfo {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionPage {
-    /// The live sessions, in an order that stays the same from page to page.
+    /// The live sessions, in an order that is the same on all pages.
     pub items: Vec<SessionInfo>,
-    /// The next page, to be listed as it is; `None` on the last.
+    /// The next page: pass it to [`Store::list`]. It is `None` on the last page.
     pub next: Option<Page>,
 }
 
 impl Store {
     /// Lists the live sessions of an owner, a page at a time.
     ///
-    /// A session whose record this build cannot read is left out.
+    /// It omits a session whose record this build cannot read.
     ///
     /// # Errors
-    /// When the provider cannot answer or keeps no list.
+    /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails, or keeps no list.
+    /// [`Error::Config`] for a client-side store.
     ///
     /// ```
     /// use sessions::{Page, Session};
@@ -111,10 +112,11 @@ impl Store {
         })
     }
 
-    /// Ends the session of this key if it is this owner's. Returns whether there was one.
+    /// Ends the session of this key if it belongs to this owner. Returns whether there was one.
     ///
     /// # Errors
-    /// When the provider cannot answer.
+    /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails. [`Error::Config`] for a
+    /// client-side store.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
@@ -145,11 +147,13 @@ impl Store {
         Ok(ended.is_some())
     }
 
-    /// Ends the session of this key, whosever it is: for operators. Returns whether there was a
-    /// live one. An app that lets people end their own sessions calls [`revoke`](Self::revoke).
+    /// Ends the session of this key, no matter who owns it. It is for operators; an app that lets
+    /// users end their own sessions calls [`revoke`](Self::revoke). Returns whether there was a
+    /// live session.
     ///
     /// # Errors
-    /// When the provider cannot answer.
+    /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails. [`Error::Config`] for a
+    /// client-side store.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
@@ -171,7 +175,7 @@ impl Store {
         Ok(ended.is_some())
     }
 
-    /// Ends the session of a key as long as it is this owner's.
+    /// Ends the session of a key while it belongs to this owner.
     async fn end_of(&self, owner: &str, key: &StoreKey) -> Result<Option<Record>, Error> {
         let mut patience = Patience::new();
         let is_theirs = |record: &Record| record.owner.as_deref() == Some(owner);
@@ -182,22 +186,23 @@ impl Store {
         let (mut lost, version) = (false, record.version);
         match self.end(key.as_str(), version, &mut patience, &mut lost, is_theirs).await? {
             EndOutcome::Ended(record) => Ok(Some(record)),
-            // An earlier try may have ended it.
+            // An earlier try, whose answer was lost, may have ended it.
             EndOutcome::Gone => Ok(Some(record).filter(|_| lost)),
             EndOutcome::Refused(_) => Ok(None),
         }
     }
 
-    /// Ends all sessions of an owner: "log out everywhere". Returns how many.
+    /// Ends all sessions of an owner: "log out everywhere". Returns how many it ended.
     ///
     /// It also undoes the logins of this owner that are under way. With
-    /// [`begin_login`](Self::begin_login) these are exactly the ones that began before. Without it
-    /// the clocks of the two hosts decide: a login is undone if its session was loaded before this
-    /// call began, to within the difference of these clocks. Change the password first, then call
+    /// [`begin_login`](Self::begin_login) these are exactly the logins that began before this call.
+    /// Without it, the clocks of the two hosts decide: a login is undone if its session was loaded
+    /// before this call began, as far as the clocks agree. Change the password first, then call
     /// this.
     ///
     /// # Errors
-    /// When the provider cannot answer; some sessions may have ended by then.
+    /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails. Some sessions may have
+    /// ended then. [`Error::Config`] for a client-side store.
     ///
     /// ```
     /// use sessions::Session;
@@ -227,11 +232,11 @@ impl Store {
         self.observe_revoke_all(&session_type, &name, None).await
     }
 
-    /// Ends all sessions of this session's owner but this one: "log out my other devices". Returns
-    /// how many; 0 where the session has no owner.
+    /// Ends all sessions of this session's owner except this one: "log out my other devices".
+    /// Returns how many it ended: 0 if the session has no owner.
     ///
     /// # Errors
-    /// As [`revoke_all`](Self::revoke_all).
+    /// The errors of [`revoke_all`](Self::revoke_all).
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
@@ -243,7 +248,8 @@ impl Store {
     /// assert_eq!(store.revoke_others(&visitor).await?, 0);
     /// # Ok(()) }
     /// ```
-    // Not an async function, for that would hold the session, and its type need not be `Sync`.
+    // Not an async function, because its future would hold the session, whose type need not be
+    // `Sync`.
     pub fn revoke_others<'s, T: SessionData>(
         &'s self,
         session: &Session<T>,
@@ -279,8 +285,9 @@ impl Store {
         let mark = self.raise_fence(&session_type.fence(name)).await?;
         let owner = session_type.owner(name);
         let mut ended = 0;
-        // A login that is being undone may still be listed, so it goes through the list again
-        // until nothing is left to end. Logins without an attempt could go on for ever.
+        // A login that is being undone may still be in the list, so this reads the list again until
+        // nothing is left to end. Logins without an attempt could continue for ever, so the number
+        // of passes is limited.
         for _ in 0..MOST_PASSES {
             let found = self.end_listed(session_type, &owner, mark, except).await?;
             ended += found;
@@ -291,7 +298,7 @@ impl Store {
         Ok(ended)
     }
 
-    /// Ends the owner's sessions but `except` and those that began with this fence's mark.
+    /// Ends the owner's sessions except `except` and those that began with this fence's mark.
     async fn end_listed(
         &self,
         session_type: &SessionType,
@@ -302,7 +309,7 @@ impl Store {
         let mut patience = Patience::new();
         let mut ended = 0;
         let mut page = Page::first(PAGE);
-        // The owner's, as long as it did not begin after the fence was raised.
+        // The session must belong to the owner, and must not have begun after the fence was raised.
         let may = |record: &Record| {
             record.owner.as_deref() == Some(owner)
                 && header_of(session_type, record).and_then(|header| header.mark) != Some(mark)
@@ -328,14 +335,15 @@ impl Store {
         }
     }
 
-    /// Begins a login: call it before the password is checked, and hand the attempt to
-    /// [`Session::log_in`](crate::Session::log_in) once it was right. It costs one fetch.
+    /// Begins a login. Call it before the password is checked, and pass the attempt to
+    /// [`Session::log_in`](crate::Session::log_in) if the password is correct. It costs one fetch.
     ///
-    /// [`revoke_all`](Self::revoke_all) then undoes this login exactly where it is called after
-    /// this, whatever the hosts' clocks say.
+    /// [`revoke_all`](Self::revoke_all) then undoes this login exactly if it is called after this
+    /// call, independent of the hosts' clocks.
     ///
     /// # Errors
-    /// When the provider cannot answer.
+    /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails. [`Error::Config`] for a
+    /// client-side store.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
@@ -364,7 +372,7 @@ impl Store {
         Ok(self.fetch(id, patience).await?.as_ref().and_then(Fence::read))
     }
 
-    /// Raises an owner's fence, above whatever stands there.
+    /// Raises an owner's fence, above any earlier one.
     async fn raise_fence(&self, id: &str) -> Result<Mark, Error> {
         let mark = Mark::random(&self.inner.random);
         let mut patience = Patience::persistent();
@@ -386,8 +394,8 @@ impl Store {
         }
     }
 
-    /// Whether a login that was saved may stand: its owner was not logged out everywhere since it
-    /// began, and does not have too many other sessions.
+    /// Whether a saved login is valid: its owner was not logged out everywhere since it began, and
+    /// does not have too many other sessions.
     pub(super) async fn admits(
         &self,
         session_type: &SessionType,
@@ -401,7 +409,8 @@ impl Store {
             let now = self.now();
             let attempt = login.attempt.as_deref();
             if attempt.is_none() && fence.is_ahead(now) {
-                // Its host is far ahead: until that time it would undo every login.
+                // The host that raised the fence has a clock far ahead. Until that time the fence
+                // would undo every login.
                 self.raise_fence(&id).await?;
             }
             if fence.undoes(attempt, login.loaded_at, now) {
@@ -419,7 +428,8 @@ impl Store {
         Ok(stays)
     }
 
-    /// The ticket of a login: above all of its owner's. Only where there is a cap to keep.
+    /// Returns the ticket of a login, above those of all of its owner's sessions. It is needed only
+    /// if there is a limit.
     pub(super) async fn ticket(
         &self,
         patch: &Patch,
@@ -432,10 +442,10 @@ impl Store {
         Ok(tickets.iter().map(|(ticket, ..)| *ticket).max().unwrap_or(0).saturating_add(1))
     }
 
-    /// Ends the owner's sessions of the lowest tickets, down to what an owner may have. Returns
-    /// whether the session of `key` stays.
+    /// Ends the owner's sessions with the lowest tickets, down to the limit. Returns whether the
+    /// session of `key` stays.
     ///
-    /// Logins that happen at the same time all sort alike, so that they agree on who stays.
+    /// Simultaneous logins sort the sessions in the same order, so they agree on which ones stay.
     async fn cap(
         &self,
         session_type: &SessionType,
@@ -453,7 +463,7 @@ impl Store {
                 stays = false;
                 continue;
             }
-            // Whatever was saved meanwhile: an id has at most one owner in its life.
+            // End it even if it was saved in the meantime: an id has at most one owner in its life.
             let is_theirs = |record: &Record| record.owner.as_ref() == Some(owner);
             let end = self.end(lowest.as_str(), version, patience, &mut false, is_theirs).await?;
             if matches!(end, EndOutcome::Ended(_)) {
@@ -463,7 +473,7 @@ impl Store {
         Ok(stays)
     }
 
-    /// The ticket, the key and the version of each of an owner's sessions.
+    /// Returns the ticket, the key and the version of each of an owner's sessions.
     async fn tickets(
         &self,
         session_type: &SessionType,
@@ -479,7 +489,7 @@ impl Store {
                 Err(error) => return Err(error.into()),
             };
             tickets.extend(listed.records.iter().filter_map(|record| {
-                // One that cannot be read is the first to go.
+                // A session that cannot be read is the first to end.
                 let ticket = header_of(session_type, record).map_or(0, |header| header.ticket);
                 Some((ticket, key_of(record)?, record.version))
             }));
@@ -495,7 +505,7 @@ fn header_of(session_type: &SessionType, record: &Record) -> Option<Header> {
     Stored::parse(session_type.name(), &record.data).ok()?.header().ok()
 }
 
-/// How a revocation is reported.
+/// Returns how a revocation is reported.
 fn revoked((ended, key): &(Option<Record>, StoreKey)) -> (Ended, Option<&StoreKey>) {
     match ended {
         Some(_) => (Ended::Done, Some(key)),
@@ -503,8 +513,8 @@ fn revoked((ended, key): &(Option<Record>, StoreKey)) -> (Ended, Option<&StoreKe
     }
 }
 
-/// How many sessions to ask for at once.
+/// How many sessions to list in one call.
 const PAGE: u32 = 100;
 
-/// How often `revoke_all` goes through an owner's list.
+/// How often `revoke_all` reads an owner's list.
 const MOST_PASSES: u32 = 8;

@@ -1,4 +1,4 @@
-//! Removing what has expired, where the database does not do it by itself.
+//! Removing expired records, if the database does not do it itself.
 
 use std::time::Duration;
 
@@ -9,14 +9,15 @@ use crate::Error;
 use crate::event::{self, Call, Ended, observe};
 
 impl Store {
-    /// Removes at most `limit` records that expired more than ten minutes ago, the largest
-    /// difference between two hosts' clocks; returns how many.
+    /// Removes at most `limit` records that expired more than ten minutes ago, which is the largest
+    /// difference between two hosts' clocks. Returns how many it removed.
     ///
-    /// Expired sessions cannot be read whether or not they are purged: this frees their space.
+    /// An expired session cannot be read even if it is not purged; purging frees its space.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the provider is down. [`Error::Provider`] when it does not
-    /// purge, because its database removes expired records by itself.
+    /// [`Error::Unavailable`] if the provider is down. [`Error::Provider`] if it does not purge,
+    /// because its database removes expired records itself. [`Error::Config`] for a client-side
+    /// store.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
@@ -33,9 +34,9 @@ impl Store {
         Ok(purged)
     }
 
-    /// Purges about once each `interval`, a tenth earlier or later so that hosts spread out, until
-    /// [`shutdown`](Self::shutdown). A failure is an event, and the next round tries again. Give
-    /// it to a task:
+    /// Purges about once in each `interval` until [`shutdown`](Self::shutdown). Each wait is up to
+    /// a tenth shorter or longer, so that hosts spread out. A failure is an event, and the next
+    /// round tries again. Spawn it:
     ///
     /// ```
     /// use std::time::Duration;
@@ -46,7 +47,7 @@ impl Store {
     ///
     /// // When the server has stopped:
     /// store.shutdown().await;
-    /// purge.await.expect("it ends by itself");
+    /// purge.await.expect("it ends at the shutdown");
     /// # }
     /// ```
     pub fn purge_task(&self, interval: Duration) -> impl Future<Output = ()> + Send + use<> {
@@ -72,7 +73,7 @@ impl Store {
         }
     }
 
-    /// Batch after batch, so that none holds a lock for long, until nothing is left.
+    /// Removes batch after batch until nothing is left. Small batches hold no lock for long.
     async fn purge_round(&self) -> Result<(), Error> {
         while self.purge_expired(BATCH).await? >= u64::from(BATCH) {
             if *self.inner.closing.borrow() {
@@ -90,5 +91,5 @@ pub(crate) const SKEW: Duration = Duration::from_secs(10 * 60);
 /// How many records one call removes.
 const BATCH: u32 = 1_000;
 
-/// An interval of zero would never rest.
+/// The shortest interval: zero would never pause.
 const SHORTEST: Duration = Duration::from_millis(100);

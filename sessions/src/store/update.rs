@@ -1,4 +1,4 @@
-//! A session changed in the background, by its key.
+//! Changing a session in the background, by its key.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -14,21 +14,22 @@ use crate::schema::{MAX_SAVES, Stored};
 use crate::{Error, SessionData};
 
 impl Store {
-    /// Changes the session of this key if it is this owner's, wherever its visitor is: from a
-    /// background job, a webhook, an app's own page. `owner` is `None::<u64>`, say, for the
-    /// session of an anonymous visitor.
+    /// Changes the session of this key if it belongs to this owner, without a request of its
+    /// visitor: from a background job, a webhook, or a page of the app. For the session of an
+    /// anonymous visitor, pass `None::<u64>` as `owner`.
     ///
-    /// Returns what `change` returned; `None` if there is no live session of this key, or it is
-    /// somebody else's. `change` runs again, on the newer value, when somebody else saved the
-    /// session meanwhile. The session keeps its secret and does not count as used: it ends when
-    /// it would have ended.
+    /// Returns what `change` returned, or `None` if there is no live session of this key or it
+    /// belongs to somebody else. If another request saves the session in the meantime, `change`
+    /// runs again on the newer value. The session keeps its secret, and the change does not count
+    /// as activity: the session still ends when it would have ended.
     ///
-    /// A save whose answer was lost is applied once. A second call is a second change.
+    /// A save whose answer was lost is applied once. A second call applies the change a second
+    /// time.
     ///
     /// # Errors
-    /// As [`Session::commit`](crate::Session::commit). [`Error::Config`] when the key names a
-    /// session of another type, or when `change` assigns the owner: only a visitor's own request
-    /// can log them in.
+    /// The errors of [`Session::commit`](crate::Session::commit). [`Error::Config`] if the key
+    /// names a session of another type, or if `change` assigns the owner: only a visitor's own
+    /// request can log them in.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
@@ -56,10 +57,11 @@ impl Store {
         self.observe_update(whose, key, &mut change).await
     }
 
-    /// As [`update`](Self::update), whosever session it is: for operators.
+    /// Changes the session of this key, no matter who owns it. It is for operators. Otherwise it
+    /// behaves as [`update`](Self::update).
     ///
     /// # Errors
-    /// As [`update`](Self::update).
+    /// The errors of [`update`](Self::update).
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
@@ -105,7 +107,7 @@ impl Store {
         Ok(result)
     }
 
-    /// The change's result, and how it ended.
+    /// Returns the change's result, and how the update ended.
     async fn update_session<T: SessionData, R: Send>(
         &self,
         session_type: &Arc<SessionType>,
@@ -121,12 +123,12 @@ impl Store {
         let save = rand::random();
         let mut patience = Patience::new();
         let mut lost = false;
-        // What the change returned, and the version that it was sent over.
+        // The change's result, and the version that it was saved over.
         let mut sent: Option<(R, u64)> = None;
         let mut found = self.fetch(key.as_str(), &mut patience).await?;
         loop {
             let Some(record) = found else { return Ok((None, Ended::Gone)) };
-            // The key of another type's session must not be read as this one's.
+            // A key of another session type must not be read as this type.
             let other = record.format.split('/').next().unwrap_or_default();
             if other != name {
                 return Err(Error::config(format!(
@@ -144,7 +146,7 @@ impl Store {
                          can tell whether it took place",
                     ));
                 }
-                // It did not take place, and over what is stored now it never will.
+                // The earlier save did not happen, and can no longer happen over this version.
                 lost = false;
             }
             if owner
@@ -175,8 +177,8 @@ impl Store {
             let mut draft = patch.over(&stored, record.owner.as_ref(), None)?;
             draft.stamp(save);
             let mut next = self.record(&record.id, record.version, &draft, patch.now)?;
-            // What happens behind a visitor's back is no activity of theirs, and must not take
-            // back an expiry that a touch moves meanwhile.
+            // A background change is no activity of the visitor, and must not undo an expiry that a
+            // touch moves at the same time.
             next.expires_at = record.expires_at;
             let Record { version, expires_at, .. } = record;
             let expect = Expect::Untouched { version, expires_at };
