@@ -106,7 +106,8 @@ impl KeyRing {
         }
     }
 
-    /// Returns the ring with every key marked to be wrapped again.
+    /// Replaces every key's material with its opened form, so that publishing the ring wraps it
+    /// again.
     pub(super) fn unwrapped(&self, ring: &mut Ring) -> Result<(), Error> {
         if self.config().key_encryption.is_none() {
             return Err(Error::config("there is nothing to wrap keys with, set key_encryption"));
