@@ -327,7 +327,7 @@ impl sealed::Cookies for HeaderMap {
 }
 
 /// Returns the values of the cookies called `name`, in the order in which the browser sent them.
-/// Skips anything that is not a cookie, whatever its bytes.
+/// Skips everything that is not a cookie.
 pub(crate) fn values<'h>(
     headers: &'h impl CookieHeaders,
     name: &'h str,
