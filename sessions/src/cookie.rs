@@ -251,8 +251,11 @@ impl SetCookie {
             // Writing to a string cannot fail.
             let _ = write!(text, "{AGE}{seconds}");
         }
-        HeaderValue::try_from(text)
-            .map_err(|_| Error::config("the cookie's domain or path is not plain ASCII"))
+        HeaderValue::try_from(text).map_err(|_| {
+            Error::config(
+                "the cookie's domain or path is not ASCII; use printable ASCII characters",
+            )
+        })
     }
 }
 

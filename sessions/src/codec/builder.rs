@@ -168,8 +168,9 @@ impl CodecBuilder {
         }
         if self.key_encryption.is_none() && !self.plain_keys && !self.plain_allowed {
             return Err(Error::config(
-                "the keys would be stored in the clear; set key_encryption, or accept that \
-                 whoever reads the database can forge tokens with danger_plain_keys()",
+                "the keys would be stored in plaintext; set key_encryption, or call \
+                 danger_plain_keys() to accept that anybody who reads the database can forge \
+                 tokens",
             ));
         }
         let jitter = self.random.below(u64::MAX);

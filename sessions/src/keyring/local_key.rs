@@ -140,7 +140,8 @@ impl KeyEncryption for LocalKey {
         context: &[u8],
     ) -> Result<WrappedKey, KeyEncryptionError> {
         let nonce = self.random.secret::<NONCE>().map_err(|error| {
-            KeyEncryptionError::unavailable("there is no randomness").with_source(error)
+            KeyEncryptionError::unavailable("the operating system returned no random bytes")
+                .with_source(error)
         })?;
         let mut blob = nonce.to_vec();
         blob.extend_from_slice(material);
