@@ -252,7 +252,7 @@ impl<T: SessionData> Session<T> {
     /// has ended.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// # let Example { mut visitor, .. } = example().await?;
     /// assert!(visitor.is_new());
@@ -270,7 +270,7 @@ impl<T: SessionData> Session<T> {
     /// committed yet.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.user = Some(7);
@@ -290,7 +290,7 @@ impl<T: SessionData> Session<T> {
     /// `None` for a new session.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// # let Example { clock, mut visitor, .. } = example().await?;
     /// assert_eq!(visitor.created_at(), None);
@@ -309,7 +309,7 @@ impl<T: SessionData> Session<T> {
     /// lifetime the time may be too early.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// # let Example { clock, mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
@@ -327,7 +327,7 @@ impl<T: SessionData> Session<T> {
     /// lifetime allows.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// # let Example { clock, mut visitor, .. } = example().await?;
     /// use std::time::Duration;
@@ -355,7 +355,7 @@ impl<T: SessionData> Session<T> {
     /// not secret. Derive values that must change at a login from [`binding`](Self::binding).
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// # let Example { store, mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
@@ -379,7 +379,7 @@ impl<T: SessionData> Session<T> {
     /// A login and each renewal change these bytes. They cannot be computed from the database.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
@@ -414,7 +414,7 @@ impl<T: SessionData> Session<T> {
     /// record.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// # let Example { mut visitor, .. } = example().await?;
     /// assert_eq!(visitor.log_id(), "new");
@@ -438,7 +438,7 @@ impl<T: SessionData> Session<T> {
     /// [client-side](crate::StoreBuilder::client_side) session has no secret to renew.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
@@ -463,7 +463,7 @@ impl<T: SessionData> Session<T> {
     /// [`Error::Gone`], which the layer answers with 409.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
@@ -488,7 +488,7 @@ impl<T: SessionData> Session<T> {
     /// the session stores something.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// # let Example { mut visitor, .. } = example().await?;
     /// use std::time::Duration;
@@ -514,7 +514,7 @@ impl<T: SessionData> Session<T> {
     /// fail with [`Error::Encode`]: shorten text that comes from a request.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// # let Example { store, mut visitor, .. } = example().await?;
     /// use sessions::Page;
@@ -542,7 +542,7 @@ impl<T: SessionData> Session<T> {
     /// and with [`Error::Config`] for an attempt of another owner.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// # let Example { store, mut visitor, .. } = example().await?;
     /// let attempt = store.begin_login::<Visitor>(7).await?;
@@ -573,7 +573,7 @@ impl<T: SessionData> Session<T> {
     /// but its response has already been sent.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
@@ -612,7 +612,7 @@ impl<T: SessionData> Session<T> {
     /// response must carry the error's [`set_cookie`](CommitError::set_cookie).
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// let store = Store::new(MemoryProvider::new());
     /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
@@ -639,7 +639,7 @@ impl<T: SessionData> Session<T> {
     /// that of a new session. Otherwise the errors of [`Store::load`].
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.visits = 1;

@@ -35,7 +35,7 @@ impl Commit {
     /// Returns the `Set-Cookie` header that the response must carry, if any.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
@@ -54,7 +54,7 @@ impl Commit {
     /// Returns how the commit ended.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
@@ -164,7 +164,7 @@ impl Store {
     /// - [`Error::Config`] if the store has another type of the same name.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// let store = Store::new(MemoryProvider::new());
     /// let visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
@@ -188,7 +188,7 @@ impl Store {
     ///   session. The error's [`set_cookie`](CommitError::set_cookie) clears it.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// let store = Store::new(MemoryProvider::new());
     /// let commit = store.destroy::<Visitor>(&http::HeaderMap::new()).await?;

@@ -32,7 +32,7 @@ impl Store {
     /// request can log them in.
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// # let Example { store, .. } = example().await?;
     /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
@@ -64,7 +64,7 @@ impl Store {
     /// The errors of [`update`](Self::update).
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/example.rs"));
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// # let Example { store, .. } = example().await?;
     /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;

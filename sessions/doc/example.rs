@@ -1,5 +1,5 @@
-// What many examples of the documentation start with. Their hidden lines `include!` this file,
-// which is no module of the crate.
+// The first lines of many examples in the documentation. Their hidden lines `include!` this file,
+// which is not a module of the crate.
 
 use sessions::{Clock, Error, ManualClock, MemoryProvider, Outcome, Page, Session, Store};
 
