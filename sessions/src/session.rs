@@ -29,8 +29,8 @@ use crate::{Error, SessionData, schema};
 /// [`commit`](Self::commit).
 ///
 /// The handle's methods hide the struct's methods of the same name: `(*session).save()` calls the
-/// struct's. To borrow two fields mutably at once, borrow the struct first: `let data = &mut
-/// *session;`.
+/// struct's. To borrow two fields mutably at once, borrow the struct first:
+/// `let data = &mut *session;`.
 ///
 /// ```
 /// use sessions::{MemoryProvider, Session, Store};
