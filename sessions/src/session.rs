@@ -481,7 +481,7 @@ impl<T: SessionData> Session<T> {
     }
 
     /// Keeps this session for `time` ("remember me"), counted from when it was created or its owner
-    /// logged in, even if it is not used. Its cookie survives the end of the browser.
+    /// logged in, even if it is not used. The browser keeps its cookie when it closes.
     ///
     /// The store grants at most its [`longest_remember`](crate::StoreBuilder::longest_remember). A
     /// time shorter than the store's own makes the session end earlier. The setting is kept only if
