@@ -64,7 +64,7 @@ pub(crate) fn keys_erased(app: &str) {
 
 /// `rewrap_keys` has wrapped every key anew.
 pub(crate) fn keys_rewrapped(app: &str) {
-    tell!(INFO, "keys.rewrapped", { app }, "every key was wrapped anew");
+    tell!(INFO, "keys.rewrapped", { app }, "every key was encrypted again");
 }
 
 /// A refresh failed.
