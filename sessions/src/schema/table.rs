@@ -19,13 +19,13 @@ pub struct Table {
     pub fields: &'static [Field],
     /// The groups' policies; the owner group is the first.
     pub groups: &'static [Group],
-    /// The owner field, where there is one.
+    /// The owner field, if there is one.
     pub owner: Option<Owner>,
-    /// Keys of the past, which no field of this version has: dropped on save.
+    /// Former keys, which no field of this version has. A save drops them.
     pub retired: &'static [&'static str],
     /// Decodes a record of an older version and encodes it at this one.
     pub migrate: fn(&Stored) -> Result<Fields, Error>,
-    /// Writes the fields as an older version had them: present where `write` is given.
+    /// Writes the fields as an older version had them, if `write` is set.
     pub downgrade: Option<DowngradeFn>,
 }
 
@@ -49,7 +49,7 @@ pub struct Field {
     pub kind: Kind,
     /// Decodes bytes, and encodes the value again.
     pub again: AgainFn,
-    /// The same for an element of a collection, or an entry's key; and for an entry's value.
+    /// The same for an element of a collection or an entry's key, and for an entry's value.
     pub elements: (AgainFn, AgainFn),
 }
 
@@ -75,21 +75,21 @@ pub struct Owner {
 pub const OWNER_GROUP: usize = 0;
 
 impl Field {
-    /// Whether two encodings are of the same value, so that one may stand for the other.
+    /// Whether two encodings are of the same value, so that one may replace the other.
     pub(crate) fn is_same(&self, one: &[u8], other: &[u8]) -> bool {
         self.order.is_same(one, other)
     }
 }
 
 impl Table {
-    /// The lowest version that can read what is written at `version`.
+    /// Returns the lowest version that can read records written at `version`.
     pub(crate) fn min_reader(&self, version: u16) -> u16 {
         let versions = self.schema.versions;
         versions.iter().find(|entry| entry.version == version).map_or(1, |entry| entry.min_reader)
     }
 
-    /// The index of the field that this version stores under `key`. The search begins at
-    /// `expected`, where it is found in a record that this version wrote.
+    /// Returns the index of the field that this version stores under `key`. The search starts at
+    /// `expected`, the position in a record that this version wrote.
     #[inline]
     pub(crate) fn find(&self, expected: usize, key: &[u8]) -> Option<usize> {
         let at = |index: &usize| self.fields[*index].key.as_bytes() == key;
@@ -99,7 +99,7 @@ impl Table {
         (0..self.fields.len()).find(at)
     }
 
-    /// Whether `key` is one that the ledger retired.
+    /// Whether `key` is a retired key.
     pub(crate) fn is_retired(&self, key: &[u8]) -> bool {
         self.retired.iter().any(|retired| retired.as_bytes() == key)
     }

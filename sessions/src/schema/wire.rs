@@ -11,8 +11,8 @@ use super::malformed::{Malformed, Reason};
 /// How deep the arrays and maps of a field's value may nest.
 pub(crate) const MAX_DEPTH: usize = 64;
 
-/// How deep the calls of the types' serde code may nest: a level of a value takes up to four for
-/// most types, a variant of an enum in an option, say.
+/// How deep the calls of the types' serde code may nest. A level of a value takes up to four calls
+/// for most types, for example a variant of an enum in an option.
 pub(crate) const MAX_STEPS: u16 = 4 * MAX_DEPTH as u16;
 
 pub(crate) const UNSIGNED: u8 = 0;
@@ -55,7 +55,7 @@ pub(crate) fn head(bytes: &[u8], at: usize) -> Result<Head, Malformed> {
     }
 }
 
-/// The number that the digits behind a head of this kind are, and how many there are.
+/// Returns the number in the digits after a head of this kind, and how many digits there are.
 #[inline]
 fn number(digits: &[u8], info: u8) -> Option<(u64, usize)> {
     Some(match info {
@@ -66,10 +66,10 @@ fn number(digits: &[u8], info: u8) -> Option<(u64, usize)> {
     })
 }
 
-/// Walks over the item at `at` and returns where it ends.
+/// Skips the item at `at`, and returns where it ends.
 ///
-/// Checks that every length the item declares is really there, so that whoever decodes it later
-/// cannot be made to reserve more than the bytes justify.
+/// Checks that every length that the item declares is really there, so that decoding it later
+/// cannot reserve more memory than the bytes justify.
 #[inline]
 pub(crate) fn skip(bytes: &[u8], at: usize, depth: usize) -> Result<usize, Malformed> {
     // Most items are numbers and short strings.
@@ -148,7 +148,7 @@ fn skip_chunks(bytes: &[u8], mut at: usize, major: u8) -> Result<usize, Malforme
     }
 }
 
-/// Whether a break, which ends an item of indefinite length, stands at `at`.
+/// Whether there is a break at `at`, which ends an item of indefinite length.
 pub(crate) fn is_break(bytes: &[u8], at: usize) -> Result<bool, Malformed> {
     Ok(*bytes.get(at).ok_or(Reason::Truncated)? == BREAK)
 }
@@ -159,7 +159,7 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), Malformed> {
     if skip(bytes, 0, MAX_DEPTH)? == bytes.len() { Ok(()) } else { Err(Reason::Trailing.into()) }
 }
 
-/// Where bytes go: a buffer, or a count of them.
+/// A destination for bytes: a buffer, or a counter.
 pub(crate) trait Out {
     fn put(&mut self, bytes: &[u8]);
 }
@@ -171,7 +171,7 @@ impl Out for Vec<u8> {
     }
 }
 
-/// Counts what would be written, so that a buffer can be made to measure.
+/// Counts the bytes, to allocate a buffer of the exact size.
 #[derive(Debug, Default)]
 pub(crate) struct Count(pub(crate) usize);
 
@@ -203,13 +203,13 @@ pub(crate) fn put_text(out: &mut (impl Out + ?Sized), text: &str) {
     out.put(text.as_bytes());
 }
 
-/// Decodes a value from bytes of which it must use every one.
+/// Decodes a value, which must use all bytes.
 #[inline]
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
     exactly(bytes, decode_next::<T>)
 }
 
-/// Runs a decoder on bytes of which it must use every one.
+/// Runs a decoder, which must use all bytes.
 #[inline]
 pub(crate) fn exactly<T>(
     bytes: &[u8],
