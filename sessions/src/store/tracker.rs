@@ -1,4 +1,4 @@
-//! Commits that finish when the client leaves, and a count of them for an orderly shutdown.
+//! Commits that finish after the client has left, and their number, for a graceful shutdown.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use crate::event;
 use crate::id::{SecretHash, StoreKey};
 use crate::schema::Stored;
 
-/// The commits under way.
+/// The running commits.
 #[derive(Clone, Default)]
 pub(crate) struct Commits(Arc<Count>);
 
@@ -28,8 +28,8 @@ struct Count {
 }
 
 impl Commits {
-    /// A commit that, once it has begun, is finished even if it is dropped: polled in place, and
-    /// handed to a task only then, so that the usual case costs no task.
+    /// Runs a commit that finishes once it has begun, even if its future is dropped. It is polled
+    /// in place, and moves to a task only when it is dropped, so the usual case needs no task.
     pub(crate) fn track<F>(&self, commit: F) -> Finish<F::Output>
     where
         F: Future + Send + 'static,
@@ -38,13 +38,13 @@ impl Commits {
         Finish { begun: false, commit: Some((Box::pin(commit), self.guard())) }
     }
 
-    /// A place in the count, until it is dropped.
+    /// A place in the number of commits, until it is dropped.
     fn guard(&self) -> Guard {
         self.0.running.fetch_add(1, Ordering::SeqCst);
         Guard(self.clone())
     }
 
-    /// Waits until no commit is under way.
+    /// Waits until no commit is running.
     pub(crate) async fn wait(&self) {
         loop {
             let none = self.0.none.notified();
@@ -69,7 +69,7 @@ impl Drop for Guard {
 /// See [`Commits::track`].
 pub(crate) struct Finish<T: Send + 'static> {
     begun: bool,
-    // The commit and its place in the count, until it has ended.
+    // The commit and its place in the number, until it has ended.
     commit: Option<(Commit<T>, Guard)>,
 }
 
@@ -91,7 +91,7 @@ impl<T: Send + 'static> Future for Finish<T> {
 
 impl<T: Send + 'static> Drop for Finish<T> {
     fn drop(&mut self) {
-        // Outside a runtime (it is shutting down) nothing can go on.
+        // Outside a runtime, which is shutting down, the commit cannot continue.
         if let (true, Some((commit, guard)), Ok(runtime)) =
             (self.begun, self.commit.take(), Handle::try_current())
         {
@@ -104,10 +104,10 @@ impl<T: Send + 'static> Drop for Finish<T> {
 }
 
 impl Store {
-    /// Ends a session that no browser will come to have, in a task that goes on until the provider
-    /// has answered. Only while its secret is still the one that was drawn for it.
+    /// Ends a session that no browser will get, in a task that retries until the provider has
+    /// answered. It does so only while the session has the secret that was drawn for it.
     pub(super) fn abandon(&self, key: StoreKey, hash: SecretHash) {
-        // Outside a runtime nothing can go on.
+        // Outside a runtime the task cannot run.
         let Ok(runtime) = Handle::try_current() else { return };
         let store = self.clone();
         let guard = self.inner.commits.guard();
@@ -136,7 +136,7 @@ impl Store {
             stored.is_ok_and(|stored| stored.summary.secret == Some(hash))
         };
         let Some(record) = self.fetch(key.as_str(), &mut patience).await? else {
-            // It may still be on its way.
+            // The save may still be on its way.
             self.delete_any(key.as_str(), &mut patience).await?;
             return Ok(());
         };
@@ -151,7 +151,7 @@ impl Store {
     }
 }
 
-/// How long to wait after the first try to end a session that nobody has.
+/// How long to wait after the first try to end such a session.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LAST_WAIT: Duration = Duration::from_secs(10);
 

@@ -1,4 +1,4 @@
-//! What earlier commits of a handle left open: saves whose answer never came.
+//! The open ends of a handle's earlier commits: saves without an answer.
 
 use std::fmt;
 
@@ -13,25 +13,25 @@ use super::patch::{Asks, SaveId};
 use crate::id::{SecretHash, StoreKey};
 use crate::schema::{Fields, Header, MAX_SAVES, Summary};
 
-/// What earlier commits of a handle left open.
+/// The open ends of a handle's earlier commits.
 #[derive(Debug, Default)]
 pub(crate) struct Unsettled {
-    /// A commit that goes on although whoever waited for it does not.
+    /// A commit that continues although its caller dropped the future.
     pub(super) in_flight: Option<InFlight>,
     pub(super) sends: Sends,
-    /// The deletion of the last owner's record may have taken place.
+    /// Whether the deletion of the last owner's record may have happened.
     pub(super) ending: bool,
-    /// Nobody can tell any more what took place.
+    /// Whether it can no longer be known what happened.
     pub(super) unknown: bool,
 }
 
 impl Unsettled {
-    /// Of a commit that was just begun.
+    /// Creates the state of a commit that has just begun.
     pub(crate) fn in_flight(in_flight: InFlight) -> Box<Self> {
         Box::new(Self { in_flight: Some(in_flight), ..Self::default() })
     }
 
-    /// The result of the commit under way, where it has ended.
+    /// Returns the result of the running commit, if it has ended.
     pub(crate) fn take_result(&mut self) -> Option<Result<Committed, Box<Failed>>> {
         self.in_flight.as_mut()?.result.try_recv().ok()
     }
@@ -41,7 +41,7 @@ impl Unsettled {
     }
 }
 
-/// A commit under way, and the handle as it was when it began.
+/// A running commit, and the handle as it was when the commit began.
 pub(crate) struct InFlight {
     pub(crate) result: oneshot::Receiver<Result<Committed, Box<Failed>>>,
     pub(crate) base: Base,
@@ -59,22 +59,22 @@ impl fmt::Debug for InFlight {
 /// The sends that are not settled yet, oldest first.
 pub(super) type Sends = SmallVec<[Sent; 1]>;
 
-/// A handle keeps no more: whoever tries so often has an outage.
+/// The most sends that a handle keeps: with this many tries there is an outage.
 pub(super) const MOST_SENDS: usize = 8;
 
 /// A save that was sent, and the handle as it was then.
 #[derive(Debug)]
 pub(super) struct Sent {
     pub(super) save: SaveId,
-    /// The handle's value, not what a merge made of it.
+    /// The handle's value, before any merge.
     pub(super) mine: Fields,
     pub(super) asks: Asks,
-    /// The version that it was sent over; zero for a new session.
+    /// The version that it was sent over, or zero for a new session.
     pub(super) version: u64,
-    /// What was drawn for it: a new secret, and for a new session an id.
+    /// The secret that was drawn for it and, for a new session, the id.
     pub(super) drawn: Option<Drawn>,
     pub(super) login: Option<Login>,
-    /// An answer was lost: it may have taken place.
+    /// Whether an answer was lost, so that the save may have happened.
     pub(super) lost: bool,
 }
 
@@ -84,7 +84,7 @@ pub(super) struct Drawn {
     pub(super) bearer: Bearer,
     pub(super) hash: SecretHash,
     pub(super) key: StoreKey,
-    /// Ends the session if nobody comes back to settle it. Only where it has an owner: others
+    /// Ends the session if no handle settles it. Only a session with an owner needs this: others
     /// are in no list, and expire.
     pub(super) claim: Option<Claim>,
 }
@@ -99,26 +99,26 @@ pub(super) struct Login {
 }
 
 impl Sent {
-    /// Whether this record came of it, or of what followed it.
+    /// Whether this record comes from this save, or from a later one.
     pub(super) fn is_in(&self, header: &Header) -> bool {
         let Summary { secret, previous, .. } = header.summary;
         let drew = |hash: SecretHash| secret == Some(hash) || previous == Some(hash);
         header.saves.contains(&self.save) || self.drawn.as_ref().is_some_and(|it| drew(it.hash))
     }
 
-    /// Whether a record of this version can no longer say that it did not take place: its save id
-    /// may have been pushed out.
+    /// Whether a record of this version can no longer prove that the save did not happen, because
+    /// its save id may have been dropped.
     pub(super) fn is_past(&self, version: u64) -> bool {
         self.lost && version > self.version.saturating_add(MAX_SAVES as u64)
     }
 
-    /// The record has this version, and this save is not in it: it did not take place, and as it
-    /// was sent over another version it never will.
+    /// Notes that the record has this version without this save: the save did not happen, and can
+    /// no longer happen over the version that it was sent over.
     pub(super) fn went_past(&mut self, version: u64) {
         self.lost &= version <= self.version;
     }
 
-    /// It is settled: nothing is left to be cleaned up.
+    /// Marks it as settled: nothing is left to clean up.
     pub(super) fn settle(mut self) -> Option<Bearer> {
         let drawn = self.drawn.as_mut()?;
         if let Some(claim) = &mut drawn.claim {
@@ -128,7 +128,7 @@ impl Sent {
     }
 }
 
-/// A session that no browser may come to have: dropped, it is ended in the background.
+/// A session that no browser may ever get. Dropping it ends the session in the background.
 pub(super) struct Claim {
     store: Option<Store>,
     key: StoreKey,
