@@ -500,8 +500,8 @@ impl StoreBuilder {
         }
         if self.touch.is_some_and(|touch| touch > self.idle) {
             return Err(Error::config(
-                "touch_interval is longer than idle_timeout, so active sessions would expire; \
-                 choose at most a tenth of idle_timeout",
+                "touch_interval is longer than idle_timeout, so an unused session would live for \
+                 more than twice idle_timeout; choose at most a tenth of it",
             ));
         }
         if self.longest_remember.is_some_and(|longest| longest < SECOND) {
