@@ -136,11 +136,11 @@ pub use self::extract::{
 use crate::data::SessionData;
 use crate::error::Error;
 use crate::request;
+use crate::request::RequestSessions;
+use crate::request::ending::Ending;
 use crate::request::ending::{Answer, Ended};
 use crate::request::layer::Entered;
-use crate::request::RequestSessions;
 use crate::request::slots::{Dry, Served};
-use crate::request::ending::Ending;
 use crate::store::Store;
 
 /// Gives an app's handlers their sessions, and commits them once a handler has answered.
@@ -460,7 +460,9 @@ fn settle<B: MessageBody>(
         }
     };
     match &mut answer {
-        Ok(response) => request::headers::finish_headers(response.headers_mut(), read, report.cookies),
+        Ok(response) => {
+            request::headers::finish_headers(response.headers_mut(), read, report.cookies)
+        }
         Err(_) if !read && report.cookies.is_empty() => {}
         Err(error) => error.add_response_mapper(move |mut response| {
             request::headers::finish_headers(response.headers_mut(), read, report.cookies.clone());

@@ -153,11 +153,11 @@ pub use self::extract::{OrNew, SessionRejection, error_response};
 use crate::data::SessionData;
 use crate::error::Error;
 use crate::request;
+use crate::request::RequestSessions;
+use crate::request::ending::Ending;
 use crate::request::ending::{Answer, Ended};
 use crate::request::layer::Entered;
-use crate::request::RequestSessions;
 use crate::request::slots::{Dry, Served};
-use crate::request::ending::Ending;
 use crate::store::Store;
 
 /// Gives a router's handlers their sessions, and commits them once a handler has answered.

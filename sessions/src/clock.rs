@@ -1,4 +1,4 @@
-//! Where the time comes from: the system's clock, or a test's.
+//! The source of time: the system's clock, or a test's.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A source of wall-clock time.
 ///
-/// Every decision that depends on time (expiry, token age, key rotation) asks the clock that the
-/// [`Store`](crate::Store) or [`Codec`](crate::Codec) was built with, so that a test can move it.
+/// Every decision that depends on time (expiry, token age, key rotation) uses the clock that the
+/// [`Store`](crate::Store) or [`Codec`](crate::Codec) was built with, so a test can control it.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// assert!(SystemClock.now() > SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
 /// ```
 pub trait Clock: Send + Sync + 'static {
-    /// The time now. It may jump, forwards or backwards, as a host's clock does.
+    /// Returns the current time. It may jump forwards or backwards, as a host's clock does.
     ///
     /// ```
     /// use std::time::SystemTime;
@@ -59,7 +59,7 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
     }
 }
 
-/// A clock that stands still until it is moved: for tests. Clones share one time.
+/// A clock for tests, which moves only when the test moves it. Clones share one time.
 ///
 /// Its resolution is one millisecond.
 ///
@@ -76,7 +76,7 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
 pub struct ManualClock(Arc<AtomicU64>);
 
 impl ManualClock {
-    /// A clock that shows `now` until it is moved.
+    /// Creates a clock that shows `now` until the test moves it.
     ///
     /// ```
     /// use std::time::SystemTime;
@@ -90,7 +90,7 @@ impl ManualClock {
         Self(Arc::new(AtomicU64::new(to_unix_millis(now))))
     }
 
-    /// Moves the clock forwards, by whole milliseconds.
+    /// Moves the clock forwards by `by`, in whole milliseconds.
     ///
     /// ```
     /// use std::time::Duration;
@@ -109,7 +109,7 @@ impl ManualClock {
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |now| Some(now.saturating_add(by)));
     }
 
-    /// Sets the clock, also backwards.
+    /// Sets the clock, forwards or backwards.
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};
@@ -126,7 +126,7 @@ impl ManualClock {
 }
 
 impl Default for ManualClock {
-    /// A clock that shows 2026-01-01T00:00:00Z.
+    /// Creates a clock that shows 2026-01-01T00:00:00Z.
     fn default() -> Self {
         Self::new(from_unix_millis(1_767_225_600_000))
     }
@@ -144,7 +144,7 @@ impl fmt::Debug for ManualClock {
     }
 }
 
-/// Milliseconds since 1970-01-01T00:00:00Z, rounded down; times before it count as zero.
+/// Returns the milliseconds since 1970-01-01T00:00:00Z, rounded down. Earlier times count as zero.
 ///
 /// Providers store times in this form.
 ///
@@ -163,9 +163,9 @@ pub fn to_unix_millis(time: SystemTime) -> u64 {
     millis.saturating_add(since.subsec_millis().into()).min(LAST_MILLIS)
 }
 
-/// The time that is this many milliseconds after 1970-01-01T00:00:00Z.
+/// Returns the time that is this many milliseconds after 1970-01-01T00:00:00Z.
 ///
-/// Values beyond the year 9999 are taken as its end, so that no stored number can overflow.
+/// Values after the year 9999 become its end, so no stored number can overflow.
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -179,7 +179,7 @@ pub fn from_unix_millis(millis: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(millis.min(LAST_MILLIS))
 }
 
-/// 9999-12-31T23:59:59.999Z: also fits the signed 64-bit numbers of the databases.
+/// 9999-12-31T23:59:59.999Z. It fits the signed 64-bit numbers of databases.
 const LAST_MILLIS: u64 = 253_402_300_799_999;
 
 #[cfg(test)]

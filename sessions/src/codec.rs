@@ -25,15 +25,16 @@ use crate::provider::Provider;
 use crate::telemetry;
 use crate::telemetry::labels::TokenRefusal;
 
-/// Seals values into tokens and opens them, under keys that manage themselves.
+/// Seals values into tokens and opens them, under keys that it manages.
 ///
 /// A token is text for a cookie or a link: encrypted, authenticated, bound to an app and a
-/// [`Purpose`], and valid for a limited time. The keys are created on first use, kept in the
-/// provider, shared by every host of the app, and rotated without anybody's doing. Clones are
-/// cheap and share them.
+/// [`Purpose`], and valid for a limited time. The codec makes the keys on first use, keeps them in
+/// the provider, shares them with every host of the app, and rotates them. Clones are cheap and
+/// share the keys.
 ///
-/// Calls need a tokio runtime with its timers enabled. The keys are read in the background: a call
-/// waits only at the start, after the host slept, or for a token of a key it has not seen yet.
+/// Calls need a tokio runtime with its timers enabled. The codec reads the keys in the background.
+/// A call waits only at the start, after the host slept, or for a token of a key that it has not
+/// seen yet.
 ///
 /// ```
 /// use std::time::Duration;
@@ -68,12 +69,12 @@ impl Codec {
         CodecBuilder::new(Arc::new(provider))
     }
 
-    /// Seals up to 6094 bytes into a token of `4/3 (n + 50)` characters, all of them letters,
-    /// digits, `-` and `_`.
+    /// Seals up to 6094 bytes into a token of `4/3 (n + 50)` characters: letters, digits, `-` and
+    /// `_`.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if there is no key yet and none can be made;
-    /// [`Error::Config`] if the payload is too long.
+    /// [`Error::Unavailable`] if there is no key yet and none can be made. [`Error::Config`] if the
+    /// payload is too long.
     ///
     /// ```
     /// # use sessions::{Codec, MemoryProvider, Purpose};
@@ -101,13 +102,9 @@ impl Codec {
     /// Opens a token that [`seal`](Self::seal) made for the same app and purpose at most `max_age`
     /// ago.
     ///
-    /// A host remembers what the last tokens of at most 30 bytes decrypt to, as browsers send
-    /// theirs again and again: up to 256 of each key and purpose, in 45 kB that are wiped with the
-    /// key. Whether such a token is accepted is decided anew each time.
-    ///
     /// # Errors
-    /// [`Error::InvalidToken`] for every other token, whatever is wrong with it;
-    /// [`Error::Unavailable`] if its key may exist but cannot be read now.
+    /// [`Error::InvalidToken`] for every other token, for any reason. [`Error::Unavailable`] if its
+    /// key may exist but cannot be read now.
     ///
     /// ```
     /// # use sessions::{Codec, Error, MemoryProvider, Purpose};
@@ -125,7 +122,7 @@ impl Codec {
     /// Seals any serde value, as CBOR (RFC 8949).
     ///
     /// # Errors
-    /// As [`seal`](Self::seal); and [`Error::Encode`] if the value cannot be serialized.
+    /// The errors of [`seal`](Self::seal), and [`Error::Encode`] if the value cannot be serialized.
     ///
     /// ```
     /// # use sessions::{Codec, MemoryProvider, Purpose};
@@ -159,8 +156,8 @@ impl Codec {
     /// Opens a token that [`encode`](Self::encode) made, of the same type.
     ///
     /// # Errors
-    /// As [`open`](Self::open); [`Error::InvalidToken`] also if the type has changed since in a
-    /// way that serde does not forgive.
+    /// The errors of [`open`](Self::open). Also [`Error::InvalidToken`] if serde cannot read the
+    /// value as this type, because the type has changed.
     ///
     /// ```
     /// # use sessions::{Codec, Error, MemoryProvider, Purpose};
@@ -184,7 +181,7 @@ impl Codec {
         })
     }
 
-    /// Opens a short token without an allocation; `take` takes the payload, or refuses it.
+    /// Opens a short token without an allocation. `take` accepts or refuses the payload.
     pub(crate) async fn open_short<R>(
         &self,
         purpose: &Purpose,
@@ -201,7 +198,7 @@ impl Codec {
         }
     }
 
-    /// The same at once; `None` where it has to wait for a key.
+    /// Opens a short token without waiting. Returns `None` if it has to wait for a key.
     pub(crate) fn open_short_now<R>(
         &self,
         purpose: &Purpose,
@@ -235,7 +232,7 @@ impl Codec {
             let buffer = if token.len() <= STACK {
                 &mut stack[..]
             } else {
-                // Four characters are three bytes, rounded up.
+                // Four characters hold three bytes, rounded up.
                 heap.resize(token.len().min(token::MAX_TOKEN).div_ceil(4) * 3, 0);
                 &mut heap
             };
@@ -248,7 +245,7 @@ impl Codec {
         }
     }
 
-    /// Seals a payload of any length; the bytes of a token, without base64.
+    /// Seals a payload of any length into the bytes of a token, without base64.
     pub(crate) async fn seal_bytes(
         &self,
         purpose: &Purpose,
@@ -302,7 +299,7 @@ impl Codec {
         Ok(token::encode(buffer))
     }
 
-    /// Seals with the keys at hand, over a buffer that has exactly the room.
+    /// Seals with the keys in memory, into a buffer of exactly the right size.
     fn try_seal_into(
         &self,
         purpose: &Purpose,
@@ -337,7 +334,7 @@ impl Codec {
         Err(Error::unavailable("there is no key to seal with yet"))
     }
 
-    /// Opens with the keys at hand; `take` takes the payload, or refuses it.
+    /// Opens with the keys in memory. `take` accepts or refuses the payload.
     fn try_open<R>(
         &self,
         purpose: &Purpose,
@@ -380,7 +377,7 @@ impl Codec {
         let settings = &ring.config().settings;
         let now = now.as_secs();
         let age = now.saturating_sub(issued_at);
-        // Every condition is looked at, whichever fails.
+        // Every condition is evaluated, even after one has failed.
         let timely = (issued_at <= now.saturating_add(settings.skew))
             & (age <= settings.max_age)
             & (issued_at >= window.first)
@@ -424,10 +421,10 @@ impl Codec {
 }
 
 impl CodecBuilder {
-    /// Checks the settings. Makes no call: the first key is made when it is needed.
+    /// Builds the codec. It makes no call: the first key is made when it is needed.
     ///
     /// # Errors
-    /// [`Error::Config`] for settings that cannot work, saying what to write instead.
+    /// [`Error::Config`] for settings that cannot work; the text says what to write instead.
     ///
     /// ```
     /// # use sessions::{Codec, MemoryProvider};
@@ -450,22 +447,23 @@ impl fmt::Debug for Codec {
     }
 }
 
-/// What an opened token says besides its payload.
+/// The properties of an opened token besides its payload.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seal {
-    /// When it was sealed, whole seconds.
+    /// When the token was sealed, in whole seconds.
     pub(crate) issued_at: SystemTime,
-    /// Its key is older than the one that seals, or it is past half its age: issue a new one.
+    /// Whether to issue a new token: its key is older than the one that seals, or it is past half
+    /// its age.
     pub(crate) reissue: bool,
 }
 
-/// How often a call looks for what it lacks: a snapshot, then a key, then once more.
+/// How often a call looks for what is missing: a snapshot, then a key, then once more.
 const TRIES: u32 = 3;
 /// Tokens up to this length are made and read on the stack.
 const STACK: usize = 256;
 
-/// Adds the time to a random nonce. It stays random; and two virtual machines that were started from
-/// one memory image, whose generators are alike, still make different ones.
+/// Adds the time to a random nonce. The nonce stays random, and two virtual machines that were
+/// started from one memory image, with equal generators, still make different nonces.
 fn stir(nonce: &mut [u8; NONCE], now: Duration) {
     let nanos = now.as_secs().wrapping_mul(1_000_000_000) + u64::from(now.subsec_nanos());
     for (byte, time) in nonce.iter_mut().rev().zip(nanos.to_le_bytes()) {

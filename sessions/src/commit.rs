@@ -7,7 +7,7 @@ use http::HeaderValue;
 use crate::error::Error;
 use crate::store::change::Outcome;
 
-/// What [`Session::commit`] did, and what the response must carry.
+/// The result of [`Session::commit`]: what it did, and what the response must carry.
 ///
 /// ```
 /// use sessions::Commit;
@@ -31,16 +31,12 @@ impl Commit {
         Self { outcome, set_cookie }
     }
 
-    /// The value of the `Set-Cookie` header that the response must carry, if any.
+    /// Returns the `Set-Cookie` header that the response must carry, if any.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
     /// assert!(visitor.commit().await?.set_cookie().is_some());
     ///
@@ -54,16 +50,12 @@ impl Commit {
         self.set_cookie.as_ref()
     }
 
-    /// How the commit ended.
+    /// Returns how the commit ended.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Outcome, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
     /// assert_eq!(visitor.commit().await?.outcome(), Outcome::Saved);
     /// # Ok(()) }
@@ -74,7 +66,7 @@ impl Commit {
     }
 }
 
-/// A [commit](Session::commit) that failed. `?` turns it into an [`Error`].
+/// The error of a [commit](Session::commit). `?` converts it into an [`Error`].
 ///
 /// ```
 /// use sessions::CommitError;
@@ -94,9 +86,9 @@ pub struct CommitError {
 }
 
 impl CommitError {
-    /// The value of the `Set-Cookie` header that the response must carry although the commit
-    /// failed: where a session was renewed and its answer was lost, or where `destroy()` could only
-    /// make the browser forget it.
+    /// Returns the `Set-Cookie` header that the response must carry although the commit failed.
+    /// There is one if a session was renewed and the provider's answer was lost, or if `destroy()`
+    /// could only clear the cookie.
     ///
     /// ```
     /// fn cookie(error: &sessions::CommitError) -> Option<&http::HeaderValue> {
@@ -109,7 +101,7 @@ impl CommitError {
         self.set_cookie.as_ref()
     }
 
-    /// What went wrong.
+    /// Returns the error.
     ///
     /// ```
     /// fn status(error: &sessions::CommitError) -> u16 {
@@ -122,7 +114,7 @@ impl CommitError {
         &self.error
     }
 
-    /// What went wrong, without the cookie.
+    /// Returns the error without the cookie.
     ///
     /// ```
     /// fn error(error: sessions::CommitError) -> sessions::Error {

@@ -9,7 +9,7 @@ use http::header::{COOKIE, HeaderMap, HeaderValue};
 
 use crate::error::Error;
 
-/// When a browser sends a cookie along with a request that another site caused.
+/// When a browser sends a cookie with a request that another site caused.
 ///
 /// ```
 /// use sessions::{CookieConfig, SameSite};
@@ -17,20 +17,20 @@ use crate::error::Error;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SameSite {
-    /// Never.
+    /// The browser never sends it.
     Strict,
-    /// Only when the user follows a link: the default.
+    /// The browser sends it only when the user follows a link. This is the default.
     Lax,
-    /// Always: for pages that are embedded in other sites.
+    /// The browser always sends it. For pages that are embedded in other sites.
     None,
 }
 
-/// How session cookies are written.
+/// The settings of session cookies.
 ///
 /// The default is the safest that browsers offer: `__Host-<name>`, `Secure`, `HttpOnly`,
 /// `SameSite=Lax`, `Path=/`, kept when the browser closes. Chromium accepts it on
-/// `http://localhost` and `http://127.0.0.1` too; where a browser does not,
-/// [`danger_plain_http`](Self::danger_plain_http) helps while you develop.
+/// `http://localhost` and `http://127.0.0.1` too. For other browsers use
+/// [`danger_plain_http`](Self::danger_plain_http) during development.
 ///
 /// ```
 /// use sessions::{CookieConfig, MemoryProvider, Store};
@@ -56,7 +56,7 @@ impl Default for CookieConfig {
 }
 
 impl CookieConfig {
-    /// The safe defaults.
+    /// Creates the default settings, which are the safest.
     ///
     /// ```
     /// use sessions::CookieConfig;
@@ -73,12 +73,11 @@ impl CookieConfig {
         }
     }
 
-    /// Also sends the cookie to the subdomains of `domain`. The cookie's prefix becomes
-    /// `__Secure-`.
+    /// Sends the cookie to the subdomains of `domain` too. The cookie's prefix becomes `__Secure-`.
     ///
-    /// `domain` is a host name alone, and browsers drop the cookie unless it is the host that
-    /// answers or a parent of it. [`StoreBuilder::build`](crate::StoreBuilder::build) refuses a
-    /// scheme, a port, a path and a wildcard.
+    /// `domain` is a host name. Browsers drop the cookie unless the domain is the host that answers
+    /// or a parent of it. [`StoreBuilder::build`](crate::StoreBuilder::build) refuses a scheme, a
+    /// port, a path or a wildcard.
     ///
     /// ```
     /// use sessions::{CookieConfig, MemoryProvider, Store};
@@ -96,8 +95,8 @@ impl CookieConfig {
         self
     }
 
-    /// Sends the cookie only below `path`. The cookie's prefix becomes `__Secure-`, unless it is
-    /// `/`.
+    /// Sends the cookie only below `path`. Unless `path` is `/`, the cookie's prefix becomes
+    /// `__Secure-`.
     ///
     /// ```
     /// use sessions::CookieConfig;
@@ -109,7 +108,7 @@ impl CookieConfig {
         self
     }
 
-    /// When the cookie goes along with requests from other sites.
+    /// Sets when the browser sends the cookie with requests that other sites cause.
     ///
     /// ```
     /// use sessions::{CookieConfig, SameSite};
@@ -121,8 +120,7 @@ impl CookieConfig {
         self
     }
 
-    /// Lets the browser forget the cookie when it closes, unless the session asked to be
-    /// remembered.
+    /// Makes the browser drop the cookie when it closes, unless the session asked to be remembered.
     ///
     /// ```
     /// use sessions::CookieConfig;
@@ -134,9 +132,9 @@ impl CookieConfig {
         self
     }
 
-    /// Drops the `Secure` attribute and the name's prefix, for plain HTTP on another address than
-    /// localhost, or a browser that wants HTTPS there too. Whoever listens on the network can take
-    /// the session over: development only.
+    /// Removes the `Secure` attribute and the name's prefix, for plain HTTP on an address other
+    /// than localhost, or for a browser that needs HTTPS there too. Anybody on the network can then
+    /// steal the session, so use it only during development.
     ///
     /// ```
     /// use sessions::CookieConfig;
@@ -148,7 +146,7 @@ impl CookieConfig {
         self
     }
 
-    /// The full name of the cookie of the session type `name`.
+    /// Returns the full name of the cookie of the session type `name`.
     ///
     /// ```
     /// use sessions::CookieConfig;
@@ -166,7 +164,7 @@ impl CookieConfig {
         format!("{prefix}{name}")
     }
 
-    /// Refuses what no browser would accept.
+    /// Refuses settings that every browser rejects.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.insecure && self.same_site == SameSite::None {
             return Err(Error::config(
@@ -186,7 +184,7 @@ impl CookieConfig {
         self.domain.as_deref().map_or(Ok(()), check_domain)
     }
 
-    /// The cookie of this name, whose attributes are written once and not for each response.
+    /// Returns the cookie of this name. Its attributes are formatted once, not for each response.
     pub(crate) fn named(&self, name: String) -> SetCookie {
         let mut cookie = Cookie::new("", "");
         cookie.set_path(&*self.path);
@@ -207,14 +205,15 @@ impl CookieConfig {
 /// The `Set-Cookie` headers of one cookie.
 pub(crate) struct SetCookie {
     pub(crate) name: String,
-    /// `=`, which the value follows, and the attributes.
+    /// `=` and the attributes. The value goes between them.
     end: String,
     persistent: bool,
 }
 
 impl SetCookie {
-    /// The header that gives the browser a token. `max_age` is how long the session can last;
-    /// `remember` keeps the cookie whatever the configuration says.
+    /// Returns the header that gives the browser a token. `max_age` is how long the session can
+    /// last. `remember` keeps the cookie when the browser closes, even if the configuration does
+    /// not.
     pub(crate) fn set(
         &self,
         token: &str,
@@ -223,23 +222,24 @@ impl SetCookie {
     ) -> Result<HeaderValue, Error> {
         check_length(&self.name, token.len())?;
         let seconds = (self.persistent || remember).then(|| {
-            // Whole seconds, rounded up: the server decides, the browser must not be earlier.
+            // Whole seconds, rounded up: the server ends the session, and the browser must not be
+            // earlier.
             max_age.min(LONGEST).as_millis().div_ceil(1_000)
         });
         let mut header = self.header(token, seconds)?;
-        // Debug output does not show it, and HTTP/2 does not put it into a table.
+        // Debug output does not show the header, and HTTP/2 does not index it.
         header.set_sensitive(true);
         Ok(header)
     }
 
-    /// The header that makes the browser forget the cookie.
+    /// Returns the header that makes the browser drop the cookie.
     pub(crate) fn clear(&self) -> Result<HeaderValue, Error> {
         self.header("", Some(0))
     }
 
     fn header(&self, value: &str, max_age: Option<u128>) -> Result<HeaderValue, Error> {
         let (equals, attributes) = self.end.split_at(1);
-        // Of its exact length, or it would be copied.
+        // With the exact capacity, because `HeaderValue` would copy the text otherwise.
         let age =
             max_age.map_or(0, |age| AGE.len() + 1 + age.checked_ilog10().unwrap_or(0) as usize);
         let length = self.name.len() + value.len() + self.end.len() + age;
@@ -248,11 +248,14 @@ impl SetCookie {
             text.push_str(part);
         }
         if let Some(seconds) = max_age {
-            // A string takes whatever is written to it.
+            // Writing to a string cannot fail.
             let _ = write!(text, "{AGE}{seconds}");
         }
-        HeaderValue::try_from(text)
-            .map_err(|_| Error::config("the cookie's domain or path is not plain ASCII"))
+        HeaderValue::try_from(text).map_err(|_| {
+            Error::config(
+                "the cookie's domain or path is not ASCII; use printable ASCII characters",
+            )
+        })
     }
 }
 
@@ -278,7 +281,7 @@ fn check_domain(domain: &str) -> Result<(), Error> {
     Err(Error::config(text))
 }
 
-/// Whether this is a host name as a `Domain` attribute has it; browsers pass over one dot in front.
+/// Whether this is a host name as a `Domain` attribute has it. Browsers ignore one leading dot.
 fn is_host(name: &str) -> bool {
     let name = name.strip_prefix('.').unwrap_or(name);
     let is_label = |label: &str| {
@@ -288,7 +291,7 @@ fn is_host(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_label)
 }
 
-/// Refuses what no browser would keep.
+/// Refuses a cookie that every browser drops.
 pub(crate) fn check_length(name: &str, value: usize) -> Result<(), Error> {
     let length = name.len().saturating_add(value);
     if length > LARGEST {
@@ -297,7 +300,7 @@ pub(crate) fn check_length(name: &str, value: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// A request's headers, as its framework has them: `http`'s `HeaderMap`, and actix-web's.
+/// The headers of a request: `http`'s `HeaderMap`, or actix-web's.
 ///
 /// ```
 /// use sessions::CookieHeaders;
@@ -314,8 +317,8 @@ impl<H: sealed::Cookies> CookieHeaders for H {}
 pub(crate) mod sealed {
     #[allow(unreachable_pub)] // It seals what is public.
     pub trait Cookies {
-        /// What each `Cookie` header holds. HTTP/2 splits cookies into several headers (RFC 9113,
-        /// section 8.2.3).
+        /// Returns the value of each `Cookie` header. HTTP/2 splits cookies into several headers
+        /// (RFC 9113, section 8.2.3).
         fn cookies(&self) -> impl Iterator<Item = &[u8]>;
     }
 }
@@ -326,14 +329,14 @@ impl sealed::Cookies for HeaderMap {
     }
 }
 
-/// The values of the cookies called `name`, in the order in which the browser sent them. Pairs
-/// that are no cookies, whatever bytes they are made of, are passed over.
+/// Returns the values of the cookies called `name`, in the order in which the browser sent them.
+/// Skips everything that is not a cookie.
 pub(crate) fn values<'h>(
     headers: &'h impl CookieHeaders,
     name: &'h str,
 ) -> impl Iterator<Item = &'h [u8]> {
     headers.cookies().flat_map(pairs).filter_map(move |pair| {
-        // Most pairs are other cookies: they are told by their first bytes.
+        // Most pairs are other cookies: compare the first bytes before anything else.
         let rest = pair.trim_ascii_start().strip_prefix(name.as_bytes())?;
         let value = rest.trim_ascii_start().strip_prefix(b"=")?.trim_ascii();
         // A value may be sent in quotes (RFC 6265, section 4.1.1).
@@ -357,7 +360,7 @@ fn pairs(header: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 const AGE: &str = "; Max-Age=";
 
-/// Browsers ignore a cookie whose name and value are longer (RFC 6265bis, section 5.6).
+/// Browsers ignore a cookie whose name and value together are longer (RFC 6265bis, section 5.6).
 const LARGEST: usize = 4096;
 
 /// Browsers keep no cookie for longer (RFC 6265bis, section 5.6.2).

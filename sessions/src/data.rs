@@ -1,4 +1,4 @@
-//! What a session type must be able to do: [`SessionData`], which the derive implements.
+//! [`SessionData`], the trait that the derive implements.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +12,8 @@ use crate::schema::reader::{Failed, Reader};
 use crate::schema::stored::Stored;
 use crate::schema::table::Table;
 
-/// A struct that can be kept in a session. Implemented by `#[derive(Session)]`, not by hand.
+/// A struct that can be stored in a session. Derive it with `#[derive(Session)]`; do not implement
+/// it by hand.
 ///
 /// ```
 /// use sessions::{Session, SessionData};
@@ -33,10 +34,10 @@ use crate::schema::table::Table;
     note = "add `#[derive(Session)]` and `#[session(name = \"...\", version = 1)]` to the struct"
 )]
 pub trait SessionData: Sized + Send + 'static {
-    /// The type of the field marked `owner`, without the `Option` around it. [`NoOwner`] where no
+    /// The type of the field marked `owner`, without the `Option` around it, or [`NoOwner`] if no
     /// field is.
     ///
-    /// Its text is what the session is filed under.
+    /// The store files a session under the owner's text.
     ///
     /// ```
     /// # use sessions::{Session, SessionData};
@@ -46,10 +47,10 @@ pub trait SessionData: Sized + Send + 'static {
     /// let ada: <Visitor as SessionData>::Owner = 7_u64;
     /// assert_eq!(ada.to_string(), "7");
     /// ```
-    // The compiler quotes this line where an owner does not fit.
+    // The compiler quotes this line in the error for an unsuitable owner.
     type Owner: fmt::Display; // an `Option` of one is written out, not as an alias
 
-    /// The schema of this type at each of its versions: for golden tests and tools.
+    /// The schema of this type at each of its versions, for tests and tools.
     ///
     /// ```
     /// # use sessions::{Session, SessionData};
@@ -61,11 +62,11 @@ pub trait SessionData: Sized + Send + 'static {
     /// ```
     const SCHEMA: &'static Schema;
 
-    /// What the store does with this type's fields without knowing the type.
+    /// What the store does with the fields, without knowing the type.
     #[doc(hidden)]
     const TABLE: &'static Table;
 
-    /// The value of a new session: each field's `default`, or its type's.
+    /// Returns the value of a new session: each field's `default`, or its type's.
     ///
     /// ```
     /// # use sessions::{Session, SessionData};
@@ -81,7 +82,7 @@ pub trait SessionData: Sized + Send + 'static {
     #[doc(hidden)]
     fn owner(&self) -> Option<&Self::Owner>;
 
-    /// Decodes fields of any readable version straight to the newest shape.
+    /// Decodes fields of any readable version directly to the newest shape.
     #[doc(hidden)]
     fn read(reader: &mut Reader<'_>) -> Result<Self, Failed>;
 
@@ -116,8 +117,8 @@ pub trait SessionData: Sized + Send + 'static {
     }
 }
 
-/// The [`Owner`](SessionData::Owner) of a session type that has no field for one: there is no value
-/// of it, so what takes an owner cannot be called.
+/// The [`Owner`](SessionData::Owner) of a session type without an owner field. It has no values, so
+/// calls that take an owner do not compile for such a type.
 ///
 /// ```
 /// use std::any::TypeId;

@@ -1,4 +1,4 @@
-//! What can go wrong, and what a caller or an operator can do about it.
+//! The error of the crate.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -10,7 +10,8 @@ use crate::provider::{ProviderError, Source};
 /// [`Codec`](crate::Codec).
 ///
 /// Branch on the predicates ([`is_unavailable`](Self::is_unavailable),
-/// [`is_conflict`](Self::is_conflict)) where they say enough: variants may be added.
+/// [`is_conflict`](Self::is_conflict)) if they are precise enough, because later versions may add
+/// variants.
 ///
 /// ```
 /// use sessions::Error;
@@ -44,19 +45,19 @@ use crate::provider::{ProviderError, Source};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// A token that is forged, expired, damaged, or sealed for another app, purpose or cookie.
-    /// The reasons cannot be told apart, on purpose; a debug event names them.
+    /// The token is forged, expired, damaged, or sealed for another app, purpose or cookie. The
+    /// error deliberately does not say which; a debug event does.
     InvalidToken,
 
-    /// The provider (or a key service) is down, timed out or throttled. Nothing is known to be
-    /// lost; trying again later may succeed.
+    /// The provider or a key service is down, timed out or throttled. Nothing is known to be lost,
+    /// and a later retry may succeed.
     Unavailable(Source),
 
-    /// The provider failed in a way that trying again will not mend: a missing table, bad
-    /// credentials, a record too large for the database.
+    /// The provider failed, and a retry does not help: a missing table, bad credentials, a record
+    /// too large for the database.
     Provider(ProviderError),
 
-    /// Another request changed the same field at the same time and the field's merge policy
+    /// Another request changed the same field at the same time, and the field's merge policy
     /// refuses to choose. Nothing was saved.
     Conflict {
         /// The session type's name.
@@ -65,14 +66,14 @@ pub enum Error {
         field: Cow<'static, str>,
     },
 
-    /// The session ended (it was destroyed, revoked or it expired), or another request renewed it,
-    /// after it was loaded. What was changed is not saved: a dead session is never revived, and a
-    /// cookie from before a login changes nothing after it.
+    /// After it was loaded, the session ended (it was destroyed, was revoked or expired), or
+    /// another request renewed it. The changes are not saved: an ended session is never revived,
+    /// and a cookie from before a login changes nothing after it.
     Gone,
 
     /// The login was undone: its owner was logged out everywhere while it was under way, has too
-    /// many other sessions, or took more than 30 minutes since
-    /// [`begin_login`](crate::Store::begin_login). Nobody is logged in; the visitor may log in
+    /// many other sessions, or it took more than 30 minutes since
+    /// [`begin_login`](crate::Store::begin_login). Nobody is logged in, and the visitor may log in
     /// again.
     LoginUndone,
 
@@ -92,16 +93,16 @@ pub enum Error {
         supported: u16,
     },
 
-    /// The record could not be decoded or migrated to this build's schema version. It is left as
-    /// it was.
+    /// The record could not be decoded or migrated to this build's schema version. It stays
+    /// unchanged.
     Decode {
         /// The session type's name.
         session: Cow<'static, str>,
-        /// The field at fault, where there is one.
+        /// The field at fault, if there is one.
         field: Option<Cow<'static, str>>,
-        /// The schema version of the record, or zero where its envelope is unreadable.
+        /// The schema version of the record, or zero if its envelope is unreadable.
         version: u16,
-        /// What was wrong.
+        /// The cause.
         source: Source,
     },
 
@@ -111,12 +112,12 @@ pub enum Error {
         session: Cow<'static, str>,
         /// The field at fault.
         field: Cow<'static, str>,
-        /// What was wrong.
+        /// The cause.
         source: Source,
     },
 
-    /// The name and value of a cookie are above the 4096 bytes that browsers keep (RFC 6265bis,
-    /// section 5.6). It was not written.
+    /// The name and value of a cookie together exceed the 4096 bytes that browsers keep (RFC
+    /// 6265bis, section 5.6). The cookie was not written.
     CookieTooLarge {
         /// The cookie's name.
         name: String,
@@ -124,7 +125,7 @@ pub enum Error {
         length: usize,
     },
 
-    /// A setting or a call that cannot work; the text says what to write instead.
+    /// A setting or a call cannot work. The text says what to write instead.
     Config(Cow<'static, str>),
 
     /// The program uses the library in a way that cannot work, as a handler does that takes a
@@ -134,8 +135,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether trying again later may succeed: the store or a key service is down, or the record
-    /// needs a newer build (which a rolling deploy is about to bring). A web service answers 503.
+    /// Returns whether a later retry may succeed: the store or a key service is down, or the record
+    /// needs a newer build, which a rolling deploy may bring. A web service answers 503.
     ///
     /// ```
     /// use sessions::Error;
@@ -150,8 +151,8 @@ impl Error {
         }
     }
 
-    /// Whether two requests changed the same thing and the field's policy refused to choose. A
-    /// web service answers 409.
+    /// Returns whether two requests changed the same field and its policy refused to choose. A web
+    /// service answers 409.
     ///
     /// ```
     /// use sessions::Error;

@@ -6,14 +6,15 @@ use rand::Rng as _;
 use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
-/// Messages left in one request and shown in a later one, each once: a field of a session.
+/// Messages that one request leaves and a later request shows, each once. It is a field of a
+/// session.
 ///
-/// It is safe beside other requests: what two push at the same time is all kept, and a message
-/// that one has taken is not shown again by another that comes later. Two requests that read at
-/// the very same time may both show it. A message taken in a request whose changes are discarded
-/// (its response was a 5xx, say) stays.
+/// It is safe with concurrent requests. If two requests push at the same time, all messages are
+/// kept. A message that one request has taken is not shown by a later request. Two requests that
+/// read at exactly the same time may both show it. A message stays if the request that took it
+/// discards its changes, for example because it answered with a 5xx.
 ///
-/// `M` is any type with serde's traits: a `String`, or an enum of what the app has to say.
+/// `M` is any type with serde's traits: a `String`, or an enum of the app's messages.
 ///
 /// ```
 /// use sessions::{Flash, Session};
@@ -35,12 +36,12 @@ use serde::ser::{Serialize, Serializer};
 /// ```
 #[derive(Clone)]
 pub struct Flash<M> {
-    /// Each with a random number: two messages of the same words are two.
+    /// The messages, each with a random number, so two messages with the same text are distinct.
     messages: Vec<(u64, M)>,
 }
 
 impl<M> Flash<M> {
-    /// No message.
+    /// Creates an empty list of messages.
     ///
     /// ```
     /// use sessions::Flash;
@@ -51,7 +52,7 @@ impl<M> Flash<M> {
         Self { messages: Vec::new() }
     }
 
-    /// Leaves a message for whoever [takes](Self::take) next.
+    /// Adds a message for the next call of [`take`](Self::take).
     ///
     /// ```
     /// use sessions::Flash;
@@ -64,7 +65,7 @@ impl<M> Flash<M> {
         self.messages.push((rand::rng().random(), message));
     }
 
-    /// Takes all messages, oldest first: they are not shown again.
+    /// Removes and returns all messages, oldest first. They are not shown again.
     ///
     /// ```
     /// use sessions::Flash;
@@ -79,7 +80,7 @@ impl<M> Flash<M> {
         self.messages.drain(..).map(|(_, message)| message).collect()
     }
 
-    /// The messages, oldest first, without taking them.
+    /// Returns the messages, oldest first, without removing them.
     ///
     /// ```
     /// use sessions::Flash;
@@ -93,7 +94,7 @@ impl<M> Flash<M> {
         self.messages.iter().map(|(_, message)| message)
     }
 
-    /// How many messages wait.
+    /// Returns the number of messages.
     ///
     /// ```
     /// assert_eq!(sessions::Flash::<String>::new().len(), 0);
@@ -103,7 +104,7 @@ impl<M> Flash<M> {
         self.messages.len()
     }
 
-    /// Whether none waits.
+    /// Returns whether there is no message.
     ///
     /// ```
     /// assert!(sessions::Flash::<String>::new().is_empty());
@@ -121,7 +122,7 @@ impl<M> Default for Flash<M> {
 }
 
 impl<M: PartialEq> PartialEq for Flash<M> {
-    /// The same messages, whenever they were pushed.
+    /// Two lists are equal if they hold the same messages, even if they were pushed separately.
     fn eq(&self, other: &Self) -> bool {
         self.peek().eq(other.peek())
     }

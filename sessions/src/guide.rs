@@ -1,28 +1,28 @@
-//! The guide: one page for each thing that people want to do.
+//! The guide: one page for each task.
 //!
-//! - [Getting started](getting_started): from an empty folder to a login that is tested.
+//! - [Getting started](getting_started): from an empty folder to a tested login.
 //! - [Logging in and out](logging_in_and_out): owners, roles, "remember me", the list of devices,
 //!   logging out everywhere, changing a password.
 //! - [Concurrent requests](concurrent_requests): what happens when two requests change one
-//!   session, and how to choose it field by field.
+//!   session, and how to choose the result field by field.
 //! - [Changing your session](changing_your_session): how the struct changes from deploy to deploy,
 //!   while older records are stored and older builds run.
-//! - [Choosing a provider](choosing_a_provider): memory, SQLite, PostgreSQL, DynamoDB, Redis: what
-//!   each keeps, costs and needs.
-//! - [Keys and rotation](keys_and_rotation): how the keys that seal cookies come and go, and what to
-//!   do when one has leaked.
-//! - [Going to production](going_to_production): a checklist for the first deploy, and for the first
-//!   night on call.
+//! - [Choosing a provider](choosing_a_provider): what memory, SQLite, PostgreSQL, Redis and DynamoDB
+//!   keep, cost and need.
+//! - [Keys and rotation](keys_and_rotation): the life of the keys that seal cookies, and what to do
+//!   when a key has leaked.
+//! - [Going to production](going_to_production): a checklist for the first deploy and for being on
+//!   call.
 //! - [Observability](observability): every event, span and metric, and the alerts worth having.
 //! - [Testing your app](testing_your_app): handlers tested with visitors who are logged in, time that
 //!   passes, conflicts, and a database that is down.
 //! - [Security model](security_model): what is protected against what, and what is not.
-//! - [Writing a provider](writing_a_provider): sessions in a database of your own choice, and the
-//!   suite that shows it right.
+//! - [Writing a provider](writing_a_provider): sessions in any other database, and the suite that
+//!   tests the provider.
 //! - [Coming from tower-sessions, actix-session or gorilla](coming_from): a table of equivalents,
 //!   what behaves differently, and how to move an app that is running.
 //!
-//! The pages hold no items, and are there in the documentation only.
+//! These modules exist only in the documentation and hold no items.
 
 // Each page is a file of `guide/` and one entry here and above.
 #[doc = include_str!("guide/getting_started.md")]

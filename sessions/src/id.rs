@@ -1,4 +1,4 @@
-//! What names a session: the id and the secret in its cookie, and the key in the store.
+//! The names of a session: the id and the secret in its cookie, and the key in the store.
 
 use std::fmt;
 use std::str::FromStr;
@@ -52,13 +52,13 @@ macro_rules! random_bytes {
 }
 
 random_bytes! {
-    /// The id of a session, which stays the same from its first save to its end. The store key is
-    /// its hash.
+    /// The id of a session. It stays the same from the first save to the end. The store key is its
+    /// hash.
     SessionId
 }
 
 random_bytes! {
-    /// What proves that a cookie belongs to a session. A renewal replaces it; the record holds its
+    /// The proof that a cookie belongs to a session. A renewal replaces it; the record holds its
     /// hash.
     Secret
 }
@@ -94,8 +94,8 @@ impl fmt::Debug for SecretHash {
     }
 }
 
-/// The random mark of an owner's fence: what [`Store::revoke_all`](crate::Store::revoke_all) of
-/// that owner leaves behind. It is no secret.
+/// The random mark of an owner's fence, which [`Store::revoke_all`](crate::Store::revoke_all) of
+/// that owner writes. It is not secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Mark([u8; Mark::LENGTH]);
 
@@ -124,11 +124,10 @@ impl fmt::Debug for Mark {
 /// The key under which the store keeps a session: a hash of its id. It stays the same from the
 /// session's first save to its end, across logins and renewals.
 ///
-/// It is safe to show, to log and to put into a form: nobody can make a cookie from it, and
-/// nothing secret may be derived from it (use
-/// [`Session::binding`](crate::Session::binding) for that). It names a session in
+/// It is safe to show, to log and to put into a form: nobody can make a cookie from it. Derive no
+/// secret from it; [`Session::binding`](crate::Session::binding) is for that. It names a session in
 /// [`Store::list`](crate::Store::list), [`Store::revoke`](crate::Store::revoke) and
-/// [`Store::update`](crate::Store::update). With serde it is its text.
+/// [`Store::update`](crate::Store::update). serde serializes it as its text.
 ///
 /// ```
 /// use sessions::StoreKey;
@@ -146,7 +145,7 @@ impl StoreKey {
     /// 43 characters of base64url: 256 bits.
     const CHARS: usize = 43;
 
-    /// The key as text.
+    /// Returns the key as text.
     ///
     /// ```
     /// # let text = "rIzFhEBBR0tLtLGF5jQGBqzTq2J5ZCg0xTqHc6kZT5k";
@@ -156,7 +155,7 @@ impl StoreKey {
     /// ```
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // Only characters of base64url get in.
+        // Every constructor accepts only characters of base64url.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
@@ -202,8 +201,8 @@ impl fmt::Debug for StoreKey {
     }
 }
 
-/// Hashes the ids, or the secrets, of one app and session type, so that those of one type are no
-/// good for another.
+/// Hashes the ids, or the secrets, of one app and session type. A hash of one type never equals
+/// that of another.
 #[derive(Clone)]
 pub(crate) struct KeyHasher(Sha256);
 
@@ -211,8 +210,8 @@ impl KeyHasher {
     pub(crate) fn new(domain: &str, app: &str, name: &str) -> Self {
         let mut hash = Sha256::new();
         for part in ["sessions/v1", domain, app, name] {
-            // One byte is enough, and keeps the hash of an id within one block: app and name have
-            // at most 64 bytes.
+            // One byte is enough, because app and name have at most 64 bytes. It keeps the hash of
+            // an id within one block.
             hash.update([u8::try_from(part.len()).unwrap_or(u8::MAX)]);
             hash.update(part);
         }

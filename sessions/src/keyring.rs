@@ -1,5 +1,5 @@
 //! The key ring of an app: one record in the provider, a snapshot of it in each process, and the
-//! work that keeps the two together.
+//! tasks that keep both in step.
 
 pub(crate) mod encryption;
 pub(crate) mod flight;

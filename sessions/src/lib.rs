@@ -29,40 +29,41 @@
 //! # }
 //! ```
 //!
-//! [The guide](crate::guide) shows the rest in small steps: [getting
+//! [The guide](crate::guide) continues in small steps: [getting
 //! started](crate::guide::getting_started), [logging in and
 //! out](crate::guide::logging_in_and_out), [concurrent
 //! requests](crate::guide::concurrent_requests), [changing your
 //! session](crate::guide::changing_your_session), [going to
 //! production](crate::guide::going_to_production), and more.
 //!
-//! # What there is
+//! # Overview
 //!
 //! - [`derive@Session`] makes a struct a session type: its name, its schema version, how it
 //!   changed from version to version, and how concurrent changes of a field merge.
-//! - [`Session<T>`](struct@Session) is the handle that a handler holds. It derefs to the struct; a
-//!   change is saved once the handler has answered.
-//! - [`Store`] loads sessions and commits them, [lists](Store::list) an owner's,
-//!   [ends](Store::revoke_all) them, and [changes](Store::update) one in the background.
+//! - [`Session<T>`](struct@Session) is the handle that a handler takes. It derefs to the struct. The
+//!   layer saves a change after the handler has answered.
+//! - [`Store`] loads and commits sessions, [lists](Store::list) and [ends](Store::revoke_all) the
+//!   sessions of an owner, and [changes](Store::update) a session in the background.
 //!   [`StoreBuilder`] has its settings.
-//! - [`Flash`] is a field's type: messages that are shown once.
+//! - [`Flash`] is a field type for messages that are shown once.
 //! - A [`Provider`](provider::Provider) keeps the records: [`MemoryProvider`], a provider crate, or
 //!   your own.
-//! - [`Codec`] seals any value into a cookie or a link, under keys that are made, stored and rotated
-//!   without an operator; it works without a store too.
+//! - [`Codec`] seals any value into a cookie or a link, under keys that it makes, stores and rotates.
+//!   It works without a store too.
 //!
-//! # What holds
+//! # Guarantees
 //!
-//! - A save that meets another's merges with it field by field; none is silently lost.
+//! - Concurrent saves are merged field by field. No change is silently lost.
 //! - A session that ended is never revived, and an unknown id is never adopted.
-//! - When the owner changes, so does the id, and the old cookie is dead.
+//! - When the owner changes, so does the secret in the cookie, and the old cookie stops working.
 //! - A store that is down is an error, never an empty session in place of a real one.
-//! - Nothing changed, nothing saved. A visitor who stores nothing has no record and no cookie.
+//! - A request that changes nothing saves nothing. A visitor who stores nothing has no record and no
+//!   cookie.
 //!
 //! # Without a framework
 //!
 //! Load the session with the request's headers, commit it, and send the cookie that the commit
-//! gives, if any:
+//! returns, if any:
 //!
 //! ```
 //! use http::{HeaderMap, header::SET_COOKIE};
@@ -87,14 +88,14 @@
 //! # Ok(()) }
 //! ```
 //!
-//! It runs on tokio, with time enabled: `#[tokio::main]` does that, a runtime built by hand needs
-//! `enable_time()` (or `enable_all()`), without which tokio panics where a wait begins.
+//! The crate needs tokio with time enabled. `#[tokio::main]` enables it; a runtime that you build
+//! yourself needs `enable_time()` or `enable_all()`. Without it, tokio panics at the first wait.
 //!
 //! # Non-goals
 //!
-//! Checking passwords, deciding who may do what, and protecting forms against forgery from
-//! subdomains are the app's: a session says who came back, not whether to believe them. The
-//! [security model](crate::guide::security_model) says what is protected against what.
+//! Checking passwords, authorization, and protecting forms against forgery from subdomains are up to
+//! the app: a session says who came back, not whether to believe them. The
+//! [security model](crate::guide::security_model) lists what is protected against what.
 //!
 //! # Features
 //!
@@ -105,12 +106,12 @@
 //! | `actix` | [`actix::SessionMiddleware`](crate::actix) and the extractor, for actix-web |
 //! | `metrics` | counters and histograms, through the `metrics` facade |
 //! | `tower-sessions` | [`tower_sessions::ProviderStore`](crate::tower_sessions): tower-sessions over any provider |
-//! | `tower-sessions-0-14` | the same for tower-sessions 0.14, which axum-login 0.18 is built on |
-//! | `testing` | [`testing::TestStore`](crate::testing): tests of an app's handlers in few lines |
-//! | `conformance` | the suite that shows a provider right |
+//! | `tower-sessions-0-14` | the same for tower-sessions 0.14, which axum-login 0.18 uses |
+//! | `testing` | [`testing::TestStore`](crate::testing): short tests of an app's handlers |
+//! | `conformance` | the suite that tests a provider |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// The documentation above is that of all features.
+// The documentation above links to items of all features.
 #![cfg_attr(
     not(all(
         feature = "actix",
@@ -143,7 +144,7 @@ mod flash;
 #[doc(hidden)]
 #[allow(missing_docs)]
 pub mod fuzzing;
-// Its examples need both features; nothing in it can be called, so that no build contains it.
+// Only for rustdoc: the module holds nothing to call, and its examples need both features.
 #[cfg(all(any(doc, doctest), feature = "axum", feature = "derive"))]
 pub mod guide;
 mod id;
@@ -193,7 +194,7 @@ pub use crate::store::owner::{SessionInfo, SessionPage};
 #[doc = include_str!("derive.md")]
 pub use sessions_derive::Session;
 
-/// The examples of the README, run with the others.
+/// Runs the examples of the README with the other doctests.
 #[cfg(all(doctest, feature = "actix", feature = "axum", feature = "derive"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

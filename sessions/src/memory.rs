@@ -19,9 +19,9 @@ use crate::provider::{
 /// A provider for one process: tests, development, and services that may lose their sessions at a
 /// restart.
 ///
-/// Clones share their records. Each save also removes a few expired records, more than the one it
-/// adds, so that memory is bounded by the records that are alive; a record without expiry stays
-/// until it is deleted. Where saves have ceased, [`purge`](Provider::purge) removes the rest.
+/// Clones share their records. Each save also removes up to two expired records, so memory use is
+/// bounded by the live records. A record without an expiry stays until it is deleted. When saves
+/// have stopped, [`purge`](Provider::purge) removes the rest.
 ///
 /// ```
 /// use sessions::{MemoryProvider, provider::Provider};
@@ -37,7 +37,7 @@ pub struct MemoryProvider {
 }
 
 impl MemoryProvider {
-    /// An empty provider.
+    /// Creates an empty provider.
     ///
     /// ```
     /// use sessions::{MemoryProvider, Store};
@@ -48,7 +48,7 @@ impl MemoryProvider {
         Self::default()
     }
 
-    /// How many records there are, expired ones that no save has swept yet included.
+    /// Returns the number of records, including expired ones that no save has removed yet.
     ///
     /// ```
     /// use sessions::MemoryProvider;
@@ -59,7 +59,7 @@ impl MemoryProvider {
         self.inner.shards.iter().map(|shard| lock(shard).records.len()).sum()
     }
 
-    /// Whether there is no record.
+    /// Returns whether there is no record.
     ///
     /// ```
     /// use sessions::MemoryProvider;
@@ -141,7 +141,7 @@ impl Provider for MemoryProvider {
         let limit = page.limit as usize;
         let mut after = page.after;
         loop {
-            // One more than is missing tells whether another page follows.
+            // Read one more than needed, to know whether another page follows.
             let ids = self.inner.owned(
                 owner,
                 after.as_deref(),
@@ -151,7 +151,7 @@ impl Provider for MemoryProvider {
             after = Some(last.to_string());
             for id in ids {
                 let shard = self.inner.shard(&id);
-                // Since the ids were read, the record may have gone or changed its owner.
+                // The record may have been deleted or changed its owner since the ids were read.
                 let record = shard
                     .records
                     .get(&id)
@@ -177,7 +177,7 @@ impl Provider for MemoryProvider {
                 if evicted < batch || purged == limit {
                     break;
                 }
-                // Others get at the shard, and at this thread.
+                // Lets other tasks use the shard and this thread.
                 yield_now().await;
             }
         }
@@ -188,10 +188,10 @@ impl Provider for MemoryProvider {
 /// A power of two: a shard is picked by bits.
 const SHARDS: usize = 64;
 
-/// How many expired records a save removes: more than the one it adds, so that they run out.
+/// How many expired records a save removes: more than the one that it adds, so they become fewer.
 const SWEEP: u64 = 2;
 
-/// How many expired records a purge removes before it lets others go on.
+/// How many expired records a purge removes before it yields.
 const PURGE_BATCH: u64 = 500;
 
 /// Tables of fewer records than this are not worth shrinking.
@@ -200,24 +200,24 @@ const SMALL: usize = 64;
 /// A time in milliseconds, and the id of the record that expires then.
 type Due = (u64, Arc<str>);
 
-/// By a fast hash: ids are hashes themselves or random, and nobody outside chooses them.
+/// With a fast hash: ids are hashes themselves or random, and no client chooses them.
 type Records = HashMap<Arc<str>, Record, RandomState>;
 
-/// By the default hash: people choose their names.
+/// With the default hash: users choose their names.
 type Owners = HashMap<Arc<str>, BTreeSet<Arc<str>>>;
 
 struct Inner {
-    // Std mutexes, not tokio's: no lock is held across an await. A shard's lock is taken before
-    // one of owners, never after.
+    // Std mutexes, not tokio's, because no lock is held across an await. A shard's lock is taken
+    // before one of `owners`, never after.
     shards: [Mutex<Shard>; SHARDS],
-    /// The ids of each owner's records, those of expired ones included.
+    /// The ids of each owner's records, including expired ones.
     owners: [Mutex<Owners>; SHARDS],
 }
 
 #[derive(Default)]
 struct Shard {
     records: Records,
-    /// When each record that expires does so.
+    /// When each record with an expiry expires.
     due: BTreeSet<Due>,
 }
 
@@ -311,8 +311,8 @@ impl Inner {
     }
 }
 
-/// The shard of an id or of an owner, by the last bytes: ids are random to their end, owners differ
-/// there. Nobody outside chooses an id, and owners' tables hash with a secret.
+/// Returns the shard of an id or of an owner. It uses the last bytes: ids are random to their end,
+/// and owners differ there. No client chooses an id, and the tables of owners hash with a secret.
 fn index(key: &str) -> usize {
     let bytes = key.as_bytes();
     let last = match bytes.last_chunk() {
@@ -322,13 +322,13 @@ fn index(key: &str) -> usize {
     (last.wrapping_mul(MIX) >> (u64::BITS - SHARDS.ilog2())) as usize
 }
 
-/// 2^64 divided by the golden ratio: each bit of a number reaches the highest bits of the product.
+/// 2^64 divided by the golden ratio: each bit of a number affects the highest bits of the product.
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Shard {
     fn touch(&mut self, id: &str, expires_at: SystemTime) {
         let Some(record) = self.records.get_mut(id) else { return };
-        // Never shortens; a record without expiry keeps none.
+        // Never shortens the expiry, and adds none to a record without.
         if record.expires_at.is_some_and(|at| at < expires_at) {
             let was_due = due(record);
             record.expires_at = Some(expires_at);
@@ -349,19 +349,20 @@ fn due(record: &Record) -> Option<Due> {
     record.expires_at.map(|at| (to_unix_millis(at), record.id.clone()))
 }
 
-/// Gives back what a table took for more entries than it has now.
+/// Frees the memory of a table that has far fewer entries than before.
 fn shrink<V>(map: &mut HashMap<Arc<str>, V, impl BuildHasher>) {
     if map.capacity() > SMALL && map.len() < map.capacity() / 4 {
         map.shrink_to(map.len() * 2);
     }
 }
 
-/// As databases keep times.
+/// Rounds a time to whole milliseconds, as databases store it.
 fn whole_millis(time: SystemTime) -> SystemTime {
     from_unix_millis(to_unix_millis(time))
 }
 
-/// Every critical section leaves the maps whole, so a panic elsewhere does not spoil them.
+/// Locks a mutex. Every critical section leaves the maps consistent, so a panic elsewhere does not
+/// matter.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

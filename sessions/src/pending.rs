@@ -14,17 +14,17 @@ use crate::store::core::Core;
 use crate::store::patch::Asks;
 use crate::store::session_type::SessionType;
 
-/// What a handle knows besides its value.
+/// A handle's state, without its value.
 pub(crate) struct State {
     pub(crate) core: Arc<Core>,
     pub(crate) session_type: Arc<SessionType>,
     pub(crate) base: Base,
-    /// What the value came from, where that is not what the base's record holds.
+    /// The fields that the value came from, if they are not those of the base's record.
     pub(crate) ancestor: Option<Fields>,
     pub(crate) loaded_at: SystemTime,
     /// How often the request's session had been destroyed when this was loaded.
     pub(crate) epoch: u32,
-    /// Somebody could have changed the value.
+    /// Whether the value was borrowed mutably and may have changed.
     pub(crate) borrowed: bool,
     pub(crate) asks: Asks,
     /// What earlier commits left open.
@@ -54,7 +54,7 @@ impl State {
         }
     }
 
-    /// Whether a commit has anything to look at.
+    /// Whether a commit may have anything to do.
     pub(crate) fn is_touched(&self) -> bool {
         self.borrowed
             || !self.asks.is_empty()
@@ -62,7 +62,7 @@ impl State {
             || self.ancestor.is_some()
     }
 
-    /// Whether what earlier commits left open has to be found out first.
+    /// Whether the commit must first find out how earlier commits ended.
     pub(crate) fn is_unsettled(&self) -> bool {
         self.unsettled.is_some() || self.ancestor.is_some()
     }
@@ -71,9 +71,8 @@ impl State {
 /// A session that waits for its commit, without its type.
 pub(crate) trait Pending: Send {
     fn state(&self) -> &State;
-    /// What it asks of the store; encodes the value if somebody could have changed it. What
-    /// earlier commits left open goes along.
+    /// Returns the change that a commit applies. Encodes the value if it may have changed, and
+    /// takes along what earlier commits left open.
     fn change(&mut self) -> Result<Change, Error>;
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
 }
-

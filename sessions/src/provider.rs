@@ -1,8 +1,7 @@
-//! The storage interface: a versioned record, and the few calls that a database must answer.
+//! The storage interface: a versioned record, and the few calls that a database must support.
 //!
-//! A provider is mechanism only: it stores opaque records under an optimistic lock. What the
-//! records mean, when they are saved again and how changes merge is the
-//! [`Store`](crate::Store)'s business.
+//! A provider stores opaque records under an optimistic lock. The [`Store`](crate::Store) decides
+//! what the records mean, when to save them again and how to merge changes.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -20,8 +19,7 @@ pub use crate::clock::{from_unix_millis, to_unix_millis};
 
 /// A stored record.
 ///
-/// Its parts are cheap to clone, so that a provider that keeps records in memory shares them
-/// instead of copying.
+/// Its parts are cheap to clone, so a provider that keeps records in memory can share them.
 ///
 /// ```
 /// use sessions::provider::Record;
@@ -32,22 +30,22 @@ pub use crate::clock::{from_unix_millis, to_unix_millis};
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
-    /// 1 to 255 bytes of UTF-8 without NUL.
+    /// The id: 1 to 255 bytes of UTF-8 without NUL.
     pub id: Arc<str>,
-    /// The optimistic lock: above zero, and raised by every save.
+    /// The optimistic lock. It is above zero, and every save raises it.
     pub version: u64,
-    /// When the record ceases to exist, in whole milliseconds; `None`: never.
+    /// When the record expires, in whole milliseconds. `None` means never.
     pub expires_at: Option<SystemTime>,
-    /// What kind of record it is, for operators: `"<name>/<schema version>"` for a session.
+    /// The kind of record, for operators: `"<name>/<schema version>"` for a session.
     pub format: Cow<'static, str>,
-    /// Opaque bytes; they may be empty.
+    /// The data: opaque bytes, possibly none.
     pub data: Bytes,
-    /// Whose session it is, as `"app/name/owner"`, at most 255 bytes.
+    /// The owner of the session as `"app/name/owner"`, at most 255 bytes.
     pub owner: Option<Arc<str>>,
 }
 
 impl Record {
-    /// A record without expiry, format or owner.
+    /// Creates a record without an expiry, a format or an owner.
     ///
     /// ```
     /// use sessions::provider::Record;
@@ -64,7 +62,8 @@ impl Record {
         }
     }
 
-    /// Whether the record is live at `now`: a record expires at the very millisecond it names.
+    /// Returns whether the record is live at `now`. A record expires at exactly the millisecond
+    /// that it names.
     ///
     /// ```
     /// use sessions::provider::{Record, from_unix_millis};
@@ -81,7 +80,7 @@ impl Record {
 }
 
 impl fmt::Debug for Record {
-    /// Leaves out the data: it is the user's, and may be secret.
+    /// Omits the data, which belongs to the user and may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Record")
             .field("id", &self.id)
@@ -94,7 +93,7 @@ impl fmt::Debug for Record {
     }
 }
 
-/// What must be stored for a save, a deletion or a touch to happen.
+/// What must be stored so that a save, a deletion or a touch happens.
 ///
 /// ```
 /// use sessions::provider::Expect;
@@ -102,25 +101,25 @@ impl fmt::Debug for Record {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
-    /// No live record. An expired one counts as absent, and a save replaces it.
+    /// Expects no live record. An expired record counts as absent, and a save replaces it.
     Absent,
-    /// A live record of exactly this version.
+    /// Expects a live record of exactly this version.
     Version(u64),
-    /// A live record of exactly this version and this expiry: neither saved nor touched since it
-    /// was read. A save that must not take back an expiry that a touch moved expects this.
+    /// Expects a live record of exactly this version and expiry: neither saved nor touched since it
+    /// was read. Use it for a save that must not undo a touch.
     Untouched {
         /// The version that was read.
         version: u64,
-        /// The expiry that was read, compared in whole milliseconds; `None`: never.
+        /// The expiry that was read, compared in whole milliseconds. `None` means never.
         expires_at: Option<SystemTime>,
     },
-    /// Anything: a save replaces the record whole, a deletion removes it, without a check.
+    /// Expects nothing: a save replaces the whole record and a deletion removes it, without a
+    /// check.
     Any,
 }
 
 impl Expect {
-    /// Whether `live`, the live record that is stored, meets the expectation. `None` is no live
-    /// record.
+    /// Returns whether `live`, the stored live record if there is one, meets the expectation.
     ///
     /// For providers that compare in memory, and for tests.
     ///
@@ -149,7 +148,7 @@ impl Expect {
     }
 }
 
-/// How a save ended. A conflict is an outcome, not an error.
+/// The result of a save. A conflict is a result, not an error.
 ///
 /// ```
 /// use sessions::provider::Saved;
@@ -159,12 +158,12 @@ impl Expect {
 pub enum Saved {
     /// The record is stored as given.
     Saved,
-    /// The expectation was not met. Carries the live record that is stored now, never one older
-    /// than the winner's; `None` when there is none.
+    /// The expectation was not met. Holds the live record that is stored now, never one older than
+    /// the winner's, or `None` if there is none.
     Conflict(Option<Record>),
 }
 
-/// How a deletion ended. A conflict is an outcome, not an error.
+/// The result of a deletion. A conflict is a result, not an error.
 ///
 /// ```
 /// use sessions::provider::{Deleted, Record};
@@ -174,15 +173,15 @@ pub enum Saved {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deleted {
-    /// The expectation was met, or there was no live record. Carries what was removed; `None` when
-    /// nothing was.
+    /// The expectation was met, or there was no live record. Holds the removed record, or `None` if
+    /// nothing was removed.
     Deleted(Option<Record>),
-    /// The expectation was not met, and nothing was removed. Carries the live record that is stored
+    /// The expectation was not met, and nothing was removed. Holds the live record that is stored
     /// now, never one older than the winner's.
     Conflict(Record),
 }
 
-/// How a touch ended. A conflict is an outcome, not an error.
+/// The result of a touch. A conflict is a result, not an error.
 ///
 /// ```
 /// use sessions::provider::Touched;
@@ -190,14 +189,14 @@ pub enum Deleted {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Touched {
-    /// There was a live record that met the expectation.
+    /// A live record met the expectation.
     Touched,
-    /// There was no such record, and nothing was changed. Carries the live record that is stored
-    /// now, never one older than the winner's; `None` when there is none.
+    /// No record met the expectation, and nothing was changed. Holds the live record that is stored
+    /// now, never one older than the winner's, or `None` if there is none.
     Conflict(Option<Record>),
 }
 
-/// Which part of a listing to return.
+/// The part of a list to return.
 ///
 /// ```
 /// use sessions::provider::Page;
@@ -205,14 +204,14 @@ pub enum Touched {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Only records behind this mark, from an earlier [`Listed::next`].
+    /// Return only records after this mark, from an earlier [`Listed::next`].
     pub after: Option<String>,
-    /// At most this many records; a provider may return fewer although more follow.
+    /// Return at most this many records. A provider may return fewer even if more follow.
     pub limit: u32,
 }
 
 impl Page {
-    /// The first page.
+    /// Creates the first page.
     ///
     /// ```
     /// use sessions::provider::Page;
@@ -223,7 +222,7 @@ impl Page {
         Self { after: None, limit }
     }
 
-    /// The page behind `mark`.
+    /// Creates the page after `mark`.
     ///
     /// ```
     /// use sessions::provider::Page;
@@ -242,25 +241,26 @@ impl Page {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listed {
-    /// The live records, each once, in an order that stays the same from page to page.
+    /// The live records, each once, in an order that is the same on all pages.
     pub records: Vec<Record>,
-    /// The mark to ask for the next page with; `None` on the last.
+    /// The mark of the next page, or `None` on the last page.
     pub next: Option<String>,
 }
 
-/// A database behind the store.
+/// A database for the store.
 ///
-/// The contract, which the conformance suite checks:
+/// The contract, which the conformance suite tests:
 ///
-/// - The database decides who wins a save, a deletion or a touch, atomically. Two writers of the
-///   same version with equal bytes are still two: one gets [`Saved::Saved`], the other a conflict.
-/// - A conflict changes nothing. It brings the live record that is stored, never one older than the
-///   winner's. Where the provider reads that record in a second step, a third caller may have put
-///   back what was expected: that is still a conflict.
-/// - Reads see every save that was answered before, from whichever host.
+/// - The database decides atomically who wins a save, a deletion or a touch. Two writers that save
+///   equal bytes over the same version are still two: one gets [`Saved::Saved`], the other a
+///   conflict.
+/// - A conflict changes nothing. It returns the live record that is stored, never one older than
+///   the winner's. If the provider reads that record in a second step, a third caller may have
+///   restored what was expected; this is still a conflict.
+/// - Reads see every save that completed before, on any host.
 /// - A record that has expired at `now` is never returned and never revived. Only a deletion that
-///   expects [`Expect::Any`] returns one, as what it removed.
-/// - A provider never repeats a save, nor a deletion under a version, nor lets its driver do so.
+///   expects [`Expect::Any`] returns one, as the removed record.
+/// - A provider never repeats a save, or a deletion under a version, and neither does its driver.
 /// - Cancelling a call at any await leaves the database consistent.
 ///
 /// ```
@@ -283,10 +283,10 @@ pub struct Listed {
             `sessions::provider::Provider` for your own database"
 )]
 pub trait Provider: Send + Sync + 'static {
-    /// The record of this id, if it is live at `now`.
+    /// Returns the record of this id if it is live at `now`.
     ///
     /// # Errors
-    /// When the database cannot answer.
+    /// Fails if the database cannot answer.
     ///
     /// ```
     /// # use std::time::{Duration, SystemTime};
@@ -305,7 +305,7 @@ pub trait Provider: Send + Sync + 'static {
     /// Stores `record` if what is stored meets `expect`.
     ///
     /// # Errors
-    /// When the database cannot answer. The save may or may not have happened then.
+    /// Fails if the database cannot answer. The save may or may not have happened.
     ///
     /// ```
     /// # use std::time::{Duration, SystemTime};
@@ -331,16 +331,17 @@ pub trait Provider: Send + Sync + 'static {
         now: SystemTime,
     ) -> Result<Saved, ProviderError>;
 
-    /// Deletes the record of this id if what is stored meets `expect`, and returns what it removed,
-    /// in one atomic step. A missing record is no error and no conflict, whatever is expected.
+    /// Deletes the record of this id if what is stored meets `expect`, and returns the removed
+    /// record, in one atomic step. A missing record is neither an error nor a conflict, with every
+    /// expectation.
     ///
-    /// - [`Expect::Any`] removes whatever is stored, an expired record too.
+    /// - [`Expect::Any`] removes the stored record, even if it has expired.
     /// - [`Expect::Version`] and [`Expect::Untouched`] remove only such a live record. An expired
-    ///   one counts as missing; it may stay or go.
+    ///   record counts as missing; the provider may keep or remove it.
     /// - [`Expect::Absent`] removes no live record.
     ///
     /// # Errors
-    /// When the database cannot answer. The record may or may not be gone then.
+    /// Fails if the database cannot answer. The record may or may not be gone.
     ///
     /// ```
     /// # use std::time::{Duration, SystemTime};
@@ -367,13 +368,13 @@ pub trait Provider: Send + Sync + 'static {
         now: SystemTime,
     ) -> Result<Deleted, ProviderError>;
 
-    /// Moves the expiry of a live record that meets `expect` to `expires_at`, never to an earlier
-    /// time, and changes nothing else, its version included.
+    /// Moves the expiry of a live record that meets `expect` to `expires_at`, but never to an
+    /// earlier time. It changes nothing else, not even the version.
     ///
-    /// [`Expect::Any`] is met by any live record, [`Expect::Absent`] by none.
+    /// Any live record meets [`Expect::Any`], and no record meets [`Expect::Absent`].
     ///
     /// # Errors
-    /// When the database cannot answer. The expiry may or may not have moved then.
+    /// Fails if the database cannot answer. The expiry may or may not have moved.
     ///
     /// ```
     /// # use std::time::{Duration, SystemTime};
@@ -404,10 +405,10 @@ pub trait Provider: Send + Sync + 'static {
         Err(ProviderError::unsupported("touch"))
     }
 
-    /// The live records of an owner, a page at a time.
+    /// Lists the live records of an owner, a page at a time.
     ///
     /// # Errors
-    /// When the database cannot answer, or this provider keeps no list.
+    /// Fails if the database cannot answer, or this provider keeps no list.
     ///
     /// ```
     /// # use std::time::{Duration, SystemTime};
@@ -432,8 +433,7 @@ pub trait Provider: Send + Sync + 'static {
         Err(ProviderError::unsupported("list"))
     }
 
-    /// Removes at most `limit` records that are no longer live at the given time; returns how
-    /// many.
+    /// Removes at most `limit` records that have expired by the given time, and returns how many.
     ///
     /// # Errors
     /// When the database cannot answer.
@@ -508,7 +508,7 @@ impl<P: Provider + ?Sized> Provider for Arc<P> {
 /// A boxed source of an error.
 pub(crate) type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
 
-/// An error of a provider: what failed, and whether trying again can help.
+/// An error of a provider: what failed, and whether a retry can help.
 ///
 /// ```
 /// use sessions::provider::ProviderError;
@@ -532,7 +532,8 @@ enum Kind {
 }
 
 impl ProviderError {
-    /// The database is down, timed out or throttled: trying again later may succeed.
+    /// Creates an error for a database that is down, timed out or throttled: a later retry may
+    /// succeed.
     ///
     /// ```
     /// use sessions::provider::ProviderError;
@@ -542,7 +543,8 @@ impl ProviderError {
         Self { kind: Kind::Unavailable, message: message.into(), source: None }
     }
 
-    /// A fault that stays until somebody mends it. The message says what to do.
+    /// Creates an error for a fault that lasts until somebody fixes it. The message must say what
+    /// to do.
     ///
     /// ```
     /// use sessions::provider::ProviderError;
@@ -552,7 +554,7 @@ impl ProviderError {
         Self { kind: Kind::Permanent, message: message.into(), source: None }
     }
 
-    /// This provider does not offer `call`.
+    /// Creates the error of a provider that does not support `call`.
     ///
     /// ```
     /// use sessions::provider::ProviderError;
@@ -564,7 +566,7 @@ impl ProviderError {
         Self { kind: Kind::Unsupported, message: message.into(), source: None }
     }
 
-    /// Keeps the driver's error as the source.
+    /// Sets the driver's error as the source.
     ///
     /// ```
     /// use std::error::Error;
@@ -580,7 +582,7 @@ impl ProviderError {
         self
     }
 
-    /// Whether the database is down, timed out or throttled, so that trying again can help.
+    /// Returns whether the database is down, timed out or throttled, so that a retry can help.
     ///
     /// ```
     /// use sessions::provider::ProviderError;
@@ -591,7 +593,7 @@ impl ProviderError {
         self.kind == Kind::Unavailable
     }
 
-    /// Whether the provider does not offer the call at all.
+    /// Returns whether the provider does not support the call at all.
     ///
     /// ```
     /// use sessions::provider::ProviderError;

@@ -9,17 +9,17 @@ pub(crate) mod headers;
 pub(crate) mod layer;
 pub(crate) mod slots;
 
-use std::fmt;
 use std::any::TypeId;
+use std::fmt;
 use std::sync::Arc;
 
 use http::Extensions;
 use smallvec::SmallVec;
 
+use self::slots::{Home, Phase, RequestSlots, Served, Slot, Slots, fold};
 use crate::cookie::CookieHeaders;
 use crate::data::SessionData;
 use crate::error::Error;
-use self::slots::{Home, Phase, RequestSlots, Served, Slot, Slots, fold};
 use crate::session::{Live, Session};
 use crate::store::change::{Failed, Outcome, Settled};
 use crate::store::core::Core;

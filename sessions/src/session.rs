@@ -31,13 +31,13 @@ use crate::telemetry::span::observe;
 
 /// A visitor's session, as a typed value.
 ///
-/// It derefs to `T`: read and assign the struct's fields. Reading never marks it changed; whether
-/// anything really changed is decided by comparing the encoded fields when it is committed. In a
-/// handler of a web framework the layer commits it once the handler has answered; without one,
-/// call [`commit`](Self::commit).
+/// It derefs to `T`: read and assign the struct's fields. Reading never changes the session, and a
+/// mutable borrow alone does not either: the commit compares the encoded fields. In a web framework
+/// the layer commits the session after the handler has answered. Without a framework, call
+/// [`commit`](Self::commit).
 ///
-/// The handle's methods hide the struct's methods of the same name: `(*session).save()` reaches
-/// the struct's. Two fields borrowed mutably at once need one borrow of the struct first:
+/// The handle's methods hide the struct's methods of the same name: `(*session).save()` calls the
+/// struct's. To borrow two fields mutably at once, borrow the struct first:
 /// `let data = &mut *session;`.
 ///
 /// ```
@@ -69,7 +69,7 @@ pub struct Session<T: SessionData> {
     home: Option<Home>,
 }
 
-/// A session out of its request's slot, or in it.
+/// A loaded session, in a handle or in its request's slot.
 pub(crate) struct Live<T> {
     value: T,
     pub(crate) state: State,
@@ -78,7 +78,7 @@ pub(crate) struct Live<T> {
 impl<T: SessionData> Live<T> {
     /// Loads what a request's cookies stand for. `or_new`: a record that this build cannot read
     /// counts as none.
-    // Not an async function, for that would have room for its arguments twice.
+    // Not an async function, because its future would store the arguments twice.
     pub(crate) fn find<'a>(
         core: &'a Arc<Core>,
         session_type: &'a Arc<SessionType>,
@@ -145,12 +145,12 @@ impl<T: SessionData> Live<T> {
         Ok(Box::new(Self { value, state }))
     }
 
-    /// The value of these fields, which another handle of this request has changed.
+    /// Decodes the fields that another handle of this request has changed.
     pub(crate) fn from_fields(state: State, fields: &Fields) -> Result<Box<Self>, Error> {
         Ok(Box::new(Self { value: T::of_fields(fields)?, state }))
     }
 
-    /// Whether anything would be lost with it.
+    /// Whether dropping the session would lose a change.
     fn is_changed(&self) -> bool {
         let State { borrowed, asks, ancestor, base, session_type, .. } = &self.state;
         if !*borrowed {
@@ -162,7 +162,7 @@ impl<T: SessionData> Live<T> {
             || merge::diff(session_type.table, &base, &mut mine).map_or(true, |diff| diff.changed)
     }
 
-    /// Takes over what a commit did.
+    /// Updates the handle to what a commit saved.
     fn settle(&mut self, done: Settled) -> Result<(), Error> {
         if let Some(fields) = &done.merged {
             self.value = T::of_fields(fields)?;
@@ -179,12 +179,12 @@ impl<T: SessionData> Live<T> {
         Ok(())
     }
 
-    /// Keeps what a commit that failed left open.
+    /// Keeps what a failed commit left open.
     fn fail(&mut self, failed: Failed) -> Error {
         let Failed { error, base, ancestor, unsettled, destroying, .. } = failed;
         let state = &mut self.state;
-        // The handler knows that the session is not its cookie's to end, and the cookie is cleared:
-        // the layer must not be refused the same again.
+        // The cookie is cleared, and the handler knows that it may not end the session. The layer
+        // must not run into the same refusal again.
         state.asks.destroy &= !(destroying && matches!(error, Error::Gone));
         (state.base, state.ancestor, state.unsettled) = (base, ancestor, unsettled);
         error
@@ -221,17 +221,13 @@ impl<T: SessionData> Session<T> {
         Self { live: Some(live), home }
     }
 
-    /// Whether there was no live session: nothing is stored for this visitor yet, or what their
-    /// cookie names has ended.
+    /// Returns whether the session is new: nothing is stored for this visitor yet, or their session
+    /// has ended.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
     /// assert!(visitor.is_new());
     /// visitor.visits = 1;
     /// let _ = visitor.commit().await?;
@@ -243,17 +239,13 @@ impl<T: SessionData> Session<T> {
         self.summary().is_none()
     }
 
-    /// Who owns the session, as its record has it: `None` for an anonymous visitor, and for a
-    /// login that is not committed yet.
+    /// Returns the stored owner. It is `None` for an anonymous visitor, and for a login that is not
+    /// committed yet.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { #[session(owner)] user: Option<u64>, visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.user = Some(7);
     /// assert_eq!(visitor.owner(), None);
     /// let _ = visitor.commit().await?;
@@ -267,17 +259,13 @@ impl<T: SessionData> Session<T> {
         owner.splitn(3, '/').nth(2)
     }
 
-    /// When the session began, or its owner logged in; `None` if it is new.
+    /// Returns when the session was created or its owner logged in, whichever is later. It is
+    /// `None` for a new session.
     ///
     /// ```
-    /// # use sessions::{Clock, ManualClock, MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let clock = ManualClock::default();
-    /// # let store = Store::builder(MemoryProvider::new()).clock(clock.clone()).build()?;
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { clock, mut visitor, .. } = example().await?;
     /// assert_eq!(visitor.created_at(), None);
     /// visitor.visits = 1;
     /// let _ = visitor.commit().await?;
@@ -289,18 +277,14 @@ impl<T: SessionData> Session<T> {
         Some(self.summary()?.created_at)
     }
 
-    /// When the session was last used before this request, to within the store's touch interval;
-    /// `None` if it is new. Near the end of its lifetime an earlier time.
+    /// Returns when the session was last used before this request, with the precision of the
+    /// store's touch interval. It is `None` for a new session. Near the end of the session's
+    /// lifetime the time may be too early.
     ///
     /// ```
-    /// # use sessions::{Clock, ManualClock, MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let clock = ManualClock::default();
-    /// # let store = Store::builder(MemoryProvider::new()).clock(clock.clone()).build()?;
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { clock, mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
     /// let _ = visitor.commit().await?;
     /// assert_eq!(visitor.last_seen(), Some(clock.now()));
@@ -311,18 +295,14 @@ impl<T: SessionData> Session<T> {
         Some(self.state().core.span(self.summary()?).last_seen(self.expires_at()?))
     }
 
-    /// When the session ends if it is not used again; `None` if it is new. That is the idle timeout
-    /// and one touch interval after it was last seen, and never later than its lifetime allows.
+    /// Returns when the session ends if it is not used again. It is `None` for a new session. This
+    /// is the idle timeout plus one touch interval after it was last seen, but no later than its
+    /// lifetime allows.
     ///
     /// ```
-    /// # use sessions::{Clock, ManualClock, MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let clock = ManualClock::default();
-    /// # let store = Store::builder(MemoryProvider::new()).clock(clock.clone()).build()?;
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { clock, mut visitor, .. } = example().await?;
     /// use std::time::Duration;
     ///
     /// visitor.visits = 1;
@@ -342,20 +322,17 @@ impl<T: SessionData> Session<T> {
         }
     }
 
-    /// The key under which the store keeps the session; `None` if it is new or client-side.
+    /// Returns the key under which the store keeps the session. It is `None` for a new or
+    /// client-side session.
     ///
-    /// It stays the same for the session's whole life, across logins and renewals: an app may keep
-    /// it, for [`update`](crate::Store::update) or [`revoke`](crate::Store::revoke). It is no
-    /// secret; what must change at a login is derived from [`binding`](Self::binding).
+    /// The key stays the same for the session's whole life, across logins and renewals, so an app
+    /// may store it for [`update`](crate::Store::update) or [`revoke`](crate::Store::revoke). It is
+    /// not secret. Derive values that must change at a login from [`binding`](Self::binding).
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { store, mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
     /// let _ = visitor.commit().await?;
     /// let key = visitor.key().expect("it was saved").clone();
@@ -370,19 +347,16 @@ impl<T: SessionData> Session<T> {
         }
     }
 
-    /// 16 bytes derived from the secret in the cookie, for what must be worthless after the next
-    /// login: a CSRF token, the name of a channel. `None` if the session is new or client-side.
+    /// Returns 16 bytes derived from the secret in the cookie, for values that must become invalid
+    /// at the next login: a CSRF token, the name of a channel. It is `None` for a new or
+    /// client-side session.
     ///
-    /// A login and each renewal change them; nobody can work them out from the database.
+    /// A login and each renewal change these bytes. They cannot be computed from the database.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
     /// let _ = visitor.commit().await?;
     /// let (key, binding) = (visitor.key().cloned(), visitor.binding());
@@ -401,7 +375,7 @@ impl<T: SessionData> Session<T> {
         Some(session_type.binding(&loaded.bearer.as_ref()?.secret))
     }
 
-    /// The owner as its field displays it.
+    /// Returns the owner as its field displays it.
     pub(crate) fn owner_name(&self) -> Result<Option<String>, Error> {
         let State { base, session_type, .. } = self.state();
         if base.owner().is_none() {
@@ -410,18 +384,14 @@ impl<T: SessionData> Session<T> {
         base.fields(session_type)?.owner(session_type.table)
     }
 
-    /// A short name of the session that is safe to log: the first 10 characters of its
-    /// [`key`](Self::key); "new" if nothing is stored yet, and
-    /// "client-side" where no record is.
+    /// Returns a short name of the session that is safe to log: the first 10 characters of its
+    /// [`key`](Self::key), "new" if nothing is stored yet, or "client-side" if the session has no
+    /// record.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
     /// assert_eq!(visitor.log_id(), "new");
     /// visitor.visits = 1;
     /// let _ = visitor.commit().await?;
@@ -437,19 +407,15 @@ impl<T: SessionData> Session<T> {
         }
     }
 
-    /// Gives the session a new secret, and the browser a new cookie, when it is committed: the old
-    /// cookie is dead from then on. The store does this itself when the owner, or a field of the
-    /// group "owner", changes. The session and its [`key`](Self::key) stay. A
+    /// Gives the session a new secret and the browser a new cookie, at the next commit. The old
+    /// cookie then stops working. The store renews a session without this call when the owner, or a
+    /// field of the group "owner", changes. The session and its [`key`](Self::key) stay the same. A
     /// [client-side](crate::StoreBuilder::client_side) session has no secret to renew.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
     /// let _ = visitor.commit().await?;
     /// let before = visitor.binding();
@@ -464,21 +430,17 @@ impl<T: SessionData> Session<T> {
         self.ask(|asks| asks.renew = true);
     }
 
-    /// Ends the session when it is committed, and makes the browser forget it. What was changed
-    /// in it is not saved. The record is deleted even when the response is an error.
+    /// Ends the session at the next commit, and makes the browser drop the cookie. Other changes
+    /// are not saved. The record is deleted even if the response is an error.
     ///
-    /// Where another request has logged this browser in, or its owner in again, since this one was
-    /// loaded, that session is not this cookie's to end: the commit clears the cookie and is
+    /// If another request has logged this browser in since this session was loaded, or its owner
+    /// again, this cookie may not end that session: the commit clears the cookie and fails with
     /// [`Error::Gone`], which the layer answers with 409.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Outcome, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
     /// let _ = visitor.commit().await?;
     ///
@@ -493,21 +455,17 @@ impl<T: SessionData> Session<T> {
         self.ask(|asks| asks.destroy = true);
     }
 
-    /// "Remember me": this session lives for `time` from when it was created or its owner logged
-    /// in, however rarely it is used, and its cookie survives the end of the browser.
+    /// Keeps this session for `time` ("remember me"), counted from when it was created or its owner
+    /// logged in, even if it is not used. The browser keeps its cookie when it closes.
     ///
     /// The store grants at most its [`longest_remember`](crate::StoreBuilder::longest_remember). A
-    /// time shorter than the store's own makes the session end earlier. Only a session that stores
-    /// something keeps it.
+    /// time shorter than the store's own makes the session end earlier. The setting is kept only if
+    /// the session stores something.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { #[session(owner)] user: Option<u64>, visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
     /// use std::time::Duration;
     ///
     /// visitor.user = Some(7);
@@ -530,18 +488,14 @@ impl<T: SessionData> Session<T> {
         self.ask(|asks| asks.remember = Some(granted));
     }
 
-    /// Sets what [`Store::list`] calls this session, such as a device's name. Only a session that
-    /// stores something keeps it. A label of more than 256 bytes makes the commit an
-    /// [`Error::Encode`]: shorten what comes from a request.
+    /// Sets the label of this session in [`Store::list`], such as a device's name. The label is
+    /// kept only if the session stores something. A label of more than 256 bytes makes the commit
+    /// fail with [`Error::Encode`]: shorten text that comes from a request.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { #[session(owner)] user: Option<u64>, visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { store, mut visitor, .. } = example().await?;
     /// use sessions::Page;
     ///
     /// visitor.user = Some(7);
@@ -556,24 +510,20 @@ impl<T: SessionData> Session<T> {
         self.ask(|asks| asks.label = Some(label));
     }
 
-    /// Ties a login to the attempt that [`Store::begin_login`](crate::Store::begin_login) made
-    /// before the password was checked. The login itself is the assignment of the owner.
+    /// Passes the attempt that [`Store::begin_login`](crate::Store::begin_login) made before the
+    /// password was checked. The login itself is the assignment of the owner.
     ///
-    /// [`revoke_all`](crate::Store::revoke_all) then undoes this login exactly where it was called
-    /// after the attempt began. Where the owner is the same as before, the session is renewed: they
-    /// have proved again who they are.
+    /// [`revoke_all`](crate::Store::revoke_all) then undoes this login exactly if it was called
+    /// after the attempt began. If the owner is the same as before, the session is renewed, because
+    /// the visitor has proved again who they are.
     ///
-    /// The commit is [`Error::LoginUndone`] for an attempt of more than 30 minutes ago, and
-    /// [`Error::Config`] for one of another owner.
+    /// The commit fails with [`Error::LoginUndone`] for an attempt from more than 30 minutes ago,
+    /// and with [`Error::Config`] for an attempt of another owner.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { #[session(owner)] user: Option<u64> }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { store, mut visitor, .. } = example().await?;
     /// let attempt = store.begin_login::<Visitor>(7).await?;
     /// // Check the password here.
     /// visitor.user = Some(7);
@@ -586,33 +536,28 @@ impl<T: SessionData> Session<T> {
         self.ask(|asks| asks.attempt = Some(Box::new(attempt)));
     }
 
-    /// Saves the session now, in the middle of a handler, a stream or a task: for where the
-    /// layer's commit would come too late, or its error is wanted here. Where there is nothing to
-    /// save it makes no call (but a touch that is due): [`reload`](Self::reload) is what asks whether the session still
-    /// lives.
+    /// Saves the session now, in a handler, a stream or a task. Use it if the layer's commit comes
+    /// too late, or if you need its error. If there is nothing to save, it makes no call except a
+    /// touch that is due. Use [`reload`](Self::reload) to check whether the session is still live.
     ///
-    /// Afterwards the value is what is stored, with the changes that others made meanwhile. The
-    /// response of the request carries the cookie, if one is due; without a request, the next
-    /// [`commit`](Self::commit) has it.
+    /// Afterwards the value is what is stored, including concurrent changes of other requests. If a
+    /// cookie is due, the response of the request carries it; without a request, the next
+    /// [`commit`](Self::commit) returns it.
     ///
-    /// A change is applied once, whoever tries again: this method again, also after one whose
-    /// future was dropped, or the layer.
+    /// Each change is applied once, even if this method is called again after an error or after its
+    /// future was dropped, or if the layer retries.
     ///
     /// In a HEAD request and in a prefetch it saves nothing and answers `Ok`: such requests leave no
     /// trace.
     ///
     /// # Errors
-    /// As [`commit`](Self::commit). [`Error::Config`] when the session needs a new cookie but its
-    /// response has already been sent.
+    /// The errors of [`commit`](Self::commit). [`Error::Config`] if the session needs a new cookie
+    /// but its response has already been sent.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
     /// visitor.save().await?;
     /// visitor.visits = 2;
@@ -634,23 +579,23 @@ impl<T: SessionData> Session<T> {
         }
     }
 
-    /// Saves what was changed, and returns what the response must carry: for code without a
-    /// framework's layer.
+    /// Saves the changes, and returns what the response must carry. For code without a framework's
+    /// layer.
     ///
     /// # Errors
-    /// [`Error::Gone`] if the session has ended, or another request renewed it.
-    /// [`Error::Conflict`] when another request changed the same field and its policy refuses to
-    /// choose, [`Error::LoginUndone`] when the owner was logged out everywhere meanwhile,
-    /// [`Error::Unavailable`] when the provider is down, [`Error::Encode`] for a field that cannot
-    /// be encoded. Nothing is lost: the handle keeps its changes, and a second call applies none
-    /// twice. The response must carry the error's [`set_cookie`](CommitError::set_cookie), too.
+    /// - [`Error::Gone`] if the session has ended, or another request renewed it.
+    /// - [`Error::Conflict`] if another request changed the same field and its policy refuses to
+    ///   choose.
+    /// - [`Error::LoginUndone`] if the owner was logged out everywhere in the meantime.
+    /// - [`Error::Unavailable`] if the provider is down.
+    /// - [`Error::Encode`] if a field cannot be encoded.
+    ///
+    /// After an error the handle keeps its changes, and a second call applies no change twice. The
+    /// response must carry the error's [`set_cookie`](CommitError::set_cookie).
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// let store = Store::new(MemoryProvider::new());
     /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
     /// visitor.visits = 1;
@@ -669,20 +614,16 @@ impl<T: SessionData> Session<T> {
         }
     }
 
-    /// Reads again what is stored, and gives up what was changed and not saved.
+    /// Reads what is stored again, and discards unsaved changes.
     ///
     /// # Errors
-    /// [`Error::Gone`] if the session has ended, or another request renewed it: the value is then
-    /// that of a new session. Else as [`Store::load`].
+    /// [`Error::Gone`] if the session has ended, or another request renewed it. The value is then
+    /// that of a new session. Otherwise the errors of [`Store::load`].
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
     /// visitor.save().await?;
     /// visitor.visits = 100;
@@ -721,7 +662,7 @@ impl<T: SessionData> Session<T> {
         }
     }
 
-    /// Saves what was changed; [`commit`](Self::commit) and [`save`](Self::save) say the rest.
+    /// Saves the changes, for [`commit`](Self::commit) and [`save`](Self::save).
     async fn commit_now(&mut self) -> Result<(Outcome, Option<HeaderValue>), CommitError> {
         let live = self.live_mut();
         if !live.state.is_touched()
@@ -749,7 +690,7 @@ impl<T: SessionData> Session<T> {
         let state = &mut self.live_mut().state;
         let commits = core.commits().clone();
         let (sender, result) = oneshot::channel();
-        // Whoever drops this future finds the commit there: it goes on, and is waited for.
+        // If the caller drops this future, the commit continues, and the next one waits for it.
         state.unsettled = Some(Unsettled::in_flight(InFlight {
             result,
             base: change.base.clone(),
@@ -787,7 +728,7 @@ impl<T: SessionData> Session<T> {
                 }
                 Err(CommitError { error, set_cookie })
             }
-            // The task that sends it has ended, and keeps the receiver's other end until then.
+            // Unreachable: the task sends its result before it ends.
             None => Err(Error::unavailable("a commit ended without a result").into()),
         }
     }

@@ -45,10 +45,11 @@ use crate::id::StoreKey;
 use crate::provider::{Page, Provider};
 use crate::session::{Live, Session};
 
-/// Where sessions live: a provider, the keys that seal their cookies, and the rules of their life.
+/// Loads and commits sessions: a provider, the keys that seal cookies, and the rules of a session's
+/// life.
 ///
-/// One store serves any number of session types; each has its own cookie and record. Cheap to
-/// clone.
+/// One store serves any number of session types, each with its own cookie and record. Cloning is
+/// cheap.
 ///
 /// ```
 /// use sessions::{MemoryProvider, Session, Store};
@@ -74,18 +75,18 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store with the default settings: see [`StoreBuilder`].
+    /// Creates a store with the default settings, which [`StoreBuilder`] lists.
     ///
     /// ```
     /// use sessions::{MemoryProvider, Store};
     /// let store = Store::new(MemoryProvider::new());
     /// ```
     pub fn new(provider: impl Provider) -> Self {
-        // Only settings can be refused, and a test builds these.
+        // `build` only fails on bad settings, and a test builds the default ones.
         Self::builder(provider).build().expect("the default settings are consistent")
     }
 
-    /// Settings for a store.
+    /// Starts building a store with settings of your own.
     ///
     /// ```
     /// use sessions::{MemoryProvider, Store};
@@ -96,7 +97,7 @@ impl Store {
         StoreBuilder::new(provider)
     }
 
-    /// Loads the session that a request's `Cookie` headers stand for, or a new one.
+    /// Loads the session that a request's `Cookie` headers name, or a new one.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the provider is down: never an empty session in place of a
@@ -104,11 +105,8 @@ impl Store {
     /// read; it stays as it was. [`Error::Config`] when the store has another type of the same name.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// let store = Store::new(MemoryProvider::new());
     /// let visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
     /// assert!(visitor.is_new());
@@ -129,11 +127,8 @@ impl Store {
     /// another type of the same name.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { #[session(owner)] user: Option<u64> }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// let store = Store::new(MemoryProvider::new());
     /// let mut visitor = store.load_or_new::<Visitor>(&http::HeaderMap::new()).await?;
     /// // The password was right.
@@ -157,16 +152,13 @@ impl Store {
     /// instead.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the provider is down: the session may still be alive.
-    /// [`Error::Gone`] where the cookie is from before a login or a renewal and so may not end the
-    /// session; the error's [`set_cookie`](CommitError::set_cookie) clears it.
+    /// - [`Error::Unavailable`] if the provider is down. The session may still be live.
+    /// - [`Error::Gone`] if the cookie is from before a login or a renewal, and so may not end the
+    ///   session. The error's [`set_cookie`](CommitError::set_cookie) clears it.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Outcome, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { visits: u32 }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// let store = Store::new(MemoryProvider::new());
     /// let commit = store.destroy::<Visitor>(&http::HeaderMap::new()).await?;
     /// assert_eq!(commit.outcome(), Outcome::Destroyed);
@@ -184,23 +176,20 @@ impl Store {
         }
     }
 
-    /// Begins a login: call it before the password is checked, and hand the attempt to
-    /// [`Session::log_in`](crate::Session::log_in) once it was right. It costs one fetch.
+    /// Begins a login. Call it before the password is checked, and pass the attempt to
+    /// [`Session::log_in`](crate::Session::log_in) if the password is correct. It costs one fetch.
     ///
-    /// [`revoke_all`](Self::revoke_all) then undoes this login exactly where it is called after
-    /// this, whatever the hosts' clocks say.
+    /// [`revoke_all`](Self::revoke_all) then undoes this login exactly if it is called after this
+    /// call, independent of the hosts' clocks.
     ///
     /// # Errors
-    /// When the provider cannot answer.
+    /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails. [`Error::Config`] for a
+    /// client-side store.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { #[session(owner)] user: Option<u64> }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
-    /// # let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { store, mut visitor, .. } = example().await?;
     /// let attempt = store.begin_login::<Visitor>(7).await?;
     /// // Check the password here.
     /// visitor.user = Some(7);
@@ -217,10 +206,11 @@ impl Store {
 
     /// Lists the live sessions of an owner, a page at a time.
     ///
-    /// A session whose record this build cannot read is left out.
+    /// It omits a session whose record this build cannot read.
     ///
     /// # Errors
-    /// When the provider cannot answer or keeps no list.
+    /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails, or keeps no list.
+    /// [`Error::Config`] for a client-side store.
     ///
     /// ```
     /// use sessions::{Page, Session};
@@ -247,18 +237,16 @@ impl Store {
         self.core.list::<T>(&owner.name(), page).await
     }
 
-    /// Ends the session of this key if it is this owner's. Returns whether there was one.
+    /// Ends the session of this key if it belongs to this owner. Returns whether there was one.
     ///
     /// # Errors
-    /// When the provider cannot answer.
+    /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails. [`Error::Config`] for a
+    /// client-side store.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { #[session(owner)] user: Option<u64> }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { store, .. } = example().await?;
     /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
     /// visitor.user = Some(7);
     /// let _ = visitor.commit().await?;
@@ -276,11 +264,13 @@ impl Store {
         self.core.revoke::<T>(&owner.name(), key).await
     }
 
-    /// Ends the session of this key, whosever it is: for operators. Returns whether there was a
-    /// live one. An app that lets people end their own sessions calls [`revoke`](Self::revoke).
+    /// Ends the session of this key, no matter who owns it. It is for operators; an app that lets
+    /// users end their own sessions calls [`revoke`](Self::revoke). Returns whether there was a
+    /// live session.
     ///
     /// # Errors
-    /// When the provider cannot answer.
+    /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails. [`Error::Config`] for a
+    /// client-side store.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
@@ -293,26 +283,24 @@ impl Store {
         self.core.revoke_any(key).await
     }
 
-    /// Ends all sessions of this session's owner but this one: "log out my other devices". Returns
-    /// how many; 0 where the session has no owner.
+    /// Ends all sessions of this session's owner except this one: "log out my other devices".
+    /// Returns how many it ended: 0 if the session has no owner.
     ///
     /// # Errors
-    /// As [`revoke_all`](Self::revoke_all).
+    /// The errors of [`revoke_all`](Self::revoke_all).
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { #[session(owner)] user: Option<u64> }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { store, .. } = example().await?;
     /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
     /// visitor.user = Some(7);
     /// let _ = visitor.commit().await?;
     /// assert_eq!(store.revoke_others(&visitor).await?, 0);
     /// # Ok(()) }
     /// ```
-    // Not an async function, for that would hold the session, and its type need not be `Sync`.
+    // Not an async function, because its future would hold the session, whose type need not be
+    // `Sync`.
     pub fn revoke_others<'s, T: SessionData>(
         &'s self,
         session: &Session<T>,
@@ -324,16 +312,17 @@ impl Store {
         }
     }
 
-    /// Ends all sessions of an owner: "log out everywhere". Returns how many.
+    /// Ends all sessions of an owner: "log out everywhere". Returns how many it ended.
     ///
     /// It also undoes the logins of this owner that are under way. With
-    /// [`begin_login`](Self::begin_login) these are exactly the ones that began before. Without it
-    /// the clocks of the two hosts decide: a login is undone if its session was loaded before this
-    /// call began, to within the difference of these clocks. Change the password first, then call
+    /// [`begin_login`](Self::begin_login) these are exactly the logins that began before this call.
+    /// Without it, the clocks of the two hosts decide: a login is undone if its session was loaded
+    /// before this call began, as far as the clocks agree. Change the password first, then call
     /// this.
     ///
     /// # Errors
-    /// When the provider cannot answer; some sessions may have ended by then.
+    /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails. Some sessions may have
+    /// ended then. [`Error::Config`] for a client-side store.
     ///
     /// ```
     /// use sessions::Session;
@@ -359,29 +348,27 @@ impl Store {
         self.core.revoke_all::<T>(&owner.name()).await
     }
 
-    /// Changes the session of this key if it is this owner's, wherever its visitor is: from a
-    /// background job, a webhook, an app's own page. `owner` is `None::<u64>`, say, for the
-    /// session of an anonymous visitor.
+    /// Changes the session of this key if it belongs to this owner, without a request of its
+    /// visitor: from a background job, a webhook, or a page of the app. For the session of an
+    /// anonymous visitor, pass `None::<u64>` as `owner`.
     ///
-    /// Returns what `change` returned; `None` if there is no live session of this key, or it is
-    /// somebody else's. `change` runs again, on the newer value, when somebody else saved the
-    /// session meanwhile. The session keeps its secret and does not count as used: it ends when
-    /// it would have ended.
+    /// Returns what `change` returned, or `None` if there is no live session of this key or it
+    /// belongs to somebody else. If another request saves the session in the meantime, `change`
+    /// runs again on the newer value. The session keeps its secret, and the change does not count
+    /// as activity: the session still ends when it would have ended.
     ///
-    /// A save whose answer was lost is applied once. A second call is a second change.
+    /// A save whose answer was lost is applied once. A second call applies the change a second
+    /// time.
     ///
     /// # Errors
-    /// As [`Session::commit`](crate::Session::commit). [`Error::Config`] when the key names a
-    /// session of another type, or when `change` assigns the owner: only a visitor's own request
-    /// can log them in.
+    /// The errors of [`Session::commit`](crate::Session::commit). [`Error::Config`] if the key
+    /// names a session of another type, or if `change` assigns the owner: only a visitor's own
+    /// request can log them in.
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { #[session(owner)] user: Option<u64>, notices: Vec<String> }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { store, .. } = example().await?;
     /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
     /// visitor.user = Some(7);
     /// let _ = visitor.commit().await?;
@@ -403,18 +390,16 @@ impl Store {
         self.core.update(Whose::Of(owner.as_deref()), key, &mut change).await
     }
 
-    /// As [`update`](Self::update), whosever session it is: for operators.
+    /// Changes the session of this key, no matter who owns it. It is for operators. Otherwise it
+    /// behaves as [`update`](Self::update).
     ///
     /// # Errors
-    /// As [`update`](Self::update).
+    /// The errors of [`update`](Self::update).
     ///
     /// ```
-    /// # use sessions::{MemoryProvider, Session, Store};
-    /// # #[derive(Session)]
-    /// # #[session(name = "visitor", version = 1)]
-    /// # struct Visitor { notices: Vec<String> }
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// # let store = Store::new(MemoryProvider::new());
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { store, .. } = example().await?;
     /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
     /// visitor.notices.push("hello".to_owned());
     /// let _ = visitor.commit().await?;
@@ -432,14 +417,15 @@ impl Store {
         self.core.update(Whose::Anybodys, key, &mut change).await
     }
 
-    /// Removes at most `limit` records that expired more than ten minutes ago, the largest
-    /// difference between two hosts' clocks; returns how many.
+    /// Removes at most `limit` records that expired more than ten minutes ago, which is the largest
+    /// difference between two hosts' clocks. Returns how many it removed.
     ///
-    /// Expired sessions cannot be read whether or not they are purged: this frees their space.
+    /// An expired session cannot be read even if it is not purged; purging frees its space.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the provider is down. [`Error::Provider`] when it does not
-    /// purge, because its database removes expired records by itself.
+    /// [`Error::Unavailable`] if the provider is down. [`Error::Provider`] if it does not purge,
+    /// because its database removes expired records itself. [`Error::Config`] for a client-side
+    /// store.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
@@ -451,9 +437,9 @@ impl Store {
         self.core.purge_expired(limit).await
     }
 
-    /// Purges about once each `interval`, a tenth earlier or later so that hosts spread out, until
-    /// [`shutdown`](Self::shutdown). A failure is an event, and the next round tries again. Give
-    /// it to a task:
+    /// Purges about once in each `interval` until [`shutdown`](Self::shutdown). Each wait is up to
+    /// a tenth shorter or longer, so that hosts spread out. A failure is an event, and the next
+    /// round tries again. Spawn it:
     ///
     /// ```
     /// use std::time::Duration;
@@ -471,11 +457,11 @@ impl Store {
         self.core.clone().purge_task(interval)
     }
 
-    /// Waits until the commits that are under way have ended: call it when the server has
-    /// stopped, before the process ends.
+    /// Waits until all running commits have ended. Call it after the server has stopped and before
+    /// the process ends.
     ///
-    /// A client that leaves before its answer does not stop a commit that has begun; this waits
-    /// for those too. It also ends [`purge_task`](Self::purge_task).
+    /// A commit that has begun continues even if the client disconnects; this waits for such
+    /// commits too. It also ends [`purge_task`](Self::purge_task).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -489,8 +475,8 @@ impl Store {
         self.core.commits.wait().await;
     }
 
-    /// The codec that seals this store's cookies: to rotate its keys in an emergency, or to seal
-    /// links under the same key ring.
+    /// Returns the codec that seals this store's cookies. Use it to rotate the keys in an
+    /// emergency, or to seal links under the same key ring.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
@@ -530,7 +516,7 @@ impl Store {
 }
 
 impl StoreBuilder {
-    /// Builds the store. Nothing is read or written yet.
+    /// Builds the store. It reads and writes nothing yet.
     ///
     /// # Errors
     /// [`Error::Config`] for settings that cannot work together; the text says why.

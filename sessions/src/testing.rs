@@ -1,8 +1,8 @@
-//! For the tests of an app: a store whose visitors are logged in with one line, whose clock is
-//! moved, and whose provider fails when it is told to.
+//! For the tests of an app: a store that logs a visitor in with one line, whose clock the test
+//! moves, and whose provider fails on request.
 //!
-//! It works with axum, any other `tower` stack, actix-web, and without a framework: cookies are
-//! text. [The guide](crate::guide::testing_your_app) shows whole tests.
+//! It works with axum, any other `tower` stack, actix-web, and without a framework, because cookies
+//! are text. [The guide](crate::guide::testing_your_app) shows whole tests.
 
 mod cookies;
 mod provider;
@@ -30,8 +30,8 @@ use crate::store::builder::StoreBuilder;
 use crate::store::change::Change;
 use crate::store::patch::Asks;
 
-/// A store for tests: in memory, with a clock that the test moves, and the same "random" ids and
-/// keys in every run.
+/// A store for tests: in memory, with a clock that the test moves, and with the same "random" ids
+/// and keys in every run.
 ///
 /// ```
 /// use axum::body::{Body, to_bytes};
@@ -70,7 +70,7 @@ pub struct TestStore {
 }
 
 impl TestStore {
-    /// With the default settings of a store. The clock shows 2026-01-01T00:00:00Z.
+    /// Creates a store with the default settings. The clock shows 2026-01-01T00:00:00Z.
     ///
     /// ```
     /// let test = sessions::testing::TestStore::new();
@@ -81,10 +81,10 @@ impl TestStore {
         Self::with(|builder| builder)
     }
 
-    /// With your app's settings: a clock that is set here is not used.
+    /// Creates a store with your app's settings. A clock that `settings` sets is ignored.
     ///
     /// # Panics
-    /// When the settings cannot work, as [`StoreBuilder::build`] says.
+    /// Panics if the settings cannot work, as [`StoreBuilder::build`] says.
     ///
     /// ```
     /// use std::time::Duration;
@@ -111,7 +111,7 @@ impl TestStore {
         Self { store, clock, control, random }
     }
 
-    /// The store, for the app's layer or its handlers. It is cheap to clone.
+    /// Returns the store, for the app's layer or its handlers. Cloning is cheap.
     ///
     /// ```
     /// use sessions::testing::TestStore;
@@ -139,7 +139,7 @@ impl TestStore {
         &self.clock
     }
 
-    /// Lets time pass.
+    /// Moves the store's clock forwards.
     ///
     /// ```
     /// # use sessions::{Session, testing::TestStore};
@@ -159,12 +159,12 @@ impl TestStore {
         self.clock.advance(by);
     }
 
-    /// Saves a session that holds `value`, and returns the `Cookie` header of its visitor's
+    /// Saves a session with this `value`, and returns the `Cookie` header of its visitor's
     /// requests. A value with an owner is a visitor who is logged in.
     ///
     /// # Panics
-    /// When `value` is that of a new visitor, who has neither record nor cookie; or when it cannot
-    /// be saved.
+    /// Panics if `value` is that of a new visitor, who has neither record nor cookie, or if it
+    /// cannot be saved.
     ///
     /// ```
     /// # use sessions::{Session, testing::TestStore};
@@ -204,14 +204,14 @@ impl TestStore {
         text.split(';').next().unwrap_or_default().to_owned()
     }
 
-    /// The session that a response's `Set-Cookie` names, or a request's `Cookie` header; `None` if
-    /// it names no live one. It is read as it is stored now.
+    /// Reads the session that a response's `Set-Cookie` header or a request's `Cookie` header
+    /// names, as it is stored now. Returns `None` if it names no live session.
     ///
-    /// A response sets a cookie only where the session is new or was renewed, as by a login: where
-    /// it was only changed, read what the request's cookie names. [`cookies_after`] has both.
+    /// A response sets a cookie only if the session is new or was renewed, as after a login. If the
+    /// session only changed, read what the request's cookie names. [`cookies_after`] combines both.
     ///
     /// # Panics
-    /// When the session cannot be read.
+    /// Panics if the session cannot be read.
     ///
     /// ```
     /// # use sessions::{Session, testing::TestStore};
@@ -241,8 +241,8 @@ impl TestStore {
         Some(session).filter(|session| !session.is_new())
     }
 
-    /// The provider's calls since this was asked last. Those of this kit are not counted, nor are
-    /// those for the key ring.
+    /// Returns the number of the provider's calls since the last call of this method. It does not
+    /// count the calls of this kit and those for the key ring.
     ///
     /// ```
     /// # use sessions::{Session, testing::TestStore};
@@ -261,8 +261,8 @@ impl TestStore {
         self.control.take_calls()
     }
 
-    /// Switches the provider off, as a database is that is down, or on again. The calls of this
-    /// kit go through all the same.
+    /// Makes the provider fail as a database that is down, or work again. The calls of this kit
+    /// still work.
     ///
     /// ```
     /// # use sessions::{Session, testing::TestStore};
@@ -282,8 +282,8 @@ impl TestStore {
 
     /// Makes the provider's next call of this kind fail, and only that one.
     ///
-    /// A save or a read in the middle of a commit that is unavailable is tried again, as in
-    /// production: only an error that is permanent, or three in a row, make the commit fail.
+    /// As in production, a commit retries a save or a read that is unavailable. Only a permanent
+    /// error, or three errors in a row, make the commit fail.
     ///
     /// ```
     /// # use sessions::{Session, testing::TestStore};
@@ -304,9 +304,8 @@ impl TestStore {
         self.control.fail_next(call, error);
     }
 
-    /// Makes the next save of a stored session meet another's: right before it, `change` is saved
-    /// as a request would that came first. The save then merges, or is refused as the field's
-    /// policy says.
+    /// Makes the next save of a stored session meet a conflict: right before it, another request
+    /// saves `change`. The save then merges, or fails as the field's policy says.
     ///
     /// ```
     /// # use sessions::{Session, testing::TestStore};
@@ -338,8 +337,8 @@ impl TestStore {
         });
     }
 
-    /// Does something right before the next save of a stored session: to end it, as a logout in
-    /// another tab would, or to look at it.
+    /// Runs `other` right before the next save of a stored session: to end the session, as a logout
+    /// in another tab does, or to read it.
     ///
     /// ```
     /// # use sessions::{Error, Session, testing::TestStore};
@@ -367,8 +366,8 @@ impl TestStore {
         self.control.before_save(Box::new(move |key| Box::pin(other(store, key))));
     }
 
-    /// What was drawn as ids and keys so far: the library's own tests look for it where it must
-    /// not be.
+    /// Returns the ids and keys that were drawn so far. The library's own tests check that they
+    /// appear nowhere else.
     #[doc(hidden)]
     #[must_use]
     pub fn secrets(&self) -> Vec<Vec<u8>> {

@@ -1,9 +1,9 @@
-//! The session store of tower-sessions over any [`Provider`], for axum-login and for apps that come
-//! from there.
+//! A session store for tower-sessions over any [`Provider`], for axum-login and for apps that move
+//! from tower-sessions.
 //!
-//! [`ProviderStore`] keeps tower-sessions' sessions in whatever database a provider speaks to. It is
-//! the store of tower-sessions 0.15 with the feature `tower-sessions`, and of 0.14, which axum-login
-//! 0.18 is built on, with `tower-sessions-0-14`.
+//! [`ProviderStore`] keeps the sessions of tower-sessions in any provider's database. With the
+//! feature `tower-sessions` it is a store of tower-sessions 0.15. With the feature
+//! `tower-sessions-0-14` it is a store of 0.14, which axum-login 0.18 uses.
 //!
 #![cfg_attr(feature = "tower-sessions", doc = "```")]
 #![cfg_attr(not(feature = "tower-sessions"), doc = "```ignore")]
@@ -23,20 +23,20 @@
 //! let app: Router = Router::new().route("/", get(home)).layer(SessionManagerLayer::new(store));
 //! ```
 //!
-//! # What comes with it, and what does not
+//! # What it offers, and what it does not
 //!
-//! - **The optimistic lock does not.** tower-sessions hands its store a whole record and no version,
-//!   so there is nothing to compare: of two requests that change one session at the same time, the
-//!   later one overwrites all that the earlier one saved. Types, schema versions, merging and a
-//!   renewal that no parallel request can get past do not come either: they are
-//!   [`Session`](struct@crate::Session)'s.
-//! - The database holds the hash of an id, as with this crate's own sessions: whoever reads it cannot
-//!   take a session over. The data is JSON, as readable as the database is.
-//! - A session that was deleted, or has expired, is never revived by a slow request that saves it:
-//!   what it changed is dropped, with an event. So this store is no `Cache` of a
-//!   `CachingSessionStore`, which saves what it has not created; it may be the store behind one.
-//! - A load costs the database one call, a creation one, a save two (it looks for the session
-//!   first), a deletion one.
+//! - **No optimistic lock.** tower-sessions passes a whole record and no version to its store, so the
+//!   store has nothing to compare. Of two requests that change one session at the same time, the
+//!   later one overwrites everything that the earlier one saved. Types, schema versions, merging and
+//!   renewals that are safe with parallel requests need a [`Session`](struct@crate::Session).
+//! - **Hashed ids.** The database holds the hash of an id, as for this crate's own sessions, so
+//!   somebody who reads it cannot take a session over. The data is JSON, in plaintext.
+//! - **No revival.** A slow request cannot revive a session that was deleted or has expired: its
+//!   changes are dropped, with an event. So this store cannot be the `Cache` of a
+//!   `CachingSessionStore`, which saves sessions that it has not created. It can be the store behind
+//!   one.
+//! - **Calls.** A load costs one call to the database, a creation one, a save two (it fetches the
+//!   session first), and a deletion one.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -52,7 +52,7 @@ use crate::provider::{Expect, Provider, ProviderError, Record, Saved};
 use crate::store::purge::SKEW;
 use crate::telemetry;
 
-/// A store of tower-sessions over a provider. Clones share it.
+/// A store for tower-sessions over a provider. Clones share it.
 ///
 /// ```
 /// use sessions::MemoryProvider;
@@ -76,7 +76,7 @@ enum Failure {
 }
 
 impl<P: Provider> ProviderStore<P> {
-    /// A store of the app "app".
+    /// Creates a store for the app "app".
     ///
     /// ```
     /// # use sessions::MemoryProvider;
@@ -87,8 +87,8 @@ impl<P: Provider> ProviderStore<P> {
         Self { provider: Arc::new(provider), hasher: hasher("app"), clock: Arc::new(SystemClock) }
     }
 
-    /// The name of the app: apps of different names share a database without seeing each other's
-    /// sessions.
+    /// Sets the name of the app. Apps of different names can share a database and do not see each
+    /// other's sessions.
     ///
     /// ```
     /// # use sessions::MemoryProvider;
@@ -101,8 +101,7 @@ impl<P: Provider> ProviderStore<P> {
         self
     }
 
-    /// Where the time comes from. tower-sessions itself, which sets when a session expires, asks
-    /// the system.
+    /// Sets the source of time. tower-sessions sets the expiry of a session by the system's clock.
     ///
     /// ```
     /// # use sessions::MemoryProvider;
@@ -120,7 +119,7 @@ impl<P: Provider> ProviderStore<P> {
         self.hasher.key(&id.to_be_bytes())
     }
 
-    /// Whether there was no session of this id.
+    /// Creates a record, and returns whether there was no session of this id.
     async fn create(&self, id: i128, data: &Data, expiry: SystemTime) -> Result<bool, Failure> {
         let record = record(&self.key(id), 1, data, expiry)?;
         let saved = self.provider.save(&record, Expect::Absent, self.clock.now()).await?;
@@ -131,7 +130,8 @@ impl<P: Provider> ProviderStore<P> {
         let key = self.key(id);
         let now = self.clock.now();
         let mut current = self.provider.fetch(key.as_str(), now).await?;
-        // Whoever loses a race has let another win; the last one to save is the last to win.
+        // A save that loses a race retries over the winner, because in tower-sessions the last save
+        // wins.
         while let Some(Record { version, .. }) = current {
             let record = record(&key, version.saturating_add(1), data, expiry)?;
             match self.provider.save(&record, Expect::Version(version), now).await? {
@@ -155,14 +155,14 @@ impl<P: Provider> ProviderStore<P> {
         Ok(())
     }
 
-    /// Batch after batch, until nothing is left.
+    /// Removes batch after batch, until nothing is left.
     async fn delete_expired(&self) -> Result<(), Failure> {
         let before = self.clock.now().checked_sub(SKEW).unwrap_or(SystemTime::UNIX_EPOCH);
         loop {
             match self.provider.purge(before, BATCH).await {
                 Ok(purged) if purged < u64::from(BATCH) => return Ok(()),
                 Ok(_) => tokio::task::yield_now().await,
-                // Its database removes them by itself.
+                // The database removes expired records itself.
                 Err(error) if error.is_unsupported() => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
@@ -170,7 +170,7 @@ impl<P: Provider> ProviderStore<P> {
     }
 }
 
-/// An error with its sources: tower-sessions keeps no more than a text.
+/// The error with its sources as text, because tower-sessions keeps only a text.
 impl From<ProviderError> for Failure {
     fn from(error: ProviderError) -> Self {
         Self::Backend(telemetry::emit::chain(&error))

@@ -1,4 +1,4 @@
-//! Sessions in Amazon DynamoDB: nothing to run, and room for any number of them.
+//! Sessions in Amazon DynamoDB: no server to run, and room for any number of sessions.
 //!
 //! ```no_run
 //! use sessions::provider::{Expect, Provider, Record, Saved};
@@ -27,8 +27,8 @@
 //!
 //! # The client
 //!
-//! The client is yours: it decides on the region, the credentials and the HTTP connection. On AWS,
-//! where the environment tells all of that, the crate `aws-config` makes it:
+//! You supply the client, which determines the region, the credentials and the HTTP connection. On
+//! AWS the crate `aws-config` reads all of these from the environment:
 //!
 //! ```toml
 //! aws-config = "1"
@@ -41,18 +41,18 @@
 //! let provider = DynamoDbProvider::new(aws_sdk_dynamodb::Client::new(&config));
 //! ```
 //!
-//! This crate brings no TLS along unless its feature `default-https-client` is on, which is the
-//! SDK's feature of that name; the two crates above bring it too.
+//! This crate includes no TLS unless its feature `default-https-client` is enabled, which is the
+//! SDK's feature of that name. The two crates above include TLS too.
 //!
-//! A call ends after 5 seconds at the latest ([`timeout`](DynamoDbProvider::timeout)). The
-//! client's retries are used for reading and for `touch`. `save`, `delete`, and a `touch` that
-//! expects the expiry it moves (`Expect::Untouched`) are sent once: only where DynamoDB says that it
-//! has done nothing, because another transaction had the item, they are sent again.
+//! A call ends after at most 5 seconds ([`timeout`](DynamoDbProvider::timeout)). Reads and `touch`
+//! use the client's retries. `save`, `delete`, and a `touch` that expects the expiry it moves
+//! (`Expect::Untouched`) are sent once. They are sent again only if DynamoDB answers that it has done
+//! nothing, because another transaction had the item.
 //!
 //! # The table
 //!
-//! [`create_table`](DynamoDbProvider::create_table) makes it, on demand or with [provisioned
-//! capacity](DynamoDbProvider::provisioned). By hand it is
+//! [`create_table`](DynamoDbProvider::create_table) creates it, on demand or with [provisioned
+//! capacity](DynamoDbProvider::provisioned). The same with the command line:
 //!
 //! ```sh
 //! aws dynamodb create-table --table-name sessions --billing-mode PAY_PER_REQUEST \
@@ -63,7 +63,7 @@
 //!     --time-to-live-specification Enabled=true,AttributeName=expires_at
 //! ```
 //!
-//! or in CloudFormation
+//! or with CloudFormation:
 //!
 //! ```yaml
 //! Sessions:
@@ -80,7 +80,7 @@
 //!     TimeToLiveSpecification: { AttributeName: expires_at, Enabled: true }
 //! ```
 //!
-//! It holds two kinds of items. A record:
+//! The table holds two kinds of items. A record:
 //!
 //! | attribute | type | what it holds |
 //! |---|---|---|
@@ -102,13 +102,12 @@
 //! | `sk` | S | the record's id |
 //! | `expires_at` | N | the time to live: at least a day later than the record's |
 //!
-//! An entry is written in the transaction that gives a record its owner, so a list, which reads
-//! consistently, never misses a session; a global secondary index would lag. A list reads the
-//! records themselves, and removes the entries whose record is gone. The number of an owner's
-//! sessions has no limit.
+//! The transaction that gives a record its owner also writes the entry. A list reads consistently, so
+//! it never misses a session; a global secondary index would lag. A list reads the records themselves,
+//! and removes the entries whose record is gone. The number of an owner's sessions has no limit.
 //!
-//! A record's item has at most 400 KB, names of attributes included: above 409 495 bytes less the
-//! id, format and owner, data is refused before it is sent.
+//! A record's item has at most 400 KB, including the names of attributes. Data above 409 495 bytes,
+//! less the id, format and owner, is refused before it is sent.
 //!
 //! # Permissions
 //!
@@ -133,15 +132,15 @@
 //! }
 //! ```
 //!
-//! `create_table` needs `dynamodb:DescribeTable`, `dynamodb:CreateTable`,
-//! `dynamodb:DescribeTimeToLive` and `dynamodb:UpdateTimeToLive` too, `drop_table` needs
+//! `create_table` also needs `dynamodb:DescribeTable`, `dynamodb:CreateTable`,
+//! `dynamodb:DescribeTimeToLive` and `dynamodb:UpdateTimeToLive`. `drop_table` needs
 //! `dynamodb:DescribeTable` and `dynamodb:DeleteTable`.
 //!
 //! # What a call costs
 //!
-//! For items of up to 1 KB. Above that, writing costs for each begun KB and reading for each begun
-//! 4 KB. A conflict costs the same as the call without one, and brings the current record without
-//! another request. A `delete` or a `touch` that expects no record is 1 `GetItem`.
+//! The table is for items of up to 1 KB. Above that, each started KB costs a write unit, and each
+//! started 4 KB a read unit. A conflict costs the same as the call without one, and returns the current
+//! record without another request. A `delete` or a `touch` that expects no record is 1 `GetItem`.
 //!
 //! | call | requests | write units | read units |
 //! |---|---|---|---|
@@ -153,27 +152,26 @@
 //! | `touch` | 1 `UpdateItem` | 1 | |
 //! | `delete` | 1 `DeleteItem` | 1 | |
 //! | `list` | 1 `Query`, and 1 `BatchGetItem` for at most 100 records | | 1, and 1 a record |
-//! | `purge` | not offered, and not needed | | |
+//! | `purge` | unsupported, and not needed | | |
 //!
-//! A record's entry expires later than the record by as long as the record had to live, a day at
-//! least. A save or a touch that moves the record's expiry beyond the entry's moves both, which
-//! costs as a change of owner does: about once in a session's idle timeout. A list that finds
-//! entries without a record removes them in 1 `TransactWriteItems` for each 50, 4 write units an
-//! entry.
+//! A record's entry expires later than the record, by the time that the record had to live, or a day if
+//! that is longer. A save or a touch that moves the record's expiry beyond the entry's moves both. This
+//! costs as much as a change of owner, and happens about once in a session's idle timeout. A list that
+//! finds entries without a record removes them in 1 `TransactWriteItems` for each 50, with 4 write
+//! units for each entry.
 //!
 //! # Expiry
 //!
-//! An expired record is never returned: the milliseconds decide. DynamoDB deletes the item by
-//! itself within a few days, free of charge, so [`purge`](sessions::provider::Provider::purge) is
-//! unsupported, and the store's purge task ends by itself. Until `create_table`, or you, have
-//! declared the time to live, expired items stay.
+//! An expired record is never returned: the milliseconds decide. DynamoDB deletes the item within a
+//! few days, free of charge. So [`purge`](sessions::provider::Provider::purge) is unsupported, and the
+//! store's purge task ends. Expired items stay until `create_table`, or you, have declared the time to
+//! live.
 //!
 //! # Durability
 //!
-//! A save that was answered is on several disks in several zones. In a global table each region is
-//! on its own until it has been replicated: versions are compared within a region, and sessions
-//! that two regions change at the same time lose changes. Keep a visitor in one region, or use
-//! global tables with strong consistency.
+//! A completed save is on several disks in several zones. In a global table, regions replicate
+//! asynchronously: versions are compared within a region, and sessions that two regions change at the
+//! same time lose changes. Keep a visitor in one region, or use global tables with strong consistency.
 
 mod error;
 mod item;

@@ -15,7 +15,7 @@ use crate::table::Capacity;
 
 /// Keeps records in a DynamoDB table. Clones share their client.
 ///
-/// See the [crate's docs](crate) for the table, the permissions, the cost of each call and expiry.
+/// The [crate's docs](crate) describe the table, the permissions, the cost of each call and expiry.
 ///
 /// ```
 /// use aws_sdk_dynamodb::{Client, Config, config::{BehaviorVersion, Region}};
@@ -40,9 +40,8 @@ pub struct DynamoDbProvider {
 impl DynamoDbProvider {
     /// Uses a client of your own, and the table `sessions`.
     ///
-    /// The client's region, endpoint, credentials and HTTP client are used as they are. Its retries
-    /// are used for reading and for what repeating cannot change, but never for `save` and
-    /// `delete`.
+    /// It uses the client's region, endpoint, credentials and HTTP client unchanged. It uses the
+    /// client's retries for reads and idempotent calls, but never for `save` and `delete`.
     ///
     /// ```
     /// use sessions_dynamodb::DynamoDbProvider;
@@ -67,7 +66,7 @@ impl DynamoDbProvider {
     /// and `.`.
     ///
     /// # Errors
-    /// When the name is none of that kind.
+    /// Fails for any other name.
     ///
     /// ```
     /// use sessions_dynamodb::{DynamoDbProvider, aws_sdk_dynamodb::Client};
@@ -91,10 +90,10 @@ impl DynamoDbProvider {
         Ok(Self { table: name.into(), ..self })
     }
 
-    /// Ends a call that has not been answered after this long, 5 seconds where it is not set. A
-    /// save that ends so may or may not have happened; the store finds out which.
+    /// Sets the timeout of a call, 5 seconds by default. A save that times out may or may not have
+    /// happened; the store finds out which.
     ///
-    /// The client's own timeouts hold too.
+    /// The client's own timeouts apply too.
     ///
     /// ```
     /// use std::time::Duration;
@@ -111,10 +110,10 @@ impl DynamoDbProvider {
     }
 
     /// Makes [`create_table`](Self::create_table) order provisioned capacity instead of paying for
-    /// each request: so many read and write units a second. A table that exists is left as it is.
+    /// each request, in read and write units for each second. It does not change an existing table.
     ///
     /// # Errors
-    /// When one of them is zero.
+    /// Fails if one of them is zero.
     ///
     /// ```
     /// use sessions_dynamodb::{DynamoDbProvider, aws_sdk_dynamodb::Client};
@@ -133,13 +132,13 @@ impl DynamoDbProvider {
         Ok(Self { capacity: Capacity::Provisioned(read_units, write_units), ..self })
     }
 
-    /// Creates the table where it is missing, waits until it is active, and declares the attribute
-    /// by which DynamoDB deletes expired items. Any number of hosts may do so at once, and again;
-    /// it takes DynamoDB some ten seconds the first time.
+    /// Creates the table if it is missing, waits until it is active, and declares the attribute by
+    /// which DynamoDB deletes expired items. Any number of hosts may do so at once, and repeatedly.
+    /// The first time it takes DynamoDB about ten seconds.
     ///
     /// # Errors
-    /// When DynamoDB cannot answer, a table of this name has another key or expires its items by
-    /// another attribute, or it is not active after two minutes.
+    /// Fails if DynamoDB cannot answer, if a table of this name has another key or expires its
+    /// items by another attribute, or if the table is not active after two minutes.
     ///
     /// ```no_run
     /// # use sessions_dynamodb::{DynamoDbProvider, aws_sdk_dynamodb::Client};
@@ -152,11 +151,11 @@ impl DynamoDbProvider {
         self.create().await
     }
 
-    /// Deletes the table with all its records, and waits until it is gone: for tests.
+    /// Deletes the table with all its records, and waits until it is gone. It is for tests.
     ///
     /// # Errors
-    /// When DynamoDB cannot answer, protects the table from deletion, or has not deleted it after
-    /// two minutes. A missing table is none.
+    /// Fails if DynamoDB cannot answer, protects the table from deletion, or has not deleted it
+    /// after two minutes. A missing table is not an error.
     ///
     /// ```no_run
     /// # use sessions_dynamodb::{DynamoDbProvider, aws_sdk_dynamodb::Client};

@@ -21,7 +21,7 @@ use crate::statement::{Answer, Arg, Form, Nature, run};
 
 /// Keeps records in a table of a PostgreSQL database. Clones share their connections.
 ///
-/// See the [crate's docs](crate) for the table, the permissions, the cost of each call and
+/// The [crate's docs](crate) describe the table, the permissions, the cost of each call and
 /// durability.
 ///
 /// ```no_run
@@ -41,15 +41,16 @@ pub struct PostgresProvider {
 }
 
 impl PostgresProvider {
-    /// Connects with up to 10 connections of its own to a server by its URL, as
-    /// `postgres://user:password@host:port/database?sslmode=require`. What the URL leaves out is
-    /// taken from libpq's environment variables, such as `PGPASSWORD`.
+    /// Connects to a server by its URL, such as
+    /// `postgres://user:password@host:port/database?sslmode=require`, with up to 10 connections of
+    /// the provider's own. Parts that the URL omits come from libpq's environment variables, such
+    /// as `PGPASSWORD`.
     ///
-    /// Opens one connection, so that wrong settings show at once, and the others as they are
-    /// needed.
+    /// It opens one connection, so that wrong settings fail at once. The others are opened on
+    /// demand.
     ///
     /// # Errors
-    /// When the URL is none, or the server cannot be reached, does not let the user in, or has no
+    /// Fails if the URL is invalid, or if the server cannot be reached, refuses the user, or has no
     /// such database.
     ///
     /// ```
@@ -66,11 +67,11 @@ impl PostgresProvider {
         Self::connect_with(options, DEFAULT_CONNECTIONS).await
     }
 
-    /// Connects with up to `connections` connections of its own, 0 counting as 1. Opens one, and
-    /// the others as they are needed.
+    /// Connects with up to `connections` connections of the provider's own; 0 counts as 1. It opens
+    /// one connection, and the others on demand.
     ///
     /// # Errors
-    /// When the server cannot be reached, does not let the user in, or has no such database.
+    /// Fails if the server cannot be reached, refuses the user, or has no such database.
     ///
     /// ```no_run
     /// use sessions_postgres::PostgresProvider;
@@ -91,8 +92,8 @@ impl PostgresProvider {
         Ok(provider)
     }
 
-    /// Like [`connect_with`](Self::connect_with), but opens the first connection too only when it
-    /// is needed: for a service that is to start while its database is down.
+    /// Connects as [`connect_with`](Self::connect_with) does, but opens the first connection on
+    /// demand too. It is for a service that must start while its database is down.
     ///
     /// ```
     /// use sessions::provider::Provider;
@@ -112,11 +113,10 @@ impl PostgresProvider {
         Self::over(Connections::Own(Arc::new(Own::new(options, connections))))
     }
 
-    /// Uses a pool of your own, one connection a call. Its size may be 1.
+    /// Uses a pool of your own, with one connection for each call. Its size may be 1.
     ///
     /// sqlx's pool asks the server after each use of a connection, and by default before each,
-    /// whether the connection is alive: connections of the provider's [own](Self::connect_with)
-    /// answer faster.
+    /// whether the connection is alive.
     ///
     /// ```no_run
     /// use sessions_postgres::{PostgresProvider, sqlx::PgPool};
@@ -144,12 +144,13 @@ impl PostgresProvider {
         }
     }
 
-    /// Uses another table than `sessions`, as `table` or `schema.table`. A table's name has 1 to
-    /// 50 ASCII letters, digits and underscores, no digit first; a schema's as many as 63. Capital
-    /// letters stay capital. A name without a schema is looked for along the search path.
+    /// Uses a table other than `sessions`, given as `table` or `schema.table`. A table's name has 1
+    /// to 50 ASCII letters, digits and underscores, and does not begin with a digit; a schema's
+    /// name has up to 63. Upper case is preserved. PostgreSQL looks a name without a schema up
+    /// along the search path.
     ///
     /// # Errors
-    /// When the name is none of that kind.
+    /// Fails for any other name.
     ///
     /// ```
     /// use sessions_postgres::PostgresProvider;
@@ -169,8 +170,9 @@ impl PostgresProvider {
         Ok(Self { statements: Arc::new(statements), ..self })
     }
 
-    /// How long a call may take, waiting for a connection and opening one included, before it ends
-    /// with an error that [is unavailable](ProviderError::is_unavailable). 5 seconds unless set.
+    /// Sets the timeout of a call, including the time to wait for a connection and to open one. A
+    /// call that times out ends with an error that [is unavailable](ProviderError::is_unavailable).
+    /// The default is 5 seconds.
     ///
     /// ```
     /// use std::time::Duration;
@@ -185,13 +187,13 @@ impl PostgresProvider {
         Self { timeout, ..self }
     }
 
-    /// Sends each statement as one text, without preparing it: for a pooler in transaction mode,
-    /// such as PgBouncer's, which moves a client from one server connection to another, and does
-    /// not take its prepared statements along. Still one round trip a call; the server parses
-    /// each statement anew, and data takes twice its size on the way.
+    /// Sends each statement as one text, without preparing it. It is for a pooler in transaction
+    /// mode, such as PgBouncer, which moves a client from one server connection to another without
+    /// its prepared statements. A call is still one round trip. The server parses each statement
+    /// again, and data takes twice its size on the wire.
     ///
-    /// Setting the capacity of sqlx's statement cache to 0 does not help there: it prepares all the
-    /// same.
+    /// Setting the capacity of sqlx's statement cache to 0 does not help, because sqlx still
+    /// prepares statements.
     ///
     /// ```
     /// use sessions_postgres::PostgresProvider;
@@ -205,13 +207,13 @@ impl PostgresProvider {
         Self { form: Form::Text, ..self }
     }
 
-    /// Creates the table and its indexes where they are missing, and checks the columns of one that
-    /// is there. Any number of processes may do so at once; the schema must exist. Where nothing is
-    /// missing it locks nothing and needs no right to create.
+    /// Creates the table and its indexes if they are missing, and checks the columns of an existing
+    /// table. Any number of processes may do so at once. The schema must exist. If nothing is
+    /// missing, it locks nothing and needs no right to create.
     ///
     /// # Errors
-    /// When the database cannot answer, does not let the role create tables, or has a table of this
-    /// name with other columns.
+    /// Fails if the database cannot answer, does not let the role create tables, or has a table of
+    /// this name with other columns.
     ///
     /// ```no_run
     /// use sessions_postgres::PostgresProvider;
@@ -240,10 +242,10 @@ impl PostgresProvider {
         )))
     }
 
-    /// Drops the table with all its records: for tests.
+    /// Drops the table with all its records. It is for tests.
     ///
     /// # Errors
-    /// When the database cannot answer, or the table is another role's.
+    /// Fails if the database cannot answer, or if the table belongs to another role.
     ///
     /// ```no_run
     /// use sessions_postgres::PostgresProvider;
@@ -261,8 +263,8 @@ impl PostgresProvider {
         Ok(())
     }
 
-    /// Waits for the calls under way and closes the connections, the ones of [`new`](Self::new)'s
-    /// pool included. Not needed for durability.
+    /// Waits for running calls and closes the connections, including those of [`new`](Self::new)'s
+    /// pool. Durability does not need this.
     ///
     /// ```
     /// use sessions::provider::Provider;

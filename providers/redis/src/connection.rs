@@ -1,4 +1,4 @@
-//! A connection that opens itself again.
+//! A connection that reconnects.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use sessions::provider::ProviderError;
 
 use crate::error::provider_error;
 
-/// What the provider can work with: [`Connection`], and of the crate `redis` a
+/// The connections that the provider can use: [`Connection`], and from the crate `redis` a
 /// `MultiplexedConnection`, a `ConnectionManager` and a `ClusterConnection`.
 ///
 /// ```
@@ -30,9 +30,9 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> AnyConnection for C {}
 
 /// One multiplexed connection to a Redis server, for any number of tasks. Clones share it.
 ///
-/// It is opened by the first command, and again by the first one after it was lost: by a cut, by a
-/// command without an answer in time, by an answer that the server has become a replica. So it
-/// follows a host name that a failover moves. No command is sent twice.
+/// The first command opens it. After it was lost, the next command opens it again. A connection is
+/// lost when it is cut, when a command gets no answer in time, or when the server answers that it
+/// has become a replica. So it follows a host name that a failover moves. No command is sent twice.
 ///
 /// ```
 /// use sessions_redis::{Connection, RedisProvider};
@@ -70,12 +70,12 @@ struct Failure {
 }
 
 impl Connection {
-    /// A connection to the server of a URL: `redis://user:password@host:port/database`,
-    /// `rediss://...` for TLS (feature `tls-rustls`), `redis+unix:///path` for a socket. Nothing is
-    /// sent yet. Opening it may take 2 seconds, the answer to a command 3.
+    /// Creates a connection to the server of a URL: `redis://user:password@host:port/database`,
+    /// `rediss://...` for TLS (feature `tls-rustls`), `redis+unix:///path` for a socket. It sends
+    /// nothing yet. Opening it may take 2 seconds, and the answer to a command 3 seconds.
     ///
     /// # Errors
-    /// When the URL is none of that kind.
+    /// Fails for any other URL.
     ///
     /// ```
     /// use sessions_redis::Connection;
@@ -88,11 +88,11 @@ impl Connection {
         Self::open_with_timeouts(url, CONNECT_TIMEOUT, ANSWER_TIMEOUT)
     }
 
-    /// As [`open`](Self::open), with other limits of the time that opening it and the answer to a
-    /// command may take.
+    /// Creates a connection as [`open`](Self::open) does, with other timeouts for opening it and
+    /// for the answer to a command.
     ///
     /// # Errors
-    /// As of `open`.
+    /// The errors of [`open`](Self::open).
     ///
     /// ```
     /// use std::time::Duration;

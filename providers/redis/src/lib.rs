@@ -1,4 +1,4 @@
-//! Sessions in Redis, on one server or on a cluster: records that end by themselves.
+//! Sessions in Redis, on one server or on a cluster. Redis removes expired records.
 //!
 //! ```no_run
 //! use sessions::Store;
@@ -14,18 +14,18 @@
 //! # Ok(()) }
 //! ```
 //!
-//! It takes Redis 7 or later, or what speaks its protocol and runs its scripts. Your own connection,
-//! also one to a cluster, goes to [`RedisProvider::new`].
+//! It needs Redis 7 or later, or a server that speaks its protocol and runs its scripts. Pass a
+//! connection of your own, also one to a cluster, to [`RedisProvider::new`].
 //!
 //! # Features
 //!
 //! - `cluster`: [`RedisProvider::connect_cluster`](RedisProvider#method.connect_cluster).
-//! - `tls-rustls`: `rediss://` URLs, with the system's root certificates. The cryptography is that
-//!   which the process has installed in rustls, or else ring, which this crate installs then.
+//! - `tls-rustls`: `rediss://` URLs, with the system's root certificates. It uses the cryptography
+//!   provider that the process has installed in rustls. If there is none, this crate installs ring.
 //!
 //! # The keys
 //!
-//! All begin with the [prefix](RedisProvider::prefix), `sessions` unless set.
+//! All keys begin with the [prefix](RedisProvider::prefix), `sessions` by default.
 //!
 //! | key | type | what it holds |
 //! |---|---|---|
@@ -33,80 +33,81 @@
 //! | `sessions:{owner:<owner>}:ids` | sorted set | the ids of the owner's records, each with the score 0, so in their order |
 //! | `sessions:{owner:<owner>}:until` | sorted set | the same ids, each scored by when it may be forgotten |
 //!
-//! Times count milliseconds since 1970. A record without expiry has no `e`, one without owner
-//! neither `o` nor `l`. Versions are decimals, compared as strings: Lua's numbers have 53 bits.
+//! Times count milliseconds since 1970. A record without an expiry has no `e`, and one without an
+//! owner has neither `o` nor `l`. Versions are decimals and are compared as strings, because Lua's
+//! numbers have 53 bits.
 //!
-//! No script and no command touches two slots of a cluster: a record is in the slot of its id, an
-//! owner's two sets are in that of the owner.
+//! No script and no command touches two slots of a cluster: a record is in the slot of its id, and an
+//! owner's two sets are in the slot of the owner.
 //!
 //! # What a call costs
 //!
 //! | call | commands, one after the other |
 //! |---|---|
 //! | `fetch` | 1 `HMGET` |
-//! | `save`, also one in conflict | 1 script |
+//! | `save`, also with a conflict | 1 script |
 //! | `save` of a new record with an owner | 2 scripts: the owner's sets, the record |
-//! | `save` of an update that changes the owner | 3 scripts: the record, which asks for the owner's sets, those, the record |
-//! | `touch`, also one in conflict | 1 script |
-//! | `delete`, also one in conflict | 1 script; where it removes a record with an owner 2: the record, the owner's sets |
+//! | `save` of an update that changes the owner | 3 scripts: the record, which asks for the owner's sets, then the sets, then the record |
+//! | `touch`, also with a conflict | 1 script |
+//! | `delete`, also with a conflict | 1 script; 2 if it removes a record with an owner: the record, the owner's sets |
 //! | `list` | 1 `ZRANGE`, and for each 500 ids of the page an `HMGET` each, all at once |
 //! | `purge` | unsupported: Redis does it |
 //!
-//! An owner's sets hold an id for half as long again as its record was to live. A `save` or a
-//! `touch` that prolongs a record beyond that prolongs the sets too, which takes 3 scripts: of a
-//! session of 7 days, once in three and a half days.
+//! An owner's sets hold an id for one and a half times the time that its record had to live. A `save`
+//! or a `touch` that extends a record beyond that extends the sets too, which takes 3 scripts. For a
+//! session of 7 days this happens once in three and a half days.
 //!
-//! A script is sent by its hash, and with its text where the server does not know it, as after a
-//! restart. That script has not run then, so this repeats nothing.
+//! A script is sent by its hash, and with its text if the server does not know it, as after a restart.
+//! The script has not run in that case, so nothing is repeated.
 //!
 //! # Expiry
 //!
-//! Redis removes a record when its expiry comes, by the server's clock (`PEXPIREAT`). A host whose
-//! clock is ahead of the server's does not see it any longer either, as each call compares the
-//! expiry with the host's time. Where the server's is ahead, sessions end that much earlier.
+//! Redis removes a record at its expiry, by the server's clock (`PEXPIREAT`). Each call also compares
+//! the expiry with the host's time, so a host whose clock is ahead of the server's no longer sees the
+//! record either. If the server's clock is ahead, sessions end earlier by the difference.
 //!
-//! An owner's sets end with the last id in them. They hold an id before its record is written, so
-//! that a "log out everywhere" misses none, and drop it when the record is deleted. Where that would
-//! be a race with another save (the id was put in again, or the record was prolonged), or the
-//! record has got another owner, the id stays and a `list` passes over it, until its time comes and
-//! the next save puts another id in.
+//! An owner's sets end with the last id in them. They hold an id before its record is written, so that
+//! a "log out everywhere" misses none, and drop the id when the record is deleted. In two cases the id
+//! stays: if dropping it would race with another save (which put the id in again, or extended the
+//! record), and if the record has another owner now. `list` skips such an id, until its time comes and
+//! the next save adds another id.
 //!
 //! # What can be lost
 //!
-//! A save that was answered is in the server's memory.
+//! A completed save is in the server's memory.
 //!
-//! - **A crash** takes back what was not yet on the disk: with `appendonly yes`, the last second; with
-//!   `appendfsync always` besides, nothing; with snapshots alone, minutes.
-//! - **A failover** to a replica takes back what the primary had answered and not yet sent on, as
-//!   replication does not wait. `min-replicas-to-write` narrows that, and does not close it.
-//! - **Eviction** takes away any record when the memory is full, unless `maxmemory-policy` is
-//!   `noeviction`; then saves fail as unavailable, while reads, touches and deletes go on.
+//! - **A crash** loses what was not yet on the disk: with `appendonly yes`, the last second; with
+//!   `appendfsync always` as well, nothing; with snapshots alone, minutes.
+//! - **A failover** to a replica loses what the primary had acknowledged but not yet sent on, because
+//!   replication is asynchronous. `min-replicas-to-write` makes this less likely, but not impossible.
+//! - **Eviction** removes any record when the memory is full, unless `maxmemory-policy` is
+//!   `noeviction`. With `noeviction` saves fail as unavailable, while reads, touches and deletes work.
 //!
-//! A session that its user has ended can be alive again after the first two, and the keys that open
-//! cookies, which are a record too, can be gone after the third. Keep sessions that must not come
-//! back in a database that waits for its disk. [`warnings`](RedisProvider::warnings) tells of the
-//! settings.
+//! After a crash or a failover, a session that its user has ended can be live again. After an
+//! eviction, the keys that open cookies can be gone, because they are a record too. Keep sessions that
+//! must not come back in a database that waits for its disk. [`warnings`](RedisProvider::warnings)
+//! reports settings of the server that can lose sessions.
 //!
 //! # Permissions
 //!
-//! A user with no more than this:
+//! Create a user with only these permissions:
 //!
 //! ```text
 //! ACL SETUSER shop on >secret
 #![doc = concat!("    ", include_str!("permissions.txt"))]
 //! ```
 //!
-//! They are [`PERMISSIONS`]. [`clear`](RedisProvider::clear), which is for tests, takes `+scan` and
-//! `+unlink` as well, on a cluster `+keys` for `+scan`; the driver of a cluster takes
+//! [`PERMISSIONS`] holds them. [`clear`](RedisProvider::clear), which is for tests, also needs `+scan`
+//! and `+unlink`, on a cluster `+keys` in place of `+scan`. The driver of a cluster needs
 //! `+cluster|slots`.
 //!
 //! # Connections
 //!
-//! [`Connection`] is one multiplexed connection, shared by all tasks: calls do not wait for each
-//! other, and one that is cancelled leaves it whole. It is opened again when it was lost, by the
-//! next call; no command is sent twice. A save whose answer was lost is an error that
-//! [is unavailable](sessions::provider::ProviderError::is_unavailable), and may have happened: the
-//! conflict of the next try carries what is stored.
+//! [`Connection`] is one multiplexed connection, which all tasks share. Calls do not wait for each
+//! other, and a cancelled call does not damage the connection. If the connection is lost, the next call
+//! opens a new one; no command is sent twice. A save whose answer was lost is an error that
+//! [is unavailable](sessions::provider::ProviderError::is_unavailable), and the save may have happened:
+//! the conflict of the next try contains the stored record.
 
 #[cfg(feature = "cluster")]
 mod cluster;
@@ -122,8 +123,8 @@ pub use redis;
 pub use crate::connection::{AnyConnection, Connection};
 pub use crate::provider::RedisProvider;
 
-/// The rules of `ACL SETUSER` for a user that has just the keys under the default prefix, and just
-/// the commands that the provider sends. `+info` is only for
+/// The rules of `ACL SETUSER` for a user that may access only the keys under the default prefix,
+/// and run only the commands that the provider sends. `+info` is only for
 /// [`warnings`](RedisProvider::warnings) and the check of the version.
 ///
 /// ```

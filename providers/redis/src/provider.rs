@@ -17,7 +17,8 @@ use crate::script::{DELETE, DISOWN, OWN, SAVE, TOUCH, send};
 
 /// Keeps records in Redis. Clones share their connection.
 ///
-/// See the [crate's docs](crate) for the keys, the cost of each call, expiry, and what can be lost.
+/// The [crate's docs](crate) describe the keys, the cost of each call, expiry, and what can be
+/// lost.
 ///
 /// ```no_run
 /// use sessions_redis::RedisProvider;
@@ -36,14 +37,16 @@ pub struct RedisProvider<C = Connection> {
 }
 
 impl RedisProvider {
-    /// Connects to a Redis server, and checks with [`create`](Self::create) that it will do.
+    /// Connects to a Redis server, and checks with [`create`](Self::create) that the server is
+    /// suitable.
     ///
-    /// The URL is that of [`Connection::open`]. For another prefix than `sessions`, or to start
-    /// while Redis is down, use [`new`](Self::new) with such a connection.
+    /// The URL has the form that [`Connection::open`] describes. For a prefix other than
+    /// `sessions`, or to start while Redis is down, open such a connection and pass it to
+    /// [`new`](Self::new).
     ///
     /// # Errors
-    /// When the URL is wrong, the server cannot be reached, refuses the user, is too old, takes no
-    /// writes, or forbids a command.
+    /// Fails if the URL is wrong, or if the server cannot be reached, refuses the user, is too old,
+    /// accepts no writes, or forbids a command.
     ///
     /// ```
     /// use sessions_redis::RedisProvider;
@@ -64,10 +67,9 @@ impl<C: AnyConnection> RedisProvider<C> {
     /// Uses a connection of your own: a [`Connection`], or a `MultiplexedConnection`, a
     /// `ConnectionManager` or a `ClusterConnection` of the crate [`redis`].
     ///
-    /// A driver that sends a save again may report a conflict of the save with itself. Of those
-    /// named, only a `ClusterConnection` does, unless its client is built with `retries(0)`.
-    /// Redirections are followed all the same. The driver's response timeout is half a second,
-    /// unless you set another.
+    /// A driver that sends a save again may report a conflict of the save with itself. Of the named
+    /// ones only a `ClusterConnection` does this, unless its client is built with `retries(0)`; it
+    /// still follows redirections. The driver's response timeout is half a second by default.
     ///
     /// ```no_run
     /// use sessions_redis::{RedisProvider, redis};
@@ -86,11 +88,11 @@ impl<C: AnyConnection> RedisProvider<C> {
         Self { connection, keys, timeout: TIMEOUT }
     }
 
-    /// Begins its keys with another word than `sessions`. The prefix has 1 to 64 ASCII letters,
-    /// digits, and `-`, `_`, `.`, `:`, `/`; a colon follows it by itself.
+    /// Starts the keys with a prefix other than `sessions`. The prefix has 1 to 64 ASCII letters,
+    /// digits, and `-`, `_`, `.`, `:`, `/`. A colon is added after it.
     ///
     /// # Errors
-    /// When the prefix is none of that kind.
+    /// Fails for any other prefix.
     ///
     /// ```
     /// use sessions_redis::{Connection, RedisProvider};
@@ -110,8 +112,8 @@ impl<C: AnyConnection> RedisProvider<C> {
         Ok(self)
     }
 
-    /// Limits how long a call may take, with all the commands it sends: 5 seconds, unless set. A
-    /// save that is given up so may have happened.
+    /// Sets the timeout of a call, including all commands that it sends. The default is 5 seconds.
+    /// A save that times out may have happened.
     ///
     /// ```
     /// use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the server must offer, and what it should be set to.
+//! The requirements on the server, and its recommended settings.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,15 +11,15 @@ use crate::provider::RedisProvider;
 use crate::script::send;
 
 impl<C: AnyConnection> RedisProvider<C> {
-    /// Checks that the server will do: its version, and that it lets the user run every script,
-    /// with a record that ends by itself. Any number of hosts may do so at once.
+    /// Checks that the server is suitable: its version, and that it lets the user run every script,
+    /// with a record that expires. Any number of hosts may do so at once.
     ///
-    /// There is nothing to create: keys come with their first record. Without this, what is wrong
-    /// shows at the first call that meets it.
+    /// There is nothing to create, because keys are created with their first record. Without this
+    /// check, a problem shows at the first call that meets it.
     ///
     /// # Errors
-    /// When the server cannot be reached, refuses the user, is too old, takes no writes, or forbids
-    /// a command.
+    /// Fails if the server cannot be reached, refuses the user, is too old, accepts no writes, or
+    /// forbids a command.
     ///
     /// ```no_run
     /// use sessions_redis::{Connection, RedisProvider};
@@ -49,12 +49,12 @@ impl<C: AnyConnection> RedisProvider<C> {
         Ok(())
     }
 
-    /// What the server is set to that can lose sessions, in words for an operator: eviction, no
-    /// append-only file, a clock that differs from this host's. Empty where all is well; also where
-    /// the user may not ask (`INFO`, `TIME`).
+    /// Returns the settings of the server that can lose sessions, as text for an operator:
+    /// eviction, no append-only file, a clock that differs from this host's. The list is empty if
+    /// there is no problem, and also if the user may not ask (`INFO`, `TIME`).
     ///
     /// # Errors
-    /// When the server cannot be reached.
+    /// Fails if the server cannot be reached.
     ///
     /// ```no_run
     /// use sessions_redis::RedisProvider;
@@ -83,11 +83,11 @@ impl<C: AnyConnection> RedisProvider<C> {
         Ok(warnings)
     }
 
-    /// Deletes every key under the prefix: for tests. Looks at all keys of the server, which on a
-    /// cluster stops each node while it does.
+    /// Deletes every key under the prefix. It is for tests. It scans all keys of the server, which
+    /// on a cluster blocks each node meanwhile.
     ///
     /// # Errors
-    /// When the server cannot answer.
+    /// Fails if the server cannot answer.
     ///
     /// ```no_run
     /// use sessions_redis::RedisProvider;

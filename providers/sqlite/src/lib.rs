@@ -18,16 +18,16 @@
 //!
 //! # The table
 //!
-//! [`create_table`](SqliteProvider::create_table) runs these statements, which may as well stand in
+//! [`create_table`](SqliteProvider::create_table) runs these statements. You can also put them into
 //! a migration of your own:
 //!
 //! ```sql
 #![doc = include_str!("table.sql")]
 //! ```
 //!
-//! `version` holds the 64 bits of a `u64` as a signed number: versions from 2^63 on show as
-//! negative ones. They are only compared for equality. `expires_at` counts milliseconds since 1970;
-//! `NULL` means never.
+//! `version` holds the 64 bits of a `u64` as a signed number, so versions from 2^63 on show as
+//! negative numbers. The provider only compares them for equality. `expires_at` counts milliseconds
+//! since 1970; `NULL` means never.
 //!
 //! # What a call costs
 //!
@@ -36,34 +36,34 @@
 //! | `fetch` | 1 `SELECT` by primary key | no |
 //! | `save` | 1 `INSERT` or `UPDATE`; after a conflict also 1 `SELECT` | yes |
 //! | `touch` | 1 `UPDATE`; after a conflict also 1 `SELECT` | yes |
-//! | `delete` | 1 `DELETE`; under a version, where it removes nothing, also 1 `SELECT` | yes |
+//! | `delete` | 1 `DELETE`; under a version, if it removes nothing, also 1 `SELECT` | yes |
 //! | `list` | 1 `SELECT` on the index of owners | no |
 //! | `purge` | 1 `DELETE` for each 500 records, on the index of expiry | yes |
 //!
-//! Statements are prepared once for each connection. There is no explicit transaction: each
-//! statement is one.
+//! Each connection prepares a statement once. There is no explicit transaction: each statement is
+//! one.
 //!
 //! # Writers take turns
 //!
-//! SQLite lets one connection write at a time, whatever the number of processes; the others ask
-//! again and again, with growing pauses and in no order. So [`SqliteProvider::open`] keeps a single
-//! connection for writing, for which the tasks of a process queue in order without polling, and a
-//! few more for reading. In WAL mode readers never wait for the writer, nor it for them. Other
-//! processes that write to the same file are waited for, up to the busy timeout of 5 seconds.
+//! SQLite lets one connection write at a time, across all processes. The other connections poll with
+//! growing pauses, in no order. So [`SqliteProvider::open`] keeps a single connection for writing, for
+//! which the tasks of a process queue in order without polling, and a few more for reading. In WAL
+//! mode readers never wait for the writer, and the writer never waits for readers. The provider waits
+//! for other processes that write to the same file, up to the busy timeout of 5 seconds.
 //!
 //! # Expiry
 //!
-//! An expired record is never returned, but stays in the file until a save replaces it or
-//! [`purge`](sessions::provider::Provider::purge) removes it: let a task call that from time to
-//! time. The freed space is used again; the file itself shrinks only on `VACUUM`.
+//! An expired record is never returned, but it stays in the file until a save replaces it or
+//! [`purge`](sessions::provider::Provider::purge) removes it. Spawn the store's `purge_task` to call
+//! that regularly. SQLite reuses the freed space; the file itself shrinks only on `VACUUM`.
 //!
 //! # Durability
 //!
-//! A save that was answered survives a crash of the process, of the system, and a power cut:
+//! A completed save survives a crash of the process, a crash of the system, and a power cut:
 //! [`SqliteProvider::open`] sets `synchronous = FULL`, so each write waits for the disk. With
-//! `NORMAL`, SQLite's usual advice for WAL mode, a power cut takes back the last writes, and a
-//! session that its user has ended would be alive again. Where that is acceptable, it is one
-//! setting away and makes writes several times faster:
+//! `NORMAL`, SQLite's usual advice for WAL mode, a power cut loses the last writes, and a session that
+//! its user has ended would be live again. If that is acceptable, `NORMAL` makes writes several times
+//! faster:
 //!
 //! ```
 //! use sessions_sqlite::{SqliteProvider, sqlx::sqlite::SqliteSynchronous};
@@ -80,11 +80,11 @@
 //!
 //! # What the file system must offer
 //!
-//! A local disk: WAL mode shares memory between processes, which network file systems do not give.
-//! The process must be able to write to the folder too, as SQLite keeps the files `-wal` and `-shm`
+//! A local disk: in WAL mode processes share memory, which network file systems do not support. The
+//! process must also be able to write to the folder, because SQLite keeps the files `-wal` and `-shm`
 //! beside the database while it is open. Copy a database in use with SQLite's backup command, not
-//! with `cp`. Nor remove it: a process that has it open goes on with the removed file, without an
-//! error, and what it stores is lost when it ends.
+//! with `cp`. Do not remove it either: a process that has it open continues with the removed file,
+//! without an error, and what it stores is lost when it ends.
 
 mod error;
 mod provider;

@@ -24,7 +24,7 @@ use crate::sql::{DEFAULT_TABLE, Statements};
 
 /// Keeps records in a table of a SQLite file. Clones share their connections.
 ///
-/// See the [crate's docs](crate) for the table, the cost of each call and durability.
+/// The [crate's docs](crate) describe the table, the cost of each call and durability.
 ///
 /// ```
 /// use sessions_sqlite::SqliteProvider;
@@ -44,14 +44,14 @@ pub struct SqliteProvider {
 }
 
 impl SqliteProvider {
-    /// Opens a database file and the table `sessions` in it; creates what is missing, but no
-    /// folder. Any number of processes may do so at once.
+    /// Opens a database file and the table `sessions` in it. It creates the file and the table if
+    /// they are missing, but no folder. Any number of processes may do so at once.
     ///
-    /// The settings are those of [`options`](Self::options). One connection writes; a few more, as
-    /// they are needed, read. Waiting for a connection ends after 5 seconds.
+    /// It uses the settings of [`options`](Self::options). One connection writes; a few more,
+    /// opened on demand, read. Waiting for a connection ends after 5 seconds.
     ///
     /// # Errors
-    /// When the file cannot be opened, is no database, has another table of this name, or stays
+    /// Fails if the file cannot be opened, is no database, has another table of this name, or stays
     /// locked for 5 seconds.
     ///
     /// ```
@@ -69,8 +69,8 @@ impl SqliteProvider {
         Ok(provider)
     }
 
-    /// The settings that [`open`](Self::open) uses, to change one and pass them to
-    /// [`open_with`](Self::open_with): create the file if it is missing, journal mode WAL,
+    /// Returns the settings that [`open`](Self::open) uses, so that you can change one and pass
+    /// them to [`open_with`](Self::open_with): create the file if it is missing, journal mode WAL,
     /// `synchronous = FULL`, a busy timeout of 5 seconds.
     ///
     /// ```
@@ -89,12 +89,12 @@ impl SqliteProvider {
             .busy_timeout(WAIT)
     }
 
-    /// Opens a database file with settings of your own. Creates no table: call
+    /// Opens a database file with settings of your own. It creates no table: call
     /// [`create_table`](Self::create_table).
     ///
     /// # Errors
-    /// When the file cannot be opened, is no database, stays locked for 5 seconds, or when the
-    /// database is one in memory, which each connection would have to itself.
+    /// Fails if the file cannot be opened, is no database, or stays locked for 5 seconds. Also
+    /// fails for a database in memory, because each connection would have a separate one.
     ///
     /// ```
     /// use sessions_sqlite::SqliteProvider;
@@ -127,11 +127,11 @@ impl SqliteProvider {
         Ok(Self { writer, readers, statements: Arc::new(default_statements()) })
     }
 
-    /// Uses connections of your own, for reading and writing alike.
+    /// Uses connections of your own, for reading and for writing.
     ///
-    /// Set the journal mode to WAL, and the busy timeout to what a request may wait. A pool of
-    /// more than one connection lets writers of this process collide: they wait by polling instead
-    /// of queueing, and under load some wait long. [`open`](Self::open) avoids that.
+    /// Set the journal mode to WAL, and the busy timeout to the time that a request may wait. In a
+    /// pool of more than one connection, writers of this process collide: they poll instead of
+    /// queueing, and under load some wait long. [`open`](Self::open) avoids that.
     ///
     /// ```
     /// use sessions_sqlite::{SqliteProvider, sqlx::SqlitePool};
@@ -154,7 +154,7 @@ impl SqliteProvider {
     /// underscores, no digit first, and does not begin with `sqlite_`.
     ///
     /// # Errors
-    /// When the name is none of that kind.
+    /// Fails for any other name.
     ///
     /// ```
     /// use sessions_sqlite::SqliteProvider;
@@ -178,11 +178,11 @@ impl SqliteProvider {
         Ok(Self { statements: Arc::new(statements), ..self })
     }
 
-    /// Creates the table and its indexes where they are missing. Any number of processes may do so
-    /// at once.
+    /// Creates the table and its indexes if they are missing. Any number of processes may do so at
+    /// once.
     ///
     /// # Errors
-    /// When the database cannot answer, or when there is a table of this name with other columns.
+    /// Fails if the database cannot answer, or if a table of this name has other columns.
     ///
     /// ```
     /// use sessions_sqlite::SqliteProvider;
@@ -208,10 +208,10 @@ impl SqliteProvider {
         Ok(())
     }
 
-    /// Drops the table with all its records: for tests.
+    /// Drops the table with all its records. It is for tests.
     ///
     /// # Errors
-    /// When the database cannot answer.
+    /// Fails if the database cannot answer.
     ///
     /// ```
     /// use sessions::provider::Provider;
@@ -235,9 +235,9 @@ impl SqliteProvider {
         Ok(())
     }
 
-    /// Waits for the calls under way and closes the connections, the ones of
-    /// [`new`](Self::new)'s pool included. SQLite then moves the log into the database and removes
-    /// its `-wal` and `-shm` files. Not needed for durability.
+    /// Waits for running calls and closes the connections, including those of [`new`](Self::new)'s
+    /// pool. SQLite then moves the log into the database and removes its `-wal` and `-shm` files.
+    /// Durability does not need this.
     ///
     /// ```
     /// use sessions_sqlite::SqliteProvider;

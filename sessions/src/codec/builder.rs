@@ -12,7 +12,7 @@ use crate::provider::Provider;
 use crate::random::Random;
 use crate::telemetry::metrics::Refusals;
 
-/// Settings of a [`Codec`].
+/// Builds a [`Codec`]. [`Codec::builder`] creates it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -54,8 +54,8 @@ impl CodecBuilder {
         }
     }
 
-    /// The app's name, "app" by default. Apps have keys of their own, in the record `<app>:keys`,
-    /// and cannot open each other's tokens. At most 250 bytes.
+    /// Sets the name of the app, at most 250 bytes. The default is "app". Each app has its own
+    /// keys, in the record `<app>:keys`, and cannot open the tokens of another.
     ///
     /// ```
     /// # use sessions::{Codec, MemoryProvider};
@@ -67,8 +67,8 @@ impl CodecBuilder {
         self
     }
 
-    /// How long a token is valid, in whole seconds; 30 days by default. Holds across every rotation
-    /// of the keys, also for tokens that were sealed before it was changed.
+    /// Sets how long a token is valid, in whole seconds. The default is 30 days. It applies across
+    /// every rotation of the keys, and to tokens that were sealed before the setting was changed.
     ///
     /// ```
     /// # use sessions::{Codec, MemoryProvider};
@@ -81,7 +81,8 @@ impl CodecBuilder {
         self
     }
 
-    /// How long a key seals before the next one does; 7 days by default, at least 4 hours.
+    /// Sets how long a key seals before the next one takes over. The default is 7 days, the minimum
+    /// 4 hours.
     ///
     /// ```
     /// # use sessions::{Codec, MemoryProvider};
@@ -95,7 +96,7 @@ impl CodecBuilder {
         self
     }
 
-    /// Where the time comes from: the system's clock, unless a test sets another.
+    /// Sets the source of time. The default is the system's clock.
     ///
     /// ```
     /// # use sessions::{Codec, ManualClock, MemoryProvider};
@@ -107,8 +108,8 @@ impl CodecBuilder {
         self
     }
 
-    /// What the keys are wrapped with before they are stored. Without it, whoever reads the
-    /// database can make tokens.
+    /// Encrypts the keys before they are stored. Without it, somebody who reads the database can
+    /// make tokens.
     ///
     /// ```
     /// # use sessions::{Codec, LocalKey, MemoryProvider};
@@ -121,9 +122,9 @@ impl CodecBuilder {
         self
     }
 
-    /// Accepts keys that are stored in the clear: whoever reads the database can open and make
-    /// tokens. Together with [`key_encryption`](Self::key_encryption) it accepts a ring that was
-    /// stored so, in order to [wrap](Codec::rewrap_keys) it.
+    /// Accepts keys that are stored in plaintext, so that somebody who reads the database can open
+    /// and make tokens. Together with [`key_encryption`](Self::key_encryption), it accepts a
+    /// plaintext ring so that you can [wrap](Codec::rewrap_keys) it.
     ///
     /// ```
     /// # use sessions::{Codec, MemoryProvider};
@@ -134,9 +135,9 @@ impl CodecBuilder {
         self
     }
 
-    /// For a store, whose ids are stored hashed: a forged token names no session. Unlike
-    /// [`danger_plain_keys`](Self::danger_plain_keys) it accepts nothing less than
-    /// `key_encryption` once that is set.
+    /// Accepts plaintext keys for a store, whose ids are stored hashed: a forged token names no
+    /// session. Unlike [`danger_plain_keys`](Self::danger_plain_keys), it does not accept a
+    /// plaintext ring once `key_encryption` is set.
     pub(crate) fn allow_plain_keys(mut self) -> Self {
         self.plain_allowed = true;
         self
@@ -156,8 +157,9 @@ impl CodecBuilder {
         }
         if self.key_encryption.is_none() && !self.plain_keys && !self.plain_allowed {
             return Err(Error::config(
-                "the keys would be stored in the clear; set key_encryption, or accept that \
-                 whoever reads the database can forge tokens with danger_plain_keys()",
+                "the keys would be stored in plaintext; set key_encryption, or call \
+                 danger_plain_keys() to accept that anybody who reads the database can forge \
+                 tokens",
             ));
         }
         let jitter = self.random.below(u64::MAX);

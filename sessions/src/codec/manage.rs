@@ -1,17 +1,17 @@
-//! What an operator may ask of a codec's keys. In ordinary running nothing needs to be.
+//! The operator's calls on a codec's keys. Normal operation needs none of them.
 
 use super::Codec;
 use crate::error::Error;
 use crate::keyring::state::KeyRingInfo;
 
 impl Codec {
-    /// Reads the key ring now, and creates the first key of an empty one. Codecs do this by
-    /// themselves every few minutes; call it when a service starts, to learn early that its keys
-    /// cannot be had.
+    /// Reads the key ring now, and creates the first key of an empty one. Codecs do this every few
+    /// minutes without this call. Call it when a service starts, to find out early if its keys
+    /// cannot be read.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the provider or the key service is down; [`Error::Provider`] or
-    /// [`Error::Config`] if the ring cannot be used, saying what to do.
+    /// [`Error::Unavailable`] if the provider or the key service is down. [`Error::Provider`] or
+    /// [`Error::Config`] if the ring cannot be used; the text says what to do.
     ///
     /// ```
     /// # use sessions::{Codec, MemoryProvider};
@@ -24,16 +24,16 @@ impl Codec {
         self.ring.refresh().await
     }
 
-    /// Erases every key and creates a new one: for the day that a key may be in wrong hands, and
-    /// after the database was restored from a backup.
+    /// Erases every key and creates a new one. Use it if a key may have leaked, and after the
+    /// database was restored from a backup.
     ///
-    /// Every token that was sealed before is invalid: here at once, on another host when it reads the
-    /// ring next, at most ten minutes later. A host that cannot reach the provider goes on with
-    /// the keys it holds until it can.
+    /// Every token that was sealed before becomes invalid: on this host at once, on another host
+    /// when it next reads the ring, at most ten minutes later. A host that cannot reach the
+    /// provider continues with the keys it holds until it can.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] and others as [`refresh`](Self::refresh): call it again. The keys may
-    /// or may not be erased then.
+    /// The errors of [`refresh`](Self::refresh). The keys may or may not be erased then: call it
+    /// again.
     ///
     /// ```
     /// # use sessions::{Codec, Error, MemoryProvider, Purpose};
@@ -49,13 +49,13 @@ impl Codec {
         self.ring.rotate_now().await
     }
 
-    /// Wraps every key anew under the key-encryption key that is current now. No token becomes
-    /// invalid. Call it once, on any host, after the key-encryption key was changed; or after
-    /// `key_encryption` was set for keys that were stored in the clear, on a codec that is also
-    /// given [`danger_plain_keys`](super::CodecBuilder::danger_plain_keys).
+    /// Encrypts every key under the current key-encryption key. No token becomes invalid. Call it
+    /// once, on any host, after the key-encryption key was changed. Also call it after
+    /// `key_encryption` was set for keys that were stored in plaintext, on a codec that also has
+    /// [`danger_plain_keys`](super::CodecBuilder::danger_plain_keys).
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the provider or the key service is down; [`Error::Config`] without
+    /// [`Error::Unavailable`] if the provider or the key service is down. [`Error::Config`] without
     /// `key_encryption`.
     ///
     /// ```
@@ -72,9 +72,9 @@ impl Codec {
         self.ring.rewrap().await
     }
 
-    /// What this host knows of its keys, for operators: times and states, no secrets. `None` before
-    /// the ring was first read. It asks neither the provider nor the key service; call
-    /// [`refresh`](Self::refresh) first to see the ring as it is stored now.
+    /// Returns what this host knows of its keys, for operators: times and states, no secrets. It is
+    /// `None` before the ring was first read. It calls neither the provider nor the key service;
+    /// call [`refresh`](Self::refresh) first to see the ring as it is stored now.
     ///
     /// ```
     /// # use sessions::{Codec, KeyState, MemoryProvider};

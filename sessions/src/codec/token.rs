@@ -27,7 +27,7 @@ pub(crate) const MAX_TOKEN: usize = 8 * 1024;
 pub(crate) const MAX_PAYLOAD: usize = MAX_TOKEN / 4 * 3 - OVERHEAD;
 
 const VERSION: u8 = 1;
-/// The part in the clear.
+/// The length of the plaintext part.
 const HEADER: usize = 1 + 4;
 const SEALED: usize = HEADER + NONCE;
 const PAYLOAD: usize = SEALED + TIME;
@@ -35,7 +35,7 @@ const TIME: usize = 5;
 /// The last second that a token can name: the year 36812.
 const LAST_SECOND: u64 = (1 << (8 * TIME)) - 1;
 
-/// A token's text is none that [`encode`] makes.
+/// The error for a text that [`encode`] does not produce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
@@ -61,13 +61,13 @@ pub(crate) fn seal(
     tag.copy_from_slice(&xaes.seal(nonce, &clear[..HEADER], sealed));
 }
 
-/// The text of a token.
+/// Returns the text of a token.
 pub(crate) fn encode(token: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode_to_string(token)
 }
 
-/// The bytes of a token's text, in the front of `buffer`, and the key id that it names. Refuses
-/// every text that [`encode`] does not make.
+/// Returns the bytes of a token's text, in the front of `buffer`, and the key id that it names.
+/// Refuses every text that [`encode`] does not produce.
 pub(crate) fn decode<'b>(
     text: &[u8],
     buffer: &'b mut [u8],
@@ -75,7 +75,7 @@ pub(crate) fn decode<'b>(
     if text.len() > MAX_TOKEN {
         return Err(Malformed);
     }
-    // A payload that the caller has no room for is none that it sealed.
+    // The caller sealed no payload that is longer than its buffer.
     match URL_SAFE_NO_PAD.decoded_length(text) {
         Ok(length) if length <= buffer.len() => {}
         _ => return Err(Malformed),
@@ -84,7 +84,7 @@ pub(crate) fn decode<'b>(
     read(token)
 }
 
-/// The key id that a token's bytes name.
+/// Returns the key id that a token's bytes name.
 pub(crate) fn read(token: &mut [u8]) -> Result<(KeyId, &mut [u8]), Malformed> {
     if token.len() < OVERHEAD {
         return Err(Malformed);
@@ -97,8 +97,8 @@ pub(crate) fn read(token: &mut [u8]) -> Result<(KeyId, &mut [u8]), Malformed> {
     Ok((key, token))
 }
 
-/// Decrypts a decoded token in place: the second of its issue, and where its payload is. `None`
-/// if it was not sealed by this key, or was changed.
+/// Decrypts a decoded token in place. Returns the second of its issue and the range of its payload,
+/// or `None` if this key did not seal it or it was changed.
 pub(crate) fn open(token: &mut [u8], xaes: &Xaes) -> Option<(u64, Range<usize>)> {
     if token.len() < OVERHEAD {
         return None;

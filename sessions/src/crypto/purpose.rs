@@ -1,12 +1,12 @@
-//! What a token is for.
+//! The purpose of a token.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// What a token is for: a token of one purpose does not open as another's.
+/// The purpose of a token. A token of one purpose does not open as another's.
 ///
-/// Make each purpose once, in a constant place, and keep it: the codec finds the purpose's key
-/// by it. Clones are cheap.
+/// Create each purpose once, and keep it: the codec looks its key up by the purpose. Clones are
+/// cheap.
 ///
 /// ```
 /// use sessions::Purpose;
@@ -24,8 +24,8 @@ struct Inner {
 }
 
 impl Purpose {
-    /// A purpose of the application's own. The name is part of the key: changing it makes the
-    /// tokens that were sealed before invalid.
+    /// Creates a purpose of the application. The name is part of the key, so changing it makes
+    /// earlier tokens invalid.
     ///
     /// ```
     /// use sessions::Purpose;
@@ -36,22 +36,22 @@ impl Purpose {
         Self::of_kind("value", name)
     }
 
-    /// The purpose of a session's cookie of this name.
+    /// Creates the purpose of a session's cookie of this name.
     pub(crate) fn session(cookie_name: &str) -> Self {
         Self::of_kind("session", cookie_name)
     }
 
-    /// The purpose of a cookie of this name that holds a whole session.
+    /// Creates the purpose of a cookie of this name that holds a whole session.
     pub(crate) fn client_side(cookie_name: &str) -> Self {
         Self::of_kind("client-side session", cookie_name)
     }
 
-    /// The purpose of the data of an app's records.
+    /// Creates the purpose of the data of an app's records.
     pub(crate) fn records() -> Self {
         Self::of_kind("record", "")
     }
 
-    /// The name it was made with.
+    /// Returns the name that it was created with.
     ///
     /// ```
     /// assert_eq!(sessions::Purpose::new("invitation").name(), "invitation");
@@ -61,7 +61,7 @@ impl Purpose {
         &self.0.name
     }
 
-    /// What keeps the purposes of the application apart from the library's own.
+    /// The prefix that separates the application's purposes from the library's own.
     pub(crate) fn kind(&self) -> &'static str {
         self.0.kind
     }
@@ -73,7 +73,7 @@ impl Purpose {
 
 impl PartialEq for Purpose {
     fn eq(&self, other: &Self) -> bool {
-        // Almost always the same allocation: this is on the way of every request.
+        // Almost always the same allocation. Every request compares purposes.
         Arc::ptr_eq(&self.0, &other.0)
             || (self.kind() == other.kind() && self.name() == other.name())
     }

@@ -1,4 +1,4 @@
-//! Keys that encrypt the ring's keys: a key service, or a key of the host's own.
+//! Keys that encrypt the ring's keys: a key service, or a key that the host holds.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -9,11 +9,11 @@ use async_trait::async_trait;
 
 use crate::provider::Source;
 
-/// Wraps the keys of the ring before they are stored: with a key service (a KMS), or with a
+/// Encrypts the keys of the ring before they are stored: with a key service (a KMS), or with a
 /// [`LocalKey`](crate::LocalKey).
 ///
-/// With it, whoever reads the database can neither forge nor open a token. Calls are made when
-/// the ring changes and when a process starts, never for each token.
+/// With it, somebody who reads the database can neither forge nor open a token. The library calls
+/// it when the ring changes and when a process starts, never for each token.
 ///
 /// ```
 /// use sessions::{KeyEncryption, KeyEncryptionError, WrappedKey};
@@ -45,18 +45,18 @@ use crate::provider::Source;
 /// ```
 #[async_trait]
 pub trait KeyEncryption: Send + Sync + 'static {
-    /// Encrypts `material` (32 bytes) under the key that is current now, and authenticates
-    /// `context` with it. The blob has at most 8 KiB, the id at most 1 KiB.
+    /// Encrypts `material` (32 bytes) under the current key, and authenticates `context` with it.
+    /// The blob has at most 8 KiB, the id at most 1 KiB.
     ///
     /// # Errors
-    /// When the service cannot answer.
+    /// Fails if the service cannot answer.
     async fn wrap(&self, material: &[u8], context: &[u8])
     -> Result<WrappedKey, KeyEncryptionError>;
 
-    /// Decrypts a blob that `wrap` made with the same context, perhaps under an earlier key.
+    /// Decrypts a blob that `wrap` made with the same context, possibly under an earlier key.
     ///
     /// # Errors
-    /// When the service cannot answer ([unavailable](KeyEncryptionError::unavailable)), or when
+    /// Fails if the service cannot answer ([unavailable](KeyEncryptionError::unavailable)), or if
     /// the blob, its key's id or the context is not what `wrap` made
     /// ([permanent](KeyEncryptionError::permanent)).
     async fn unwrap(
@@ -87,7 +87,7 @@ impl<K: KeyEncryption + ?Sized> KeyEncryption for Arc<K> {
     }
 }
 
-/// A key as [`KeyEncryption::wrap`] returns it.
+/// The encrypted form of a key, from [`KeyEncryption::wrap`].
 ///
 /// ```
 /// let wrapped = sessions::WrappedKey { kek_id: "alias/sessions".into(), blob: vec![1, 2, 3] };
@@ -95,13 +95,13 @@ impl<K: KeyEncryption + ?Sized> KeyEncryption for Arc<K> {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrappedKey {
-    /// Names the key-encryption key, for [`KeyEncryption::unwrap`] and for operators.
+    /// The name of the key-encryption key, for [`KeyEncryption::unwrap`] and for operators.
     pub kek_id: String,
     /// The encrypted material.
     pub blob: Vec<u8>,
 }
 
-/// An error of a [`KeyEncryption`]: what failed, and whether trying again can help.
+/// An error of a [`KeyEncryption`]: what failed, and whether a retry can help.
 ///
 /// ```
 /// use sessions::KeyEncryptionError;
@@ -117,8 +117,8 @@ pub struct KeyEncryptionError {
 }
 
 impl KeyEncryptionError {
-    /// The service is down, timed out or throttled: the key may be good. Its tokens are
-    /// [`Error::Unavailable`](crate::Error::Unavailable) until it is back.
+    /// Creates an error for a service that is down, timed out or throttled. The key may be valid.
+    /// Its tokens are [`Error::Unavailable`](crate::Error::Unavailable) until the service is back.
     ///
     /// ```
     /// let error = sessions::KeyEncryptionError::unavailable("connection refused");
@@ -128,8 +128,8 @@ impl KeyEncryptionError {
         Self { unavailable: true, message: message.into(), source: None }
     }
 
-    /// The blob is not one of this service's, or the context is another: trying again will not
-    /// mend it.
+    /// Creates an error for a blob that this service did not make, or for another context: a retry
+    /// cannot help.
     ///
     /// ```
     /// let error = sessions::KeyEncryptionError::permanent("the key was deleted");
@@ -139,7 +139,7 @@ impl KeyEncryptionError {
         Self { unavailable: false, message: message.into(), source: None }
     }
 
-    /// Keeps the client's error as the source.
+    /// Sets the client's error as the source.
     ///
     /// ```
     /// use std::error::Error;
@@ -153,7 +153,7 @@ impl KeyEncryptionError {
         self
     }
 
-    /// Whether trying again later can help.
+    /// Returns whether a later retry can help.
     ///
     /// ```
     /// assert!(sessions::KeyEncryptionError::unavailable("timed out").is_unavailable());

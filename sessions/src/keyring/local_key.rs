@@ -1,4 +1,4 @@
-//! A key-encryption key of the host's own.
+//! A key-encryption key that the host holds.
 
 use std::fmt;
 use std::path::Path;
@@ -13,11 +13,12 @@ use crate::crypto::xaes::{NONCE, TAG, Xaes};
 use crate::error::Error;
 use crate::random::Random;
 
-/// A key-encryption key that every host holds: 32 random bytes from a file or a variable.
+/// A key-encryption key that every host holds: 32 random bytes from a file or an environment
+/// variable.
 ///
-/// Make one with `openssl rand -base64 32`. To change it, give the new one and the old one
+/// Create one with `openssl rand -base64 32`. To change it, give the new and the old one
 /// ([`and_previous`](Self::and_previous)) to every host, call
-/// [`Codec::rewrap_keys`](crate::Codec::rewrap_keys) once, then take the old one away.
+/// [`Codec::rewrap_keys`](crate::Codec::rewrap_keys) once, then remove the old one.
 ///
 /// ```
 /// use sessions::{Codec, LocalKey, MemoryProvider};
@@ -41,7 +42,7 @@ struct Held {
 }
 
 impl LocalKey {
-    /// From 32 random bytes.
+    /// Creates a key from 32 random bytes.
     ///
     /// ```
     /// let key = sessions::LocalKey::from_bytes([7; 32]);
@@ -50,17 +51,17 @@ impl LocalKey {
     #[must_use]
     pub fn from_bytes(key: [u8; 32]) -> Self {
         let key = Zeroizing::new(key);
-        // The id tells keys apart without telling anything of them.
+        // The id distinguishes keys and reveals nothing about them.
         let digest = Sha256::new().chain_update(b"sessions/v1 local key").chain_update(*key);
         let id = format!("local:{}", URL_SAFE_NO_PAD.encode_to_string(&digest.finalize()[..9]));
         let current = Held { id, cipher: Xaes::new(&key) };
         Self { current, previous: Vec::new(), random: Random::default() }
     }
 
-    /// From the base64 of 32 random bytes; white space around it is skipped.
+    /// Creates a key from the base64 of 32 random bytes. White space around the text is ignored.
     ///
     /// # Errors
-    /// [`Error::Config`] if it is anything else.
+    /// [`Error::Config`] if the text is anything else.
     ///
     /// ```
     /// use sessions::LocalKey;
@@ -81,10 +82,10 @@ impl LocalKey {
         }
     }
 
-    /// From a file that holds the base64 of 32 random bytes, such as a mounted secret.
+    /// Creates a key from a file with the base64 of 32 random bytes, such as a mounted secret.
     ///
     /// # Errors
-    /// [`Error::Config`] if it cannot be read or holds anything else.
+    /// [`Error::Config`] if the file cannot be read or contains anything else.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), sessions::Error> {
@@ -99,10 +100,10 @@ impl LocalKey {
         Self::from_base64(&Zeroizing::new(text))
     }
 
-    /// From an environment variable that holds the base64 of 32 random bytes.
+    /// Creates a key from an environment variable with the base64 of 32 random bytes.
     ///
     /// # Errors
-    /// [`Error::Config`] if it is not set or holds anything else.
+    /// [`Error::Config`] if the variable is not set or contains anything else.
     ///
     /// ```
     /// assert!(sessions::LocalKey::from_env("A_VARIABLE_THAT_IS_NOT_SET").is_err());
@@ -116,7 +117,7 @@ impl LocalKey {
         Self::from_base64(&Zeroizing::new(text))
     }
 
-    /// Also unwraps what `previous` wrapped, while keys are moved to this one.
+    /// Also decrypts what `previous` encrypted, while the ring moves to this key.
     ///
     /// ```
     /// use sessions::LocalKey;
@@ -139,7 +140,8 @@ impl KeyEncryption for LocalKey {
         context: &[u8],
     ) -> Result<WrappedKey, KeyEncryptionError> {
         let nonce = self.random.secret::<NONCE>().map_err(|error| {
-            KeyEncryptionError::unavailable("there is no randomness").with_source(error)
+            KeyEncryptionError::unavailable("the operating system returned no random bytes")
+                .with_source(error)
         })?;
         let mut blob = nonce.to_vec();
         blob.extend_from_slice(material);

@@ -1,4 +1,4 @@
-//! What to do with a ring: a pure function of the ring, the time and the settings.
+//! Plans the rotation of a ring: a pure function of the ring, the time and the settings.
 
 use super::ring::{Key, Ring};
 use super::settings::Settings;
@@ -9,7 +9,7 @@ pub(super) struct Plan {
     pub(super) ring: Option<Ring>,
     /// A key to add.
     pub(super) create: Option<Times>,
-    /// Whether the ring must be stored. Otherwise it is as it was.
+    /// Whether the ring must be stored. If not, it is unchanged.
     pub(super) publish: bool,
 }
 
@@ -22,9 +22,9 @@ pub(super) struct Times {
     pub(super) expire: u64,
 }
 
-/// Plans the ring's rotation: keeps keys for as long as this host's tokens live, creates the
-/// successor of the newest key in time, or a key for now when none can seal. Keys that have expired
-/// are dropped when there is something to write anyway.
+/// Plans the ring's rotation. It keeps keys for as long as this host's tokens live, and creates the
+/// successor of the newest key in time, or a key that seals at once if none can. It drops expired
+/// keys when there is something else to write.
 pub(super) fn plan(ring: Option<&Ring>, now: u64, settings: &Settings) -> Plan {
     let Some(ring) = ring else {
         return Plan { ring: None, create: Some(times(now, now, settings)), publish: true };
@@ -41,13 +41,13 @@ pub(super) fn plan(ring: Option<&Ring>, now: u64, settings: &Settings) -> Plan {
     let create = create(&ring, now, settings);
     publish |= create.is_some();
     if publish {
-        // A host whose clock is behind still knows the key, and must find it expired.
+        // A host whose clock is slow still has the key, and must find it expired.
         ring.keys.retain(|key| key.expire.saturating_add(settings.skew) > now);
     }
     Plan { ring: Some(ring), create, publish }
 }
 
-/// Which key seals at `now`.
+/// Returns the key that seals at `now`.
 pub(super) fn sealing<'r>(ring: &'r Ring, now: u64, settings: &Settings) -> Option<&'r Key> {
     let mut early = None;
     for key in &ring.keys {
@@ -57,14 +57,14 @@ pub(super) fn sealing<'r>(ring: &'r Ring, now: u64, settings: &Settings) -> Opti
         if key.activate <= now {
             return Some(key);
         }
-        // Keys come newest first: the last one seen activates soonest.
+        // Keys are ordered newest first, so the last match activates soonest.
         early = Some(key);
     }
-    // A host a little behind the founder must be able to seal.
+    // A host whose clock is slightly behind the founder's must be able to seal.
     early
 }
 
-/// Whether a key may seal at `now`, its material aside.
+/// Whether a key may seal at `now`, by its times.
 fn may_seal(key: &Key, now: u64, settings: &Settings) -> bool {
     key.activate <= now.saturating_add(settings.skew)
         && now <= key.retire.saturating_add(settings.grace)
@@ -72,20 +72,21 @@ fn may_seal(key: &Key, now: u64, settings: &Settings) -> bool {
 
 fn create(ring: &Ring, now: u64, settings: &Settings) -> Option<Times> {
     if sealing(ring, now, settings).is_none() {
-        // One that only waits for its key service will be back: a new key would not help, as it
-        // would need the same service.
+        // A key that waits for its key service will come back. A new key would not help, because it
+        // needs the same service.
         let waiting =
             ring.keys.iter().any(|key| key.is_unavailable() && may_seal(key, now, settings));
         return (!waiting).then(|| times(now, now, settings));
     }
-    // A key further ahead than any successor was made by a host whose clock is wrong. It must not
-    // keep the others from rotating.
+    // A key further ahead than any successor was made by a host with a wrong clock. It must not
+    // keep the other hosts from rotating.
     let farthest = now.saturating_add(2 * settings.propagation).saturating_add(settings.skew);
     let newest = ring.keys.iter().find(|key| !key.is_erased() && key.activate <= farthest)?;
     if newest.retire.saturating_sub(settings.lead) > now {
         return None;
     }
-    // Known to every host before it seals; but there must be no gap after the grace period.
+    // Every host must know the key before it seals, but there must be no gap after the grace
+    // period.
     let last = newest.retire.saturating_add(settings.grace).max(now);
     let activate = newest.retire.max(now.saturating_add(settings.propagation)).min(last);
     Some(times(now, activate, settings))
@@ -225,8 +226,8 @@ mod tests {
         assert_eq!(sealing(&ring, now, &settings).unwrap().id, new);
         ring.keys[0].material = wrapped(Opened::Broken);
         assert_eq!(sealing(&ring, now, &settings).unwrap().id, old);
-        // Without any that opens, one that is broken for good is replaced, one that may come
-        // back is not.
+        // If no key opens, a key that is broken for good is replaced, and a key that may come back
+        // is not.
         ring.keys.truncate(1);
         assert_eq!(plan(Some(&ring), now, &settings).create.unwrap().activate, now);
         ring.keys[0].material = wrapped(Opened::Unavailable);
@@ -234,9 +235,9 @@ mod tests {
     }
 
     proptest! {
-        /// However long the hosts sleep between two looks at the ring, at every look and until
-        /// the next one in time there is a key to seal with, keys follow each other by at least
-        /// a sealing period less the grace, and no key is dropped while its tokens live.
+        /// Hosts may sleep for any time between two reads of the ring. At every read, and until the
+        /// next one in time, there is a key to seal with, keys follow each other by at least a
+        /// sealing period less the grace, and no key is dropped while its tokens live.
         #[test]
         fn every_history_of_looks_leaves_a_key_to_seal_with(
             pauses in prop::collection::vec(

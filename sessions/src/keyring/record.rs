@@ -18,19 +18,19 @@ use std::sync::Arc;
 use super::ring::{Key, KeyId, MAX_KEYS, Material, Opened, Ring, RingId, RootKey, Secret, Wrapped};
 
 const VERSION: u8 = 1;
-/// What a record's `format` says, for operators.
+/// The `format` of a record, for operators.
 pub(super) const FORMAT: &str = "keyring/1";
 
 /// Why a record cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unreadable {
-    /// A build of a later version wrote it: not to be overwritten.
+    /// A newer build wrote it, so it must not be overwritten.
     Newer,
-    /// No build wrote it so.
+    /// No build writes such a record.
     Damaged,
 }
 
-/// A record that was read, before anything in it is unwrapped or believed.
+/// A parsed record. Nothing in it is unwrapped or verified yet.
 pub(super) struct Stored {
     pub(super) id: RingId,
     pub(super) generation: u64,
@@ -38,7 +38,7 @@ pub(super) struct Stored {
     pub(super) keys: Vec<Key>,
 }
 
-/// What authenticates a record.
+/// The authentication of a record.
 pub(super) struct StoredMac {
     pub(super) key: Wrapped,
     pub(super) tag: [u8; 32],
@@ -46,7 +46,7 @@ pub(super) struct StoredMac {
     pub(super) covered: usize,
 }
 
-/// The bytes of a ring, without the authentication that may follow them.
+/// Returns the bytes of a ring, without the authentication that may follow them.
 pub(super) fn encode(ring: &Ring) -> Vec<u8> {
     let mut out = Vec::with_capacity(64 + ring.keys.len() * 128);
     out.push(VERSION);
@@ -81,7 +81,7 @@ pub(super) fn encode(ring: &Ring) -> Vec<u8> {
     out
 }
 
-/// Reads a record. Takes exactly what [`encode`] writes, and at most its size in memory.
+/// Reads a record. Accepts exactly what [`encode`] writes, and allocates at most its size.
 pub(super) fn decode(data: &[u8]) -> Result<Stored, Unreadable> {
     match data.first() {
         Some(&VERSION) => {}
@@ -142,7 +142,7 @@ fn read_key(reader: &mut Reader<'_>, ring: RingId) -> Option<Key> {
 
 fn put_wrapped(out: &mut Vec<u8>, wrapped: &Wrapped) {
     for bytes in [wrapped.kek.as_bytes(), &wrapped.blob] {
-        // What a key-encryption key makes is checked to be short where it is made.
+        // The length of wrapped material is checked where it is made.
         debug_assert!(bytes.len() <= usize::from(u16::MAX));
         out.extend_from_slice(&u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes());
         out.extend_from_slice(bytes);

@@ -1,4 +1,4 @@
-//! Reading the ring's record, joining it with what this host holds, and writing it.
+//! Reads the ring's record, merges it with what this host holds, and writes it.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -20,31 +20,31 @@ use crate::telemetry;
 use crate::telemetry::labels::{Call, CallOutcome};
 use crate::telemetry::span::observe;
 
-/// What to do with the ring, besides keeping it in order.
+/// A change to the ring, besides keeping it in order.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Change {
     Nothing,
-    /// Erase every key and create one for now.
+    /// Erase every key and create one that seals at once.
     Erase,
-    /// Wrap every key anew.
+    /// Encrypt every key again.
     Rewrap,
 }
 
-/// How often a write is tried against other hosts'.
+/// How often a write is retried against other hosts.
 const ATTEMPTS: u32 = 10;
 
 impl KeyRing {
-    /// Reads the record, and writes it if the plan or a join asks for it.
+    /// Reads the record, and writes it if the plan or a merge requires it.
     pub(crate) async fn refresh(&self) -> Result<(), Error> {
         self.ask(Change::Nothing).await
     }
 
-    /// Erases the keys created so far and adds one that seals from now on.
+    /// Erases all keys and adds one that seals at once.
     pub(crate) async fn rotate_now(&self) -> Result<(), Error> {
         self.ask(Change::Erase).await
     }
 
-    /// Wraps every key under the key-encryption key that is current now.
+    /// Encrypts every key under the current key-encryption key.
     pub(crate) async fn rewrap(&self) -> Result<(), Error> {
         self.ask(Change::Rewrap).await
     }
@@ -52,7 +52,7 @@ impl KeyRing {
     async fn ask(&self, change: Change) -> Result<(), Error> {
         let Ok(runtime) = Handle::try_current() else { return Err(no_runtime()) };
         let ring = self.clone();
-        // A task, so that a caller who leaves half way does not keep the turn.
+        // A task, so that a caller who drops the future does not keep the turn.
         let task = runtime.spawn(async move {
             ring.change(change).await?;
             ring.settle(Ok(()));
@@ -61,7 +61,7 @@ impl KeyRing {
         task.await.unwrap_or_else(|stopped| Err(Error::unavailable(stopped)))
     }
 
-    /// What the task of a refresh does.
+    /// The work of a refresh's task.
     pub(super) async fn refresh_once(&self) -> Result<(), Error> {
         self.change(Change::Nothing).await
     }
@@ -86,7 +86,7 @@ impl KeyRing {
                     }
                     return self.check_sealing();
                 }
-                // The loser drops its own key; the winner's record comes with the conflict.
+                // The loser drops its own key. The conflict contains the winner's record.
                 Applied::Conflict(Some(record)) => found = Some(record),
                 Applied::Conflict(None) => found = self.fetch().await?,
             }
@@ -96,8 +96,8 @@ impl KeyRing {
         Err(Error::unavailable("too many hosts write the key ring at once"))
     }
 
-    /// The plan leaves a ring without a key to seal with only while its key service is down: then
-    /// it is tried again as after any failure.
+    /// The plan leaves a ring without a sealing key only while its key service is down. This counts
+    /// as a failure and is retried.
     fn check_sealing(&self) -> Result<(), Error> {
         if self.can_seal() {
             Ok(())
@@ -111,7 +111,7 @@ impl KeyRing {
         timed(self.config().provider.fetch(&self.0.record_id, now)).await
     }
 
-    /// Joins what is stored with what this host holds.
+    /// Merges what is stored with what this host holds.
     async fn reconcile(&self, found: Option<Record>) -> Result<Base, Error> {
         let held = self.0.snapshot.load_full();
         let Some(record) = found else {
@@ -164,7 +164,7 @@ impl KeyRing {
         Ok(base)
     }
 
-    /// Plans, and stores the ring if there is anything to store.
+    /// Plans, and stores the ring if it has changed.
     async fn apply(&self, change: Change, base: Base) -> Result<Applied, Error> {
         let Base { ring, stored, dirty } = base;
         let now = self.now() / 1000;
@@ -184,7 +184,7 @@ impl KeyRing {
         if let (Some((version, data)), Some(ring)) = (stored, &plan.ring)
             && (!publish || change == Change::Nothing)
         {
-            // Good for now, also when the ring cannot be written.
+            // This host can use it even if the ring cannot be written.
             self.install(ring.clone(), version, data, publish);
         }
         if !publish {
@@ -203,14 +203,14 @@ impl KeyRing {
             created = Some((self.create(&mut ring, times)?, times.activate));
         }
         let applied = self.publish(ring, version).await?;
-        // Only now: what another host was quicker to write is dropped.
+        // Only now, because the ring of a host that was quicker replaces this one.
         if let (Applied::Done, Some((key, activate))) = (&applied, created) {
             telemetry::key_created(&self.config().app, key, activate);
         }
         Ok(applied)
     }
 
-    /// A ring without keys.
+    /// Creates a ring without keys.
     fn found(&self) -> Result<Ring, Error> {
         Ok(Ring { id: self.config().random.secret()?, generation: 0, mac: None, keys: Vec::new() })
     }
@@ -247,8 +247,8 @@ impl KeyRing {
         }
     }
 
-    /// Goes by `ring` from now on; `data` is what the record says, which an `unpublished` ring
-    /// is not.
+    /// Makes `ring` the current ring. `data` is the stored record, which an `unpublished` ring
+    /// differs from.
     fn install(&self, ring: Ring, version: u64, data: Bytes, unpublished: bool) {
         let settings = &self.config().settings;
         let newer = self
@@ -261,7 +261,7 @@ impl KeyRing {
             self.flight().absent.clear();
         }
         let open = ring.keys.iter().all(|key| key.root().is_some() || key.is_erased());
-        // Keys that did not unwrap are tried again soon.
+        // Keys that did not unwrap are retried soon.
         telemetry::keys_read(&self.config().app, ring.generation, ring.keys.len(), self.now());
         let refresh = if open { settings.refresh * 1000 } else { LOOK_EVERY };
         self.0.snapshot.store(Some(Arc::new(Snapshot {
@@ -275,11 +275,11 @@ impl KeyRing {
     }
 }
 
-/// The ring to go by, and what is stored in its place.
+/// The current ring, and the stored record that it replaces.
 struct Base {
     ring: Option<Ring>,
     stored: Option<(u64, Bytes)>,
-    /// Whether it is not what is stored.
+    /// Whether the ring differs from the stored record.
     dirty: bool,
 }
 

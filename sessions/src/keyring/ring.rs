@@ -1,4 +1,4 @@
-//! The key ring as a value: keys, their times, and how two copies of one ring join.
+//! The key ring as a value: keys, their times, and how two copies of one ring merge.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -14,7 +14,8 @@ use crate::crypto::xaes::Xaes;
 /// The most keys that a ring holds.
 pub(crate) const MAX_KEYS: usize = 64;
 
-/// Names a key in tokens: the lowest 16 bits of the generation that created it, and 16 random bits.
+/// The name of a key in tokens: the lowest 16 bits of the generation that created it, and 16 random
+/// bits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct KeyId(u32);
 
@@ -32,8 +33,8 @@ impl KeyId {
         self.0.to_be_bytes()
     }
 
-    /// How many generations this key is ahead of `generation`; zero for one that is not, or by
-    /// so much that it is not to be believed. Right across the wrap at 16 bits.
+    /// Returns how many generations this key is ahead of `generation`. It is zero if the key is not
+    /// ahead, or implausibly far. It is correct across the wrap at 16 bits.
     pub(super) fn ahead_of(self, generation: u64) -> u16 {
         let [a, b, _, _] = self.to_bytes();
         let [.., high, low] = generation.to_be_bytes();
@@ -54,7 +55,7 @@ impl fmt::Display for KeyId {
     }
 }
 
-/// How far ahead of this host's ring a key may be believed to exist.
+/// How far ahead of this host's ring a key may plausibly be.
 const MAX_AHEAD: u16 = 64;
 
 /// 32 secret bytes, wiped when they are dropped.
@@ -80,7 +81,7 @@ impl PartialEq for Secret {
 pub(crate) struct RootKey {
     secret: Secret,
     ring: RingId,
-    /// Filled from the front, read by every request without a lock.
+    /// The ciphers, filled from the front. Every request reads them without a lock.
     derived: [OnceLock<(Purpose, Box<Xaes>)>; MAX_DERIVED],
 }
 
@@ -113,7 +114,7 @@ impl RootKey {
     }
 }
 
-/// More purposes than this are derived on each use: purposes are meant to be few.
+/// Further purposes are derived on each use, because purposes are meant to be few.
 const MAX_DERIVED: usize = 16;
 
 fn derive(secret: &Secret, ring: &RingId, app: &str, purpose: &Purpose) -> Xaes {
@@ -129,16 +130,16 @@ fn derive(secret: &Secret, ring: &RingId, app: &str, purpose: &Purpose) -> Xaes 
     Xaes::new(&key)
 }
 
-/// Tells rings that were founded apart, such as those of two databases.
+/// The id of a ring. It distinguishes separate rings, such as those of two databases.
 pub(crate) type RingId = [u8; 16];
 
-/// What a key is made of, as stored, and opened where it can be.
+/// The material of a key as stored, and opened if possible.
 #[derive(Clone)]
 pub(super) enum Material {
-    /// Erased by an emergency rotation; kept as a mark until the key expires, so that no old
-    /// copy of the ring brings it back.
+    /// An emergency rotation erased it. The mark stays until the key expires, so that no old copy
+    /// of the ring restores the key.
     Erased,
-    /// Stored in the clear.
+    /// Stored in plaintext.
     Plain(Arc<RootKey>),
     /// Stored under a key-encryption key.
     Wrapped(Wrapped, Opened),
@@ -157,7 +158,7 @@ pub(super) enum Opened {
     Ready(Arc<RootKey>),
     /// Not yet, or the key service is down.
     Unavailable,
-    /// The key service refused it for good.
+    /// The key service refused it permanently.
     Broken,
 }
 
@@ -166,7 +167,7 @@ pub(super) enum Opened {
 pub(super) struct Key {
     pub(super) id: KeyId,
     pub(super) created: u64,
-    /// When it starts to seal.
+    /// When the key starts to seal.
     pub(super) activate: u64,
     /// When its successor takes over. It may seal for the grace period after that.
     pub(super) retire: u64,
@@ -187,7 +188,7 @@ impl Key {
         matches!(self.material, Material::Erased)
     }
 
-    /// Whether it is sealed away only for now.
+    /// Whether the key is only temporarily unavailable.
     pub(super) fn is_unavailable(&self) -> bool {
         matches!(self.material, Material::Wrapped(_, Opened::Unavailable))
     }
@@ -215,9 +216,9 @@ pub(super) struct MacKey {
 #[derive(Clone)]
 pub(super) struct Ring {
     pub(super) id: RingId,
-    /// Raised by every write.
+    /// A number that every write raises.
     pub(super) generation: u64,
-    /// Only of a ring that is kept under a key-encryption key.
+    /// Present only in a ring under a key-encryption key.
     pub(super) mac: Option<MacKey>,
     /// The newest first.
     pub(super) keys: Vec<Key>,
@@ -232,7 +233,7 @@ impl Ring {
         self.keys.sort_by_key(|key| std::cmp::Reverse((key.activate, key.created, key.id)));
     }
 
-    /// Drops keys until one more fits: erased ones first, then those that expire first.
+    /// Drops keys until one more fits: first erased keys, then those that expire first.
     pub(super) fn make_room(&mut self) {
         while self.keys.len() >= MAX_KEYS {
             let least =
@@ -242,7 +243,7 @@ impl Ring {
         }
     }
 
-    /// Whether both would be stored as the same record, their generation aside.
+    /// Whether both are stored as the same record, except for their generation.
     pub(super) fn stored_eq(&self, other: &Self) -> bool {
         self.id == other.id
             && self.mac.as_ref().map(|mac| &mac.wrapped)
@@ -251,8 +252,8 @@ impl Ring {
             && self.keys.iter().zip(&other.keys).all(|(a, b)| a.stored_eq(b))
     }
 
-    /// Joins what this host held into the ring that is stored, of the same id: the keys of both,
-    /// the later times, the erasures of both. Keys that have expired are left behind.
+    /// Merges the keys that this host holds into the stored ring of the same id: the keys of both,
+    /// the later times, the erasures of both. Drops expired keys.
     pub(super) fn join(mut self, held: &Self, now: u64) -> Self {
         for theirs in &held.keys {
             let Some(mine) = self.keys.iter_mut().find(|key| key.id == theirs.id) else {
@@ -266,12 +267,13 @@ impl Ring {
             mine.expire = mine.expire.max(theirs.expire);
             match (&mine.material, &theirs.material) {
                 (_, Material::Erased) => mine.material = Material::Erased,
-                // Keeps what was opened and derived already.
+                // Keep keys that are already opened and derived.
                 (Material::Plain(a), Material::Plain(b)) if a.secret == b.secret => {
                     mine.material = theirs.material.clone();
                 }
                 (Material::Wrapped(wrapped, _), _) => {
-                    // The same key, also when it was wrapped anew: ids are never used again.
+                    // It is the same key, even if it was encrypted again, because ids are never
+                    // reused.
                     if let Some(root) = theirs.root() {
                         let opened = Opened::Ready(root.clone());
                         mine.material = Material::Wrapped(wrapped.clone(), opened);
@@ -357,7 +359,7 @@ mod tests {
             tag(&other, "app", &reset),
         ];
         assert_eq!(tags[0], tag(&one, "app", &Purpose::new("reset")), "cached or not");
-        // The app is the same for all tokens of a ring, so it is no part of the cache.
+        // The app is the same for all tokens of a ring, so the cache does not include it.
         tags.push(tag(&root(1), "ap", &Purpose::new("preset")));
         tags.sort_unstable();
         tags.dedup();

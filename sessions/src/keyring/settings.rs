@@ -1,4 +1,4 @@
-//! The times that a ring lives by.
+//! The times that govern a ring.
 
 use std::time::Duration;
 
@@ -18,20 +18,20 @@ pub(crate) struct Settings {
     pub(crate) skew: u64,
     /// How long before its activation a key is published at least.
     pub(crate) propagation: u64,
-    /// How often the record is looked at.
+    /// How often the record is read.
     pub(crate) refresh: u64,
-    /// How long before a key's retirement this host creates its successor: propagation and a random
-    /// half, so that hosts do not try all at once.
+    /// How long before a key's retirement this host creates its successor: the propagation time and
+    /// up to half an hour at random, so that hosts do not all try at once.
     pub(crate) lead: u64,
-    /// Whether an unknown key id makes this host look at the record. Off only in a test.
+    /// Whether an unknown key id makes this host read the record. Only a test disables it.
     pub(crate) look_for_unknown: bool,
 }
 
 impl Settings {
-    /// Checks that these settings can work. `random` is below `HALF`.
+    /// Checks that these settings work together. `random` is below `HALF`.
     ///
     /// # Errors
-    /// `Error::Config`, saying what to write instead.
+    /// `Error::Config`; the text says what to write instead.
     pub(crate) fn new(max_age: Duration, rotation: Duration, random: u64) -> Result<Self, Error> {
         let settings = Self {
             max_age: max_age.as_secs(),
@@ -84,7 +84,7 @@ impl Settings {
 
 const HOUR: u64 = 3600;
 const HALF: u64 = HOUR / 2;
-/// Room for a successor, an emergency rotation, and rings that joined.
+/// Room for a successor, an emergency rotation, and rings that were merged.
 const SPARE_KEYS: u128 = 4;
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::provider::Provider;
 use crate::random::Random;
 use crate::telemetry::metrics::Refusals;
 
-/// What a ring is made of.
+/// The settings and services of a ring.
 pub(crate) struct Config {
     pub(crate) provider: Arc<dyn Provider>,
     pub(crate) app: Arc<str>,
@@ -43,26 +43,26 @@ pub(super) struct Shared {
     pub(super) snapshot: ArcSwapOption<Snapshot>,
     /// A std Mutex, not tokio's: it is never held across an await.
     pub(super) flight: Mutex<Flight>,
-    /// Who holds it may write the ring and the snapshot.
+    /// The holder may write the ring and the snapshot.
     pub(super) turn: tokio::sync::Mutex<()>,
 }
 
 /// The ring as this host knows it.
 pub(super) struct Snapshot {
     pub(super) ring: Ring,
-    /// When the record was read last, in milliseconds.
+    /// When the record was last read, in milliseconds.
     pub(super) checked_at: u64,
-    /// After how many milliseconds it is read again.
+    /// The age in milliseconds at which the record is read again.
     pub(super) due_after: u64,
-    /// The record that was read.
+    /// The version of the record that was read.
     pub(super) version: u64,
     pub(super) data: Bytes,
-    /// Whether the record says the same and every key of it could be unwrapped: then a record
-    /// that has not changed has nothing new to say.
+    /// Whether the record equals this snapshot and every key could be unwrapped. Then an unchanged
+    /// record contains nothing new.
     pub(super) settled: bool,
 }
 
-/// What a call lacks to go on.
+/// What a call needs before it can continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Missing {
     /// No snapshot, or one so old that the host must have slept.
@@ -89,12 +89,12 @@ impl KeyRing {
         &self.0.config
     }
 
-    /// The time since 1970 by the injected clock.
+    /// Returns the time since 1970 by the injected clock.
     pub(crate) fn since_epoch(&self) -> Duration {
         since_epoch(self.0.config.clock.now())
     }
 
-    /// The same in milliseconds.
+    /// Returns the time since 1970 in milliseconds.
     pub(super) fn now(&self) -> u64 {
         millis(self.since_epoch())
     }
@@ -103,13 +103,13 @@ impl KeyRing {
         self.0.snapshot.load().as_ref().map(|snapshot| snapshot.checked_at)
     }
 
-    /// How long ago the record was read, in milliseconds. By the difference either way, so that a
-    /// clock that was set back does not stop the refreshes.
+    /// Returns how long ago the record was read, in milliseconds. It uses the absolute difference,
+    /// so a clock that was set back does not stop the refreshes.
     pub(super) fn age(&self, now: u64) -> Option<u64> {
         self.checked_at().map(|at| now.abs_diff(at))
     }
 
-    /// Whether a host that has not refreshed for so long must have slept.
+    /// Whether a host that has not refreshed for this long must have slept.
     pub(super) fn is_long(&self, age: u64) -> bool {
         age > 2 * 1000 * self.config().settings.refresh
     }
@@ -125,7 +125,7 @@ impl KeyRing {
     }
 }
 
-/// What tests look at.
+/// For tests.
 #[cfg(test)]
 impl KeyRing {
     pub(crate) fn secrets(&self) -> Vec<[u8; 32]> {

@@ -1,4 +1,4 @@
-//! What an operator may know of the key ring: its times and what each key is good for, no secret.
+//! The key ring for operators: its times and states, without secrets.
 
 use std::time::SystemTime;
 
@@ -7,8 +7,8 @@ use super::ring::{Key, Material, Opened};
 use super::shared::KeyRing;
 use crate::clock::from_unix_millis;
 
-/// The key ring as this host knows it, from [`Codec::key_ring`](crate::Codec::key_ring): for a page
-/// or a command of an operator. It holds no secret.
+/// The key ring as this host knows it, from [`Codec::key_ring`](crate::Codec::key_ring). It is for
+/// a page or a command for operators and holds no secret.
 ///
 /// ```
 /// # use sessions::{Codec, MemoryProvider};
@@ -22,13 +22,13 @@ use crate::clock::from_unix_millis;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyRingInfo {
-    /// Raised with every change of the ring: hosts that tell different ones have not read it for a
-    /// while, or do not share a database.
+    /// A number that rises with every change of the ring. If hosts show different numbers, one has
+    /// not read the ring for a while, or they do not share a database.
     pub generation: u64,
-    /// When this host read the ring last. It does so every 4 to 5 minutes as long as it seals and
-    /// opens tokens; a time that falls behind under load means that the database cannot be reached.
+    /// When this host last read the ring. It reads the ring every 4 to 5 minutes while it seals and
+    /// opens tokens. A time that falls behind under load means that the database cannot be reached.
     pub read_at: SystemTime,
-    /// The keys, newest first; at most 64.
+    /// The keys, newest first, at most 64.
     pub keys: Vec<KeyInfo>,
 }
 
@@ -43,24 +43,24 @@ pub struct KeyRingInfo {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyInfo {
-    /// Eight hexadecimal digits, as events name it. Every token names its key too.
+    /// The id: eight hexadecimal digits, as in events. Every token names its key too.
     pub id: String,
-    /// What the key is good for now.
+    /// What the key can do now.
     pub state: KeyState,
-    /// When a host made it.
+    /// When a host made the key.
     pub created_at: SystemTime,
-    /// When it starts to seal.
+    /// When the key starts to seal.
     pub activates_at: SystemTime,
     /// When its successor takes over.
     pub retires_at: SystemTime,
-    /// When the last token that it may have sealed has expired.
+    /// When the last token that the key may have sealed expires.
     pub expires_at: SystemTime,
-    /// The key-encryption key that it is stored under, by its name; `None` for a key that is
-    /// stored in the clear, or erased.
+    /// The name of the key-encryption key that encrypts the stored key. It is `None` for a key that
+    /// is stored in plaintext, or erased.
     pub kek_id: Option<String>,
 }
 
-/// What a key is good for.
+/// What a key can do.
 ///
 /// ```
 /// # use sessions::{Codec, KeyState, MemoryProvider};
@@ -76,24 +76,24 @@ pub struct KeyInfo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KeyState {
-    /// Published, so that every host knows it before it seals.
+    /// The key is published, so that every host knows it before it seals.
     Waiting,
-    /// It seals new tokens, and opens those that it sealed.
+    /// The key seals new tokens, and opens those that it sealed.
     Sealing,
-    /// It opens the tokens that it sealed.
+    /// The key only opens the tokens that it sealed.
     Retired,
-    /// No token of it is valid any more. It goes with the ring's next change.
+    /// All tokens of the key have expired. The ring's next change removes it.
     Expired,
-    /// Erased by [`rotate_now`](crate::Codec::rotate_now); its tokens are invalid.
+    /// [`rotate_now`](crate::Codec::rotate_now) erased the key, and its tokens are invalid.
     Erased,
-    /// The key service has not unwrapped it yet, and is asked again.
+    /// The key service has not unwrapped the key yet. The library retries.
     Unavailable,
-    /// The key service refuses to unwrap it; its tokens are invalid.
+    /// The key service refuses to unwrap the key, and its tokens are invalid.
     Refused,
 }
 
 impl KeyRing {
-    /// What this host knows of the ring; `None` before it was read.
+    /// Returns what this host knows of the ring, or `None` before it was read.
     pub(crate) fn info(&self) -> Option<KeyRingInfo> {
         let now = self.since_epoch().as_secs();
         let snapshot = self.0.snapshot.load();

@@ -32,8 +32,8 @@ pub(crate) enum Rank {
 }
 
 impl KeyRing {
-    /// The snapshot, after starting a refresh beside it if it is due. A call that has `waited`
-    /// takes what there is.
+    /// Returns the snapshot, and starts a background refresh if one is due. A call that has
+    /// `waited` takes any snapshot.
     pub(crate) fn view(&self, since_epoch: Duration, waited: bool) -> Result<View<'_>, Missing> {
         let now = millis(since_epoch);
         let guard = self.0.snapshot.load();
@@ -50,7 +50,7 @@ impl KeyRing {
     }
 }
 
-/// A snapshot that a call goes by, at the time of the call.
+/// The snapshot that a call uses, at the time of the call.
 pub(crate) struct View<'k> {
     ring: &'k KeyRing,
     guard: Guard<Option<Arc<Snapshot>>>,
@@ -90,7 +90,8 @@ impl View<'_> {
             first: key.activate.saturating_sub(settings.skew),
             last: key.retire.saturating_add(settings.grace).saturating_add(settings.skew),
         };
-        // A key that is newer than this host's is not old: the host's clock may be behind.
+        // A key that is newer than this host's sealing key is not old: the host's clock may be
+        // slow.
         let old = plan::sealing(ring, self.now, settings)
             .is_some_and(|current| key.activate < current.activate);
         Found::Key(root, window, if old { Rank::Old } else { Rank::Current })

@@ -1,5 +1,4 @@
-//! Keys and records under a key-encryption key: wrapping, unwrapping, and telling who wrote a
-//! record.
+//! Keys and records under a key-encryption key: wrapping, unwrapping, and authenticating a record.
 
 use std::sync::Arc;
 
@@ -20,7 +19,7 @@ use crate::provider::ProviderError;
 use crate::telemetry;
 
 impl KeyRing {
-    /// The bytes to store a ring as, after wrapping what is not wrapped yet.
+    /// Returns the bytes of a ring to store, after wrapping keys that are not wrapped yet.
     pub(super) async fn protect(&self, ring: &mut Ring) -> Result<Vec<u8>, Error> {
         let Some(kek) = &self.config().key_encryption else { return Ok(record::encode(ring)) };
         wrap_plain(kek, ring).await?;
@@ -39,7 +38,7 @@ impl KeyRing {
         Ok(data)
     }
 
-    /// Checks who wrote a record. `None` if it was changed since.
+    /// Authenticates a record. Returns `None` if it was changed.
     pub(super) async fn authenticate(
         &self,
         read: Stored,
@@ -76,7 +75,7 @@ impl KeyRing {
         Ok(Some(Ring { mac, ..plain }))
     }
 
-    /// Unwraps the keys that are not open yet, all at once. Those that fail stay closed.
+    /// Unwraps the keys that are not open yet, all at once. Keys that fail stay closed.
     pub(super) async fn unwrap_all(&self, ring: &mut Ring) {
         let Some(kek) = &self.config().key_encryption else { return };
         let mut tasks = JoinSet::new();
@@ -89,7 +88,7 @@ impl KeyRing {
             }
         }
         while let Some(joined) = tasks.join_next().await {
-            // A panic of the key service leaves its key as it was.
+            // If the key service panics, its key stays as it was.
             let Ok((id, result)) = joined else { continue };
             let opened = match result {
                 Ok(secret) => Opened::Ready(Arc::new(RootKey::new(ring.id, secret))),
@@ -110,7 +109,8 @@ impl KeyRing {
         }
     }
 
-    /// Makes a ring whose every key is to be wrapped anew.
+    /// Replaces every key's material with its opened form, so that publishing the ring wraps it
+    /// again.
     pub(super) fn unwrapped(&self, ring: &mut Ring) -> Result<(), Error> {
         if self.config().key_encryption.is_none() {
             return Err(Error::config("there is nothing to wrap keys with, set key_encryption"));
@@ -123,13 +123,13 @@ impl KeyRing {
                 key.material = Material::Plain(root);
             }
         }
-        // A new one is made, and what is plain is wrapped, when the ring is published.
+        // Publishing the ring makes a new one, and wraps plaintext keys.
         ring.mac = None;
         Ok(())
     }
 }
 
-/// Wraps the keys that are stored in the clear, or are new.
+/// Wraps the keys that are stored in plaintext, or are new.
 async fn wrap_plain(kek: &Arc<dyn KeyEncryption>, ring: &mut Ring) -> Result<(), Error> {
     for key in &mut ring.keys {
         if let Material::Plain(root) = &key.material {
@@ -177,7 +177,7 @@ async fn unwrap(
 const MAX_KEK_ID: usize = 1024;
 const MAX_BLOB: usize = 8 * 1024;
 
-/// What a wrapped key is bound to, so that it cannot stand in for another.
+/// Returns the context that binds a wrapped key to its place, so that it cannot replace another.
 fn key_context(ring: &RingId, id: KeyId, created: u64) -> Vec<u8> {
     [&b"sessions/v1 key"[..], ring, &id.to_bytes(), &created.to_be_bytes()].concat()
 }

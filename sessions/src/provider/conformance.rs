@@ -1,8 +1,9 @@
-//! A suite that shows whether a provider keeps the [contract](crate::provider::Provider): also one
-//! for your own database.
+//! A suite that tests whether a provider keeps the [contract](crate::provider::Provider). It works
+//! for your own providers too.
 //!
-//! One line runs every property as a test of its own; it takes a function that gives a [`Subject`]
-//! on an empty database, called once for each test. The crate needs the feature `conformance`.
+//! One line runs every property as a separate test. It takes a function that returns a [`Subject`]
+//! on an empty database, and calls it once for each test. The suite needs the feature
+//! `conformance`.
 //!
 //! ```
 //! use sessions::MemoryProvider;
@@ -16,11 +17,11 @@
 //! # fn main() {}
 //! ```
 //!
-//! A property that does not hold panics, and says what the provider answered and what it must
-//! answer. To run the properties in another way, take them from [`PROPERTIES`].
+//! A property that does not hold panics with a message that says what the provider answered and
+//! what it must answer. To run the properties in another way, use [`PROPERTIES`].
 //!
-//! Times in the suite begin with the system's and move by being passed, not by waiting: a database
-//! that also removes expired records by itself passes.
+//! Times in the suite start at the system's time and are passed to the provider; the suite does not
+//! wait. So a database that also removes expired records itself passes.
 
 mod cancel;
 mod expectations;
@@ -37,7 +38,7 @@ use std::time::Duration;
 
 pub use self::subject::Subject;
 
-/// Runs every property as a test of its own, with a function that gives a [`Subject`] on an empty
+/// Runs every property as a separate test, with a function that returns a [`Subject`] on an empty
 /// database.
 ///
 /// ```
@@ -58,7 +59,7 @@ pub use crate::__conformance_suite as suite;
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Property {
-    /// The name of its function in this module.
+    /// The name of the property's function in this module.
     pub name: &'static str,
     check: fn(Subject) -> Pin<Box<dyn Future<Output = ()> + Send>>,
 }
@@ -67,7 +68,7 @@ impl Property {
     /// Checks that the property holds.
     ///
     /// # Panics
-    /// When it does not.
+    /// Panics if the property does not hold.
     ///
     /// ```
     /// use sessions::MemoryProvider;
@@ -84,10 +85,10 @@ impl Property {
     }
 }
 
-/// Runs one property on a runtime of its own: what each test of [`suite!`] does.
+/// Runs one property on a new runtime, as each test of [`suite!`] does.
 ///
 /// # Panics
-/// When the property does not hold, or has not ended after two minutes.
+/// Panics if the property does not hold, or has not ended after two minutes.
 ///
 /// ```
 /// use sessions::MemoryProvider;
@@ -105,7 +106,7 @@ pub fn run(property: impl AsyncFnOnce(Subject), subject: impl AsyncFnOnce() -> S
     let checked = runtime.block_on(async {
         tokio::time::timeout(PATIENCE, async { property(subject().await).await }).await
     });
-    // A call that hangs on a thread of its own must not hang the end of the test too.
+    // A call that hangs on a thread of its own must not also hang the end of the test.
     runtime.shutdown_background();
     assert!(checked.is_ok(), "the property has not ended after {PATIENCE:?}: a call hangs");
 }
@@ -118,7 +119,7 @@ macro_rules! functions {
             $(#[$doc])*
             ///
             /// # Panics
-            /// When it does not hold.
+            /// Panics if the property does not hold.
             ///
             /// ```
             /// use sessions::MemoryProvider;
@@ -144,7 +145,7 @@ macro_rules! functions {
     };
 }
 
-/// The one list of properties; `suite!` and `functions!` are what it is given to.
+/// The list of properties, for `suite!` and `functions!`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_properties {
@@ -152,16 +153,16 @@ macro_rules! __conformance_properties {
         $callback! { $args
             /// A created record is fetched with every field as it was saved.
             saves::create_stores_every_field;
-            /// Creating a record where a live one is conflicts, and hands back the live one.
+            /// Creating a record over a live one conflicts, and returns the live one.
             saves::create_conflicts_with_a_live_record;
-            /// An update replaces each field, also by "none".
+            /// An update replaces each field, also with "none".
             saves::update_replaces_the_whole_record;
-            /// An update of another version than the stored one changes nothing, and hands back what
+            /// An update of a version other than the stored one changes nothing, and returns what
             /// is stored.
             saves::update_of_another_version_conflicts_with_the_current_record;
             /// An update of a missing record conflicts with nothing, and creates nothing.
             saves::update_of_a_missing_record_conflicts_with_none;
-            /// A save that expects anything replaces whatever is stored, wholly.
+            /// A save without an expectation replaces the whole stored record.
             saves::unchecked_save_replaces_whatever_is_stored;
             /// Versions are compared and kept with all 64 bits.
             saves::versions_keep_all_their_bits;
@@ -169,67 +170,68 @@ macro_rules! __conformance_properties {
             saves::delete_returns_what_it_removed;
             /// Deleting a missing record is no error and removes nothing.
             saves::delete_of_a_missing_record_is_no_error;
-            /// Ids of 1 to 255 bytes are told apart byte by byte.
+            /// Ids of 1 to 255 bytes are distinguished byte by byte.
             saves::ids_are_told_apart;
             /// Data of any bytes is kept: none, zeros, not UTF-8, 1 MiB.
             saves::data_of_any_bytes_is_kept;
             /// Two instances on the same database see each other's writes at once.
             saves::two_instances_are_one_database;
 
-            /// Writers of different bytes race: each version is won once, each loser is handed a record
-            /// that is not older than the winner's.
+            /// Writers of different bytes race: each version is won once, and each loser gets a
+            /// record that is not older than the winner's.
             races::writers_of_different_bytes_win_each_version_once;
-            /// Writers of equal bytes race: one of them wins, the others are told that they lost.
+            /// Writers of equal bytes race: one of them wins, and the others get a conflict.
             races::writers_of_equal_bytes_win_each_version_once;
-            /// Creators of one id race: one wins, the others are handed the winner's record.
+            /// Creators of one id race: one wins, and the others get the winner's record.
             races::creators_race_and_one_wins;
             /// Creators race to replace an expired record: one wins.
             races::creators_of_an_expired_record_race_and_one_wins;
             /// Deletes race: one returns the record.
             races::deletes_race_and_one_returns_the_record;
-            /// A delete races an update: the update either comes first and is deleted, or is told that
-            /// the record is gone.
+            /// A delete races an update: the update either comes first and is deleted, or gets a
+            /// conflict because the record is gone.
             races::delete_races_update_and_the_record_is_gone;
-            /// A touch races an update, and takes nothing of it back.
+            /// A touch races an update, and undoes nothing of it.
             races::touch_races_update_and_takes_nothing_back;
-            /// A touch races a delete, and does not bring the record back.
+            /// A touch races a delete, and does not restore the record.
             races::touch_races_delete_and_the_record_is_gone;
-            /// Touches race the creation of a record, and tell whether they found it.
+            /// Touches race the creation of a record, and report whether they found it.
             races::touches_race_a_creator_and_tell_what_they_found;
             /// Touches of a version race the update of it, and move nothing of the update.
             races::touches_of_a_version_race_its_update_and_move_nothing_of_it;
-            /// A save of what is untouched races touches, and takes none of them back.
+            /// A save that expects an untouched record races touches, and undoes none of them.
             races::a_save_of_the_untouched_races_touches_and_takes_none_back;
             /// Deletes of an expired version race its successor's creation, and leave the successor.
             races::deletes_of_an_expired_version_race_creators_and_leave_the_new_record;
 
-            /// A delete of a version, or of what was not touched since, removes that very record.
+            /// A delete of a version, or of an untouched record, removes exactly that record.
             expectations::delete_of_a_version_removes_that_version;
-            /// A delete of another version removes nothing, and hands back what is stored.
+            /// A delete of another version removes nothing, and returns what is stored.
             expectations::delete_of_another_version_conflicts_with_the_current_record;
             /// A delete of an expired version finds none.
             expectations::delete_of_an_expired_version_removes_nothing_live;
-            /// A delete that expects anything removes an expired record.
+            /// A delete without an expectation removes an expired record.
             expectations::delete_of_anything_removes_an_expired_record;
-            /// A touch of a version, or of what was not touched since, moves its expiry.
+            /// A touch of a version, or of an untouched record, moves its expiry.
             expectations::touch_of_a_version_moves_the_expiry;
-            /// A touch of another version moves nothing, and hands back what is stored.
+            /// A touch of another version moves nothing, and returns what is stored.
             expectations::touch_of_another_version_conflicts_with_the_current_record;
-            /// Whoever expects a record untouched is told that it was touched, or saved, meanwhile.
+            /// A save that expects an untouched record conflicts if the record was touched or saved
+            /// in the meantime.
             expectations::a_save_of_what_was_touched_meanwhile_conflicts;
             /// Expiries are compared in whole milliseconds.
             expectations::expected_expiries_are_compared_in_whole_milliseconds;
-            /// A record that never expires can be expected untouched, too.
+            /// A record that never expires can also be expected untouched.
             expectations::a_record_that_never_expires_is_met_untouched;
-            /// Deletes and updates of one version race: one of them wins, the others are told what is
-            /// stored.
+            /// Deletes and updates of one version race: one of them wins, and the others get what
+            /// is stored.
             expectations::deletes_of_a_version_race_updates_and_one_wins;
 
             /// A record is live until the millisecond before its expiry, and absent from then on.
             expiry::a_record_expires_at_the_very_millisecond;
-            /// An expired record is replaced by a save that expects none.
+            /// A save that expects no record replaces an expired one.
             expiry::an_expired_record_counts_as_absent;
-            /// An expired record is neither updated nor handed back.
+            /// An expired record is neither updated nor returned.
             expiry::an_expired_record_is_never_revived_by_a_save;
             /// An expired record is not touched.
             expiry::an_expired_record_is_never_revived_by_touch;
@@ -244,32 +246,32 @@ macro_rules! __conformance_properties {
             /// A touch of a missing record is no error and creates nothing.
             expiry::touch_of_a_missing_record_is_no_error;
 
-            /// An owner's listing shows all live records of this owner, one just created included, and
-            /// no others.
+            /// An owner's list contains all live records of this owner, including one just created,
+            /// and no others.
             list::list_shows_the_live_records_of_the_owner;
-            /// Pages keep to their limit, and show each record once.
+            /// Pages respect their limit, and show each record once.
             list::list_pages_show_each_record_once;
-            /// Records that come and go between two pages disturb no other.
+            /// Records that are created or deleted between two pages do not affect others.
             list::list_pages_stand_changes_in_between;
-            /// Records that are updated and prolonged between two pages are on one page still.
+            /// Records that are updated and extended between two pages are still on one page.
             list::list_pages_stand_records_that_are_prolonged;
             /// A record whose owner changes is listed for the new one only.
             list::a_record_moves_with_its_owner;
-            /// A record that is touched stays in the listing beyond its first expiry.
+            /// A record that is touched stays in the list beyond its first expiry.
             list::a_touched_record_stays_listed;
 
-            /// Purging removes all expired records, at most as many at a time as asked for.
+            /// Purging removes all expired records, at most the requested number at a time.
             purge::purge_removes_the_expired_in_batches;
             /// Purging removes no live record, not even one that expires a millisecond later.
             purge::purge_removes_no_live_record;
             /// Purging races saves that replace expired records, and removes none of the new ones.
             purge::purge_races_creators_and_removes_no_new_record;
 
-            /// Saves that are cancelled at any await happen wholly or not at all.
+            /// Saves that are cancelled at any await happen completely or not at all.
             cancel::cancelled_saves_tear_nothing;
-            /// Deletes and touches that are cancelled at any await happen wholly or not at all.
+            /// Deletes and touches that are cancelled at any await happen completely or not at all.
             cancel::cancelled_deletes_and_touches_tear_nothing;
-            /// After many cancelled calls of every kind the provider still answers.
+            /// After many cancelled calls of every kind the provider still works.
             cancel::cancelled_calls_leave_the_provider_usable;
         }
     };

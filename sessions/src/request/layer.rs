@@ -364,7 +364,7 @@ struct Job {
     saves: SmallVec<[oneshot::Receiver<Option<HeaderValue>>; 1]>,
 }
 
-// Not an async function, for that would have room for its arguments twice.
+// Not an async function, because its future would store the arguments twice.
 #[allow(clippy::manual_async_fn)]
 fn run(
     tracking: Arc<Core>,

@@ -340,4 +340,3 @@ pub(crate) fn fold(
         unsettled,
     })
 }
-

@@ -1,4 +1,5 @@
-//! When two encodings are of the same value: the bytes decide, but for the order of maps.
+//! Decides whether two encodings are of the same value: the bytes decide, except for the order of
+//! maps.
 
 use std::borrow::Cow;
 
@@ -6,18 +7,18 @@ use super::malformed::{Malformed, Reason};
 use super::policy::Kind;
 use super::{cbor, wire};
 
-/// What of the order inside a field's bytes is part of its value.
+/// Which order inside a field's bytes is part of its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// That of lists, not that of maps.
+    /// The order of lists, not of maps.
     Lists,
     /// As `Lists`, except that the field itself is a set.
     Set,
-    /// Also that of maps: `ordered`.
+    /// The order of lists and of maps: `ordered`.
     All,
 }
 
-/// The order that counts in a field of this kind.
+/// Returns the order that counts in a field of this kind.
 #[must_use]
 pub const fn order(kind: Kind) -> Order {
     match kind {
@@ -29,14 +30,14 @@ pub const fn order(kind: Kind) -> Order {
 impl Order {
     /// Whether two encodings are of the same value.
     pub(super) fn is_same(self, one: &[u8], other: &[u8]) -> bool {
-        // Reordering adds and drops nothing.
+        // Reordering never changes the length.
         one == other
             || self != Self::All && one.len() == other.len() && self.form(one) == self.form(other)
     }
 
-    /// The form that all encodings of one value share.
+    /// Returns the form that all encodings of one value share.
     ///
-    /// Bytes that are not one CBOR item are a form of their own.
+    /// Bytes that are not one CBOR item are their own form.
     pub(super) fn form(self, bytes: &[u8]) -> Cow<'_, [u8]> {
         let has_map = || bytes.iter().any(|byte| byte >> 5 == cbor::MAP);
         if self == Self::All || self == Self::Lists && !has_map() {
@@ -59,7 +60,8 @@ impl Order {
     }
 }
 
-/// The form that all encodings share which differ in nothing but order, that of lists included.
+/// Returns the form that is shared by all encodings that differ only in order, including the order
+/// of lists.
 pub(super) fn loose(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     match put(bytes, 0, &mut out, cbor::MAX_DEPTH, Sets::Everywhere) {
@@ -68,7 +70,7 @@ pub(super) fn loose(bytes: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Which arrays are taken for sets, whose order does not count.
+/// Which arrays count as sets, whose order does not matter.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sets {
     None,
@@ -83,7 +85,7 @@ impl Sets {
     }
 }
 
-/// Appends the canonical form of the item at `at`; returns where the item ends.
+/// Appends the canonical form of the item at `at`, and returns where the item ends.
 fn put(
     bytes: &[u8],
     at: usize,

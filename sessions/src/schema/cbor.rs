@@ -3,8 +3,8 @@
 /// How deep the arrays and maps of a field's value may nest.
 pub(crate) const MAX_DEPTH: usize = 64;
 
-/// How deep the calls of the types' serde code may nest: a level of a value takes up to four for
-/// most types, a variant of an enum in an option, say.
+/// How deep the calls of the types' serde code may nest. A level of a value takes up to four calls
+/// for most types, for example a variant of an enum in an option.
 pub(crate) const MAX_STEPS: u16 = 4 * MAX_DEPTH as u16;
 
 pub(crate) const UNSIGNED: u8 = 0;

@@ -1,6 +1,6 @@
-//! Collections as encoded: their elements as slices, and replaying one side's changes on another.
+//! Encoded collections: their elements as slices, and applying one side's changes to the other.
 //!
-//! Works on bytes, so that one copy of the code serves every type.
+//! It works on bytes, so one copy of the code serves every type.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -48,8 +48,8 @@ impl<'a> Side<'a> {
         Ok(Self { items, forms })
     }
 
-    /// The items of a side that another build may have encoded: those are the same that this build
-    /// encodes the same.
+    /// The items of a side that another build may have encoded. Two items are the same if this
+    /// build encodes them the same.
     fn again(bytes: &'a [u8], field: &Field) -> Result<Self, Malformed> {
         let items = items(bytes)?;
         let order = field.order.inner();
@@ -79,8 +79,8 @@ impl<'a> Side<'a> {
     }
 }
 
-/// Replays what changed from `base` to `mine` on `theirs`. Returns whether it overwrote a change of
-/// theirs, which only an entry of a map can.
+/// Applies the changes from `base` to `mine` to `theirs`. Returns whether it overwrote a change of
+/// theirs, which only happens for entries of a map.
 pub(super) fn union(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Result<bool, Refusal> {
     let kind = field.kind;
     let (base, mine) = (Side::again(three.base, field)?, Side::again(three.mine, field)?);
@@ -94,7 +94,7 @@ pub(super) fn union(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Resul
         place_of[index] = Some(place);
     }
 
-    // What becomes of each of their items: it goes, or one of mine takes its place.
+    // The result for each of their items: it is removed, or one of mine replaces it.
     let mut result: Vec<Option<Item<'_>>> = theirs.items.iter().copied().map(Some).collect();
     for index in removed {
         if let Some(place) = place_of[index] {
@@ -105,7 +105,7 @@ pub(super) fn union(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Resul
     for (index, mine_index) in reordered {
         match place_of[index] {
             Some(place) => result[place] = Some(mine.items[mine_index]),
-            // They changed or removed it, and that counts.
+            // They changed or removed it, so theirs wins.
             None => overwrote = true,
         }
     }
@@ -128,7 +128,7 @@ pub(super) fn union(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Resul
         }
     }
     if matches!(kind, Kind::Set | Kind::Map) {
-        // What both sides added is there once.
+        // An item that both sides added appears once.
         let twice = pair(additions.iter().map(|index| &mine.forms[*index].key), theirs.keys());
         let mut is_twice = vec![false; additions.len()];
         for (index, place) in twice.pairs {
@@ -150,8 +150,9 @@ pub(super) fn union(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Resul
     Ok(overwrote)
 }
 
-/// Mine with the base's bytes for each element, and each value of a map, that is the same: `base` is
-/// as another build encoded it, `mine` as this one did. `None` where there is nothing to restore.
+/// Returns mine with the base's bytes for each element, and each value of a map, that is the same:
+/// another build encoded `base`, this one encoded `mine`. Returns `None` if there is nothing to
+/// restore.
 pub(super) fn restore(field: &Field, base: &[u8], mine: &[u8]) -> Option<Vec<u8>> {
     if field.kind == Kind::Single {
         return None;
@@ -190,7 +191,7 @@ fn items(bytes: &[u8]) -> Result<Vec<Item<'_>>, Malformed> {
         cbor::MAP => true,
         _ => return Err(Reason::Type("a collection", bytes[0]).into()),
     };
-    // The items' end: a collection of indefinite length has a break behind them.
+    // The end of the items, before the break of a collection of indefinite length.
     let end = if head.argument.is_none() { bytes.len() - 1 } else { bytes.len() };
     let mut at = head.end;
     let mut next = || {
@@ -218,9 +219,9 @@ fn put(kind: Kind, items: &[Item<'_>], out: &mut Vec<u8>) {
     }
 }
 
-/// Pairs the items of two sides; then, of what is left over, elements that differ only in the order
-/// inside them. A hash set in a list is encoded in another order each time: each of its elements
-/// would otherwise be one that was removed and one that was added, by each of two requests.
+/// Pairs the items of two sides. Then pairs the remaining elements that differ only in the order
+/// inside them: a hash set in a list is encoded in another order each time, and without this step
+/// each of its elements would count as removed and added by both requests.
 fn match_up(kind: Kind, one: &Side<'_>, other: &Side<'_>) -> (Pairs, Vec<(usize, usize)>) {
     let mut pairs = pair(one.keys(), other.keys());
     if kind == Kind::Map || pairs.left.is_empty() || pairs.right.is_empty() {
@@ -239,8 +240,7 @@ fn match_up(kind: Kind, one: &Side<'_>, other: &Side<'_>) -> (Pairs, Vec<(usize,
     (pairs, reordered)
 }
 
-/// The items of two sides that are the same, and what is left over on either side, in order. All
-/// are indices.
+/// The equal items of two sides, and the remaining items of either side, in order. All are indices.
 struct Pairs {
     pairs: Vec<(usize, usize)>,
     left: Vec<usize>,
@@ -249,7 +249,7 @@ struct Pairs {
 
 /// Pairs each key of `one` with an equal one of `other`.
 ///
-/// Linear whatever the keys are: the standard map's hash has a random key, so that no visitor can
+/// The time is linear for all keys: the standard map's hash has a random key, so a visitor cannot
 /// send strings that all fall into one bucket.
 fn pair<'k>(
     one: impl Iterator<Item = &'k Key<'k>>,

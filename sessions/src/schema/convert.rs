@@ -1,28 +1,29 @@
-//! What converters must return: traits, as only these can say what to write instead.
+//! The traits that a converter's return type must implement, because only traits can carry a
+//! message that says what to write instead.
 
-/// What a converter returned.
+/// The value that a converter returned.
 ///
-/// Its methods ask for a trait of what is wanted, not of what was returned: a function that is
-/// generic in what it returns is then inferred to return the one type that fits.
+/// Its methods require a trait of the wanted type, not of the returned one. So for a function with
+/// a generic return type, the compiler infers the one type that fits.
 #[derive(Debug)]
 pub struct Returned<R>(pub R);
 
 impl<R> Returned<R> {
-    /// What a converter that cannot fail returned.
+    /// Returns the value of a converter that cannot fail.
     pub fn made<T: MadeBy<R>>(self) -> T {
         T::made(self.0)
     }
 
-    /// What a converter that can fail returned.
+    /// Returns the value of a converter that can fail.
     ///
     /// # Errors
-    /// The converter's own.
+    /// The converter's own error.
     pub fn tried<T: TriedBy<R>>(self) -> Result<T, T::Error> {
         T::tried(self.0)
     }
 }
 
-/// A type that a converter which cannot fail returns as it is.
+/// A type that an infallible converter returns.
 #[diagnostic::on_unimplemented(
     message = "this function returns `{R}`, and a `{Self}` is needed here",
     label = "does not return a `{Self}`",
@@ -30,7 +31,7 @@ impl<R> Returned<R> {
             `try_back` in place of `back`"
 )]
 pub trait MadeBy<R> {
-    /// What the converter returned.
+    /// Returns the converter's value.
     fn made(returned: R) -> Self;
 }
 
@@ -41,7 +42,7 @@ impl<T> MadeBy<T> for T {
     }
 }
 
-/// A type of which a converter that can fail returns a `Result`.
+/// A type that a fallible converter returns in a `Result`.
 #[diagnostic::on_unimplemented(
     message = "this function returns `{R}`, and a `Result` of `{Self}` is needed here",
     label = "does not return a `Result` of `{Self}`",
@@ -52,10 +53,10 @@ pub trait TriedBy<R> {
     /// Why it failed.
     type Error;
 
-    /// What the converter returned.
+    /// Returns the converter's value or error.
     ///
     /// # Errors
-    /// The converter's own.
+    /// The converter's own error.
     fn tried(returned: R) -> Result<Self, Self::Error>
     where
         Self: Sized;

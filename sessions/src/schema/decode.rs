@@ -1,8 +1,9 @@
-//! serde values out of CBOR bytes: what [`encode`](super::encode) writes.
+//! Decodes serde values from CBOR bytes, which [`encode`](super::encode) writes.
 //!
-//! `cbor4ii`'s deserializer assembles each number through memory, piece by piece, which the
-//! processor has to wait for; right after an envelope was parsed a record costs more than twice the
-//! time then. This one reads what `cbor4ii` reads, but for serde's unit, and a test holds it to that.
+//! `cbor4ii`'s deserializer assembles each number through memory, piece by piece, and the processor
+//! has to wait for it. Right after an envelope was parsed, this more than doubles the time for a
+//! record. This deserializer reads everything that `cbor4ii` reads, except serde's unit, and a test
+//! checks that.
 
 use serde::de::{self, DeserializeSeed, Deserializer, Visitor};
 
@@ -28,7 +29,7 @@ impl<'de> Cursor<'de> {
         Self { rest, depth: MAX_STEPS }
     }
 
-    /// The first byte of what comes next.
+    /// Returns the first byte of the next item.
     #[inline]
     fn first(&self) -> Result<u8, Malformed> {
         Ok(*self.rest.first().ok_or(Reason::Truncated)?)
@@ -41,7 +42,7 @@ impl<'de> Cursor<'de> {
         Ok(head)
     }
 
-    /// The head of what must be of this kind.
+    /// Reads the head of the next item, which must be of this kind.
     #[inline]
     fn expect(&mut self, major: u8, name: &'static str) -> Result<Option<u64>, Malformed> {
         let first = self.first()?;
@@ -354,7 +355,7 @@ impl<'de> Deserializer<'de> for &mut Cursor<'de> {
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Malformed> {
         match self.first()? >> 5 {
             TEXT => self.deserialize_str(visitor),
-            // A map that is flattened into a struct may have numbers for keys.
+            // A map that is flattened into a struct may have numbers as keys.
             _ => self.deserialize_any(visitor),
         }
     }
@@ -380,7 +381,7 @@ impl<'de> Deserializer<'de> for &mut Cursor<'de> {
             (TAG, 0xc2) => cursor.deserialize_u128(visitor),
             (TAG, 0xc3) => cursor.deserialize_i128(visitor),
             (_, 0xf4 | 0xf5) => cursor.deserialize_bool(visitor),
-            // As a unit: a buffer makes of that a `None` as well as a `()`.
+            // As a unit, because a buffer reads a unit both as `None` and as `()`.
             (_, NULL | UNDEFINED) => cursor.deserialize_unit(visitor),
             (_, 0xfa) => cursor.deserialize_f32(visitor),
             (_, 0xfb) => cursor.deserialize_f64(visitor),
@@ -397,7 +398,7 @@ impl<'de> Deserializer<'de> for &mut Cursor<'de> {
 /// The rest of an array or a map.
 struct Items<'c, 'de> {
     cursor: &'c mut Cursor<'de>,
-    /// `None` where a break ends it.
+    /// `None` if a break ends it.
     left: Option<u64>,
 }
 
@@ -414,7 +415,7 @@ impl Items<'_, '_> {
         }
     }
 
-    /// No item is shorter than a byte, so that no more is reserved than the bytes justify.
+    /// No item is shorter than a byte, so it never reserves more than the bytes justify.
     #[inline]
     fn at_most(&self) -> Option<usize> {
         let left = usize::try_from(self.left?).unwrap_or(usize::MAX);
@@ -509,7 +510,7 @@ impl de::Error for Malformed {
         text.to_string().into()
     }
 
-    // Serde's own words for these quote the value, which may be a secret and would go into logs.
+    // serde's own messages for these quote the value, which may be secret and would be logged.
 
     #[cold]
     fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
@@ -532,7 +533,7 @@ impl de::Error for Malformed {
     }
 }
 
-/// What kind of value was found.
+/// Returns the kind of value that was found.
 fn what(found: de::Unexpected<'_>) -> &'static str {
     match found {
         de::Unexpected::Bool(_) => "a boolean",
@@ -544,7 +545,7 @@ fn what(found: de::Unexpected<'_>) -> &'static str {
         de::Unexpected::Unit | de::Unexpected::Option => "nothing",
         de::Unexpected::Seq => "an array",
         de::Unexpected::Map => "a map",
-        // How serde's visitors name one that they do not take.
+        // The name that serde's visitors use for a value that they reject.
         de::Unexpected::Other(text) if text.starts_with("integer") => "a number above 64 bits",
         _ => "another value",
     }

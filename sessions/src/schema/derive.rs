@@ -1,4 +1,4 @@
-//! What may be done with a field of a given type: the traits that generated code asks for, and the
+//! The operations on a field of a given type: the traits that generated code requires, and the
 //! merge policies that they allow.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -32,7 +32,7 @@ impl<T: Default> DefaultValue for T {
     }
 }
 
-/// A type that a field may have which cannot give a `default`: it is skipped or made with `from`.
+/// A type of a field that is skipped or made with `from` and so cannot have a `default`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no `Default`, which a field with `skip` or `from` needs",
     label = "no value for a fresh session",
@@ -59,10 +59,10 @@ impl<T: Default> OnlyDefault for T {
             anything else `merge = mine`, `merge = conflict` or `merge(with = your_function)`"
 )]
 pub trait MergeAdd: FieldType + PartialEq {
-    /// What a key that a map does not have counts as.
+    /// The value of a key that a map does not have.
     fn zero() -> Self;
 
-    /// `theirs + mine - base`, where that is a value of this type.
+    /// Returns `theirs + mine - base`, or `None` if the type cannot hold it.
     fn add(base: Self, mine: Self, theirs: Self) -> Option<Self>;
 }
 
@@ -127,10 +127,10 @@ impl MergeAdd for i128 {
     }
 }
 
-/// Merges one value of a map. A key that is missing counts as zero; the outer `None` is a conflict.
+/// Merges one value of a map. A missing key counts as zero. The outer `None` is a conflict.
 ///
-/// A key that one side removed goes where nothing of it is left: also where the other side only
-/// took away from it, so that no removal ends below zero.
+/// If one side removed a key and nothing of its value is left, the key is removed. This also
+/// applies if the other side only subtracted, so a removal never ends below zero.
 fn add_value<V: MergeAdd>(
     base: Option<V>,
     mine: Option<V>,
@@ -316,8 +316,8 @@ pub fn merge_with<T>(
     Ok((value.encode)(&merged, out)?)
 }
 
-/// The policy of a field that names none: `union` for the standard collections, else the
-/// container's.
+/// Returns the policy of a field that names none: `union` for the standard collections, else the
+/// struct's.
 #[must_use]
 pub const fn by_type(kind: Kind) -> Policy {
     match kind {
@@ -329,7 +329,7 @@ pub const fn by_type(kind: Kind) -> Policy {
 /// Displays an owner.
 ///
 /// # Errors
-/// Where the bytes are not an owner.
+/// If the bytes are not an owner.
 pub fn owner<S: SessionData>(
     value: &Value<S::Owner>,
     bytes: &[u8],
@@ -340,7 +340,7 @@ pub fn owner<S: SessionData>(
 /// Displays an owner that may be nobody.
 ///
 /// # Errors
-/// Where the bytes are not an `Option` of an owner.
+/// If the bytes are not an `Option` of an owner.
 pub fn owner_option<S: SessionData>(
     value: &Value<Option<S::Owner>>,
     bytes: &[u8],
@@ -348,14 +348,14 @@ pub fn owner_option<S: SessionData>(
     Ok(value.decode(bytes)?.map(|owner| owner.to_string()))
 }
 
-/// Finds out at compile time what a type can do.
+/// Determines at compile time what a type supports.
 ///
-/// Generated code names `Probe::<T>::KIND`: the constant of the inherent impl if there is one for
+/// Generated code uses `Probe::<T>::KIND`: the constant of the inherent impl if there is one for
 /// `T`, else that of the trait [`ByType`].
 #[derive(Debug)]
 pub struct Probe<T>(PhantomData<T>);
 
-/// What holds for every type; see [`Probe`].
+/// The defaults for every type; see [`Probe`].
 pub trait ByType {
     /// The kind of collection: none.
     const KIND: Kind = Kind::Single;

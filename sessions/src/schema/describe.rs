@@ -5,8 +5,8 @@ use std::fmt;
 /// The schema of a session type at each version that this build reads:
 /// [`SessionData::SCHEMA`](crate::SessionData::SCHEMA).
 ///
-/// Its `Display` form is stable text for a golden test, one line a version and one a field. Commit
-/// it beside the struct: when the schema changes without a new version, the test fails.
+/// Its `Display` form is stable text for a test, with one line for each version and field. Commit
+/// it beside the struct: the test fails if the schema changes without a new version.
 ///
 /// ```
 /// use sessions::{Session, SessionData};
@@ -38,13 +38,14 @@ pub struct Schema {
     pub name: &'static str,
     /// The schema version of this build.
     pub version: u16,
-    /// The version that this build writes: lower than `version` during the first of two deploys.
+    /// The version that this build writes. It is lower than `version` during the first of two
+    /// deploys.
     pub write: u16,
     /// Each version from the oldest readable one to `version`, in ascending order.
     pub versions: &'static [SchemaVersion],
 }
 
-/// A session type's schema at one version; part of a [`Schema`].
+/// The schema of a session type at one version; part of a [`Schema`].
 ///
 /// ```
 /// # use sessions::{Session, SessionData};
@@ -61,9 +62,9 @@ pub struct Schema {
 pub struct SchemaVersion {
     /// The version's number.
     pub version: u16,
-    /// The lowest schema version whose builds can read what is written at this one.
+    /// The lowest schema version whose builds can read records of this version.
     pub min_reader: u16,
-    /// The fields that records of this version hold, the living ones first.
+    /// The fields in records of this version. The current ones come first.
     pub fields: &'static [SchemaField],
 }
 
@@ -84,9 +85,9 @@ pub struct SchemaVersion {
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SchemaField {
-    /// The key under which the record stores it.
+    /// The field's key in the record.
     pub key: &'static str,
-    /// Its type, as it is written in the source.
+    /// The field's type, as written in the source.
     pub ty: &'static str,
 }
 

@@ -1,8 +1,9 @@
-//! serde values as CBOR bytes: what [`decode`](super::decode) reads.
+//! Encodes serde values as CBOR bytes, which [`decode`](super::decode) reads.
 //!
-//! Both sides call themselves human readable, as serde's own buffers do (behind `flatten`, untagged
-//! and internally tagged enums): a type whose form depends on that, such as an IP address, is then
-//! read from a buffer as it was written. Serde's unit is a null, so that a buffer reads it back.
+//! Both sides report that they are human readable, as serde's own buffers do (behind `flatten`,
+//! untagged and internally tagged enums). So a type whose form depends on that, such as an IP
+//! address, is read from a buffer as it was written. serde's unit is a null, so a buffer can read
+//! it back.
 
 use serde::ser::{self, Serialize};
 
@@ -13,9 +14,9 @@ use super::{cbor, wire};
 /// Appends values to a buffer.
 pub(crate) struct Encoder<'a> {
     out: &'a mut Vec<u8>,
-    /// How many arrays and maps may still open inside each other.
+    /// How many more levels of arrays and maps may open.
     levels: u16,
-    /// How many calls of the types' serde code may still follow inside each other.
+    /// How many more levels of calls of the types' serde code may follow.
     steps: u16,
 }
 
@@ -25,7 +26,7 @@ impl<'a> Encoder<'a> {
         Self { out, levels: MAX_DEPTH as u16, steps: MAX_STEPS }
     }
 
-    /// Encodes a value that is inside this one without an array or a map around it.
+    /// Encodes a value that is inside this one, without an array or a map around it.
     #[inline]
     fn step<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Malformed> {
         self.steps = self.steps.checked_sub(1).ok_or(Reason::TooDeep)?;
@@ -307,7 +308,7 @@ impl<'e, 'a> ser::Serializer for &'e mut Encoder<'a> {
 pub(crate) struct Items<'e, 'a> {
     encoder: &'e mut Encoder<'a>,
     levels: u16,
-    /// How many items were announced and are not there yet; `None` where a break ends them.
+    /// How many of the announced items are missing. `None` if a break ends them.
     left: Option<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! The map from storage key to value: where each field stands in a record.
+//! The map from storage key to value: the position of each field in a record.
 
 use std::ops::Range;
 
@@ -11,17 +11,17 @@ use super::{cbor, wire};
 /// The longest storage key.
 const MAX_KEY: u64 = 64;
 
-/// Where a field stands in the data.
+/// The position of a field in the data.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) key: Span,
     pub(super) value: Span,
 }
 
-/// All fields of a record. Without an allocation for most.
+/// All fields of a record. Most records need no allocation.
 pub(super) type Entries = SmallVec<[Entry; 8]>;
 
-/// Where each field of a table stands, in the table's order.
+/// The position of each field of a table, in the table's order.
 pub(super) type Spans = SmallVec<[Span; 8]>;
 
 /// A range of a buffer of at most [`MAX_RECORD`](super::limits::MAX_RECORD) bytes.
@@ -34,7 +34,7 @@ pub(super) struct Span {
 impl Span {
     #[inline]
     pub(super) fn new(range: Range<usize>) -> Self {
-        // Nothing longer than `MAX_RECORD` gets here; a longer one would only read as empty.
+        // No caller passes data longer than `MAX_RECORD`. Longer data would only read as empty.
         let short = |at: usize| u32::try_from(at).unwrap_or(0);
         Self { start: short(range.start), end: short(range.end) }
     }
@@ -52,7 +52,7 @@ pub struct Encoded {
     pub(super) spans: Spans,
 }
 
-/// What is wrong, and the key of the field it is wrong with.
+/// The fault, and the key of its field.
 pub(super) struct Fault<'a> {
     pub(super) key: Option<&'a str>,
     pub(super) source: Malformed,
@@ -64,7 +64,7 @@ impl From<Malformed> for Fault<'_> {
     }
 }
 
-/// Reads the head of the map at `at`: how many entries it has, and where they begin.
+/// Reads the head of the map at `at`. Returns the number of entries and where they begin.
 #[inline]
 pub(super) fn count(data: &[u8], at: usize) -> Result<(u64, usize), Malformed> {
     let head = wire::head(data, at)?;
@@ -74,10 +74,11 @@ pub(super) fn count(data: &[u8], at: usize) -> Result<(u64, usize), Malformed> {
     }
 }
 
-/// Finds every entry of the map at `at`, which must be all that is left of the data.
+/// Finds every entry of the map at `at`, which must extend to the end of the data.
 pub(super) fn parse(data: &[u8], at: usize) -> Result<Entries, Fault<'_>> {
     let (count, mut at) = count(data, at)?;
-    // An entry has two bytes at least, so that the count cannot ask for more than there is.
+    // An entry has at least two bytes, so the count cannot request more memory than the data
+    // justifies.
     let room = count.min(data.len() as u64 / 2).min(64);
     let mut entries = Entries::with_capacity(room as usize);
     for _ in 0..count {
@@ -119,10 +120,10 @@ fn text(data: &[u8], key: Span) -> Option<&str> {
     std::str::from_utf8(key.of(data)).ok()
 }
 
-/// A key that occurs twice.
+/// Returns a key that occurs twice, if there is one.
 fn twice(data: &[u8], entries: &[Entry]) -> Option<Span> {
-    // Comparing each with each is fastest for the few fields a session has, but would let a long
-    // record cost the square of its length.
+    // Comparing all pairs is fastest for the few fields of a session, but a long record would cost
+    // the square of its length.
     if entries.len() <= 16 {
         let mut rest = entries;
         while let Some((first, others)) = rest.split_first() {

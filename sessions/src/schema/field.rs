@@ -21,7 +21,7 @@ pub struct Field {
     pub kind: Kind,
     /// Decodes bytes, and encodes the value again.
     pub again: AgainFn,
-    /// The same for an element of a collection, or an entry's key; and for an entry's value.
+    /// The same for an element of a collection or an entry's key, and for an entry's value.
     pub elements: (AgainFn, AgainFn),
 }
 
@@ -44,7 +44,7 @@ pub struct Owner {
 }
 
 impl Field {
-    /// Whether two encodings are of the same value, so that one may stand for the other.
+    /// Whether two encodings are of the same value, so that one may replace the other.
     pub(crate) fn is_same(&self, one: &[u8], other: &[u8]) -> bool {
         self.order.is_same(one, other)
     }

@@ -1,4 +1,4 @@
-//! A value's fields as bytes, and writing them as a record.
+//! The fields of a value as bytes, and writing them as a record.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -25,23 +25,23 @@ pub struct Fields {
     /// The versions of the record that these fields came from; zero for none.
     pub(super) version: u16,
     pub(super) min_reader: u16,
-    /// The owner changed: nothing that an unknown build stored may be carried on.
+    /// Whether the owner changed. Then fields that this build does not know are dropped.
     pub(super) forget: bool,
-    /// Which fields differ from the base; empty where that was not asked.
+    /// Which fields differ from the base. Empty if they were not compared.
     pub(super) changed: Changed,
 }
 
 /// For each field, whether it differs from a base.
 pub(super) type Changed = SmallVec<[bool; 8]>;
 
-/// What a record begins with.
+/// The beginning of a record.
 struct Head<'h> {
     header: &'h Header,
     version: u16,
     min_reader: u16,
 }
 
-/// Fields of a newer build: where their keys and values stand in a record.
+/// The fields of a newer build: the positions of their keys and values in a record.
 #[derive(Debug)]
 pub(super) struct Unknown {
     pub(super) data: Bytes,
@@ -72,30 +72,30 @@ impl Fields {
         Reader::of_fields(self.table.schema, self.table.fields, &self.data, &self.spans)
     }
 
-    /// Who owns the session, as the owner field displays it.
+    /// Returns the session's owner, as the owner field displays it.
     ///
     /// # Errors
-    /// [`Error::Decode`] where the owner field cannot be read.
+    /// [`Error::Decode`] if the owner field cannot be read.
     pub fn owner(&self, table: &'static Table) -> Result<Option<String>, Error> {
         let Some(owner) = &table.owner else { return Ok(None) };
         (owner.display)(self.slice(owner.field))
             .map_err(|source| self.table.unreadable(owner.field, source))
     }
 
-    /// The record's data, of at most [`RECORD_LIMIT`] bytes.
+    /// Returns the record's data, of at most [`RECORD_LIMIT`] bytes.
     ///
     /// # Errors
-    /// As [`to_data_within`](Self::to_data_within).
+    /// The errors of [`to_data_within`](Self::to_data_within).
     pub fn to_data(&self, header: &Header) -> Result<Bytes, Error> {
         self.to_data_within(header, RECORD_LIMIT)
     }
 
-    /// The record's data, of at most `limit` bytes, and never of more than [`MAX_RECORD`]. Its
-    /// versions are this build's, or what the unknown fields need if that is higher, whatever
-    /// `header` says.
+    /// Returns the record's data, of at most `limit` bytes, and never of more than [`MAX_RECORD`].
+    /// Its versions are this build's, or those that the unknown fields need if they are higher, and
+    /// not those of `header`.
     ///
     /// # Errors
-    /// [`Error::Encode`] where an inverse converter fails or the record is too long; the error names
+    /// [`Error::Encode`] if an inverse converter fails or the record is too long; the error names
     /// the longest field.
     pub fn to_data_within(&self, header: &Header, limit: usize) -> Result<Bytes, Error> {
         let version = self.record_version();
@@ -110,7 +110,7 @@ impl Fields {
             _ => None,
         };
         let head = Head { header, version, min_reader };
-        // Counted first: it takes one allocation, of its exact length.
+        // The length is counted first, so one allocation of the exact size is enough.
         let mut count = Count::default();
         self.put(&mut count, &head, older.as_ref());
         let limit = limit.min(MAX_RECORD);
@@ -122,7 +122,7 @@ impl Fields {
         Ok(out.into())
     }
 
-    /// What [`Record::format`](crate::provider::Record) says of the record that
+    /// Returns the [`Record::format`](crate::provider::Record) of the record that
     /// [`to_data`](Self::to_data) makes.
     #[must_use]
     pub fn format(&self) -> Cow<'static, str> {
@@ -145,8 +145,8 @@ impl Fields {
         self.table.schema.write.max(self.version)
     }
 
-    /// Writes a record: its envelope, its fields in the shape of an older build where there is
-    /// one, and those that this build does not know.
+    /// Writes a record: its envelope, its fields (in the shape of an older build if there is one),
+    /// and the fields that this build does not know.
     fn put(&self, out: &mut impl Out, head: &Head<'_>, older: Option<&Downgrade<'_>>) {
         out.put(&[ENVELOPE]);
         head.header.put(out, head.version, head.min_reader, self.forget);

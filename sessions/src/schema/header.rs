@@ -1,4 +1,4 @@
-//! The part of a record in front of its fields: versions, times, save ids, extras.
+//! The part of a record before its fields: versions, times, save ids, extras.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,12 +18,12 @@ pub(super) const ENVELOPE: u8 = 1;
 /// How many save ids a record keeps.
 pub const MAX_SAVES: usize = 8;
 
-/// The keys of the extras that this build knows. A build that does not know an odd one must not
-/// use the record; one that does not know an even one keeps it.
+/// The keys of the extras that this build knows. A build must not use a record with an odd key that
+/// it does not know, and keeps an even one.
 const REMEMBER: u64 = 1;
 const LABEL: u64 = 2;
 
-/// What every request needs of a header.
+/// The part of a header that every request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// The schema version of the record. Set by [`Stored::parse`](super::Stored::parse);
@@ -33,42 +33,42 @@ pub struct Summary {
     pub min_reader: u16,
     /// When the session began, in whole milliseconds.
     pub created_at: SystemTime,
-    /// This session's own lifetime and idle timeout, where `remember` set one.
+    /// This session's own lifetime and idle timeout, if `remember` set one.
     pub remember: Option<Duration>,
-    /// The hash of the secret that the browser must have. Every record has one; a session that its
-    /// cookie holds has none.
+    /// The hash of the secret that the browser must have. Every record has one; a client-side
+    /// session has none.
     pub secret: Option<SecretHash>,
-    /// The hash of the secret before that one, where the owner has been the same since.
+    /// The hash of the previous secret, if the owner has been the same since.
     pub previous: Option<SecretHash>,
     /// When the secret was last replaced, in whole milliseconds.
     pub renewed_at: SystemTime,
-    /// The header has an extra of an odd number that this build does not know: it must not use
-    /// the record.
+    /// Whether the header has an extra of an odd number that this build does not know. Then it must
+    /// not use the record.
     pub critical: bool,
 }
 
-/// The part of an envelope in front of the fields.
+/// The part of an envelope before the fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Versions and times.
     pub summary: Summary,
     /// The ids of the last saves, newest first, at most [`MAX_SAVES`].
     pub saves: SmallVec<[u64; MAX_SAVES]>,
-    /// Orders an owner's logins, whatever their hosts' clocks say.
+    /// A number that orders an owner's logins, independent of their hosts' clocks.
     pub ticket: u64,
     /// The mark of the owner's fence that the last login began with.
     pub mark: Option<Mark>,
-    /// What the app calls this session, such as a device's name.
+    /// The session's label, such as a device's name.
     pub label: Option<Arc<str>>,
     /// Extras of newer builds, kept as they are.
     pub unknown: UnknownExtras,
 }
 
 impl Summary {
-    /// Checks a header that begins at `at`; returns its summary and where it ends.
+    /// Checks a header that begins at `at`. Returns its summary and where it ends.
     ///
-    /// A record is read far more often than saved again, and moved several times on its way:
-    /// whoever saves reads the rest by [`Header::parse`].
+    /// A record is read far more often than it is saved, and moved several times on the way. A save
+    /// reads the rest with [`Header::parse`].
     pub(super) fn parse(data: &Bytes, at: usize) -> Result<(Self, usize), Malformed> {
         parse(data, at, None)
     }
@@ -98,7 +98,7 @@ impl Header {
         }
     }
 
-    /// Reads a header that begins at `at`; returns it and where it ends.
+    /// Reads a header that begins at `at`. Returns it and where it ends.
     pub(super) fn parse(data: &Bytes, at: usize) -> Result<(Self, usize), Malformed> {
         let mut header = Self::new(SystemTime::UNIX_EPOCH);
         let (summary, end) = parse(data, at, Some(&mut header))?;
@@ -106,8 +106,7 @@ impl Header {
         Ok((header, end))
     }
 
-    /// Appends the header under these versions, without the unknown extras where they are to be
-    /// forgotten.
+    /// Appends the header under these versions. Omits the unknown extras if they must be dropped.
     pub(super) fn put(
         &self,
         out: &mut (impl Out + ?Sized),
@@ -146,7 +145,7 @@ impl Header {
     }
 }
 
-/// Reads a summary, and the rest into a header where there is one.
+/// Reads a summary, and the rest into a header if there is one.
 fn parse(
     data: &Bytes,
     at: usize,

@@ -1,15 +1,15 @@
-//! How much a record may hold.
+//! The limits on the size of a record.
 
 use std::borrow::Cow;
 
 use super::malformed::Malformed;
 use crate::error::Error;
 
-/// The longest record that is written unless the store says otherwise. Every request reads a record
-/// whole, and a merge takes time in its length.
+/// The default limit on the size of a record that is written. Every request reads its record whole,
+/// and the time of a merge grows with its length.
 pub const RECORD_LIMIT: usize = 64 << 10;
 
-/// The longest record that is read, and the highest limit that a store can set.
+/// The limit on the size of a record that is read, and the highest limit that a store can set.
 pub const MAX_RECORD: usize = 16 << 20;
 
 /// How many bytes a session's label may have.
@@ -19,7 +19,7 @@ pub const MAX_LABEL: usize = 256;
 /// errors.
 ///
 /// # Errors
-/// [`Error::Encode`] where it is longer than [`MAX_LABEL`].
+/// [`Error::Encode`] if the label is longer than [`MAX_LABEL`].
 pub fn check_label(session: &'static str, label: &str) -> Result<(), Error> {
     if label.len() <= MAX_LABEL {
         return Ok(());

@@ -5,8 +5,8 @@ use std::fmt;
 use super::cbor;
 use super::cbor::MAX_DEPTH;
 
-/// Why bytes are not the value they should be: a pointer, as errors are rare and the results they
-/// stand in are returned everywhere.
+/// The reason why bytes are not the expected value. It is a pointer, because errors are rare and
+/// their results are returned everywhere.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Malformed(Box<Reason>);
 
@@ -16,9 +16,9 @@ pub(crate) enum Reason {
     TooDeep,
     Trailing,
     NotCbor(u8),
-    /// Another type than expected: the expected one, and the first byte of what is there.
+    /// The type is wrong: the expected type, and the first byte that was found.
     Type(&'static str, u8),
-    /// What the type's own serde code says.
+    /// The message of the type's own serde code.
     Value(Box<str>),
 }
 
@@ -60,7 +60,7 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-/// What the item that begins with this byte is.
+/// Returns the kind of the item that begins with this byte.
 fn kind(first: u8) -> &'static str {
     match first {
         0xf4 | 0xf5 => "a boolean",

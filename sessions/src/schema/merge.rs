@@ -1,4 +1,4 @@
-//! What changed, and three-way merge, field by field.
+//! Finds the changed fields, and merges three ways, field by field.
 
 use std::borrow::Cow;
 
@@ -12,14 +12,14 @@ use super::table::{OWNER_GROUP, Table};
 use super::{cbor, collect};
 use crate::error::Error;
 
-/// What differs between a base and a value that came from it.
+/// The differences between a base and a value that came from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Diff {
-    /// Any field differs.
+    /// Whether any field differs.
     pub changed: bool,
-    /// A field of the owner group differs: the id must be renewed.
+    /// Whether a field of the owner group differs, so that the secret must be renewed.
     pub renew: bool,
-    /// The owner itself differs: nothing of the last one's may be read by the next.
+    /// Whether the owner differs, so that the next owner must not read anything of the last one.
     pub owner: bool,
 }
 
@@ -28,19 +28,20 @@ pub struct Diff {
 pub struct Merged {
     /// The merged fields, at this build's version.
     pub fields: Fields,
-    /// Fields where `mine` overwrote a change of theirs: reported, no loss is silent.
+    /// The fields in which `mine` overwrote a change of theirs. They are reported, so no loss is
+    /// silent.
     pub overwritten: SmallVec<[&'static str; 4]>,
 }
 
-/// Compares `mine` with its base. Where the value is the same although its bytes differ, `mine` gets
-/// the base's bytes, and so do the elements of a collection that are the same: they may hold what
-/// only a newer build knows. Gives `mine` the base's unknown fields.
+/// Compares `mine` with its base. If a value is the same although its bytes differ, `mine` gets the
+/// base's bytes, and so do equal elements of a collection: they may hold data that only a newer
+/// build knows. Also gives `mine` the base's unknown fields.
 ///
-/// Where the owner changed, nothing of the base goes over: every field stays as this build encodes
+/// If the owner changed, nothing is taken from the base: every field stays as this build encodes
 /// it.
 ///
 /// # Errors
-/// [`Error::Encode`] where a field that changed could not be read back.
+/// [`Error::Encode`] if a changed field could not be read back.
 pub fn diff(table: &'static Table, base: &Fields, mine: &mut Fields) -> Result<Diff, Error> {
     let mut diff = Diff::default();
     let mut sides: SmallVec<[Cow<'_, [u8]>; 8]> = SmallVec::with_capacity(table.fields.len());
@@ -57,7 +58,7 @@ pub fn diff(table: &'static Table, base: &Fields, mine: &mut Fields) -> Result<D
         sides.push(side.unwrap_or(Cow::Borrowed(was)));
     }
     if diff.changed {
-        // Nobody has read yet what this build has made of an older record, or of nothing.
+        // No build has yet read back what this build converted from an older record, or created.
         let is_new = base.version < table.schema.version;
         for (index, field) in table.fields.iter().enumerate() {
             if is_new || changed[index] {
@@ -67,7 +68,7 @@ pub fn diff(table: &'static Table, base: &Fields, mine: &mut Fields) -> Result<D
         }
     }
     if table.owner.as_ref().is_some_and(|owner| changed[owner.field]) {
-        // What cannot be read is another owner.
+        // An owner that cannot be read counts as another owner.
         diff.owner = base.owner(table).ok() != Some(mine.owner(table)?);
     }
     let is_mine = |(index, side): (usize, &Cow<'_, [u8]>)| mine.slice(index) == &**side;
@@ -88,7 +89,7 @@ pub fn diff(table: &'static Table, base: &Fields, mine: &mut Fields) -> Result<D
     Ok(diff)
 }
 
-/// The bytes of a field that changed; `None` where it did not.
+/// Returns the bytes of a changed field, or `None` if it did not change.
 fn compare<'a>(
     field: &Field,
     was: &[u8],
@@ -98,8 +99,8 @@ fn compare<'a>(
     if field.is_same(was, is) {
         return None;
     }
-    // The base as this build encodes it: what is missing there this build does not know, and so
-    // cannot have changed.
+    // Encode the base as this build does. This build does not know what is missing then, so it
+    // cannot have changed it.
     again.clear();
     if (field.again)(was, Some(again)).is_err() || field.is_same(was, again) {
         return Some(Cow::Borrowed(is));
@@ -114,7 +115,7 @@ fn compare<'a>(
 /// Three-way merge, field by field. `mine` has been through [`diff`].
 ///
 /// # Errors
-/// [`Error::Conflict`] where a policy refuses, [`Error::Decode`] where a field cannot be read.
+/// [`Error::Conflict`] if a policy refuses, [`Error::Decode`] if a field cannot be read.
 pub fn merge(
     table: &'static Table,
     base: &Fields,
@@ -146,7 +147,8 @@ pub fn merge(
             }
         }
         if mine.forget {
-            // Nothing that a newer build stored for nobody in particular goes over to somebody.
+            // Unknown fields that a newer build stored for an anonymous visitor do not go to an
+            // owner.
             buffer.clear();
             (field.again)(&merged[start..], Some(&mut buffer))
                 .map_err(|source| theirs.table.unreadable(index, source.into()))?;
@@ -166,8 +168,8 @@ pub fn merge(
     Ok(Merged { fields, overwritten })
 }
 
-/// What `mine` changed, over the values of a new session: for an owner who proved who they are,
-/// while the session that they came from went on without them. The owner group is mine whole.
+/// Applies the changes of `mine` to the values of a new session: for an owner who proved who they
+/// are, while their previous session continued without them. The owner group is entirely mine.
 ///
 /// # Errors
 /// As [`merge`].
@@ -177,7 +179,7 @@ pub fn replay(
     mine: &Fields,
     fresh: &Fields,
 ) -> Result<Fields, Error> {
-    // As if the owner had come from nobody.
+    // As if nobody had owned the session before.
     let sides = table.fields.iter().enumerate().map(|(index, field)| match field.group {
         Some(OWNER_GROUP) => Cow::Borrowed(fresh.slice(index)),
         _ => Cow::Borrowed(base.slice(index)),
@@ -210,7 +212,7 @@ enum OwnerChange {
     None,
     /// From nobody to somebody.
     Appeared,
-    /// From somebody to anybody else.
+    /// From somebody to somebody else, or to nobody.
     Replaced,
 }
 
@@ -232,8 +234,8 @@ impl Sides<'_> {
         }
     }
 
-    /// What my side did to the owner. Where theirs made the record another person's, nothing may
-    /// be mixed: that is a conflict, whatever the policies.
+    /// Returns what my side did to the owner. If theirs made another person the owner, nothing may
+    /// be mixed: this is a conflict with every policy.
     fn owner(&self) -> Result<OwnerChange, Error> {
         let Some(owner) = &self.table.owner else { return Ok(OwnerChange::None) };
         let changed = self.mine.forget;
@@ -284,7 +286,8 @@ impl Sides<'_> {
         Ok(sides)
     }
 
-    /// Appends the merged bytes of one field; returns whether mine overwrote a change of theirs.
+    /// Appends the merged bytes of one field, and returns whether mine overwrote a change of
+    /// theirs.
     fn merge_field(&self, index: usize, out: &mut Vec<u8>) -> Result<bool, Error> {
         let field = &self.table.fields[index];
         let three = Three {
@@ -305,7 +308,7 @@ impl Sides<'_> {
             Refusal::Conflict => self.conflict(field.name),
             Refusal::Malformed(source) => self.theirs.table.unreadable(index, source),
         })?;
-        // What was made anew must be read back, too.
+        // A converted value must be readable, too.
         (field.again)(&out[start..], None)
             .map_err(|source| self.table.not_encoded(index, source))?;
         Ok(overwrote)

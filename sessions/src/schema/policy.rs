@@ -6,8 +6,8 @@ use std::fmt::Display;
 use super::malformed::Malformed;
 use crate::provider::Source;
 
-/// Both sides changed the field and their changes cannot be reconciled: what a function given to
-/// `merge(with = ..)` returns to refuse. The save then fails with
+/// The refusal of a function in `merge(with = ..)`: both requests changed the field, and the
+/// function cannot reconcile the changes. The save then fails with
 /// [`Error::Conflict`](crate::Error::Conflict).
 ///
 /// ```
@@ -39,20 +39,20 @@ impl Display for MergeConflict {
 
 impl std::error::Error for MergeConflict {}
 
-/// Decodes bytes, and appends the value as this build encodes it where there is a buffer.
+/// Decodes bytes, and appends the value as this build encodes it, if there is a buffer.
 pub type AgainFn = fn(&[u8], Option<&mut Vec<u8>>) -> Result<(), Malformed>;
 
-/// Merges a field that both sides changed.
+/// A function that merges a field which both sides changed.
 pub type MergeFn = fn(Three<'_>, &mut Vec<u8>) -> Result<(), Refusal>;
 
 /// A field's bytes on the three sides of a merge.
 #[derive(Clone, Copy, Debug)]
 pub struct Three<'a> {
-    /// As it was loaded.
+    /// The field as it was loaded.
     pub base: &'a [u8],
-    /// As this request has made it.
+    /// The field as this request has changed it.
     pub mine: &'a [u8],
-    /// As another request has saved it meanwhile.
+    /// The field as another request has saved it in the meantime.
     pub theirs: &'a [u8],
 }
 
@@ -74,24 +74,24 @@ impl From<Malformed> for Refusal {
 /// What to do with a field, or a group, that both sides changed.
 #[derive(Clone, Copy, Debug)]
 pub enum Policy {
-    /// Mine; the loss of theirs is reported.
+    /// Takes mine, and reports the loss of theirs.
     Mine,
-    /// The save fails.
+    /// Makes the save fail.
     Conflict,
-    /// `None` beats `Some`, else mine.
+    /// Takes `None` if either side is `None`, else mine.
     ClearWins,
-    /// My insertions and removals replayed on theirs.
+    /// Applies my insertions and removals to theirs.
     Union(Kind),
-    /// What I appended, appended to theirs.
+    /// Appends to theirs what I appended.
     Append,
-    /// A function of the three.
+    /// Calls a function of the three sides.
     Merge(MergeFn),
 }
 
 /// What kind of collection a type is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// None.
+    /// Not a collection.
     Single,
     /// A list, or a [`Flash`]: elements may repeat.
     List,

@@ -14,9 +14,9 @@ use crate::provider::Source;
 
 /// Reads fields one after another into a value.
 ///
-/// A record that this build wrote is read in one pass. One whose fields stand in another order
-/// (an older build wrote it, say, or there are fields that this one does not know) is indexed
-/// first.
+/// A record that this build wrote is read in one pass. If the fields have another order (for
+/// example because an older build wrote it, or because it has fields that this build does not
+/// know), the reader builds an index first.
 #[derive(Debug)]
 pub struct Reader<'a> {
     session: &'static str,
@@ -31,11 +31,11 @@ pub struct Reader<'a> {
     cursor: Cursor<'a>,
     /// How many entries the pass has left.
     left: u64,
-    /// Where the fields are, once the pass has met something unexpected.
+    /// The positions of the fields, after the pass has met something unexpected.
     index: Option<Index<'a>>,
 }
 
-/// An error on its way out of a value that is being read; a pointer, so that results stay small.
+/// The error of a value that is being read. It is a pointer, so results stay small.
 #[derive(Debug)]
 pub struct Failed(Box<Error>);
 
@@ -45,7 +45,7 @@ impl From<Failed> for Error {
     }
 }
 
-/// Where the fields are.
+/// The positions of the fields.
 #[derive(Debug)]
 enum Index<'a> {
     Stored {
@@ -71,7 +71,7 @@ impl<'a> Reader<'a> {
         Self { session, found, version, data, body, cursor, left: count, index: None }
     }
 
-    /// Reads fields that stand at the table's own version.
+    /// Reads fields of the table's own version.
     pub(super) fn of_fields(
         schema: &'static Schema,
         fields: &'static [Field],
@@ -98,10 +98,10 @@ impl<'a> Reader<'a> {
         self.version
     }
 
-    /// The value that stands under `key`; `name` is for errors.
+    /// Returns the value under `key`; `name` is for errors.
     ///
     /// # Errors
-    /// [`Error::Decode`] where it is missing or is not a `T`.
+    /// [`Error::Decode`] if the value is missing or is not a `T`.
     #[inline]
     pub fn get<T>(&mut self, value: &Value<T>, name: &'static str, key: &str) -> Result<T, Failed> {
         if !self.is_next(key) {
@@ -114,12 +114,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The value that a build which writes an older version has put under `key`: a field that this
-    /// version does not have, which the builds of this version carry on. None where the record is
-    /// older than `first`; before that version the key was another field's.
+    /// Returns the value that a build with `write` has put under `key`: a field that the record's
+    /// version does not have, and that builds of this version carry along. Returns `None` if the
+    /// record is older than `first`, because the key belonged to another field before that version.
     ///
     /// # Errors
-    /// [`Error::Decode`] where it is not a `T`.
+    /// [`Error::Decode`] if the value is not a `T`.
     pub fn early<T>(
         &mut self,
         first: u16,
@@ -142,7 +142,7 @@ impl<'a> Reader<'a> {
     /// Turns a converter's failure into an error that names the field.
     ///
     /// # Errors
-    /// [`Error::Decode`] where the converter failed.
+    /// [`Error::Decode`] if the converter failed.
     pub fn converted<T, E: Into<Source>>(
         &self,
         name: &'static str,
@@ -151,7 +151,7 @@ impl<'a> Reader<'a> {
         result.map_err(|error| self.at_fault(name, error))
     }
 
-    /// Looks at what the pass has not come to: it must be well-formed, too.
+    /// Checks the rest of the record: it must be well-formed, too.
     #[inline]
     pub(crate) fn finish(self) -> Result<(), Error> {
         if self.index.is_some() || self.left == 0 && self.cursor.rest.is_empty() {
@@ -160,7 +160,7 @@ impl<'a> Reader<'a> {
         entries::parse(self.data, self.body).map(drop).map_err(|fault| *self.unreadable(fault).0)
     }
 
-    /// Moves the pass over `key`, if that is what comes next.
+    /// Moves the pass over `key` if it is next.
     #[inline]
     fn is_next(&mut self, key: &str) -> bool {
         let rest = self.cursor.rest;
@@ -184,7 +184,7 @@ impl<'a> Reader<'a> {
         let rest = self.cursor.rest;
         let end = wire::skip(rest, 0, cbor::MAX_DEPTH)?;
         let value = (value.decode)(&mut self.cursor)?;
-        // Neither may it leave something of its own, nor read into the next.
+        // A value must neither leave bytes of its own nor read into the next.
         if self.cursor.rest.len() == rest.len() - end {
             Ok(value)
         } else {
@@ -192,7 +192,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Where a field stands that does not come next and must be there.
+    /// Returns the position of a field that is not next and must exist.
     #[inline(never)]
     fn find(&mut self, name: &'static str, key: &str) -> Result<Span, Failed> {
         self.position(key)?.ok_or_else(|| {
@@ -201,7 +201,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Where a field stands that does not come next.
+    /// Returns the position of a field that is not next.
     fn position(&mut self, key: &str) -> Result<Option<Span>, Failed> {
         if self.index.is_none() {
             let entries = entries::parse(self.data, self.body);
@@ -243,7 +243,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The error of a record whose map of fields is no map of fields.
+/// Returns the error of a record whose field map is malformed.
 #[cold]
 pub(super) fn unreadable(session: &'static str, version: u16, fault: Fault<'_>) -> Error {
     Error::Decode {

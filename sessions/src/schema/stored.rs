@@ -16,7 +16,7 @@ use super::reader::{Reader, unreadable};
 use super::table::Table;
 use crate::error::Error;
 
-/// Where the header stands.
+/// The position of the header.
 const HEADER: usize = 1;
 
 /// A record's data, parsed as far as its header.
@@ -25,7 +25,7 @@ const HEADER: usize = 1;
 #[derive(Clone, Debug)]
 pub struct Stored {
     session: &'static str,
-    /// What stands in front of the fields.
+    /// The part before the fields.
     pub summary: Summary,
     data: Bytes,
     /// Where the map of fields begins.
@@ -36,8 +36,8 @@ impl Stored {
     /// Parses the envelope; `session` names the type for errors.
     ///
     /// # Errors
-    /// [`Error::Decode`] where the bytes do not begin as a record does. The fields are looked at
-    /// when they are read.
+    /// [`Error::Decode`] if the bytes do not begin as a record does. The fields are checked when
+    /// they are read.
     pub fn parse(session: &'static str, data: &Bytes) -> Result<Self, Error> {
         match parse_summary(data) {
             Ok((summary, body)) => Ok(Self { session, summary, data: data.clone(), body }),
@@ -45,10 +45,10 @@ impl Stored {
         }
     }
 
-    /// The header whole.
+    /// Returns the whole header.
     ///
     /// # Errors
-    /// None: it was checked when the record was parsed.
+    /// Never fails in practice: the header was checked when the record was parsed.
     pub fn header(&self) -> Result<Header, Error> {
         match Header::parse(&self.data, HEADER) {
             Ok((header, _)) => Ok(header),
@@ -56,11 +56,11 @@ impl Stored {
         }
     }
 
-    /// The fields at this build's version: as they stand, or migrated, with the unknown ones.
+    /// Returns the fields at this build's version, unchanged or migrated, with the unknown ones.
     ///
     /// # Errors
-    /// [`Error::NewerSchema`] where this build is too old, [`Error::Decode`] where it is too new,
-    /// a field is missing or a migration fails.
+    /// [`Error::NewerSchema`] if this build is too old. [`Error::Decode`] if it is too new, a field
+    /// is missing or a migration fails.
     pub fn fields(&self, table: &'static Table) -> Result<Fields, Error> {
         self.check(table)?;
         let entries = entries::parse(&self.data, self.body);
@@ -103,7 +103,7 @@ impl Stored {
     /// Begins to read the fields into a value.
     ///
     /// # Errors
-    /// As [`fields`](Self::fields), where the record's version cannot be read.
+    /// As for [`fields`](Self::fields), if the record's version cannot be read.
     #[inline]
     pub(crate) fn reader(&self, table: &'static Table) -> Result<Reader<'_>, Error> {
         self.check(table)?;

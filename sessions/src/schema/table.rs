@@ -26,13 +26,13 @@ pub struct Table {
     pub fields: &'static [Field],
     /// The groups' policies; the owner group is the first.
     pub groups: &'static [Group],
-    /// The owner field, where there is one.
+    /// The owner field, if there is one.
     pub owner: Option<Owner>,
-    /// Keys of the past, which no field of this version has: dropped on save.
+    /// Former keys, which no field of this version has. A save drops them.
     pub retired: &'static [&'static str],
     /// Decodes a record of an older version and encodes it at this one.
     pub migrate: fn(Reader<'_>) -> Result<Encoded, Error>,
-    /// Writes the fields as an older version had them: present where `write` is given.
+    /// Writes the fields as an older version had them, if `write` is set.
     pub downgrade: Option<DowngradeFn>,
 }
 
@@ -43,14 +43,14 @@ pub type DowngradeFn = fn(&mut Downgrade<'_>) -> Result<(), Error>;
 pub const OWNER_GROUP: usize = 0;
 
 impl Table {
-    /// The lowest version that can read what is written at `version`.
+    /// Returns the lowest version that can read records written at `version`.
     pub(crate) fn min_reader(&self, version: u16) -> u16 {
         let versions = self.schema.versions;
         versions.iter().find(|entry| entry.version == version).map_or(1, |entry| entry.min_reader)
     }
 
-    /// The index of the field that this version stores under `key`. The search begins at
-    /// `expected`, where it is found in a record that this version wrote.
+    /// Returns the index of the field that this version stores under `key`. The search starts at
+    /// `expected`, the position in a record that this version wrote.
     #[inline]
     pub(crate) fn find(&self, expected: usize, key: &[u8]) -> Option<usize> {
         let at = |index: &usize| self.fields[*index].key.as_bytes() == key;
@@ -60,7 +60,7 @@ impl Table {
         (0..self.fields.len()).find(at)
     }
 
-    /// Whether `key` is one that the ledger retired.
+    /// Whether `key` is a retired key.
     pub(crate) fn is_retired(&self, key: &[u8]) -> bool {
         self.retired.iter().any(|retired| retired.as_bytes() == key)
     }
@@ -132,7 +132,7 @@ impl<'a> Downgrade<'a> {
     /// Decodes a field, to convert it.
     ///
     /// # Errors
-    /// [`Error::Decode`] where it cannot be read.
+    /// [`Error::Decode`] if the field cannot be read.
     pub fn get<T>(&self, how: &Value<T>, index: usize) -> Result<T, Error> {
         let value = how.decode(self.slice(index));
         value.map_err(|error| self.table.unreadable(index, error.into()))
@@ -141,7 +141,7 @@ impl<'a> Downgrade<'a> {
     /// Writes an old field; `name` is for errors.
     ///
     /// # Errors
-    /// [`Error::Encode`] where it cannot be encoded.
+    /// [`Error::Encode`] if the field cannot be encoded.
     pub fn put<T>(
         &mut self,
         how: &Value<T>,
@@ -153,7 +153,7 @@ impl<'a> Downgrade<'a> {
         self.count += 1;
         let start = self.out.len();
         let encoded = (how.encode)(value, &mut self.out);
-        // What an older build is to find must be read back, too.
+        // An older build must be able to read the value back, too.
         let encoded = encoded.and_then(|()| how.decode(&self.out[start..]).map(drop));
         self.converted(name, encoded)
     }
@@ -161,7 +161,7 @@ impl<'a> Downgrade<'a> {
     /// Turns an inverse converter's failure into an error that names the field.
     ///
     /// # Errors
-    /// [`Error::Encode`] where the converter failed.
+    /// [`Error::Encode`] if the converter failed.
     pub fn converted<T, E: Into<Source>>(
         &self,
         name: &'static str,

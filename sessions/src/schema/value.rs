@@ -21,8 +21,8 @@ pub trait FieldType: Serialize + DeserializeOwned {}
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned> FieldType for T {}
 
-/// How values of a type are read and written: what generated code holds of serde, so that a type
-/// without serde's traits is one mistake in one place.
+/// The functions that read and write values of a type. Generated code uses serde only through them,
+/// so a type without serde's traits is one compile error in one place.
 #[derive(Debug)]
 pub struct Value<T> {
     pub(super) decode: for<'de> fn(&mut Cursor<'de>) -> Result<T, Malformed>,
@@ -30,23 +30,23 @@ pub struct Value<T> {
 }
 
 impl<T> Value<T> {
-    /// Decodes bytes that must be the value and nothing else.
+    /// Decodes bytes that must contain exactly one value.
     #[inline]
     pub(super) fn decode(&self, bytes: &[u8]) -> Result<T, Malformed> {
         exactly(bytes, self.decode)
     }
 }
 
-/// How values of a type that a field may have are read and written.
+/// Returns the functions that read and write values of a field's type.
 #[must_use]
 pub const fn value<T: FieldType>() -> Value<T> {
     Value { decode: decode_next, encode }
 }
 
-/// Decodes a value, and encodes it again where there is a buffer.
+/// Decodes a value, and encodes it again if there is a buffer.
 ///
 /// # Errors
-/// Where the bytes are not a `T`, or `T` cannot be encoded.
+/// If the bytes are not a `T`, or `T` cannot be encoded.
 pub fn again<T>(
     value: &Value<T>,
     bytes: &[u8],
@@ -56,13 +56,13 @@ pub fn again<T>(
     out.map_or(Ok(()), |out| (value.encode)(&decoded, out))
 }
 
-/// Decodes a value from bytes of which it must use every one.
+/// Decodes a value, which must use all bytes.
 #[inline]
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
     exactly(bytes, decode_next::<T>)
 }
 
-/// Runs a decoder on bytes of which it must use every one.
+/// Runs a decoder, which must use all bytes.
 #[inline]
 pub(crate) fn exactly<T>(
     bytes: &[u8],

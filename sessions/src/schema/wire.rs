@@ -30,7 +30,7 @@ pub(crate) fn head(bytes: &[u8], at: usize) -> Result<Head, Malformed> {
     }
 }
 
-/// The number that the digits behind a head of this kind are, and how many there are.
+/// Returns the number in the digits after a head of this kind, and how many digits there are.
 #[inline]
 fn number(digits: &[u8], info: u8) -> Option<(u64, usize)> {
     Some(match info {
@@ -41,10 +41,10 @@ fn number(digits: &[u8], info: u8) -> Option<(u64, usize)> {
     })
 }
 
-/// Walks over the item at `at` and returns where it ends.
+/// Skips the item at `at`, and returns where it ends.
 ///
-/// Checks that every length the item declares is really there, so that whoever decodes it later
-/// cannot be made to reserve more than the bytes justify.
+/// Checks that every length that the item declares is really there, so that decoding it later
+/// cannot reserve more memory than the bytes justify.
 #[inline]
 pub(crate) fn skip(bytes: &[u8], at: usize, depth: usize) -> Result<usize, Malformed> {
     // Most items are numbers and short strings.
@@ -123,7 +123,7 @@ fn skip_chunks(bytes: &[u8], mut at: usize, major: u8) -> Result<usize, Malforme
     }
 }
 
-/// Whether a break, which ends an item of indefinite length, stands at `at`.
+/// Whether there is a break at `at`, which ends an item of indefinite length.
 pub(crate) fn is_break(bytes: &[u8], at: usize) -> Result<bool, Malformed> {
     Ok(*bytes.get(at).ok_or(Reason::Truncated)? == BREAK)
 }
@@ -131,10 +131,14 @@ pub(crate) fn is_break(bytes: &[u8], at: usize) -> Result<bool, Malformed> {
 /// Checks that `bytes` are exactly one item within the bounds.
 #[cfg(test)]
 pub(crate) fn check(bytes: &[u8]) -> Result<(), Malformed> {
-    if skip(bytes, 0, super::cbor::MAX_DEPTH)? == bytes.len() { Ok(()) } else { Err(Reason::Trailing.into()) }
+    if skip(bytes, 0, super::cbor::MAX_DEPTH)? == bytes.len() {
+        Ok(())
+    } else {
+        Err(Reason::Trailing.into())
+    }
 }
 
-/// Where bytes go: a buffer, or a count of them.
+/// A destination for bytes: a buffer, or a counter.
 pub(crate) trait Out {
     fn put(&mut self, bytes: &[u8]);
 }
@@ -146,7 +150,7 @@ impl Out for Vec<u8> {
     }
 }
 
-/// Counts what would be written, so that a buffer can be made to measure.
+/// Counts the bytes, to allocate a buffer of the exact size.
 #[derive(Debug, Default)]
 pub(crate) struct Count(pub(crate) usize);
 

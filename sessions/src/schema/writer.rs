@@ -26,7 +26,8 @@ impl Writer {
     /// Encodes the next field.
     ///
     /// # Errors
-    /// [`Error::Encode`] where the type's serde code fails, or writes what could not be read back.
+    /// [`Error::Encode`] if the type's serde code fails, or writes something that could not be read
+    /// back.
     #[inline]
     pub fn put<T>(&mut self, how: &Value<T>, value: &T) -> Result<(), Error> {
         let start = self.out.len();

@@ -14,10 +14,10 @@ use crate::schema::stored::Stored;
 use crate::telemetry;
 
 impl Core {
-    /// Ends a session that no browser will come to have, in a task that goes on until the provider
-    /// has answered. Only while its secret is still the one that was drawn for it.
+    /// Ends a session that no browser will get, in a task that retries until the provider has
+    /// answered. It does so only while the session has the secret that was drawn for it.
     pub(super) fn abandon(self: Arc<Self>, key: StoreKey, hash: SecretHash) {
-        // Outside a runtime nothing can go on.
+        // Outside a runtime the task cannot run.
         let Ok(runtime) = Handle::try_current() else { return };
         let guard = self.commits.guard();
         runtime.spawn(async move {
@@ -45,7 +45,7 @@ impl Core {
             stored.is_ok_and(|stored| stored.summary.secret == Some(hash))
         };
         let Some(record) = self.fetch(key.as_str(), &mut patience).await? else {
-            // It may still be on its way.
+            // The save may still be on its way.
             self.delete_any(key.as_str(), &mut patience).await?;
             return Ok(());
         };
@@ -64,6 +64,6 @@ impl Core {
     }
 }
 
-/// How long to wait after the first try to end a session that nobody has.
+/// How long to wait after the first try to end such a session.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LAST_WAIT: Duration = Duration::from_secs(10);

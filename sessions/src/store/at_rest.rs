@@ -1,5 +1,5 @@
-//! Record data encrypted on its way to the provider. The ids, expiries, formats and owners of
-//! records stay readable: the database works with them.
+//! Encrypts the data of records on the way to the provider. The ids, expiries, formats and owners
+//! of records stay readable, because the database works with them.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -17,7 +17,7 @@ pub(super) struct AtRest {
     inner: Arc<dyn Provider>,
     codec: Codec,
     purpose: Purpose,
-    /// Records from before the encryption was switched on are read too.
+    /// Whether to read records from before the encryption was switched on.
     accepts_plain: bool,
 }
 
@@ -27,7 +27,7 @@ impl AtRest {
     }
 
     async fn seal(&self, record: &Record) -> Result<Record, ProviderError> {
-        // The id goes inside, so that one record's data is no good in another's place.
+        // The id is part of the encrypted data, so one record's data is invalid in another's place.
         let mut payload = Vec::with_capacity(1 + record.id.len() + record.data.len());
         payload.push(
             u8::try_from(record.id.len())
@@ -110,8 +110,8 @@ impl Provider for AtRest {
             Deleted::Conflict(record) => return Ok(Deleted::Conflict(self.open(record).await?)),
         };
         Ok(Deleted::Deleted(match removed {
-            // It is gone: what cannot be read of it is no reason to fail, for logging out must
-            // work whatever a record holds.
+            // The record is gone. Data that cannot be read is no reason to fail, because logging
+            // out must always work.
             Some(record) => Some(self.open(record.clone()).await.unwrap_or(record)),
             None => None,
         }))
@@ -149,6 +149,5 @@ impl Provider for AtRest {
     }
 }
 
-/// The first byte of encrypted data, where a session's has its envelope's
-/// version, 1.
+/// The first byte of encrypted data. In its place a session's data has its envelope version, 1.
 const SEALED: u8 = 2;

@@ -1,4 +1,4 @@
-//! What a session's value was loaded from.
+//! The base of a session: what its value was loaded from.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,21 +14,20 @@ use crate::schema::fields::Fields;
 use crate::schema::header::Summary;
 use crate::schema::stored::Stored;
 
-/// What a session was loaded from. Cheap to clone and to move: both happen several times in each
-/// request.
+/// The base of a session: what it was loaded from. Cheap to clone and to move, because each request
+/// does both several times.
 #[derive(Clone, Debug)]
 pub(crate) enum Base {
-    /// No session. A first save makes one under a new id: an unknown id is never adopted.
+    /// No session. The first save creates one under a new id: an unknown id is never adopted.
     Absent {
-        /// The browser sent a cookie of this name, whatever was wrong with it.
+        /// Whether the browser sent a cookie of this name, valid or not.
         cookie: bool,
     },
     /// A live record whose secret the browser has.
     Live(Arc<Loaded>),
     /// A session that its cookie holds.
     Sealed(Arc<Sealed>),
-    /// A live record that has had another secret since the browser got its cookie. It reads as
-    /// empty.
+    /// A live record whose secret was replaced after the browser got its cookie. It reads as empty.
     Superseded(Arc<Superseded>),
     /// A live record whose fields this build cannot read, for a handler that goes on without them.
     /// The session that it begins takes the record's place.
@@ -38,7 +37,7 @@ pub(crate) enum Base {
 }
 
 impl Base {
-    /// The session's key, where it has or had one.
+    /// Returns the session's key, if it has or had one.
     pub(crate) fn key(&self) -> Option<&StoreKey> {
         match self {
             Self::Live(loaded) => Some(&loaded.key),
@@ -48,7 +47,7 @@ impl Base {
         }
     }
 
-    /// The times and versions of a session that can be read.
+    /// Returns the times and versions of a session that can be read.
     pub(crate) fn summary(&self) -> Option<&Summary> {
         match self {
             Self::Live(loaded) => Some(&loaded.stored.summary),
@@ -70,7 +69,7 @@ impl Base {
         }
     }
 
-    /// Whether both stand for the same state of the same record.
+    /// Whether both are the same state of the same record.
     pub(crate) fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Absent { .. }, Self::Absent { .. }) => true,
@@ -84,7 +83,7 @@ impl Base {
         }
     }
 
-    /// The fields that a value loaded from here had.
+    /// Returns the fields that a value loaded from here had.
     pub(crate) fn fields(&self, session_type: &SessionType) -> Result<Fields, Error> {
         match self {
             Self::Live(loaded) => loaded.stored.fields(session_type.table),
@@ -99,7 +98,7 @@ impl Base {
 /// A live record, decoded as far as its header.
 #[derive(Clone, Debug)]
 pub(crate) struct Loaded {
-    /// What the browser has; `None` where the session was named by its key.
+    /// The id and secret of the browser. `None` if the session was named by its key.
     pub(crate) bearer: Option<Bearer>,
     pub(crate) key: StoreKey,
     /// The key as the record has it.
@@ -131,15 +130,16 @@ impl Loaded {
     }
 }
 
-/// A live record that the browser's secret does not reach any more.
+/// A live record whose secret the browser does not have any more.
 #[derive(Clone, Debug)]
 pub(crate) struct Superseded {
     pub(crate) key: StoreKey,
     pub(crate) bearer: Bearer,
     pub(crate) version: u64,
-    /// The browser may have sent its cookie before it had the new one.
+    /// Whether the browser may have sent its cookie before it received the new one.
     pub(crate) recent: bool,
-    /// The secret is the one before, and the owner has been the same since: it may end the session.
+    /// Whether the secret is the previous one and the owner has been the same since. Then it may
+    /// end the session.
     pub(crate) may_end: bool,
 }
 
@@ -151,28 +151,28 @@ pub(crate) struct Sealed {
     pub(crate) expires_at: SystemTime,
     /// As a record would have it.
     pub(crate) owner: Option<Arc<str>>,
-    /// Its token's key no longer seals, or the token is past half its age.
+    /// Whether to issue a new token: its key no longer seals, or it is past half its age.
     pub(crate) reissue: bool,
 }
 
-/// What the browser has.
+/// The id and the secret of a browser's token.
 #[derive(Clone, Debug)]
 pub(crate) struct Bearer {
     pub(crate) id: SessionId,
     pub(crate) secret: Secret,
-    /// A second secret: a renewal's outcome was not known when the cookie was set, and the
+    /// A second secret. The outcome of a renewal was unknown when the cookie was set, and the
     /// session has one of the two.
     pub(crate) spare: Option<Secret>,
     pub(crate) seal: Seal,
 }
 
 impl Bearer {
-    /// Of a token that is sealed in this very commit.
+    /// The properties of a token that this commit seals.
     pub(crate) fn new(id: SessionId, secret: Secret, now: SystemTime) -> Self {
         Self { id, secret, spare: None, seal: Seal { issued_at: now, reissue: false } }
     }
 
-    /// With the secret in front that the record has; `false` where it has neither.
+    /// Whether one of the secrets is the record's. Puts that secret first.
     pub(crate) fn matches(&mut self, session_type: &SessionType, current: SecretHash) -> bool {
         let first = session_type.hash(&self.secret) == current;
         let second = self.spare.as_ref().is_some_and(|it| session_type.hash(it) == current);
@@ -194,7 +194,7 @@ impl Bearer {
     }
 }
 
-/// What a bearer and a live record are to each other.
+/// The relation between a bearer and a live record.
 #[allow(clippy::large_enum_variant)] // It lives for one match.
 pub(crate) enum Standing {
     Live(Loaded),
@@ -235,17 +235,17 @@ pub(crate) fn secret(session_type: &SessionType, summary: &Summary) -> Result<Se
     })
 }
 
-/// Whether a bearer whose secret is not the record's may end its session all the same.
+/// Whether a bearer may end the session although its secret is not the record's.
 pub(crate) fn may_end(session_type: &SessionType, bearer: &Bearer, summary: &Summary) -> bool {
     summary.previous.is_some_and(|previous| bearer.knows(session_type, previous))
 }
 
-/// Whether the secret was replaced a moment ago, so that a browser may still send the one before.
-/// A time in the future counts as now.
+/// Whether the secret was replaced recently, so that a browser may still send the previous one. A
+/// time in the future counts as now.
 pub(crate) fn is_recent(summary: &Summary, now: SystemTime) -> bool {
     !now.duration_since(summary.renewed_at).is_ok_and(|age| age >= SUPERSEDED)
 }
 
-/// For how long after a renewal a request with the cookie from before counts as one that was under
-/// way: two minutes, and ten for the difference of two hosts' clocks.
+/// How long after a renewal a request with the previous cookie counts as under way: two minutes,
+/// and ten for the difference of two hosts' clocks.
 pub(crate) const SUPERSEDED: Duration = Duration::from_secs(12 * 60);

@@ -22,7 +22,7 @@ use crate::provider::Provider;
 use crate::random::Random;
 use crate::schema::limits::{MAX_RECORD, RECORD_LIMIT};
 
-/// Builds a [`Store`]. Made by [`Store::builder`].
+/// Builds a [`Store`]. [`Store::builder`] creates it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -83,8 +83,8 @@ impl StoreBuilder {
         }
     }
 
-    /// The name of the app, 1 to 64 of `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`; "app" by default.
-    /// Apps of different names share a database without seeing each other's sessions.
+    /// Sets the name of the app: 1 to 64 of `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`. The default is
+    /// "app". Apps of different names can share a database and do not see each other's sessions.
     ///
     /// ```
     /// use sessions::{MemoryProvider, Store};
@@ -97,8 +97,9 @@ impl StoreBuilder {
         self
     }
 
-    /// How long a session lives without a request; 7 days by default, at least a second and at most
-    /// the [`lifetime`](Self::lifetime). It may live longer, by up to one touch interval.
+    /// Sets how long a session lives without a request. The default is 7 days, the minimum one
+    /// second, the maximum the [`lifetime`](Self::lifetime). A session may live longer by up to one
+    /// touch interval.
     ///
     /// ```
     /// use std::time::Duration;
@@ -113,8 +114,9 @@ impl StoreBuilder {
         self
     }
 
-    /// How long a session lives at most, whatever its activity; 30 days by default, at least a
-    /// second. It counts from when the session began, or its owner logged in.
+    /// Sets how long a session lives at most, even if it is in use. The default is 30 days, the
+    /// minimum one second. The time starts when the session is created, and again when its owner
+    /// logs in.
     ///
     /// ```
     /// use std::time::Duration;
@@ -129,8 +131,9 @@ impl StoreBuilder {
         self
     }
 
-    /// How often reading a session moves its expiry: at most once each interval. By default the
-    /// smaller of an hour and a tenth of the idle timeout; at most the idle timeout.
+    /// Sets how often reading a session moves its expiry: at most once in each interval. The
+    /// default is the smaller of an hour and a tenth of the idle timeout, the maximum the idle
+    /// timeout.
     ///
     /// ```
     /// use std::time::Duration;
@@ -145,10 +148,10 @@ impl StoreBuilder {
         self
     }
 
-    /// The longest time that [`Session::remember`](crate::Session::remember) grants; by default
-    /// 90 days, or the lifetime if that is longer; at least a second. Tokens must stay valid for as
-    /// long, so that a longer time keeps more old keys: beyond about 59 times the
-    /// [`key_rotation`](Self::key_rotation), [`build`](Self::build) refuses it.
+    /// Sets the longest time that [`Session::remember`](crate::Session::remember) grants. The
+    /// default is 90 days, or the lifetime if that is longer; the minimum is one second. Tokens
+    /// must stay valid for as long, so a longer time keeps more old keys: [`build`](Self::build)
+    /// refuses more than about 59 times the [`key_rotation`](Self::key_rotation).
     ///
     /// ```
     /// use std::time::Duration;
@@ -163,8 +166,8 @@ impl StoreBuilder {
         self
     }
 
-    /// How many sessions an owner may have at once: a login above that ends the oldest. Without a
-    /// limit by default. It costs a login one listing.
+    /// Sets how many sessions an owner may have at once: a login above that ends the oldest
+    /// session. By default there is no limit. The limit costs a login two more list calls.
     ///
     /// ```
     /// use sessions::{MemoryProvider, Store};
@@ -177,9 +180,9 @@ impl StoreBuilder {
         self
     }
 
-    /// How many bytes the data of a record may have; 64 KiB by default, at most 16 MiB. A commit
-    /// above that is [`Error::Encode`], which names the longest field. Every request reads a record
-    /// whole, and a visitor may fill it.
+    /// Sets the largest size of a record's data in bytes. The default is 64 KiB, the minimum 1 KiB,
+    /// the maximum 16 MiB. A commit above it fails with [`Error::Encode`], which names the longest
+    /// field. Every request reads its record whole, and a visitor may be able to fill it.
     ///
     /// ```
     /// use sessions::{MemoryProvider, Store};
@@ -192,15 +195,15 @@ impl StoreBuilder {
         self
     }
 
-    /// Keeps each session whole in its cookie, sealed, and no record of it. The provider keeps
-    /// only the keys.
+    /// Keeps each whole session in its cookie, sealed, without a record. The provider keeps only
+    /// the keys.
     ///
-    /// The price: a session cannot be listed, revoked or updated in the background (these are
-    /// errors); a copy of a cookie stays good after a logout, until it expires; of two requests at
-    /// the same time the last one's cookie counts; and name and value of the cookie must fit into
-    /// 4096 bytes, or the commit is [`Error::CookieTooLarge`].
+    /// This has limits. A session cannot be listed, revoked or updated in the background; these
+    /// calls are errors. A copy of a cookie is valid after a logout, until it expires. Of two
+    /// requests at the same time, the cookie of the last response wins. Name and value of the
+    /// cookie have at most 4096 bytes, or the commit fails with [`Error::CookieTooLarge`].
     ///
-    /// Whoever reads the keys can forge sessions, so it asks for
+    /// Anybody who reads the keys can forge sessions, so the store needs
     /// [`key_encryption`](Self::key_encryption), or an explicit
     /// [`danger_plain_keys`](Self::danger_plain_keys).
     ///
@@ -236,13 +239,13 @@ impl StoreBuilder {
         self
     }
 
-    /// Encrypts the data of records, so that whoever reads the database does not read what the
-    /// sessions hold. Each record's data is bound to its id. Ids (which are hashes), expiries,
-    /// formats and owners stay readable.
+    /// Encrypts the data of records, so that the database does not reveal what the sessions hold.
+    /// Each record's data is bound to its id. Ids (which are hashes), expiries, formats and owners
+    /// stay readable.
     ///
-    /// The keys are the key ring's, so it asks for [`key_encryption`](Self::key_encryption), or an
-    /// explicit [`danger_plain_keys`](Self::danger_plain_keys). Keys outlive the records that they
-    /// encrypt; after an emergency rotation those records are lost, as are the cookies that name
+    /// The key ring has the keys, so the store needs [`key_encryption`](Self::key_encryption), or
+    /// an explicit [`danger_plain_keys`](Self::danger_plain_keys). Keys outlive the records that
+    /// they encrypt. An emergency rotation loses these records, together with the cookies that name
     /// them.
     ///
     /// ```
@@ -260,9 +263,9 @@ impl StoreBuilder {
     }
 
     /// With [`encrypt_records`](Self::encrypt_records), still reads records that were saved before
-    /// it was switched on; they are encrypted when they are next saved. Drop it after a lifetime:
-    /// until then whoever can write to the database can put a plain record in place of an
-    /// encrypted one.
+    /// encryption was switched on. The next save encrypts them. Remove this setting after a
+    /// lifetime: until then, somebody who can write to the database can replace an encrypted record
+    /// with a plain one.
     ///
     /// ```
     /// use sessions::{LocalKey, MemoryProvider, Store};
@@ -279,10 +282,10 @@ impl StoreBuilder {
         self
     }
 
-    /// Lets a store that is [`client_side`](Self::client_side) or that
-    /// [encrypts its records](Self::encrypt_records) keep its keys unencrypted in the database:
-    /// whoever can read it can forge any session, or read it. Other stores need no such
-    /// permission, for their records decide.
+    /// Allows a store that is [`client_side`](Self::client_side) or that [encrypts its
+    /// records](Self::encrypt_records) to keep its keys in plaintext in the database: anybody who
+    /// can read the database can then forge or read any session. Other stores need no such
+    /// permission, because their records decide.
     ///
     /// ```
     /// use sessions::{MemoryProvider, Store};
@@ -296,7 +299,7 @@ impl StoreBuilder {
         self
     }
 
-    /// How cookies are written; by default as safely as browsers allow.
+    /// Sets how cookies are written. The default is as safe as browsers allow.
     ///
     /// ```
     /// use sessions::{CookieConfig, MemoryProvider, SameSite, Store};
@@ -310,8 +313,9 @@ impl StoreBuilder {
         self
     }
 
-    /// After which responses a request's changes are kept; by default unless the status is 5xx or
-    /// 408. The layer of a framework heeds it, [`Session::commit`](crate::Session::commit) does not.
+    /// Sets which responses keep a request's changes. The default is all responses except 5xx and
+    /// 408. The layer of a framework applies this setting;
+    /// [`Session::commit`](crate::Session::commit) does not.
     ///
     /// ```
     /// use sessions::{KeepChanges, MemoryProvider, Store};
@@ -324,7 +328,7 @@ impl StoreBuilder {
         self
     }
 
-    /// Where the time comes from: a [`ManualClock`](crate::ManualClock) in tests.
+    /// Sets the source of time: a [`ManualClock`](crate::ManualClock) in tests.
     ///
     /// ```
     /// use std::time::Duration;
@@ -340,15 +344,15 @@ impl StoreBuilder {
         self
     }
 
-    /// Where ids and keys come from.
+    /// Sets the source of ids and keys.
     #[cfg(feature = "testing")]
     pub(crate) fn random(mut self, random: Random) -> Self {
         self.random = random;
         self
     }
 
-    /// How long a key seals cookies before the next one takes over; 7 days by default, at least 4
-    /// hours.
+    /// Sets how long a key seals cookies before the next one takes over. The default is 7 days, the
+    /// minimum 4 hours.
     ///
     /// ```
     /// use std::time::Duration;
@@ -363,8 +367,8 @@ impl StoreBuilder {
         self
     }
 
-    /// Encrypts the key ring in the database, so that whoever reads it cannot forge cookies. By
-    /// default its keys are stored as they are.
+    /// Encrypts the key ring in the database, so that somebody who reads the database cannot forge
+    /// cookies. By default the keys are stored in plaintext.
     ///
     /// ```
     /// use sessions::{LocalKey, MemoryProvider, Store};
@@ -384,7 +388,7 @@ impl StoreBuilder {
         self.check()?;
         let touch = self.touch.unwrap_or_else(|| HOUR.min(self.idle / 10));
         let longest_remember = self.longest_remember.unwrap_or(self.lifetime.max(90 * DAY));
-        // A browser may come back with its first token as late as the session can live.
+        // A browser may send its first token as late as the session can live.
         let max_age = self
             .lifetime
             .min(self.idle.saturating_mul(2).max(self.idle.saturating_add(touch)))
@@ -394,7 +398,8 @@ impl StoreBuilder {
             .clock(self.clock.clone())
             .random(self.random.clone())
             .max_age(max_age);
-        // Hashed ids survive a look at the keys; what else they protect was asked for in check().
+        // Ids are hashed in the database, so reading the keys reveals none. check() requires an
+        // explicit choice for everything else that the keys protect.
         if self.key_encryption.is_none() {
             codec = codec.allow_plain_keys();
         }
@@ -457,8 +462,8 @@ impl StoreBuilder {
         }
         if self.touch.is_some_and(|touch| touch > self.idle) {
             return Err(Error::config(
-                "touch_interval is longer than idle_timeout: a visitor's activity would be \
-                 noticed too late; choose at most a tenth of it",
+                "touch_interval is longer than idle_timeout, so an unused session would live for \
+                 more than twice idle_timeout; choose at most a tenth of it",
             ));
         }
         if self.longest_remember.is_some_and(|longest| longest < SECOND) {
@@ -482,18 +487,21 @@ impl StoreBuilder {
             ));
         }
         if self.accept_plain_records && !self.encrypt_records {
-            return Err(Error::config("accept_plain_records() goes with encrypt_records()"));
+            return Err(Error::config(
+                "accept_plain_records() needs encrypt_records(); add it, or drop \
+                 accept_plain_records()",
+            ));
         }
         if self.encrypt_records && self.key_encryption.is_none() && !self.plain_keys {
             return Err(Error::config(
-                "encrypt_records() with plain keys beside the records hides nothing; set \
-                 key_encryption(), or say danger_plain_keys()",
+                "encrypt_records() hides nothing if the keys are in plaintext beside the records; \
+                 set key_encryption(), or call danger_plain_keys()",
             ));
         }
         if self.client_side && self.key_encryption.is_none() && !self.plain_keys {
             return Err(Error::config(
-                "client_side() with plain keys lets whoever reads the database forge sessions; \
-                 set key_encryption(), or say danger_plain_keys()",
+                "client_side() with plain keys lets anybody who reads the database forge \
+                 sessions; set key_encryption(), or call danger_plain_keys()",
             ));
         }
         if self.most_sessions == Some(0) {

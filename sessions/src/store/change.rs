@@ -33,7 +33,7 @@ pub(crate) struct Change {
     pub(crate) unsettled: Option<Box<Unsettled>>,
 }
 
-/// How a commit ended.
+/// The outcome of a commit.
 ///
 /// ```
 /// use sessions::{MemoryProvider, Outcome, Session, Store};
@@ -51,9 +51,9 @@ pub(crate) struct Change {
 pub enum Outcome {
     /// Nothing had changed, and nothing was saved.
     Unchanged,
-    /// The changes are saved, merged with others' where those came first.
+    /// The changes are saved. If other requests saved first, they are merged with theirs.
     Saved,
-    /// The session was destroyed, as its handler asked.
+    /// The session was destroyed, as its handler requested.
     Destroyed,
 }
 
@@ -137,25 +137,25 @@ impl Fault for Box<Failed> {
     }
 }
 
-/// What earlier commits of a handle left open.
+/// The open ends of a handle's earlier commits.
 #[derive(Debug, Default)]
 pub(crate) struct Unsettled {
-    /// A commit that goes on although whoever waited for it does not.
+    /// A commit that continues although its caller dropped the future.
     pub(super) in_flight: Option<InFlight>,
     pub(super) sends: Sends,
-    /// The deletion of the last owner's record may have taken place.
+    /// Whether the deletion of the last owner's record may have happened.
     pub(super) ending: bool,
-    /// Nobody can tell any more what took place.
+    /// Whether it can no longer be known what happened.
     pub(super) unknown: bool,
 }
 
 impl Unsettled {
-    /// Of a commit that was just begun.
+    /// Creates the state of a commit that has just begun.
     pub(crate) fn in_flight(in_flight: InFlight) -> Box<Self> {
         Box::new(Self { in_flight: Some(in_flight), ..Self::default() })
     }
 
-    /// The result of the commit under way, where it has ended.
+    /// Returns the result of the running commit, if it has ended.
     pub(crate) fn take_result(&mut self) -> Option<Result<Committed, Box<Failed>>> {
         self.in_flight.as_mut()?.result.try_recv().ok()
     }
@@ -165,7 +165,7 @@ impl Unsettled {
     }
 }
 
-/// A commit under way, and the handle as it was when it began.
+/// A running commit, and the handle as it was when the commit began.
 pub(crate) struct InFlight {
     pub(crate) result: oneshot::Receiver<Result<Committed, Box<Failed>>>,
     pub(crate) base: Base,

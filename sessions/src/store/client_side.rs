@@ -1,5 +1,5 @@
-//! Sessions that their cookies hold whole: no record, and so no listing, no revocation and no
-//! conflict detection.
+//! Sessions that live in their cookies: no record, and so no list, no revocation and no conflict
+//! detection.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ impl Core {
         self.client_side
     }
 
-    /// An error where `call` needs records.
+    /// Returns an error if `call` needs records and the store keeps none.
     pub(super) fn needs_records(&self, call: &str) -> Result<(), Error> {
         if !self.is_client_side() {
             return Ok(());
@@ -67,7 +67,7 @@ impl Core {
         unavailable.map_or(Ok(Base::Absent { cookie: sent }), Err)
     }
 
-    /// Carries out what a handler did to a session that its cookie holds.
+    /// Commits a session that its cookie holds.
     pub(super) async fn commit_sealed(
         &self,
         session_type: &Arc<SessionType>,
@@ -102,7 +102,7 @@ impl Core {
         self.seal(session_type, draft).await
     }
 
-    /// Nothing changed: the cookie is written again where its times or its key ask for it.
+    /// Nothing changed. The cookie is written again if its times or its key require it.
     async fn keep_sealed(
         &self,
         session_type: &SessionType,
@@ -133,7 +133,8 @@ impl Core {
         data: &[u8],
         summary: &Summary,
     ) -> Result<HeaderValue, Error> {
-        // Before it is sealed: the codec takes more than a browser keeps, but not any length.
+        // Checked before sealing, because the codec seals more than a browser keeps, but not any
+        // length.
         let token = (data.len() + TOKEN_OVERHEAD).saturating_mul(4).div_ceil(3);
         cookie::check_length(&session_type.cookie.name, token)?;
         let token = self.codec.seal(&session_type.client_side, data).await?;
@@ -151,5 +152,5 @@ fn owner(session_type: &SessionType, stored: &Stored) -> Result<Option<Arc<str>>
     Ok(owner.map(|owner| session_type.owner(&owner).into()))
 }
 
-/// What a token has besides its payload.
+/// The length of a token without its payload.
 const TOKEN_OVERHEAD: usize = 50;

@@ -36,22 +36,22 @@ pub(crate) struct Core {
     pub(super) times: Times,
     pub(super) longest_remember: Duration,
     pub(super) cookie: CookieConfig,
-    // Only a layer sees a response.
+    // Only the layers read it.
     #[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))]
     pub(super) keep: KeepChanges,
-    // A std lock, never held across an await; written once for each session type. They are few:
-    // looking through them is cheaper than hashing.
+    // A std lock, because it is never held across an await. It is written once for each session
+    // type. There are few types, so a scan is cheaper than hashing.
     pub(super) types: RwLock<Vec<Arc<SessionType>>>,
-    /// A record that this build cannot read counts as none.
+    /// Whether a record that this build cannot read counts as absent.
     pub(super) reset_unreadable: bool,
-    /// Sessions live in their cookies.
+    /// Whether sessions live in their cookies.
     pub(super) client_side: bool,
-    /// How many bytes a record may have.
+    /// The largest size of a record's data, in bytes.
     pub(super) record_limit: usize,
-    /// How many sessions an owner may have.
+    /// The most sessions that an owner may have.
     pub(super) most_sessions: Option<usize>,
     pub(super) commits: Commits,
-    /// Turns true at the shutdown.
+    /// Becomes true at the shutdown.
     pub(super) closing: watch::Sender<bool>,
     pub(super) queues: Queues,
     /// The sessions whose superseded cookies were reported.
@@ -74,7 +74,7 @@ impl Core {
         if let Some(known) = known(&types) {
             return Ok(known);
         }
-        // They would read each other's records.
+        // Types of one name would read each other's records.
         if types.iter().any(|other| other.name() == new.name()) {
             return Err(Error::config(format!(
                 "two session types are named \"{}\"; give one of them another name",
@@ -106,13 +106,12 @@ impl Core {
         self.longest_remember
     }
 
-    /// The times that hold for the session of this record.
+    /// The times that apply to the session of this record.
     pub(crate) fn span(&self, summary: &Summary) -> Span {
         self.times.of(summary.created_at, summary.remember)
     }
 
-    /// Whether a session that nobody changed has something to be written all the same: its
-    /// expiry, or its cookie.
+    /// Whether an unchanged session still has something to write: its expiry, or its cookie.
     pub(crate) fn is_due(&self, base: &Base, now: SystemTime) -> bool {
         self.due(base, now) != Due::default()
     }
@@ -121,7 +120,8 @@ impl Core {
         match base {
             Base::Live(loaded) => Due {
                 touch: self.touch_due(loaded, now).is_some(),
-                // While a renewal's cookie may be on its way, no other is sent after it.
+                // A renewal's cookie may still be on its way to the browser, so no other cookie is
+                // sent after it.
                 cookie: loaded.bearer.as_ref().is_some_and(base::Bearer::is_due)
                     && !base::is_recent(&loaded.stored.summary, now),
             },
@@ -136,7 +136,7 @@ impl Core {
         }
     }
 
-    /// The new expiry, where a touch is due.
+    /// The new expiry, if a touch is due.
     pub(crate) fn touch_due(&self, loaded: &base::Loaded, now: SystemTime) -> Option<SystemTime> {
         self.span(&loaded.stored.summary).touch(loaded.expires_at?, now)
     }

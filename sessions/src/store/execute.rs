@@ -29,7 +29,7 @@ use crate::telemetry::span::observe;
 
 impl Core {
     /// Carries out what a handler did to one session.
-    // Not an async function, for that would have room for its arguments twice.
+    // Not an async function, because its future would store the arguments twice.
     #[allow(clippy::manual_async_fn)]
     pub(crate) fn commit(
         self: &Arc<Self>,
@@ -323,7 +323,7 @@ impl<'s> Execution<'s> {
 
     async fn finish(&mut self) -> Result<Committed, Box<Failed>> {
         let result = match self.unsettled.take() {
-            // In a box: it is rare, and takes much room.
+            // Boxed, because it is rare and large.
             Some(unsettled) => match Box::pin(self.settle(*unsettled)).await {
                 Ok(()) => self.run().await,
                 Err(error) => Err(error),
@@ -523,7 +523,7 @@ impl<'s> Execution<'s> {
         let core = self.core;
         let mut patience = if renew { Patience::persistent() } else { Patience::new() };
         let Renewing { login, drawn, renewal, token } = if renew {
-            // In a box: it is rare, and takes much room.
+            // Boxed, because it is rare and large.
             Box::pin(self.renewing(&patch, &loaded, login, &mut patience)).await?
         } else {
             Renewing::default()
@@ -558,7 +558,7 @@ impl<'s> Execution<'s> {
                 self.saved(&loaded, written, summary, token, &mut patience).await.map(Step::Done)
             }
             Ok(SaveOutcome::Conflict(theirs)) => {
-                // In a box: it is rare, and takes much room.
+                // Boxed, because it is rare and large.
                 let work = self.save_merged(patch, loaded, theirs, renewal, token, patience);
                 Box::pin(work).await
             }

@@ -1,5 +1,5 @@
-//! What makes "log out everywhere" reach a login that is under way: the owner's fence, a record
-//! that `revoke_all` writes first, and what a login finds in it. Pure: no store, no clock.
+//! Makes "log out everywhere" reach a login that is under way: the owner's fence is a record that
+//! `revoke_all` writes first and each login reads. Pure: no store, no clock.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,15 +11,15 @@ use crate::clock::{from_unix_millis, to_unix_millis};
 use crate::id::Mark;
 use crate::provider::Record;
 
-/// A login that has begun: made by [`Store::begin_login`](crate::Store::begin_login) before the
-/// password is checked, handed over by [`Session::log_in`](crate::Session::log_in) after it.
+/// A login that has begun. [`Store::begin_login`](crate::Store::begin_login) makes it before the
+/// password is checked; pass it to [`Session::log_in`](crate::Session::log_in) afterwards.
 ///
 /// It lets [`revoke_all`](crate::Store::revoke_all) undo exactly the logins that began before it,
-/// without comparing two hosts' clocks. It is good for 30 minutes and for one owner.
+/// without comparing two hosts' clocks. It is valid for 30 minutes and for one owner.
 ///
-/// With serde it can wait for a second factor in another request. Keep it together with the proof
-/// that the first factor was right, where the visitor cannot change it: in their session, or sealed
-/// by a [`Codec`](crate::Codec).
+/// It implements serde's traits, so it can wait for a second factor in another request. Keep it
+/// together with the proof that the first factor was correct, where the visitor cannot change it:
+/// in their session, or sealed by a [`Codec`](crate::Codec).
 ///
 /// ```
 /// use sessions::{Error, Session, Store};
@@ -43,7 +43,7 @@ use crate::provider::Record;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginAttempt {
     session: String,
-    /// As its field displays it.
+    /// The owner as its field displays it.
     owner: String,
     mark: Option<Mark>,
     began_at: SystemTime,
@@ -60,17 +60,17 @@ impl LoginAttempt {
         Self { session: session.to_owned(), owner, mark: fence.map(|fence| fence.mark), began_at }
     }
 
-    /// The mark of the fence that there was when the login began.
+    /// Returns the mark of the fence that existed when the login began.
     pub(super) fn mark(&self) -> Option<Mark> {
         self.mark
     }
 
-    /// Whether it was made for this owner of this session type.
+    /// Whether the attempt is for this owner of this session type.
     pub(super) fn is_for(&self, session: &str, owner: &str) -> bool {
         self.session == session && self.owner == owner
     }
 
-    /// Whether it is too old; a time in the future counts as now.
+    /// Whether the attempt is too old. A time in the future counts as now.
     pub(super) fn is_over(&self, now: SystemTime) -> bool {
         now.duration_since(self.began_at).is_ok_and(|age| age > ATTEMPT_LIFE)
     }
@@ -104,7 +104,7 @@ impl Fence {
         Self { mark, raised_at: now }
     }
 
-    /// `None` for a record that holds no fence.
+    /// Reads the fence of a record, or returns `None` if it holds no fence.
     pub(super) fn read(record: &Record) -> Option<Self> {
         let (mark, nanos) = record.data.split_first_chunk()?;
         let nanos = u64::from_be_bytes(nanos.try_into().ok()?);
@@ -112,10 +112,10 @@ impl Fence {
         Some(Self { mark: Mark::from_bytes(*mark), raised_at })
     }
 
-    /// A record of this version that is kept for an hour from `now` on.
+    /// Returns a record of this version that is kept for an hour from `now`.
     pub(super) fn record(&self, id: &str, version: u64, now: SystemTime) -> Record {
         let since = self.raised_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        // To the nanosecond: a login right after a `revoke_all` is none that was under way.
+        // With nanoseconds, so that a login right after a `revoke_all` does not count as under way.
         let nanos = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
         let data = [&self.mark.as_bytes()[..], &nanos.to_be_bytes()].concat();
         Record {
@@ -128,16 +128,16 @@ impl Fence {
         }
     }
 
-    /// Whether the host that raised it is more than the allowed difference of clocks ahead of this
-    /// one: it counts as raised now.
+    /// Whether the clock of the host that raised the fence is further ahead of this one than
+    /// allowed. Then the fence counts as raised now.
     pub(super) fn is_ahead(&self, now: SystemTime) -> bool {
         self.raised_at.duration_since(now).is_ok_and(|ahead| ahead > SKEW)
     }
 
-    /// Whether a login must not stand: the fence was raised after it began.
+    /// Whether the fence undoes a login: it was raised after the login began.
     ///
-    /// With an attempt the marks decide. Without one the times do, which is as good as the
-    /// difference of two hosts' clocks: `loaded_at` is when the login's session was loaded.
+    /// With an attempt the marks decide. Without one the times decide, as far as the two hosts'
+    /// clocks agree: `loaded_at` is when the login's session was loaded.
     pub(super) fn undoes(
         &self,
         attempt: Option<&LoginAttempt>,
@@ -151,14 +151,14 @@ impl Fence {
     }
 }
 
-/// The format of a fence's record: no session's, for theirs have a slash.
+/// The format of a fence's record. Formats of sessions have a slash.
 pub(crate) const FENCE_FORMAT: &str = "fence";
 
 /// How long a fence is kept: longer than any login takes.
 const FENCE_LIFE: Duration = Duration::from_secs(60 * 60);
 
-/// How long an attempt is good for. Half of a fence's life, so that a fence that was raised since
-/// is still there.
+/// How long an attempt is valid. It is half of a fence's life, so a fence that was raised since
+/// still exists.
 const ATTEMPT_LIFE: Duration = Duration::from_secs(30 * 60);
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! After which responses the changes of a request are kept.
 
-/// After which responses the changes of a request are kept. Destroying a session is always
-/// carried out.
+/// Which responses keep the changes of a request. Destroying a session always takes effect.
 ///
 /// ```
 /// use sessions::{KeepChanges, MemoryProvider, Store};
@@ -12,11 +11,11 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeepChanges {
-    /// Unless the status is 5xx or 408: the default. A timeout inside the layer answers 408 and
-    /// drops the handler half way.
+    /// Keeps changes unless the status is 5xx or 408. This is the default. A timeout inside the
+    /// layer answers 408 and drops the handler before it ends.
     #[default]
     UnlessFailed,
-    /// Only when the status is 2xx or 3xx.
+    /// Keeps changes only if the status is 2xx or 3xx.
     OnSuccess,
 }
 

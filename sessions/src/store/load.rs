@@ -15,12 +15,13 @@ use crate::id::{Secret, SessionId, StoreKey};
 use crate::{cookie, telemetry};
 
 impl Core {
-    /// Finds what a request's cookies stand for.
+    /// Finds the session that a request's cookies name.
     ///
-    /// A cookie that does not open, or whose record is gone, is a new anonymous session. A store
-    /// that is down or a record that this build cannot read is an error: never an empty session
-    /// in place of a real one.
-    // Not an async function, and by reference: either would have room for the same things twice.
+    /// A cookie that does not open, or whose record is gone, starts a new anonymous session. A
+    /// store that is down, or a record that this build cannot read, is an error, and never an empty
+    /// session in place of a real one.
+    // Not an async function, and by reference: otherwise the future would store the same values
+    // twice.
     #[allow(clippy::manual_async_fn)]
     pub(crate) fn find<'a>(
         &'a self,
@@ -34,7 +35,7 @@ impl Core {
             }
             let opened = match self.open_cookies_now(session_type, cookies, now) {
                 Some(opened) => opened,
-                // In a box: it is rare, and takes much room.
+                // Boxed, because it is rare and large.
                 None => Box::pin(self.open_cookies_later(session_type, cookies)).await,
             };
             let (mut bearers, sent) = opened.end(session_type)?;
@@ -49,7 +50,7 @@ impl Core {
         }
     }
 
-    /// What one bearer stands for.
+    /// Returns the base of one bearer.
     pub(super) async fn fetch_base(
         &self,
         session_type: &SessionType,
@@ -74,8 +75,8 @@ impl Core {
         })
     }
 
-    /// Several cookies of one name, as where the cookie's domain or path was changed: the first
-    /// that names a live session counts.
+    /// Handles several cookies of one name, as after a change of the cookie's domain or path: the
+    /// first that names a live session wins.
     async fn find_among(
         &self,
         session_type: &SessionType,
@@ -91,7 +92,7 @@ impl Core {
                 (None, _) => true,
                 (Some(Ok(Base::Live(_))), _) => false,
                 (_, Ok(Base::Live(_))) => true,
-                // What cannot be told may be the live one.
+                // A session that cannot be read may be the live one.
                 (Some(Ok(_)), Err(_)) => true,
                 (Some(Ok(Base::Absent { .. })), Ok(Base::Superseded(_))) => true,
                 _ => false,
@@ -106,7 +107,8 @@ impl Core {
         found.unwrap_or(Ok(Base::Absent { cookie: true }))
     }
 
-    /// The keys of the sessions that a request's cookies name; none of a client-side store.
+    /// Returns the keys of the sessions that a request's cookies name. A client-side store has
+    /// none.
     pub(super) async fn named(
         &self,
         session_type: &SessionType,
@@ -120,7 +122,7 @@ impl Core {
         Ok(bearers.iter().map(|bearer| session_type.key(&bearer.id)).collect())
     }
 
-    /// `None` where a key has to be waited for.
+    /// Opens the cookies without waiting. Returns `None` if it has to wait for a key.
     fn open_cookies_now(
         &self,
         session_type: &SessionType,
@@ -152,7 +154,8 @@ impl Core {
 /// The sessions that the cookies of one request name.
 pub(super) type Bearers = SmallVec<[Bearer; 1]>;
 
-/// What a token holds: an id and a secret, or two where it is not known which one the record has.
+/// The payload of a token: an id and a secret, or two secrets if it is unknown which one the record
+/// has.
 type Payload = (SessionId, Secret, Option<Secret>);
 
 fn payload(bytes: &[u8]) -> Option<Payload> {
@@ -165,7 +168,7 @@ fn payload(bytes: &[u8]) -> Option<Payload> {
     Some((SessionId::from_bytes(*id), Secret::from_bytes(*first), spare))
 }
 
-/// What a request's cookies of one name came to.
+/// The result of opening a request's cookies of one name.
 #[derive(Default)]
 struct Opened {
     sent: bool,
@@ -195,17 +198,18 @@ impl Opened {
             telemetry::refused_cookie(session_type.name(), "token");
         }
         match self.unavailable {
-            // It may be the real one, and nobody can say.
+            // It may be the valid one, and this cannot be known now.
             Some(error) if self.bearers.is_empty() => Err(error),
             _ => Ok((self.bearers, self.sent)),
         }
     }
 }
 
-/// More cookies of one name than any browser sends are not looked at: each costs a decryption.
+/// The most cookies of one name that are opened, more than any browser sends. Each costs a
+/// decryption.
 pub(super) const MOST_COOKIES: usize = 16;
 
-/// How many sessions one request may name: each costs a fetch.
+/// The most sessions that one request may name. Each costs a fetch.
 const MOST_SESSIONS: usize = 3;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The sessions of an owner: listed, ended, and how many there may be.
+//! An owner's sessions: listing them, ending them, and the limit on their number.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -19,7 +19,7 @@ use crate::telemetry;
 use crate::telemetry::labels::{Call, CallOutcome};
 use crate::telemetry::span::observe;
 
-/// One of an owner's sessions, as [`Store::list`] describes it.
+/// One session of an owner, as [`Store::list`] returns it.
 ///
 /// ```
 /// fn line(session: &sessions::SessionInfo) -> String {
@@ -30,16 +30,16 @@ use crate::telemetry::span::observe;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionInfo {
-    /// Its key, to [`revoke`](Store::revoke) it by.
+    /// The key of the session, for [`revoke`](Store::revoke).
     pub key: StoreKey,
-    /// When its owner logged in.
+    /// When the session's owner logged in.
     pub created_at: SystemTime,
-    /// When it was last used, to within the touch interval; near the end of a session's lifetime
-    /// an earlier time.
+    /// When the session was last used, with the precision of the touch interval. Near the end of
+    /// the session's lifetime the time may be too early.
     pub last_seen: SystemTime,
-    /// When it ends if it is not used again.
+    /// When the session ends if it is not used again.
     pub expires_at: Option<SystemTime>,
-    /// What the app called it with [`Session::set_label`](crate::Session::set_label).
+    /// The label that the app set with [`Session::set_label`](crate::Session::set_label).
     pub label: Option<String>,
 }
 
@@ -51,9 +51,9 @@ pub struct SessionInfo {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionPage {
-    /// The live sessions, in an order that stays the same from page to page.
+    /// The live sessions, in an order that is the same on all pages.
     pub items: Vec<SessionInfo>,
-    /// The next page, to be listed as it is; `None` on the last.
+    /// The next page: pass it to [`Store::list`]. It is `None` on the last page.
     pub next: Option<Page>,
 }
 
@@ -120,7 +120,7 @@ impl Core {
         Ok(ended.is_some())
     }
 
-    /// Ends the session of a key as long as it is this owner's.
+    /// Ends the session of a key while it belongs to this owner.
     async fn end_of(&self, owner: &str, key: &StoreKey) -> Result<Option<Record>, Error> {
         let mut patience = Patience::new();
         let is_theirs = |record: &Record| record.owner.as_deref() == Some(owner);
@@ -131,7 +131,7 @@ impl Core {
         let (mut lost, version) = (false, record.version);
         match self.end(key.as_str(), version, &mut patience, &mut lost, is_theirs).await? {
             EndOutcome::Ended(record) => Ok(Some(record)),
-            // An earlier try may have ended it.
+            // An earlier try, whose answer was lost, may have ended it.
             EndOutcome::Gone => Ok(Some(record).filter(|_| lost)),
             EndOutcome::Refused(_) => Ok(None),
         }
@@ -177,8 +177,9 @@ impl Core {
         let mark = self.raise_fence(&session_type.fence(name)).await?;
         let owner = session_type.owner(name);
         let mut ended = 0;
-        // A login that is being undone may still be listed, so it goes through the list again
-        // until nothing is left to end. Logins without an attempt could go on for ever.
+        // A login that is being undone may still be in the list, so this reads the list again until
+        // nothing is left to end. Logins without an attempt could continue for ever, so the number
+        // of passes is limited.
         for _ in 0..MOST_PASSES {
             let found = self.end_listed(session_type, &owner, mark, except).await?;
             ended += found;
@@ -189,7 +190,7 @@ impl Core {
         Ok(ended)
     }
 
-    /// Ends the owner's sessions but `except` and those that began with this fence's mark.
+    /// Ends the owner's sessions except `except` and those that began with this fence's mark.
     async fn end_listed(
         &self,
         session_type: &SessionType,
@@ -200,7 +201,7 @@ impl Core {
         let mut patience = Patience::new();
         let mut ended = 0;
         let mut page = Page::first(PAGE);
-        // The owner's, as long as it did not begin after the fence was raised.
+        // The session must belong to the owner, and must not have begun after the fence was raised.
         let may = |record: &Record| {
             record.owner.as_deref() == Some(owner)
                 && header_of(session_type, record).and_then(|header| header.mark) != Some(mark)
@@ -241,7 +242,7 @@ impl Core {
         Ok(self.fetch(id, patience).await?.as_ref().and_then(Fence::read))
     }
 
-    /// Raises an owner's fence, above whatever stands there.
+    /// Raises an owner's fence, above any earlier one.
     async fn raise_fence(&self, id: &str) -> Result<Mark, Error> {
         let mark = Mark::random(&self.random);
         let mut patience = Patience::persistent();
@@ -263,8 +264,8 @@ impl Core {
         }
     }
 
-    /// Whether a login that was saved may stand: its owner was not logged out everywhere since it
-    /// began, and does not have too many other sessions.
+    /// Whether a saved login is valid: its owner was not logged out everywhere since it began, and
+    /// does not have too many other sessions.
     pub(super) async fn admits(
         &self,
         session_type: &SessionType,
@@ -278,7 +279,8 @@ impl Core {
             let now = self.now();
             let attempt = login.attempt.as_deref();
             if attempt.is_none() && fence.is_ahead(now) {
-                // Its host is far ahead: until that time it would undo every login.
+                // The host that raised the fence has a clock far ahead. Until that time the fence
+                // would undo every login.
                 self.raise_fence(&id).await?;
             }
             if fence.undoes(attempt, login.loaded_at, now) {
@@ -296,7 +298,8 @@ impl Core {
         Ok(stays)
     }
 
-    /// The ticket of a login: above all of its owner's. Only where there is a cap to keep.
+    /// Returns the ticket of a login, above those of all of its owner's sessions. It is needed only
+    /// if there is a limit.
     pub(super) async fn ticket(
         &self,
         patch: &Patch,
@@ -309,10 +312,10 @@ impl Core {
         Ok(tickets.iter().map(|(ticket, ..)| *ticket).max().unwrap_or(0).saturating_add(1))
     }
 
-    /// Ends the owner's sessions of the lowest tickets, down to what an owner may have. Returns
-    /// whether the session of `key` stays.
+    /// Ends the owner's sessions with the lowest tickets, down to the limit. Returns whether the
+    /// session of `key` stays.
     ///
-    /// Logins that happen at the same time all sort alike, so that they agree on who stays.
+    /// Simultaneous logins sort the sessions in the same order, so they agree on which ones stay.
     async fn cap(
         &self,
         session_type: &SessionType,
@@ -330,7 +333,7 @@ impl Core {
                 stays = false;
                 continue;
             }
-            // Whatever was saved meanwhile: an id has at most one owner in its life.
+            // End it even if it was saved in the meantime: an id has at most one owner in its life.
             let is_theirs = |record: &Record| record.owner.as_ref() == Some(owner);
             let end = self.end(lowest.as_str(), version, patience, &mut false, is_theirs).await?;
             if matches!(end, EndOutcome::Ended(_)) {
@@ -340,7 +343,7 @@ impl Core {
         Ok(stays)
     }
 
-    /// The ticket, the key and the version of each of an owner's sessions.
+    /// Returns the ticket, the key and the version of each of an owner's sessions.
     async fn tickets(
         &self,
         session_type: &SessionType,
@@ -356,7 +359,7 @@ impl Core {
                 Err(error) => return Err(error.into()),
             };
             tickets.extend(listed.records.iter().filter_map(|record| {
-                // One that cannot be read is the first to go.
+                // A session that cannot be read is the first to end.
                 let ticket = header_of(session_type, record).map_or(0, |header| header.ticket);
                 Some((ticket, key_of(record)?, record.version))
             }));
@@ -372,7 +375,7 @@ fn header_of(session_type: &SessionType, record: &Record) -> Option<Header> {
     Stored::parse(session_type.name(), &record.data).ok()?.header().ok()
 }
 
-/// How a revocation is reported.
+/// Returns how a revocation is reported.
 fn revoked((ended, key): &(Option<Record>, StoreKey)) -> (CallOutcome, Option<&StoreKey>) {
     match ended {
         Some(_) => (CallOutcome::Done, Some(key)),
@@ -380,8 +383,8 @@ fn revoked((ended, key): &(Option<Record>, StoreKey)) -> (CallOutcome, Option<&S
     }
 }
 
-/// How many sessions to ask for at once.
+/// How many sessions to list in one call.
 const PAGE: u32 = 100;
 
-/// How often `revoke_all` goes through an owner's list.
+/// How often `revoke_all` reads an owner's list.
 const MOST_PASSES: u32 = 8;

@@ -1,5 +1,5 @@
-//! A handle's changes, and how they are written over a record. Pure: no store, no time but what it
-//! is given.
+//! A handle's changes, and writing them over a record. Pure: no store, and no time except as an
+//! argument.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -17,15 +17,15 @@ use crate::schema::merge::{self, Diff};
 use crate::schema::stored::Stored;
 use crate::telemetry;
 
-/// What a handler asked for besides its changes. In one commit, destroy comes first, then
-/// renewal, then changes.
+/// A handler's requests besides its changes. In one commit, destroying comes first, then renewal,
+/// then changes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asks {
     pub(crate) destroy: bool,
     pub(crate) renew: bool,
     pub(crate) remember: Option<Duration>,
     pub(crate) label: Option<Arc<str>>,
-    /// In a box: few requests are logins.
+    /// Boxed, because few requests are logins.
     pub(crate) attempt: Option<Box<LoginAttempt>>,
 }
 
@@ -43,7 +43,7 @@ impl Asks {
         Asked { destroy, renew, proof: attempt.is_some() }
     }
 
-    /// These and another handle's of the same session.
+    /// Combines these requests with those of another handle of the same session.
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
             destroy: self.destroy || other.destroy,
@@ -54,7 +54,7 @@ impl Asks {
         }
     }
 
-    /// What is left to do when `done` was done.
+    /// Returns the requests that remain after `done`.
     pub(crate) fn without(self, done: &Self) -> Self {
         Self {
             destroy: self.destroy && !done.destroy,
@@ -71,12 +71,12 @@ pub(crate) struct Patch {
     pub(super) session_type: Arc<SessionType>,
     pub(super) diff: Diff,
     pub(super) owner_move: OwnerMove,
-    /// What the value came from.
+    /// The fields that the value came from.
     base: Fields,
     pub(super) mine: Fields,
-    /// The owner, as records have it.
+    /// The owner, in the form of records.
     owner: Option<Arc<str>>,
-    /// The owner as its field displays it, where it changed or proved who they are.
+    /// The owner as its field displays it, if it changed or proved who they are.
     pub(super) owner_name: Option<String>,
     pub(super) asks: Asks,
     pub(super) now: SystemTime,
@@ -86,24 +86,24 @@ pub(crate) struct Patch {
 #[derive(Clone, Copy)]
 pub(super) struct Renewal {
     pub(super) secret: SecretHash,
-    /// It is a login, of this ticket.
+    /// The ticket, if the renewal is a login.
     pub(super) login: Option<u64>,
 }
 
 /// A record about to be saved.
 pub(super) struct Draft<'p> {
-    /// Owned where it was merged.
+    /// The fields. Owned if they were merged.
     pub(super) fields: Cow<'p, Fields>,
     pub(super) header: Header,
     pub(super) owner: Option<Arc<str>>,
 }
 
-/// The random id of a save. A retry that meets it in the record knows that an earlier try has won
-/// although its answer was lost.
+/// The random id of a save. If a retry finds it in the record, an earlier try has won although its
+/// answer was lost.
 pub(super) type SaveId = u64;
 
 impl Patch {
-    /// The patch that turns `base` into `mine`. `owner`: the record's.
+    /// Returns the patch that turns `base` into `mine`. `owner` is the record's.
     pub(super) fn new(
         session_type: Arc<SessionType>,
         base: Fields,
@@ -130,13 +130,13 @@ impl Patch {
                 let filed: Arc<str> = session_type.owner(name).into();
                 match was {
                     None => (OwnerMove::Appears, Some(filed)),
-                    // Stored otherwise, but the same person.
+                    // Stored differently, but the same person.
                     Some(was) if *was == filed => (OwnerMove::Same, Some(filed)),
                     Some(_) => (OwnerMove::Replaced, Some(filed)),
                 }
             }
         };
-        // In a box: it stays where it is while it is being saved.
+        // Boxed, so that it does not move while it is being saved.
         Ok(Box::new(Self {
             session_type,
             diff,
@@ -150,17 +150,17 @@ impl Patch {
         }))
     }
 
-    /// What the value came from.
+    /// Returns the fields that the value came from.
     pub(super) fn base(&self) -> &Fields {
         &self.base
     }
 
-    /// The owner, as records have it.
+    /// Returns the owner, in the form of records.
     pub(super) fn owner(&self) -> Option<&Arc<str>> {
         self.owner.as_ref()
     }
 
-    /// Whether the header changes although no field does.
+    /// Whether the header changes and no field does.
     pub(super) fn changes_header(&self, stored: &Stored) -> Result<bool, Error> {
         let Asks { remember, label, .. } = &self.asks;
         if remember.is_some() && *remember != stored.summary.remember {
@@ -169,8 +169,8 @@ impl Patch {
         Ok(label.is_some() && *label != stored.header()?.label)
     }
 
-    /// My changes as those of a new session: over fresh values, so that nothing of the session
-    /// that went on is there twice.
+    /// Returns my changes as those of a new session: over fresh values, so that no data of the
+    /// continuing session exists twice.
     pub(super) fn over_fresh(&self, key: &StoreKey) -> Result<Box<Self>, Error> {
         let fresh = (self.session_type.fresh)()?;
         let mine = merge::replay(self.session_type.table, &self.base, &self.mine, &fresh)
@@ -178,7 +178,7 @@ impl Patch {
         self.of_new_session(fresh, mine)
     }
 
-    /// My value as that of a new session.
+    /// Returns my value as that of a new session.
     pub(super) fn as_new(&self) -> Result<Box<Self>, Error> {
         self.of_new_session((self.session_type.fresh)()?, self.mine.clone())
     }
@@ -187,7 +187,7 @@ impl Patch {
         Self::new(self.session_type.clone(), fresh, mine, None, self.asks.clone(), self.now)
     }
 
-    /// My value as a session's first record.
+    /// Returns my value as a session's first record.
     pub(super) fn first(&self, renewal: Option<Renewal>) -> Draft<'_> {
         let mut header = Header::new(self.now);
         header.summary.remember = self.asks.remember;
@@ -199,7 +199,7 @@ impl Patch {
         Draft { fields: Cow::Borrowed(&self.mine), header, owner: self.owner.clone() }
     }
 
-    /// My value over the very record that it came from.
+    /// Returns my value over the record that it came from.
     pub(super) fn over(
         &self,
         below: &Stored,
@@ -209,7 +209,7 @@ impl Patch {
         self.draft(Cow::Borrowed(&self.mine), below, owner, renewal)
     }
 
-    /// My changes merged with theirs: always from the original base and mine.
+    /// Returns my changes merged with theirs, always from the original base and mine.
     pub(super) fn onto(
         &self,
         key: &StoreKey,
@@ -235,7 +235,7 @@ impl Patch {
         let mut header = below.header()?;
         let stays = matches!(self.owner_move, OwnerMove::Same | OwnerMove::Nobody);
         let login = renewal.is_some_and(|renewal| renewal.login.is_some());
-        // What was set for one login does not go over to the next.
+        // Settings of one login do not carry over to the next.
         let inherits = stays && !login;
         header.summary.remember =
             self.asks.remember.or(header.summary.remember.filter(|_| inherits));
@@ -253,7 +253,7 @@ impl Patch {
 
     fn renew(&self, header: &mut Header, renewal: Renewal) {
         let summary = &mut header.summary;
-        // Only who had the secret while the owner was the same may still end the session.
+        // Only a holder of the secret from the time of the same owner may still end the session.
         summary.previous = summary
             .secret
             .filter(|_| matches!(self.owner_move, OwnerMove::Same | OwnerMove::Nobody));
@@ -267,7 +267,7 @@ impl Patch {
 }
 
 impl Draft<'_> {
-    /// Puts a save in front of the record's last ones.
+    /// Puts a save before the record's last ones.
     pub(super) fn stamp(&mut self, save: SaveId) {
         let saves = &mut self.header.saves;
         if saves.first() != Some(&save) {

@@ -1,48 +1,48 @@
-//! What a commit will do: one pure and total function of what is known before it begins.
+//! Plans a commit: one pure and total function of what is known before it begins.
 
-/// What a commit knows.
+/// The facts that a commit knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
     pub(crate) status: Status,
     pub(crate) asks: Asked,
-    /// A field differs from the base.
+    /// Whether a field differs from the base.
     pub(crate) changed: bool,
-    /// The label or the remembered time differs from the record's.
+    /// Whether the label or the remembered time differs from the record's.
     pub(crate) header: bool,
-    /// A field of the owner group differs.
+    /// Whether a field of the owner group differs.
     pub(crate) rights: bool,
     pub(crate) owner: OwnerMove,
-    /// What a read leaves to do.
+    /// The work that remains after a read.
     pub(crate) due: Due,
 }
 
-/// What a handle's session is.
+/// The status of a handle's session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
-    /// There is none, or its cookie was superseded long ago.
+    /// There is no session, or its cookie was superseded long ago.
     Absent,
     Live,
-    /// Its cookie was superseded a moment ago.
+    /// Its cookie was superseded recently.
     Superseded,
     /// It ended after it was loaded.
     Ended,
 }
 
-/// What the handler asked for besides its changes.
+/// The handler's requests besides its changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Asked {
     pub(crate) destroy: bool,
     pub(crate) renew: bool,
-    /// A proof of who the owner is was handed over.
+    /// Whether the handler passed a proof of who the owner is.
     pub(crate) proof: bool,
 }
 
-/// What the commit does to the owner.
+/// How the commit changes the owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OwnerMove {
-    /// There was none, and there is none.
+    /// There was no owner, and there is none now.
     Nobody,
-    /// There is one, and stays.
+    /// The owner stays the same.
     Same,
     /// From nobody to somebody.
     Appears,
@@ -52,16 +52,16 @@ pub(crate) enum OwnerMove {
     Leaves,
 }
 
-/// What a read leaves to do.
+/// The work that remains after a read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Due {
-    /// The expiry gains from being moved.
+    /// Whether to move the expiry.
     pub(crate) touch: bool,
-    /// The browser should get its token again.
+    /// Whether the browser should get its token again.
     pub(crate) cookie: bool,
 }
 
-/// What a commit will do.
+/// The plan of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plan {
     /// Nothing.
@@ -72,27 +72,27 @@ pub(crate) enum Plan {
     Create { login: bool },
     /// Save over the live record; `renew`: under a new secret.
     Save { renew: bool, login: bool },
-    /// End the live record, and begin a session for whoever is the owner now.
+    /// End the live record, and start a session for the new owner or for nobody.
     Replace { login: bool },
     /// End the session.
     Destroy,
-    /// Save nothing: the session has ended, or went on without this cookie.
+    /// Save nothing: the session has ended, or continued without this cookie.
     Refuse,
 }
 
-/// What is to be done.
+/// Returns the plan for these facts.
 pub(crate) fn plan(facts: Facts) -> Plan {
     let Facts { status, asks, changed, header, rights, owner, due } = facts;
     if asks.destroy {
         return Plan::Destroy;
     }
-    // An owner who comes from nobody, or proves anew who they are.
+    // A login: a new owner after nobody, or the same owner with a new proof.
     let login = owner == OwnerMove::Appears || owner == OwnerMove::Same && asks.proof;
     let wants = changed || asks.renew || asks.proof;
     match (status, owner) {
         (Status::Absent, _) if changed => Plan::Create { login },
         (Status::Absent, _) => Plan::Leave,
-        // A login carries its own proof. Everything else belongs to the session that went on.
+        // A login has its own proof. All other changes belong to the session that continued.
         (Status::Superseded, OwnerMove::Appears) => Plan::Create { login },
         (Status::Superseded | Status::Ended, _) if wants => Plan::Refuse,
         (Status::Superseded | Status::Ended, _) => Plan::Leave,

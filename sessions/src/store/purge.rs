@@ -1,4 +1,4 @@
-//! Removing what has expired, where the database does not do it by itself.
+//! Removing expired records, if the database does not do it itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +43,7 @@ impl Core {
         }
     }
 
-    /// Batch after batch, so that none holds a lock for long, until nothing is left.
+    /// Removes batch after batch until nothing is left. Small batches hold no lock for long.
     async fn purge_round(&self) -> Result<(), Error> {
         while self.purge_expired(BATCH).await? >= u64::from(BATCH) {
             if *self.closing.borrow() {
@@ -61,5 +61,5 @@ pub(crate) const SKEW: Duration = Duration::from_secs(10 * 60);
 /// How many records one call removes.
 const BATCH: u32 = 1_000;
 
-/// An interval of zero would never rest.
+/// The shortest interval: zero would never pause.
 const SHORTEST: Duration = Duration::from_millis(100);

@@ -1,32 +1,31 @@
-//! A queue for the commits of this host that meet on one session: they go one after the other
-//! instead of against each other.
+//! A queue for this host's commits on one session: they take turns instead of conflicting.
 
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
 
-/// Queues, each for a share of the sessions. A commit that meets no other does not look at them.
+/// The queues, each for a share of the sessions. A commit without a conflict does not use them.
 pub(super) struct Queues([Mutex<()>; QUEUES]);
 
-/// A commit's turn; the next begins when it is dropped.
+/// A commit's turn. Dropping it starts the next.
 pub(super) struct Turn<'q> {
     _guard: MutexGuard<'q, ()>,
 }
 
 impl Queues {
-    /// A turn at once, where nobody else has it.
+    /// Returns a turn at once, if nobody else has it.
     pub(super) fn try_turn(&self, id: &str) -> Option<Turn<'_>> {
         let _guard = self.queue(id).try_lock().ok()?;
         Some(Turn { _guard })
     }
 
-    /// A turn, first come, first served; `None` when it did not come in time.
+    /// Returns a turn, in order of arrival, or `None` if it did not come in time.
     pub(super) async fn turn(&self, id: &str, deadline: Instant) -> Option<Turn<'_>> {
         let _guard = timeout_at(deadline, self.queue(id).lock()).await.ok()?;
         Some(Turn { _guard })
     }
 
     fn queue(&self, id: &str) -> &Mutex<()> {
-        // Ids are hashes, so any two characters tell enough of them apart.
+        // Ids are hashes, so any two characters distinguish them well enough.
         let [one, two] = *id.as_bytes().first_chunk().unwrap_or(&[0; 2]);
         &self.0[(usize::from(one) * 64 + usize::from(two)) % QUEUES]
     }

@@ -1,16 +1,16 @@
-//! Sessions of which something was reported, so that it is reported once.
+//! Remembers the sessions of a report, so that each is reported once.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use crate::id::StoreKey;
 
-/// The last sessions of which something was reported.
+/// The last sessions that were reported.
 #[derive(Default)]
 pub(super) struct Reported(Mutex<VecDeque<StoreKey>>);
 
 impl Reported {
-    /// Whether this is the first report of a session, as far as is remembered.
+    /// Returns whether this is the first report of a session, as far as it remembers.
     pub(super) fn is_first(&self, key: &StoreKey) -> bool {
         let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if keys.contains(key) {
@@ -24,7 +24,7 @@ impl Reported {
     }
 }
 
-/// As many as fit into 10 kB.
+/// How many sessions it remembers: as many as fit into 10 kB.
 const MOST: usize = 256;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! One record saved or deleted: how often it is tried, how long, and how that ended.
+//! Saves or deletes one record: how often and how long it retries, and the outcome.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,14 +14,14 @@ use crate::error::Error;
 use crate::id::StoreKey;
 use crate::provider::{Deleted, Expect, ProviderError, Record, Saved};
 
-/// How long a commit goes on, and how long it waits between its tries.
+/// How long a commit retries, and how long it waits between its tries.
 pub(super) struct Patience {
     deadline: Instant,
     round: u32,
     conflicts: u32,
-    /// Since the provider answered last.
+    /// Failures since the provider last answered.
     failures: u32,
-    /// Goes on until the deadline, however often the provider fails.
+    /// Whether to retry until the deadline, independent of the number of failures.
     persistent: bool,
 }
 
@@ -31,7 +31,7 @@ impl Patience {
         Self { deadline, round: 0, conflicts: 0, failures: 0, persistent: false }
     }
 
-    /// For a save whose outcome matters: three quick failures are not an outage.
+    /// For a save whose outcome matters: three quick failures do not count as an outage.
     pub(super) fn persistent() -> Self {
         Self { persistent: true, ..Self::new() }
     }
@@ -44,15 +44,15 @@ impl Patience {
         Err(too_many())
     }
 
-    /// Whether what this conflict brought can be saved over at once: every other time.
+    /// Whether to save over the record of this conflict at once: every other time.
     fn is_fresh(&mut self) -> bool {
         self.conflicts += 1;
         !self.conflicts.is_multiple_of(2) && Instant::now() < self.deadline
     }
 
-    /// Waits before a try after a failure, but not after the first: the sooner the provider is
-    /// asked, the fewer saves followed one whose answer was lost. `false` when there have been
-    /// enough.
+    /// Waits before a retry after a failure, but not after the first: an early retry leaves less
+    /// room for other saves to follow one whose answer was lost. Returns `false` after too many
+    /// failures.
     pub(super) async fn after_failure(&mut self) -> bool {
         self.failures += 1;
         match self.failures {
@@ -76,7 +76,7 @@ impl Patience {
     }
 }
 
-/// How one save ended.
+/// The outcome of a save.
 #[allow(clippy::large_enum_variant)] // It lives for one match.
 pub(super) enum SaveOutcome {
     Saved,
@@ -84,30 +84,30 @@ pub(super) enum SaveOutcome {
     Conflict(Option<Record>),
 }
 
-/// How the end of a session went.
+/// The outcome of ending a session.
 #[allow(clippy::large_enum_variant)] // It lives for one match.
 pub(super) enum EndOutcome {
     /// The record that was removed.
     Ended(Record),
-    /// There was none any more.
+    /// The record was already gone.
     Gone,
-    /// The record is not, or not any more, one that may be ended.
+    /// The record may not be ended, or not any more.
     Refused(Record),
 }
 
 /// A record as it was written, or found to be.
 pub(super) struct Written {
     pub(super) record: Record,
-    /// Whether it may hold other values than the handle that was committed.
+    /// Whether it may hold values other than those of the committed handle.
     pub(super) merged: bool,
 }
 
 impl Core {
-    /// Saves a record, first at `now`, and again where the answer was lost: then `lost` is set, and
-    /// a conflict may be with this very save.
+    /// Saves a record, first at `now`, and again if the answer was lost. Then `lost` is set, and a
+    /// conflict may be with this very save.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where no answer came in time: the save may have taken place.
+    /// [`Error::Unavailable`] if no answer came in time. The save may have happened.
     pub(super) async fn save(
         &self,
         record: &Record,
@@ -125,7 +125,7 @@ impl Core {
             Err(error) => return Err(error.into()),
         };
         *lost = true;
-        // In a box: it is rare, and takes much room.
+        // Boxed, because it is rare and large.
         Box::pin(self.save_again(record, expect, error, patience)).await
     }
 
@@ -151,7 +151,7 @@ impl Core {
         }
     }
 
-    /// The live record of an id, asked for again where the provider fails.
+    /// Returns the live record of an id, and retries if the provider fails.
     pub(super) async fn fetch(
         &self,
         id: &str,
@@ -169,7 +169,7 @@ impl Core {
         }
     }
 
-    /// Deletes whatever is stored under an id that nobody else can know.
+    /// Deletes the record of an id that nobody else can know.
     pub(super) async fn delete_any(
         &self,
         id: &str,
@@ -178,7 +178,7 @@ impl Core {
         loop {
             match self.provider.delete(id, Expect::Any, self.now()).await {
                 Ok(Deleted::Deleted(record)) => return Ok(record),
-                // `Any` is met by everything.
+                // Every record meets `Any`.
                 Ok(Deleted::Conflict(_)) => return Ok(None),
                 Err(error) if error.is_unavailable() && patience.after_failure().await => {}
                 Err(error) => return Err(error.into()),
@@ -186,8 +186,8 @@ impl Core {
         }
     }
 
-    /// Ends the session of a record as long as `may` allows it: what is removed is what was looked
-    /// at.
+    /// Ends the session of a record while `may` allows it. It removes only the version that it has
+    /// checked.
     pub(super) async fn end(
         &self,
         id: &str,
@@ -219,11 +219,12 @@ impl Core {
         }
     }
 
-    /// What to merge with after a conflict that brought `theirs`; `None` if the session is gone.
+    /// Returns the record to merge with after a conflict with `theirs`, or `None` if the session is
+    /// gone.
     ///
-    /// The commits of this host that meet on a session take turns. What a conflict brought is the
-    /// newest only at once: after a wait it asks again. Saving over something stale would fail, and
-    /// if that answer were lost, nobody could tell that it failed.
+    /// Commits of this host on one session take turns. The record of a conflict is current only at
+    /// once, so after a wait this fetches it again. A save over a stale record would fail, and if
+    /// its answer were lost, nobody could find out that it failed.
     pub(super) async fn newest<'s>(
         &'s self,
         theirs: Record,
@@ -247,7 +248,7 @@ impl Core {
         self.fetch(&theirs.id, patience).await
     }
 
-    /// The record that follows `version`.
+    /// Returns the record that follows `version`.
     pub(super) fn record(
         &self,
         id: &Arc<str>,
@@ -294,8 +295,8 @@ fn too_many() -> Error {
     Error::unavailable("too many requests changed the session at the same time")
 }
 
-/// After this long a commit gives up.
+/// How long a commit retries.
 const COMMIT_DEADLINE: Duration = Duration::from_secs(2);
 
-/// A provider that fails so often in a row is down.
+/// A provider with this many failures in a row counts as down.
 const MOST_FAILURES: u32 = 3;

@@ -16,22 +16,22 @@ use crate::schema::header::{Header, MAX_SAVES, Summary};
 /// The sends that are not settled yet, oldest first.
 pub(super) type Sends = SmallVec<[Sent; 1]>;
 
-/// A handle keeps no more: whoever tries so often has an outage.
+/// The most sends that a handle keeps: with this many tries there is an outage.
 pub(super) const MOST_SENDS: usize = 8;
 
 /// A save that was sent, and the handle as it was then.
 #[derive(Debug)]
 pub(super) struct Sent {
     pub(super) save: SaveId,
-    /// The handle's value, not what a merge made of it.
+    /// The handle's value, before any merge.
     pub(super) mine: Fields,
     pub(super) asks: Asks,
-    /// The version that it was sent over; zero for a new session.
+    /// The version that it was sent over, or zero for a new session.
     pub(super) version: u64,
-    /// What was drawn for it: a new secret, and for a new session an id.
+    /// The secret that was drawn for it and, for a new session, the id.
     pub(super) drawn: Option<Drawn>,
     pub(super) login: Option<Login>,
-    /// An answer was lost: it may have taken place.
+    /// Whether an answer was lost, so that the save may have happened.
     pub(super) lost: bool,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Drawn {
     pub(super) bearer: Bearer,
     pub(super) hash: SecretHash,
     pub(super) key: StoreKey,
-    /// Ends the session if nobody comes back to settle it. Only where it has an owner: others
+    /// Ends the session if no handle settles it. Only a session with an owner needs this: others
     /// are in no list, and expire.
     pub(super) claim: Option<Claim>,
 }
@@ -49,33 +49,33 @@ pub(super) struct Drawn {
 /// The login that a save carries out.
 #[derive(Clone, Debug)]
 pub(super) struct Login {
-    /// As its field displays it.
+    /// The owner as its field displays it.
     pub(super) name: String,
     pub(super) attempt: Option<Box<LoginAttempt>>,
     pub(super) loaded_at: std::time::SystemTime,
 }
 
 impl Sent {
-    /// Whether this record came of it, or of what followed it.
+    /// Whether this record comes from this save, or from a later one.
     pub(super) fn is_in(&self, header: &Header) -> bool {
         let Summary { secret, previous, .. } = header.summary;
         let drew = |hash: SecretHash| secret == Some(hash) || previous == Some(hash);
         header.saves.contains(&self.save) || self.drawn.as_ref().is_some_and(|it| drew(it.hash))
     }
 
-    /// Whether a record of this version can no longer say that it did not take place: its save id
-    /// may have been pushed out.
+    /// Whether a record of this version can no longer prove that the save did not happen, because
+    /// its save id may have been dropped.
     pub(super) fn is_past(&self, version: u64) -> bool {
         self.lost && version > self.version.saturating_add(MAX_SAVES as u64)
     }
 
-    /// The record has this version, and this save is not in it: it did not take place, and as it
-    /// was sent over another version it never will.
+    /// Notes that the record has this version without this save: the save did not happen, and can
+    /// no longer happen over the version that it was sent over.
     pub(super) fn went_past(&mut self, version: u64) {
         self.lost &= version <= self.version;
     }
 
-    /// It is settled: nothing is left to be cleaned up.
+    /// Marks it as settled: nothing is left to clean up.
     pub(super) fn settle(mut self) -> Option<Bearer> {
         let drawn = self.drawn.as_mut()?;
         if let Some(claim) = &mut drawn.claim {
@@ -85,7 +85,7 @@ impl Sent {
     }
 }
 
-/// A session that no browser may come to have: dropped, it is ended in the background.
+/// A session that no browser may ever get. Dropping it ends the session in the background.
 pub(super) struct Claim {
     core: Option<Arc<Core>>,
     key: StoreKey,

@@ -1,4 +1,4 @@
-//! What a store knows of one session type, worked out once and shared by its requests.
+//! What a store knows of one session type. It is computed once, and its requests share it.
 
 use std::any::TypeId;
 use std::fmt::{self, Write};
@@ -18,7 +18,7 @@ pub(crate) struct SessionType {
     pub(crate) table: &'static Table,
     pub(crate) cookie: SetCookie,
     pub(crate) purpose: Purpose,
-    /// Of a cookie that holds the whole session.
+    /// The purpose of a cookie that holds the whole session.
     pub(crate) client_side: Purpose,
     /// The fields of a new session.
     pub(crate) fresh: fn() -> Result<Fields, Error>,
@@ -59,31 +59,31 @@ impl SessionType {
         self.ids.key(&*id.to_bytes())
     }
 
-    /// As the record holds it.
+    /// Returns the hash of a secret, as the record holds it.
     pub(crate) fn hash(&self, secret: &Secret) -> SecretHash {
         SecretHash::from_bytes(self.secrets.half(&*secret.to_bytes()))
     }
 
-    /// What an app may derive from a secret.
+    /// Returns the bytes that an app may derive from a secret.
     pub(crate) fn binding(&self, secret: &Secret) -> [u8; 16] {
         self.bindings.half(&*secret.to_bytes())
     }
 
-    /// The id of the record of an owner's fence. No store key looks like it, so that nobody can
+    /// Returns the id of the record of an owner's fence. No store key has this form, so nobody can
     /// revoke a fence.
     pub(crate) fn fence(&self, owner: &str) -> String {
         format!("{FENCE}{}", self.fences.key(owner.as_bytes()))
     }
 
-    /// `"app/name/owner"`, so that user 7 of one type is not user 7 of another. An owner that
-    /// would not fit into a record's 255 bytes stands there as its hash.
+    /// Returns `"app/name/owner"`, so that user 7 of one type is not user 7 of another. An owner
+    /// that does not fit into a record's 255 bytes is replaced by its hash.
     pub(crate) fn owner(&self, owner: &str) -> String {
         let name = self.name();
         let whole = self.app.len() + name.len() + owner.len() + 2;
         if whole <= 255 && !owner.contains('\0') && !owner.starts_with('/') {
             format!("{}/{name}/{owner}", self.app)
         } else {
-            // Two slashes: no owner that stands as it is looks like this.
+            // Two slashes, so no plain owner has this form.
             format!("{}/{name}//{}", self.app, self.fences.key(owner.as_bytes()))
         }
     }
@@ -127,7 +127,7 @@ impl Write for Rest<'_> {
     }
 }
 
-/// What the id of a fence's record begins with.
+/// The start of the id of a fence's record.
 const FENCE: &str = "fence:";
 
 impl fmt::Debug for SessionType {

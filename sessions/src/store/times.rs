@@ -1,4 +1,4 @@
-//! When a session ends, and when its record's expiry is worth moving. Pure: no clock, no store.
+//! Decides when a session ends, and when to move its record's expiry. Pure: no clock, no store.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +12,7 @@ pub(crate) struct Times {
     pub(crate) touch: Duration,
 }
 
-/// The times that hold for one session.
+/// The times of one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     created: SystemTime,
@@ -28,7 +28,7 @@ impl Times {
 }
 
 impl Span {
-    /// The latest moment at which the session can end, whatever its activity.
+    /// Returns the latest moment at which the session can end, even if it is in use.
     pub(crate) fn end(self) -> SystemTime {
         from_unix_millis(self.end_millis())
     }
@@ -37,8 +37,9 @@ impl Span {
         to_unix_millis(self.created).saturating_add(millis(self.times.lifetime))
     }
 
-    /// The expiry of a record that is written at `now`. It lies a touch interval behind the idle
-    /// timeout, so that a visitor whose last touch was spared is not cut off early.
+    /// Returns the expiry of a record that is written at `now`. It is one touch interval after the
+    /// idle timeout, so that a visitor whose last touch was skipped does not lose the session
+    /// early.
     pub(crate) fn expiry(self, now: SystemTime) -> SystemTime {
         let idle = to_unix_millis(now)
             .saturating_add(millis(self.times.idle))
@@ -46,10 +47,10 @@ impl Span {
         from_unix_millis(idle.min(self.end_millis()))
     }
 
-    /// The new expiry, where moving it gains at least a touch interval.
+    /// Returns the new expiry, if moving it gains at least a touch interval.
     pub(crate) fn touch(self, expires_at: SystemTime, now: SystemTime) -> Option<SystemTime> {
-        // Told cheaply, as most requests touch nothing: what is left is too much for a whole
-        // interval to be gained.
+        // A cheap test first, because most requests touch nothing: too much time is left to gain a
+        // whole interval.
         if expires_at.duration_since(now).is_ok_and(|left| left > self.times.idle) {
             return None;
         }
@@ -58,8 +59,8 @@ impl Span {
         (gain >= self.times.touch && !gain.is_zero()).then_some(expiry)
     }
 
-    /// The last activity that the expiry tells of. Once the lifetime caps the expiry, this is a
-    /// lower bound.
+    /// Returns the last activity that follows from the expiry. Once the lifetime caps the expiry,
+    /// this is a lower bound.
     pub(crate) fn last_seen(self, expires_at: SystemTime) -> SystemTime {
         let back = self.times.idle.saturating_add(self.times.touch);
         expires_at.checked_sub(back).unwrap_or(self.created).max(self.created)

@@ -1,4 +1,4 @@
-//! Commits that finish when the client leaves, and a count of them for an orderly shutdown.
+//! Commits that finish after the client has left, and their number, for a graceful shutdown.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-/// The commits under way.
+/// The running commits.
 #[derive(Clone, Default)]
 pub(crate) struct Commits(Arc<Count>);
 
@@ -20,8 +20,8 @@ struct Count {
 }
 
 impl Commits {
-    /// A commit that, once it has begun, is finished even if it is dropped: polled in place, and
-    /// handed to a task only then, so that the usual case costs no task.
+    /// Runs a commit that finishes once it has begun, even if its future is dropped. It is polled
+    /// in place, and moves to a task only when it is dropped, so the usual case needs no task.
     pub(crate) fn track<F>(&self, commit: F) -> Finish<F::Output>
     where
         F: Future + Send + 'static,
@@ -30,13 +30,13 @@ impl Commits {
         Finish { begun: false, commit: Some((Box::pin(commit), self.guard())) }
     }
 
-    /// A place in the count, until it is dropped.
+    /// A place in the number of commits, until it is dropped.
     pub(super) fn guard(&self) -> Guard {
         self.0.running.fetch_add(1, Ordering::SeqCst);
         Guard(self.clone())
     }
 
-    /// Waits until no commit is under way.
+    /// Waits until no commit is running.
     pub(crate) async fn wait(&self) {
         loop {
             let none = self.0.none.notified();
@@ -61,7 +61,7 @@ impl Drop for Guard {
 /// See [`Commits::track`].
 pub(crate) struct Finish<T: Send + 'static> {
     begun: bool,
-    // The commit and its place in the count, until it has ended.
+    // The commit and its place in the number, until it has ended.
     commit: Option<(Commit<T>, Guard)>,
 }
 
@@ -83,7 +83,7 @@ impl<T: Send + 'static> Future for Finish<T> {
 
 impl<T: Send + 'static> Drop for Finish<T> {
     fn drop(&mut self) {
-        // Outside a runtime (it is shutting down) nothing can go on.
+        // Outside a runtime, which is shutting down, the commit cannot continue.
         if let (true, Some((commit, guard)), Ok(runtime)) =
             (self.begun, self.commit.take(), Handle::try_current())
         {

@@ -1,4 +1,4 @@
-//! A session changed in the background, by its key.
+//! Changing a session in the background, by its key.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ impl Core {
         Ok(result)
     }
 
-    /// The change's result, and how it ended.
+    /// Returns the change's result, and how the update ended.
     async fn update_session<T: SessionData, R: Send>(
         &self,
         session_type: &Arc<SessionType>,
@@ -57,12 +57,12 @@ impl Core {
         let save = rand::random();
         let mut patience = Patience::new();
         let mut lost = false;
-        // What the change returned, and the version that it was sent over.
+        // The change's result, and the version that it was saved over.
         let mut sent: Option<(R, u64)> = None;
         let mut found = self.fetch(key.as_str(), &mut patience).await?;
         loop {
             let Some(record) = found else { return Ok((None, CallOutcome::Gone)) };
-            // The key of another type's session must not be read as this one's.
+            // A key of another session type must not be read as this type.
             let other = record.format.split('/').next().unwrap_or_default();
             if other != name {
                 return Err(Error::config(format!(
@@ -80,7 +80,7 @@ impl Core {
                          can tell whether it took place",
                     ));
                 }
-                // It did not take place, and over what is stored now it never will.
+                // The earlier save did not happen, and can no longer happen over this version.
                 lost = false;
             }
             if owner
@@ -115,8 +115,8 @@ impl Core {
             let mut draft = patch.over(&stored, record.owner.as_ref(), None)?;
             draft.stamp(save);
             let mut next = self.record(&record.id, record.version, &draft, patch.now)?;
-            // What happens behind a visitor's back is no activity of theirs, and must not take
-            // back an expiry that a touch moves meanwhile.
+            // A background change is no activity of the visitor, and must not undo an expiry that a
+            // touch moves at the same time.
             next.expires_at = record.expires_at;
             let Record { version, expires_at, .. } = record;
             let expect = Expect::Untouched { version, expires_at };

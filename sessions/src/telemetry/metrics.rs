@@ -40,18 +40,18 @@ metrics! {
     DURATION = Histogram Seconds "sessions_call_duration_seconds",
         "time that a call of the store or the key ring took";
     CREATED = Counter Count "sessions_created_total", "new sessions saved";
-    CONFLICTS = Counter Count "sessions_conflicts_total", "saves that met another's";
-    MERGES = Counter Count "sessions_merges_total", "merges with another's save";
+    CONFLICTS = Counter Count "sessions_conflicts_total", "saves that met a conflict";
+    MERGES = Counter Count "sessions_merges_total", "merges with a concurrent save";
     OVERWRITTEN = Counter Count "sessions_overwritten_fields_total",
         "fields that a merge overwrote";
     MERGES_REFUSED = Counter Count "sessions_merges_refused_total",
         "merges that a field's policy refused";
-    RENEWALS = Counter Count "sessions_renewals_total", "sessions that were given a new secret";
+    RENEWALS = Counter Count "sessions_renewals_total", "sessions that got a new secret";
     ENDED = Counter Count "sessions_ended_total", "sessions ended before they expired";
     TOUCHES = Counter Count "sessions_touches_total", "expiries moved";
     DROPPED = Counter Count "sessions_changes_dropped_total", "changes that were not saved";
     COOKIES_REFUSED = Counter Count "sessions_cookies_refused_total",
-        "cookies that stand for no session";
+        "cookies that match no session";
     TOKENS_REFUSED = Counter Count "sessions_tokens_refused_total", "tokens that did not open";
     PURGED = Counter Count "sessions_purged_records_total", "expired records removed";
     PURGES_FAILED = Counter Count "sessions_purge_failures_total",

@@ -1,11 +1,11 @@
-//! Cookies as a browser keeps them, whichever framework a response comes from.
+//! Cookies as a browser keeps them, for every framework.
 
 use cookie::Cookie;
 use cookie::time::Duration;
 use http::header::{HeaderMap, SET_COOKIE};
 
-/// What brings cookies to a browser or from it: a `Cookie` header's text, or a response with its
-/// `Set-Cookie` headers, of axum, any other `tower` stack, or actix-web.
+/// A source of cookies: the text of a `Cookie` header, or a response with its `Set-Cookie` headers,
+/// of axum, any other `tower` stack, or actix-web.
 ///
 /// ```
 /// use sessions::testing::cookies_after;
@@ -21,10 +21,10 @@ pub trait CookieSource: sealed::CookieSource {}
 
 impl<S: sealed::CookieSource + ?Sized> CookieSource for S {}
 
-/// The `Cookie` header that a browser sends after a response, if it had sent `cookies` before:
-/// what the response sets is added, what it clears is left out.
+/// Returns the `Cookie` header that a browser sends after a response, if it sent `cookies` before:
+/// with the cookies that the response sets, and without those that it clears.
 ///
-/// Paths and domains are not looked at.
+/// It ignores paths and domains.
 ///
 /// ```
 /// use sessions::testing::cookies_after;
@@ -55,7 +55,7 @@ pub fn cookies_after(cookies: &str, response: &(impl CookieSource + ?Sized)) -> 
 pub(super) mod sealed {
     #[allow(unreachable_pub)] // It seals what is public.
     pub trait CookieSource {
-        /// Names with their new values, `None` for what is cleared.
+        /// Returns names with their new values, and `None` for a cleared cookie.
         fn changes(&self) -> Vec<(String, Option<String>)>;
     }
 }

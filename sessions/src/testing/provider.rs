@@ -1,4 +1,5 @@
-//! The provider of a test store: memory that counts its calls, fails, and lets others go first.
+//! The provider of a test store: it keeps records in memory, counts its calls, fails on request,
+//! and runs a test's code before a save.
 
 use std::fmt;
 use std::future::Future;
@@ -16,7 +17,7 @@ use crate::provider::{
 };
 use crate::store::fence::FENCE_FORMAT;
 
-/// A kind of a provider's calls.
+/// A kind of call to a provider.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -29,21 +30,21 @@ use crate::store::fence::FENCE_FORMAT;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Call {
-    /// A record read.
+    /// A read of a record.
     Fetch,
-    /// A record saved, or tried to.
+    /// A save of a record, also one that failed or met a conflict.
     Save,
-    /// An expiry moved.
+    /// A move of an expiry.
     Touch,
-    /// A record deleted.
+    /// A deletion of a record.
     Delete,
-    /// A page listed.
+    /// A list of one page.
     List,
-    /// Expired records removed.
+    /// A removal of expired records.
     Purge,
 }
 
-/// How many calls of a provider there were, by kind.
+/// The number of calls to a provider, by kind.
 ///
 /// ```
 /// use sessions::testing::Calls;
@@ -53,21 +54,21 @@ pub enum Call {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Calls {
-    /// Records read.
+    /// Reads of records.
     pub fetch: u32,
-    /// Records saved, or tried to.
+    /// Saves of records, including those that failed or met a conflict.
     pub save: u32,
-    /// Expiries moved.
+    /// Moves of an expiry.
     pub touch: u32,
-    /// Records deleted.
+    /// Deletions of records.
     pub delete: u32,
-    /// Pages listed.
+    /// Lists of a page.
     pub list: u32,
-    /// Batches of expired records removed.
+    /// Removals of a batch of expired records.
     pub purge: u32,
 }
 
-/// Does something else first; it is told which session is about to be saved.
+/// Runs before a save, and gets the key of the session that is about to be saved.
 type Before =
     Box<dyn FnOnce(StoreKey) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + 'static>;
 
@@ -79,7 +80,7 @@ struct State {
     before_save: Option<Before>,
 }
 
-/// What happens to the calls of a [`TestProvider`]. Clones share it.
+/// The control of a [`TestProvider`]'s calls. Clones share it.
 #[derive(Clone, Default)]
 pub(super) struct Control(Arc<Mutex<State>>);
 
@@ -104,13 +105,13 @@ impl Control {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a call, and says how it fails.
+    /// Counts a call, and returns the error that it must fail with.
     fn call(&self, call: Call, id: &str) -> Result<(), ProviderError> {
         if is_own() {
             return Ok(());
         }
         let mut state = self.state();
-        // The key ring reads and writes its record when it likes.
+        // The key ring calls the provider at any time.
         if !id.ends_with(":keys") {
             let calls = &mut state.calls;
             *match call {
@@ -132,7 +133,7 @@ impl Control {
     }
 }
 
-/// Memory, under a test's control.
+/// A memory provider under a test's control.
 pub(super) struct TestProvider {
     pub(super) memory: MemoryProvider,
     pub(super) clock: ManualClock,
@@ -153,7 +154,8 @@ impl Provider for TestProvider {
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
         self.control.call(Call::Save, &record.id)?;
-        // The ids of fences and of the key ring are no keys, and nobody can come before a new session.
+        // The ids of fences and of the key ring are no store keys, and no request can come before a
+        // new session.
         if let (Expect::Version(_) | Expect::Untouched { .. }, Ok(key), false) =
             (expect, record.id.parse(), is_own())
         {
@@ -219,7 +221,7 @@ tokio::task_local! {
     static OWN: ();
 }
 
-/// Does what the kit itself does: it is not counted and does not fail.
+/// Runs the kit's own calls, which are not counted and do not fail.
 pub(super) async fn own<T>(work: impl Future<Output = T>) -> T {
     OWN.scope((), work).await
 }

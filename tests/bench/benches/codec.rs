@@ -41,10 +41,11 @@ fn main() {
 fn report(rounds: &Rounds) {
     let mut part = Part::new("2-codec", "Codec");
     part.say(
-        "Sealing and opening a token of so many bytes. The raw limit is one AES-256-GCM call with \
-         its key at hand, base64, and for sealing 24 random bytes. The jars are the `cookie` \
-         crate's; they hold the same bytes in base64, as an application would write them. Ours \
-         are opened for the first time each, unless it says otherwise.",
+        "Sealing and opening a token with a value of the given size. The raw limit is one \
+         AES-256-GCM call with a prepared key, base64, and, for sealing, 24 random bytes. The \
+         jars are those of the `cookie` crate. They hold the same bytes in base64, as an \
+         application would write them. Each of our tokens is opened for the first time, unless \
+         the row says \"again\".",
     );
     let others = [
         ("raw limit", "raw", Some(2.5)),

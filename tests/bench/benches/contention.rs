@@ -38,12 +38,13 @@ fn main() {
     let server = Postgres::start(&[]);
     let mut part = Part::new("4-contention", "Contention");
     part.say(
-        "So many tasks write to one session: each loads it, adds one, and saves, again and again. \
-         Tries: saves for each update. Lost: updates that are not in the sum at the end; \
-         `tower-sessions` has no lock to miss them by. Ours opens the cookie's token each \
-         time, `tower-sessions` is given the id. On PostgreSQL it keeps its sessions through \
-         `sessions::tower_sessions::ProviderStore`. Of three rounds, the one with the median \
-         throughput; lost updates are those of all rounds.",
+        "Concurrent tasks write to one session: each loads it, adds one and saves, in a loop. \
+         \"Tries\" is the number of saves for each update. \"Lost\" is the number of updates \
+         that are missing from the sum at the end; `tower-sessions` has no lock that could \
+         detect them. Ours opens the cookie's token each time, while `tower-sessions` gets the \
+         id. On PostgreSQL `tower-sessions` uses `sessions::tower_sessions::ProviderStore`. The \
+         figures are those of the round with the median throughput, out of three; lost updates \
+         are those of all rounds.",
     );
     for (database, updates) in [("memory", 20_000), ("PostgreSQL", 1_500)] {
         let mut plot = Plot::new(

@@ -14,8 +14,9 @@ type Apps = [Box<dyn App>; 3];
 fn main() {
     let mut part = Part::new("1-counts", "Allocations and bytes of a request");
     part.say(
-        "Allocations of a request beyond those of the bare router or framework. Ours on axum are \
-         asserted in every test run, beyond a layer that does nothing, which costs two.",
+        "The allocations of a request, minus those of the bare router or framework. Every test \
+         run asserts ours on axum, minus those of a layer that does nothing, which allocates \
+         twice.",
     );
     let frameworks: [(&str, &str, Apps); 2] = [
         (
@@ -60,7 +61,9 @@ fn main() {
         cookies.push((framework, "sessions", length(ours)));
         cookies.push((framework, library, length(theirs)));
     }
-    part.say("Bytes of a session's cookie, as the browser sends it and as it is set.");
+    part.say(
+        "The bytes of a session's cookie, as the browser sends it and as the response sets it.",
+    );
     part.table(
         &["cookie", "library", "sent", "set"],
         cookies.into_iter().map(|(framework, library, (sent, set))| {

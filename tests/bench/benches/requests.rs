@@ -36,10 +36,10 @@ fn main() {
 fn report(rounds: &Rounds) {
     let mut part = Part::new("0-requests", "Requests");
     part.say(
-        "Time of a request in this process beyond the bare router or framework: a session of a \
-         number, two strings and a list of eight numbers, kept in memory, its cookie encrypted. \
-         The libraries' settings are those they come with. `actix-session` keeps its sessions in a \
-         map written for this.",
+        "The time of a request within the process, minus the time of the bare router or \
+         framework. The session holds a number, two strings and a list of eight numbers. It is \
+         kept in memory, and its cookie is encrypted. Each library has its default settings. \
+         `actix-session` keeps its sessions in a map written for this benchmark.",
     );
     for (framework, library, most) in
         [("axum", "tower-sessions", 0.5), ("actix-web", "actix-session", 0.8)]

@@ -23,9 +23,9 @@ const SCALES: [u32; 3] = [1_000, 100_000, 1_000_000];
 fn main() {
     let mut part = Part::new("6-scale", "Scale");
     part.say(
-        "Live sessions in `MemoryProvider`, each with an owner of its own. Memory: what the process \
-         holds more than before, in all, for each session; the bytes of its record are in it. \
-         Fetch: one of them at random.",
+        "Live sessions in `MemoryProvider`, each with a different owner. \"Memory\" is the \
+         growth of the process for each session, including the bytes of its record. \"Fetch\" \
+         is a fetch of a random session.",
     );
     let providers = SCALES.map(|count| {
         let before = resident();

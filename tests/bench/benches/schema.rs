@@ -119,9 +119,9 @@ fn main() {
 
     let mut part = Part::new("3-schema", "Schema");
     part.say(
-        "Decoding and encoding the session of all these benchmarks, beside serde on the same \
-         struct. Ours is a record with its header, of eight earlier saves where it is decoded; \
-         serde's is the bare value.",
+        "Decoding and encoding the session of the other benchmarks, beside serde on the same \
+         struct. Ours is a record with its header; the decoded record has been saved eight \
+         times. Serde's is the bare value.",
     );
     let mut rows = Vec::new();
     let mut plot = Plot::new("Schema", "ns", &["ours", "cbor4ii", "serde_json"]);
@@ -147,7 +147,7 @@ fn main() {
     part.table(&["call", "ours", "the other", "ratio"], rows);
     part.plot(&plot);
     let first = visitor.fields().unwrap().to_data(&header).unwrap();
-    part.say("Bytes of the session.");
+    part.say("The bytes of the session.");
     part.table(
         &["record, first save", "record, after eight", "cbor4ii", "serde_json"],
         [[first.len(), data.len(), cbor.len(), json.len()].map(|bytes| bytes.to_string()).to_vec()],

@@ -52,9 +52,10 @@ fn main() {
 
     let mut part = Part::new("5-store", "Store");
     part.say(
-        "Calls that a request costs its provider, whichever that is, and round trips on the \
-         connection to the database, counted where the direction of its bytes turns. Memory has \
-         none, nor has SQLite. The key ring's traffic is left out: it is read once in a while.",
+        "The calls of a request to its provider, which are the same for every provider, and the \
+         round trips on the connection to the database: each change of direction of the bytes \
+         counts. Memory and SQLite have no round trips. The traffic of the key ring is \
+         excluded, because requests do not read it.",
     );
     let rows = KINDS.iter().enumerate().map(|(at, kind)| {
         let trips = [&postgres_trips, &redis_trips, &dynamodb_trips];

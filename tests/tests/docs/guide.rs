@@ -87,7 +87,7 @@ fn links_to_headings_find_them() {
 
 #[test]
 fn links_to_files_find_them() {
-    let files = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"];
+    let files = ["README.md", "COMPARE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"];
     let mut found = 0;
     for file in files {
         let text = prose(&read(file));

@@ -1,4 +1,4 @@
-//! What the suite examines, and calls that fail with a clear message.
+//! The provider under test, and calls that fail with a clear message.
 
 use std::any::Any;
 use std::fmt;
@@ -36,8 +36,8 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// A provider that offers every call. Half of the calls go to its [twin](Self::with_twin),
-    /// where it has one.
+    /// Creates the subject for a provider that supports every call. If it has a
+    /// [twin](Self::with_twin), half of the calls go to the twin.
     ///
     /// ```
     /// use sessions::MemoryProvider;
@@ -59,8 +59,8 @@ impl Subject {
         }
     }
 
-    /// A second instance on the same database, with connections of its own: the two must behave as
-    /// one. Give one wherever the database serves more than a single instance.
+    /// Adds a second instance on the same database, with its own connections. The two must behave
+    /// as one. Add a twin whenever the database serves more than one instance.
     ///
     /// ```
     /// use sessions::MemoryProvider;
@@ -89,8 +89,8 @@ impl Subject {
         self
     }
 
-    /// The most bytes of data that the database takes, where that is less than 1 MiB. One byte more
-    /// must be a permanent error then.
+    /// Sets the largest data that the database accepts, if it is less than 1 MiB. One byte more
+    /// must then be a permanent error.
     ///
     /// ```
     /// use sessions::MemoryProvider;
@@ -104,7 +104,8 @@ impl Subject {
         self
     }
 
-    /// The provider does not offer `touch`: it must say so, and what needs it is not checked.
+    /// Declares that the provider does not support `touch`. The call must then return an
+    /// "unsupported" error, and the suite skips the checks that need it.
     ///
     /// ```
     /// use sessions::MemoryProvider;
@@ -118,7 +119,8 @@ impl Subject {
         self
     }
 
-    /// The provider does not offer `list`: it must say so, and what needs it is not checked.
+    /// Declares that the provider does not support `list`. The call must then return an
+    /// "unsupported" error, and the suite skips the checks that need it.
     ///
     /// ```
     /// use sessions::MemoryProvider;
@@ -132,8 +134,9 @@ impl Subject {
         self
     }
 
-    /// The provider does not offer `purge`, as its database removes expired records by itself: it
-    /// must say so, and what needs it is not checked.
+    /// Declares that the provider does not support `purge`, because its database removes expired
+    /// records itself. The call must then return an "unsupported" error, and the suite skips the
+    /// checks that need it.
     ///
     /// ```
     /// use sessions::MemoryProvider;
@@ -147,17 +150,18 @@ impl Subject {
         self
     }
 
-    /// So many milliseconds after the start.
+    /// Returns the time `millis` milliseconds after the start.
     pub(super) fn at(&self, millis: u64) -> SystemTime {
         self.start + Duration::from_millis(millis)
     }
 
-    /// One instance or the other, in turn.
+    /// Returns one of the two instances in turn.
     pub(super) fn handle(&self, turn: usize) -> &Handle {
         if turn.is_multiple_of(2) { &self.one } else { &self.two }
     }
 
-    /// Whether the property can go on; if not, the call must be refused as unsupported.
+    /// Returns whether the property can continue. If not, it checks that the call is refused as
+    /// unsupported.
     pub(super) async fn offers_touch(&self) -> bool {
         if !self.touches {
             let answer = self.one.0.touch("a", self.at(HOUR), Expect::Any, self.at(0)).await;
@@ -294,7 +298,7 @@ pub(super) fn must_be_absent(found: Option<&Record>, what: &str) {
     assert!(found.is_none(), "{what}: must be absent, but is {found:?}");
 }
 
-/// Fails unless the save conflicted with just this record, or with none.
+/// Fails unless the save conflicted with exactly this record, or with none.
 #[track_caller]
 pub(super) fn must_conflict(saved: &Saved, with: Option<&Record>, what: &str) {
     match (saved, with) {
@@ -308,8 +312,8 @@ pub(super) fn must_conflict(saved: &Saved, with: Option<&Record>, what: &str) {
     }
 }
 
-/// The results of tasks, in any order; or the panic of the first that fails, without waiting for
-/// the others, which may wait for that one.
+/// Returns the results of tasks, in any order, or the panic of the first that fails. It does not
+/// wait for the others, because they may wait for the one that failed.
 pub(super) async fn join<T: 'static>(mut tasks: JoinSet<T>) -> Vec<T> {
     let mut results = Vec::with_capacity(tasks.len());
     while let Some(result) = tasks.join_next().await {
