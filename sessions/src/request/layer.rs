@@ -428,7 +428,7 @@ mod tests {
     #[test]
     fn the_future_of_a_requests_commits_is_small() {
         let store = Store::new(MemoryProvider::new());
-        let commit = size_of_val(&run(store, SmallVec::new(), Report::default()));
+        let commit = size_of_val(&run(store.core().clone(), SmallVec::new(), Report::default()));
         assert!(commit <= 5_000, "{commit} bytes");
     }
 }
