@@ -34,7 +34,7 @@ async fn visit(mut visitor: Session<Visitor>) -> String {
     visitor.visits.to_string()
 }
 
-fn watched() -> (Store, Watch) {
+fn watched_store() -> (Store, Watch) {
     let (provider, watch) = watched(MemoryProvider::new());
     (Store::new(provider), watch)
 }
@@ -98,7 +98,7 @@ async fn ignored(visitor: Result<Session<Visitor>, SessionRejection>) -> &'stati
 
 #[actix_web::test]
 async fn an_option_never_takes_a_visitor_for_nobody_because_the_store_is_down() {
-    let (store, watch) = watched();
+    let (store, watch) = watched_store();
     let app = App::new()
         .wrap(SessionMiddleware::new(store))
         .route("/visit", web::get().to(visit))
@@ -141,7 +141,7 @@ async fn an_option_never_takes_a_visitor_for_nobody_because_the_store_is_down() 
 
 #[actix_web::test]
 async fn what_a_handler_changed_whose_answer_is_not_sent_is_discarded() {
-    let (store, _) = watched();
+    let (store, _) = watched_store();
     // A second type of the same name in one store is refused, the first is not.
     drop(store.load::<Namesake>(&http::HeaderMap::new()).await.unwrap());
     let app = App::new()
@@ -186,7 +186,7 @@ async fn a_middleware_that_fails_keeps_its_cookies_and_its_error() {
             _ => next.call(request).await,
         }
     }
-    let (store, watch) = watched();
+    let (store, watch) = watched_store();
     let app = App::new()
         .wrap(from_fn(limit))
         .wrap(SessionMiddleware::new(store).on_error(|error, _| {
@@ -283,7 +283,7 @@ async fn all_workers_share_one_store() {
         visitor.visits += 1;
         format!("{} {:?}", visitor.visits, std::thread::current().id())
     }
-    let (store, _) = watched();
+    let (store, _) = watched_store();
     let server = HttpServer::new(move || {
         let sessions = SessionMiddleware::new(store.clone());
         App::new().wrap(sessions).route("/visit", web::get().to(visit))

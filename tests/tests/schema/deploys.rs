@@ -3,7 +3,7 @@
 #![allow(clippy::needless_pass_by_value)] // Converters take what they convert.
 
 use serde::{Deserialize, Serialize};
-use sessions::{Error, Session};
+use sessions::{Error, Session, SessionData};
 
 use crate::browser::Browser;
 

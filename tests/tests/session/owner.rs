@@ -260,10 +260,11 @@ mod renamed {
 #[tokio::test]
 async fn who_is_not_who_the_record_is_filed_under_is_logged_out() {
     let deploy = Deploy::with_ada().await;
+    let renamed = Store::builder(deploy.memory.clone()).clock(deploy.clock.clone()).build().unwrap();
     let events = Events::capture(Level::ERROR);
 
     // Read as it stands, nobody could ever log Ada out everywhere.
-    let mut visitor = deploy.new.load::<renamed::Visitor>(deploy.jar.headers()).await.unwrap();
+    let mut visitor = renamed.load::<renamed::Visitor>(deploy.jar.headers()).await.unwrap();
     assert_eq!((visitor.user, visitor.owner(), visitor.is_new()), (None, None, true));
     assert!(visitor.cart.is_empty());
     let told = events.take();
@@ -271,17 +272,17 @@ async fn who_is_not_who_the_record_is_filed_under_is_logged_out() {
     let key = deploy.load_old().await.key().cloned().expect("the build before still reads it");
     let changed = |visitor: &mut renamed::Visitor| visitor.cart.clear();
     let account = renamed::Account(ADA);
-    let updated = deploy.new.update::<renamed::Visitor, _>(Some(account), &key, changed).await;
+    let updated = renamed.update::<renamed::Visitor, _>(Some(account), &key, changed).await;
     assert_eq!(updated.unwrap(), None, "another owner's");
-    assert_eq!(deploy.new.update_any::<renamed::Visitor, _>(&key, changed).await.unwrap(), None);
+    assert_eq!(renamed.update_any::<renamed::Visitor, _>(&key, changed).await.unwrap(), None);
 
     // A login begins a session that is filed as this build displays its owner.
     visitor.user = Some(account);
     let mut jar = Jar::new();
     jar.keep(&visitor.commit().await.unwrap());
-    let visitor = deploy.new.load::<renamed::Visitor>(jar.headers()).await.unwrap();
+    let visitor = renamed.load::<renamed::Visitor>(jar.headers()).await.unwrap();
     assert_eq!((visitor.user, visitor.owner()), (Some(account), Some("account 1")));
-    assert_eq!(deploy.new.revoke_all::<renamed::Visitor>(account).await.unwrap(), 1);
+    assert_eq!(renamed.revoke_all::<renamed::Visitor>(account).await.unwrap(), 1);
 }
 
 /// A device's session, which is nobody's until the device is known.

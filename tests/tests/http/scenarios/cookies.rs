@@ -9,7 +9,7 @@ use hyper::body::Bytes;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use sessions_tests::browser::{Answer, Browser};
-use sessions_tests::watched::Calls;
+use sessions_tests::hooked::Calls;
 
 use crate::site::{Framework, Site};
 
