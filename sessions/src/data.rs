@@ -96,12 +96,6 @@ pub trait SessionData: Sized + Send + 'static {
         Ok(Fields::of(Self::TABLE, self.encode()?))
     }
 
-    /// The value of these fields: after a merge.
-    #[doc(hidden)]
-    fn of_fields(fields: &Fields) -> Result<Self, Error> {
-        Ok(Self::read(&mut fields.reader())?)
-    }
-
     /// Decodes a stored record of any readable version to the newest shape.
     #[doc(hidden)]
     fn load(stored: &Stored) -> Result<Self, Error> {
@@ -114,6 +108,16 @@ pub trait SessionData: Sized + Send + 'static {
         let value = Self::read(&mut reader)?;
         reader.finish()?;
         Ok(value)
+    }
+}
+
+impl Fields {
+    /// Decodes the value again, after a merge for example.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] if a field cannot be read.
+    pub fn decode<T: SessionData>(&self) -> Result<T, Error> {
+        Ok(T::read(&mut self.reader())?)
     }
 }
 

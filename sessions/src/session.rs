@@ -147,7 +147,7 @@ impl<T: SessionData> Live<T> {
 
     /// Decodes the fields that another handle of this request has changed.
     pub(crate) fn from_fields(state: State, fields: &Fields) -> Result<Box<Self>, Error> {
-        Ok(Box::new(Self { value: T::of_fields(fields)?, state }))
+        Ok(Box::new(Self { value: fields.decode()?, state }))
     }
 
     /// Whether dropping the session would lose a change.
@@ -165,7 +165,7 @@ impl<T: SessionData> Live<T> {
     /// Updates the handle to what a commit saved.
     fn settle(&mut self, done: Settled) -> Result<(), Error> {
         if let Some(fields) = &done.merged {
-            self.value = T::of_fields(fields)?;
+            self.value = fields.decode()?;
         }
         if done.outcome == Outcome::Destroyed {
             self.value = T::fresh();

@@ -165,7 +165,7 @@ impl Provider for TestProvider {
             }
         }
         let saved = self.memory.save(record, expect, now).await?;
-        if *record.format == *FENCE_FORMAT {
+        if saved == Saved::Saved && *record.format == *FENCE_FORMAT {
             // On a clock that stands still, a login right after "log out everywhere" would count as
             // one that was under way.
             self.clock.advance(Duration::from_millis(1));

@@ -238,7 +238,7 @@ async fn a_session_is_extracted_in_a_streamed_body() {
         });
         HttpResponse::Ok().streaming(Box::pin(body))
     }
-    let (store, _) = watched();
+    let store = Store::new(MemoryProvider::new());
     let app = App::new()
         .wrap(SessionMiddleware::new(store))
         .route("/visit", web::get().to(visit))

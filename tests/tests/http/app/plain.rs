@@ -68,7 +68,7 @@ where
 {
     match layer {
         Some(layer) => {
-            let layer = crate::axum::layer(layer, hook);
+            let layer = super::axum::layer(layer, hook);
             // Around layers whose bodies nobody can make: the session layer wants no `Default`.
             let stack = ServiceBuilder::new()
                 .layer(layer)

@@ -68,8 +68,7 @@ async fn leave<T: SessionData>(
 
 impl Left {
     fn give(&self, browser: &mut Browser) {
-        let (name, value) = self.cookie.clone();
-        browser.jar.insert(name, value);
+        browser.jar.insert(&self.cookie.0, &self.cookie.1);
     }
 
     async fn now(&self, site: &Site) -> Option<Record> {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use sessions_tests::watched::Calls;
+use sessions_tests::hooked::Calls;
 
 use crate::site::{Framework, Site};
 
