@@ -2,6 +2,7 @@
 
 mod from;
 mod history;
+mod key;
 mod line;
 mod merge;
 
@@ -11,6 +12,7 @@ use syn::ext::IdentExt;
 use syn::{Generics, LitStr, Type};
 
 use self::from::Sources;
+use self::key::check_key;
 use self::line::Versions;
 use crate::diag::Diag;
 use crate::model::{Field, Model, OWNER_GROUP, Removed, Stored, Timeline, type_text};
@@ -140,18 +142,6 @@ fn suggested_name(ident: &Ident) -> String {
         name.push(letter.to_ascii_lowercase());
     }
     name
-}
-
-/// Whether a string can stand in records as it is.
-fn is_key(key: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    (1..=64).contains(&key.len()) && key.bytes().all(allowed)
-}
-
-fn check_key(key: &LitStr, what: &str, diag: &Diag) {
-    if !is_key(&key.value()) {
-        diag.error(key, format!("{what} is 1 to 64 bytes of `a` to `z`, `0` to `9` and `_`"));
-    }
 }
 
 fn one_owner(fields: &[InputField], diag: &Diag) {

@@ -7,13 +7,14 @@ use std::time::Duration;
 use base64_simd::URL_SAFE_NO_PAD;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::clock::Clock;
 use crate::clock::ManualClock;
 use crate::codec::Codec;
 use crate::crypto::purpose::Purpose;
 use crate::keyring::fuzzing::{fixed_record, round_trip};
+use crate::keyring::local_key::LocalKey;
 use crate::memory::MemoryProvider;
 use crate::provider::{Expect, Provider, Record};
-use crate::{Clock, LocalKey};
 
 struct Fixture {
     runtime: Runtime,

@@ -11,8 +11,6 @@ use sessions::provider::{
 };
 use tokio::time::timeout;
 
-use crate::table::Capacity;
-
 /// Keeps records in a DynamoDB table. Clones share their client.
 ///
 /// The [crate's docs](crate) describe the table, the permissions, the cost of each call and expiry.
@@ -35,6 +33,14 @@ pub struct DynamoDbProvider {
     pub(crate) table: Arc<str>,
     pub(crate) capacity: Capacity,
     timeout: Duration,
+}
+
+/// What [`create_table`](DynamoDbProvider::create_table) orders.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Capacity {
+    OnDemand,
+    /// Read and write units.
+    Provisioned(u32, u32),
 }
 
 impl DynamoDbProvider {

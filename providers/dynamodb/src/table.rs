@@ -15,15 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::error::{other_keys, provider_error};
 use crate::item::{EXPIRES_AT, PARTITION_KEY, SORT_KEY};
-use crate::provider::DynamoDbProvider;
-
-/// What [`create_table`](DynamoDbProvider::create_table) orders.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Capacity {
-    OnDemand,
-    /// Read and write units.
-    Provisioned(u32, u32),
-}
+use crate::provider::{Capacity, DynamoDbProvider};
 
 impl DynamoDbProvider {
     pub(crate) async fn create(&self) -> Result<(), ProviderError> {

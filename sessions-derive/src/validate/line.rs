@@ -5,7 +5,7 @@ use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::{GenericArgument, PathArguments, Type};
 
-use super::{check_key, is_key};
+use super::key::{check_key, is_key};
 use crate::diag::Diag;
 use crate::model::{Epoch, Function, OwnerKind, Timeline, type_text};
 use crate::parse::{Container, Convert, Converter, InputField, Removed, Version, Was};

@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
 mod guide;
+mod strata;
 mod ui;

@@ -332,6 +332,11 @@ pub(crate) async fn unreadable(world: &mut World) {
     let mut record = stored(&provider, session.key().unwrap().as_str()).await;
     world.debug(&record);
     record.version += 1;
+    record.owner = Some("app/visitor/somebody else".into());
+    let expect = Expect::Version(record.version - 1);
+    provider.save(&record, expect, SystemTime::now()).await.unwrap();
+    assert!(load(&store, &cookies).await.is_new(), "it is filed under another owner");
+    record.version += 1;
     record.data = THEME.as_bytes().to_vec().into();
     let expect = Expect::Version(record.version - 1);
     provider.save(&record, expect, SystemTime::now()).await.unwrap();

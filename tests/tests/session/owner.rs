@@ -260,7 +260,8 @@ mod renamed {
 #[tokio::test]
 async fn who_is_not_who_the_record_is_filed_under_is_logged_out() {
     let deploy = Deploy::with_ada().await;
-    let renamed = Store::builder(deploy.memory.clone()).clock(deploy.clock.clone()).build().unwrap();
+    let renamed =
+        Store::builder(deploy.memory.clone()).clock(deploy.clock.clone()).build().unwrap();
     let events = Events::capture(Level::ERROR);
 
     // Read as it stands, nobody could ever log Ada out everywhere.
