@@ -34,12 +34,12 @@ pub trait Hook: Send + Sync + 'static {
         Ok(())
     }
 
-    /// After the call took place.
+    /// After the call took place; `met` says whether the record was as the call expected it.
     ///
     /// # Errors
     /// When its answer is to be lost.
-    async fn after(&self, call: Call, id: &str) -> Result<(), ProviderError> {
-        let _ = (call, id);
+    async fn after(&self, call: Call, id: &str, met: bool) -> Result<(), ProviderError> {
+        let _ = (call, id, met);
         Ok(())
     }
 }
@@ -52,7 +52,7 @@ impl<P, H> Hooked<P, H> {
 }
 
 impl<P: Provider, H: Hook> Hooked<P, H> {
-    async fn call<T>(
+    async fn call<T: Answer>(
         &self,
         call: Call,
         id: &str,
@@ -63,7 +63,7 @@ impl<P: Provider, H: Hook> Hooked<P, H> {
         }
         self.hook.before(call, id).await?;
         let answer = answer.await?;
-        self.hook.after(call, id).await?;
+        self.hook.after(call, id, answer.met()).await?;
         Ok(answer)
     }
 }
@@ -113,6 +113,36 @@ impl<P: Provider, H: Hook> Provider for Hooked<P, H> {
 
     async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
         self.call(Call::Purge, "", self.inner.purge(expired_before, limit)).await
+    }
+}
+
+/// What a provider answers.
+trait Answer {
+    /// Whether it is no conflict.
+    fn met(&self) -> bool {
+        true
+    }
+}
+
+impl Answer for Option<Record> {}
+impl Answer for Listed {}
+impl Answer for u64 {}
+
+impl Answer for Saved {
+    fn met(&self) -> bool {
+        !matches!(self, Self::Conflict(_))
+    }
+}
+
+impl Answer for Deleted {
+    fn met(&self) -> bool {
+        !matches!(self, Self::Conflict(_))
+    }
+}
+
+impl Answer for Touched {
+    fn met(&self) -> bool {
+        !matches!(self, Self::Conflict(_))
     }
 }
 
@@ -193,17 +223,27 @@ pub enum Fault {
 
 /// A hook that makes calls fail. Clones share the fault.
 #[derive(Clone, Debug, Default)]
-pub struct Faults(Arc<Mutex<(Fault, u32)>>);
+pub struct Faults {
+    state: Arc<Mutex<(Fault, u32)>>,
+    spares_conflicts: bool,
+}
 
 impl Faults {
+    /// Faults that lose no conflict, and do not count them: each answer that is lost leaves its caller
+    /// with a change that it does not know of.
+    #[must_use]
+    pub fn of_changes() -> Self {
+        Self { spares_conflicts: true, ..Self::default() }
+    }
+
     /// Sets what goes wrong from now on, and counts calls from here.
     pub fn set(&self, fault: Fault) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (fault, 0);
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = (fault, 0);
     }
 
     /// From now on calls take place; an answer that is still to be lost stays so.
     pub fn heal(&self) {
-        let fault = &mut self.0.lock().unwrap_or_else(PoisonError::into_inner).0;
+        let fault = &mut self.state.lock().unwrap_or_else(PoisonError::into_inner).0;
         if matches!(fault, Fault::Down | Fault::Next(_)) {
             *fault = Fault::None;
         }
@@ -213,7 +253,7 @@ impl Faults {
 #[async_trait]
 impl Hook for Faults {
     async fn before(&self, _: Call, _: &str) -> Result<(), ProviderError> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut state.0 {
             Fault::Down => Err(ProviderError::unavailable("switched off by the test")),
             Fault::Next(left) if *left > 0 => {
@@ -224,8 +264,11 @@ impl Hook for Faults {
         }
     }
 
-    async fn after(&self, call: Call, _: &str) -> Result<(), ProviderError> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    async fn after(&self, call: Call, _: &str, met: bool) -> Result<(), ProviderError> {
+        if self.spares_conflicts && !met {
+            return Ok(());
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (fault, count) = &mut *state;
         let loses = match *fault {
             Fault::Lost(kind, number) if kind == call => {

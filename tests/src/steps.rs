@@ -56,7 +56,7 @@ impl Hook for Killer {
         Ok(())
     }
 
-    async fn after(&self, _: Call, _: &str) -> Result<(), ProviderError> {
+    async fn after(&self, _: Call, _: &str, _: bool) -> Result<(), ProviderError> {
         self.reach(true);
         Ok(())
     }

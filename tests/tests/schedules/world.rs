@@ -143,7 +143,7 @@ impl World {
         client: Client,
         driver: UnboundedSender<Message>,
     ) -> (Store, Faults) {
-        let faults = Faults::default();
+        let faults = Faults::of_changes();
         let gate = Gate { client: at, driver };
         // A call that does not take place meets nobody: the faults come before the gate.
         let provider = Hooked::new(Stepped { world: self.clone(), gate }, faults.clone());

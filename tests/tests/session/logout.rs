@@ -175,7 +175,7 @@ impl Hook for Yields {
         Ok(())
     }
 
-    async fn after(&self, call: Call, _: &str) -> Result<(), ProviderError> {
+    async fn after(&self, call: Call, _: &str, _: bool) -> Result<(), ProviderError> {
         if call != Call::Touch {
             tokio::task::yield_now().await;
         }
@@ -191,7 +191,7 @@ struct RenewsMeanwhile {
 
 #[async_trait]
 impl Hook for RenewsMeanwhile {
-    async fn after(&self, call: Call, _: &str) -> Result<(), ProviderError> {
+    async fn after(&self, call: Call, _: &str, _: bool) -> Result<(), ProviderError> {
         if call == Call::List {
             let late = std::mem::take(&mut *self.late.lock().unwrap());
             for mut session in late {

@@ -868,7 +868,12 @@ impl Meanwhile {
 
 #[sessions::provider::async_trait]
 impl Hook for Meanwhile {
-    async fn after(&self, call: Call, _: &str) -> Result<(), sessions::provider::ProviderError> {
+    async fn after(
+        &self,
+        call: Call,
+        _: &str,
+        _: bool,
+    ) -> Result<(), sessions::provider::ProviderError> {
         let other = if call == self.0 { self.1.lock().unwrap().take() } else { None };
         if let Some(other) = other {
             other.await;
