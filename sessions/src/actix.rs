@@ -187,7 +187,7 @@ impl SessionMiddleware {
     /// ```
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { served: Served::all(&store), on_error: None }
+        Self { served: Served::all(store), on_error: None }
     }
 
     /// Serves this session type, and the others that are named so, but no further one: for a
@@ -461,7 +461,7 @@ fn settle<B: MessageBody>(
     };
     match &mut answer {
         Ok(response) => {
-            request::headers::finish_headers(response.headers_mut(), read, report.cookies)
+            request::headers::finish_headers(response.headers_mut(), read, report.cookies);
         }
         Err(_) if !read && report.cookies.is_empty() => {}
         Err(error) => error.add_response_mapper(move |mut response| {

@@ -200,7 +200,7 @@ impl SessionLayer {
     /// ```
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { served: Served::all(&store), on_error: None }
+        Self { served: Served::all(store), on_error: None }
     }
 
     /// Serves this session type, and the others that are named so, but no further one: for a layer

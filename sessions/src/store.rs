@@ -490,6 +490,11 @@ impl Store {
         &self.core.codec
     }
 
+    #[cfg(any(feature = "actix", feature = "axum"))]
+    pub(crate) fn into_core(self) -> Arc<Core> {
+        self.core
+    }
+
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.core
     }

@@ -23,8 +23,8 @@ use crate::telemetry;
 
 impl Served {
     /// Every type.
-    pub(crate) fn all(store: &Store) -> Self {
-        Self { store: store.core().clone(), only: None }
+    pub(crate) fn all(store: Store) -> Self {
+        Self { store: store.into_core(), only: None }
     }
 
     /// This type, and those that were named before.
