@@ -13,7 +13,7 @@ use sessions::{Flash, SessionData};
 use crate::catalogue::Account;
 
 /// A visitor's session, of whichever version.
-pub(crate) trait Shopper: SessionData {
+pub(crate) trait Shopper: SessionData<Owner = String> {
     /// Who is logged in.
     fn user(&self) -> Option<&str>;
     /// Whether they may see the page for operators.
