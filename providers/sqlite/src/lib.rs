@@ -80,6 +80,9 @@
 //!
 //! # What the file system must offer
 //!
+//! A new file and the two beside it have mode 0600: they hold sessions, and the keys of their cookies.
+//! The permissions of an existing file stay as they are.
+//!
 //! A local disk: in WAL mode processes share memory, which network file systems do not support. The
 //! process must also be able to write to the folder, because SQLite keeps the files `-wal` and `-shm`
 //! beside the database while it is open. Copy a database in use with SQLite's backup command, not
@@ -87,6 +90,7 @@
 //! without an error, and what it stores is lost when it ends.
 
 mod error;
+mod private;
 mod provider;
 mod sql;
 

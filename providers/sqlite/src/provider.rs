@@ -20,6 +20,7 @@ use sqlx::sqlite::{
 use sqlx::{Row, SqlStr};
 
 use crate::error::{is_busy, provider_error};
+use crate::private;
 use crate::sql::{DEFAULT_TABLE, Statements};
 
 /// Keeps records in a table of a SQLite file. Clones share their connections.
@@ -64,6 +65,7 @@ impl SqliteProvider {
     /// # }
     /// ```
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, ProviderError> {
+        private::create(path.as_ref());
         let provider = Self::open_with(Self::options(path)).await?;
         provider.create_table().await?;
         Ok(provider)
@@ -116,12 +118,17 @@ impl SqliteProvider {
                  MemoryProvider",
             ));
         }
+        let path = options.get_filename().to_owned();
+        let is_new = !path.exists();
         // The first connection switches a new file to WAL mode. SQLite does not wait for a lock
         // there where two processes do it at once, so the wait is here.
         let writer = Self::pool(1);
         let writer = patiently(|| writer.clone().connect_with(options.clone()))
             .await
             .map_err(|error| provider_error(DEFAULT_TABLE, error))?;
+        if is_new {
+            private::restrict(&path);
+        }
         let readers = available_parallelism().map_or(2, NonZero::get).clamp(2, 8);
         let readers = Self::pool(u32::try_from(readers).unwrap_or(2)).connect_lazy_with(options);
         Ok(Self { writer, readers, statements: Arc::new(default_statements()) })

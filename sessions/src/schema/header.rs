@@ -15,6 +15,9 @@ use crate::id::{Mark, SecretHash};
 /// The envelope version that this build reads and writes.
 pub(super) const ENVELOPE: u8 = 1;
 
+/// What data that the store has encrypted begins with, in place of the envelope version.
+pub(crate) const ENCRYPTED: u8 = 2;
+
 /// How many save ids a record keeps.
 pub const MAX_SAVES: usize = 8;
 

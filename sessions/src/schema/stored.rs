@@ -9,7 +9,7 @@ use smallvec::{SmallVec, smallvec};
 use super::entries;
 use super::entries::{Entries, Fault, Span, Spans};
 use super::fields::{Fields, Unknown};
-use super::header::{ENVELOPE, Header, Summary};
+use super::header::{ENCRYPTED, ENVELOPE, Header, Summary};
 use super::limits::{MAX_RECORD, too_long};
 use super::malformed::{Malformed, Reason};
 use super::reader::{Reader, unreadable};
@@ -168,6 +168,10 @@ fn parse_summary(data: &Bytes) -> Result<(Summary, usize), Malformed> {
     }
     match data.first() {
         Some(&ENVELOPE) => Summary::parse(data, HEADER),
+        Some(&ENCRYPTED) => Err(Malformed::from(
+            "the record is encrypted and cannot be decrypted: its key was erased, it was changed, \
+             or this store is built without encrypt_records()",
+        )),
         Some(other) => {
             let text = format!("envelope version {other} is unknown, this build reads {ENVELOPE}");
             Err(Malformed::from(text))

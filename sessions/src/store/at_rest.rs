@@ -6,11 +6,13 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 
+use super::fence::FENCE_FORMAT;
 use crate::codec::Codec;
 use crate::crypto::purpose::Purpose;
 use crate::provider::{
     Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
 };
+use crate::schema::header::ENCRYPTED;
 
 /// A provider whose records are sealed under the key ring, each bound to its id.
 pub(super) struct AtRest {
@@ -27,6 +29,11 @@ impl AtRest {
     }
 
     async fn seal(&self, record: &Record) -> Result<Record, ProviderError> {
+        // A fence holds a time and a random mark. Logins must be able to read it after every key
+        // was erased.
+        if *record.format == *FENCE_FORMAT {
+            return Ok(record.clone());
+        }
         // The id is part of the encrypted data, so one record's data is invalid in another's place.
         let mut payload = Vec::with_capacity(1 + record.id.len() + record.data.len());
         payload.push(
@@ -44,7 +51,15 @@ impl AtRest {
         Ok(Record { data: data.into(), ..record.clone() })
     }
 
+    /// Data that cannot be decrypted stays as it is: it reads as a record that this build cannot
+    /// read, and spoils nothing else.
+    ///
+    /// # Errors
+    /// If the keys cannot be read now, and for a record that is not encrypted but should be.
     async fn open(&self, record: Record) -> Result<Record, ProviderError> {
+        if *record.format == *FENCE_FORMAT {
+            return Ok(record);
+        }
         let Some((&SEALED, sealed)) = record.data.split_first() else {
             if self.accepts_plain {
                 return Ok(record);
@@ -54,23 +69,23 @@ impl AtRest {
                  those from before have expired",
             ));
         };
-        let payload = self.codec.open_bytes(&self.purpose, sealed).await.map_err(|error| {
-            if error.is_unavailable() {
-                ProviderError::unavailable("a record's key cannot be had").with_source(error)
-            } else {
-                ProviderError::permanent(
-                    "a record cannot be decrypted: its key was erased, or it was changed",
-                )
+        let payload = match self.codec.open_bytes(&self.purpose, sealed).await {
+            Ok(payload) => payload,
+            Err(error) if error.is_unavailable() => {
+                let text = "a record's key cannot be read now";
+                return Err(ProviderError::unavailable(text).with_source(error));
             }
-        })?;
+            Err(_) => return Ok(record),
+        };
         let inside = payload.split_first().and_then(|(length, rest)| {
             let (id, data) = rest.split_at_checked(usize::from(*length))?;
             (id == record.id.as_bytes()).then_some(data)
         });
-        match inside {
-            Some(data) => Ok(Record { data: data.to_vec().into(), ..record }),
-            None => Err(ProviderError::permanent("a record holds another record's data")),
-        }
+        Ok(match inside {
+            Some(data) => Record { data: data.to_vec().into(), ..record },
+            // Another record's data.
+            None => record,
+        })
     }
 
     async fn open_some(&self, record: Option<Record>) -> Result<Option<Record>, ProviderError> {
@@ -139,7 +154,11 @@ impl Provider for AtRest {
         let listed = self.inner.list(owner, page, now).await?;
         let mut records = Vec::with_capacity(listed.records.len());
         for record in listed.records {
-            records.push(self.open(record).await?);
+            records.push(match self.open(record.clone()).await {
+                // It may be ended all the same.
+                Err(error) if !error.is_unavailable() => record,
+                opened => opened?,
+            });
         }
         Ok(Listed { records, next: listed.next })
     }
@@ -149,5 +168,5 @@ impl Provider for AtRest {
     }
 }
 
-/// The first byte of encrypted data. In its place a session's data has its envelope version, 1.
-const SEALED: u8 = 2;
+/// The first byte of encrypted data.
+const SEALED: u8 = ENCRYPTED;

@@ -393,6 +393,8 @@ impl StoreBuilder {
             .lifetime
             .min(self.idle.saturating_mul(2).max(self.idle.saturating_add(touch)))
             .max(longest_remember);
+        // A record is encrypted when it is saved, and may be read until its session ends.
+        let max_age = if self.encrypt_records { max_age.max(self.lifetime) } else { max_age };
         let mut codec = Codec::builder(self.provider.clone())
             .app(&self.app)
             .clock(self.clock.clone())

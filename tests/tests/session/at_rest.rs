@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::header::HeaderMap;
 use sessions::provider::{Expect, Page, Provider as _, Record};
 use sessions::{
-    Clock as _, LocalKey, ManualClock, MemoryProvider, Outcome, Session, Store, StoreKey,
+    Clock as _, Error, LocalKey, ManualClock, MemoryProvider, Outcome, Session, Store, StoreKey,
 };
 use sessions_tests::jar::Jar;
 
@@ -158,4 +158,92 @@ async fn keys_outlive_the_records_that_they_encrypt() {
     }
     clock.advance(DAY);
     assert!(store.load::<Visitor>(&cookies).await.unwrap().is_new());
+}
+
+#[tokio::test]
+async fn a_record_whose_key_was_erased_spoils_nothing_but_itself() {
+    let Vault { memory, clock, .. } = vault();
+    let builder = || {
+        Store::builder(memory.clone())
+            .clock(clock.clone())
+            .encrypt_records()
+            .key_encryption(LocalKey::from_bytes([7; 32]))
+    };
+    let store = builder().max_sessions_per_owner(2).build().unwrap();
+    let (old, old_cookies) = saved(&store, Some(7)).await;
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(store.revoke_all::<Visitor>(8).await.unwrap(), 0, "a fence from before");
+    clock.advance(Duration::from_secs(1));
+    store.codec().rotate_now().await.unwrap();
+
+    // Whoever is affected logs in again, whoever is not goes on.
+    for user in [7, 8] {
+        let attempt = store.begin_login::<Visitor>(user).await.unwrap();
+        let mut visitor = store.load::<Visitor>(&HeaderMap::new()).await.unwrap();
+        visitor.user = Some(user);
+        visitor.log_in(attempt);
+        let commit = visitor.commit().await.unwrap();
+        let cookies = Jar::of(&commit).into_headers();
+        assert_eq!(store.load::<Visitor>(&cookies).await.unwrap().user, Some(user));
+    }
+    assert!(store.load::<Visitor>(&old_cookies).await.unwrap().is_new(), "its cookie's key, too");
+    // The list leaves out what nobody can read; ending reaches it.
+    let listed = store.list::<Visitor>(7, Page::first(9)).await.unwrap().items;
+    assert_eq!(listed.len(), 1);
+    assert!(memory.fetch(old.as_str(), clock.now()).await.unwrap().is_some());
+    // The cap ends it first.
+    clock.advance(Duration::from_secs(1));
+    saved(&store, Some(7)).await;
+    assert!(memory.fetch(old.as_str(), clock.now()).await.unwrap().is_none());
+    assert_eq!(store.revoke_all::<Visitor>(7).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn log_out_everywhere_ends_records_that_nobody_can_read() {
+    let Vault { memory, clock, store } = vault();
+    let (erased, _) = saved(&store, Some(7)).await;
+    let (damaged, cookies) = saved(&store, Some(7)).await;
+    let (plain, _) = saved(&store, Some(7)).await;
+    let now = clock.now();
+    for (key, data) in [(&damaged, vec![2; 40]), (&plain, b"plain".to_vec())] {
+        let record = memory.fetch(key.as_str(), now).await.unwrap().unwrap();
+        memory.save(&Record { data: data.into(), ..record }, Expect::Any, now).await.unwrap();
+    }
+    // A record is a visitor's error, and says what to do.
+    let error = store.load::<Visitor>(&cookies).await.unwrap_err();
+    assert!(matches!(error, Error::Decode { .. }), "{error}");
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("decrypted"));
+    assert!(store.load_or_new::<Visitor>(&cookies).await.unwrap().is_new());
+
+    store.codec().rotate_now().await.unwrap();
+    assert_eq!(store.revoke_all::<Visitor>(7).await.unwrap(), 3);
+    for key in [erased, damaged, plain] {
+        assert!(memory.fetch(key.as_str(), now).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_only_read_is_read_for_its_whole_life() {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let (memory, clock) = (MemoryProvider::new(), ManualClock::default());
+    let store = Store::builder(memory)
+        .clock(clock.clone())
+        .encrypt_records()
+        .key_encryption(LocalKey::from_bytes([7; 32]))
+        .idle_timeout(DAY)
+        .lifetime(30 * DAY)
+        .longest_remember(DAY)
+        .build()
+        .unwrap();
+    let (_, mut cookies) = saved(&store, None).await;
+    for half_day in 1..60 {
+        clock.advance(DAY / 2);
+        let mut visitor = store.load::<Visitor>(&cookies).await.unwrap();
+        assert_eq!(visitor.secret, SECRET, "half day {half_day}");
+        // The browser gets its token again; the record is never saved.
+        let commit = visitor.commit().await.unwrap();
+        if commit.set_cookie().is_some() {
+            cookies = Jar::of(&commit).into_headers();
+        }
+    }
 }

@@ -176,6 +176,20 @@ async fn binding_changes_with_each_renewal_and_the_key_does_not() {
 }
 
 #[tokio::test]
+async fn what_an_owner_who_leaves_had_in_a_record_that_is_gone_is_not_begun_again() {
+    let life = Life::new();
+    let (jar, key) = life.member().await;
+    let mut visitor = life.load(&jar).await;
+    assert!(life.store.revoke::<Visitor>(USER, &key).await.unwrap());
+
+    // A logout by assignment, which would go on as an anonymous session with the same cart.
+    visitor.user = None;
+    assert!(is_gone(&visitor.commit().await));
+    assert_eq!(visitor.key(), None, "no other session has begun");
+    assert!(life.load(&jar).await.is_new());
+}
+
+#[tokio::test]
 async fn another_owner_gets_another_record_and_the_first_is_dead() {
     let life = Life::new();
     let (mut jar, key) = life.member().await;

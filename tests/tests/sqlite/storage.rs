@@ -112,3 +112,31 @@ async fn tasks_open_a_new_file_at_once() {
         }
     }
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_new_database_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let folder = tempfile::tempdir().unwrap();
+    for (name, options) in [("by_path.db", false), ("by_options.db", true)] {
+        let path = folder.path().join(name);
+        let provider = if options {
+            SqliteProvider::open_with(SqliteProvider::options(&path)).await.unwrap()
+        } else {
+            SqliteProvider::open(&path).await.unwrap()
+        };
+        provider.create_table().await.unwrap();
+        for end in ["", "-wal", "-shm"] {
+            let file = folder.path().join(format!("{name}{end}"));
+            assert_eq!(mode(&file), 0o600, "{file:?}");
+        }
+        // The permissions of a file that was there are its owner's choice.
+        drop(provider);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        SqliteProvider::open(&path).await.unwrap();
+        assert_eq!(mode(&path), 0o640);
+    }
+}
