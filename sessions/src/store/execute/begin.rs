@@ -1,0 +1,179 @@
+//! A session that begins: under a new id, or in place of the last owner's.
+
+use std::sync::Arc;
+
+use super::{Execution, last};
+use crate::error::Error;
+use crate::id::{Secret, SessionId, StoreKey};
+use crate::provider::{Expect, Record};
+use crate::schema::fields::Fields;
+use crate::store::base::{Base, Bearer, Loaded};
+use crate::store::change::{After, Committed, Outcome};
+use crate::store::patch::{Patch, Renewal, SaveId};
+use crate::store::save::{EndOutcome, Patience, SaveOutcome, Written};
+use crate::store::sent::{Drawn, Login, Sent};
+use crate::telemetry;
+
+impl Execution<'_> {
+    /// The first save of a new session. `whole`: the handle's value, where the patch is but its
+    /// changes.
+    pub(super) async fn create(
+        &mut self,
+        patch: Box<Patch>,
+        whole: Option<Fields>,
+        login: bool,
+        patience: Option<Patience>,
+    ) -> Result<Committed, Error> {
+        let core = self.core;
+        let mut patience =
+            patience.unwrap_or_else(if login { Patience::persistent } else { Patience::new });
+        let login = if login { Some(self.login(&patch)?) } else { None };
+        let ticket = match &login {
+            Some(_) => Some(core.ticket(&patch, &mut patience).await?),
+            None => None,
+        };
+        loop {
+            let (id, secret) = (SessionId::random(&core.random)?, Secret::random(&core.random)?);
+            let (key, hash) = (self.session_type.key(&id), self.session_type.hash(&secret));
+            let bearer = Bearer::new(id, secret, patch.now);
+            // Sealed before it is saved: what no cookie can name must not be stored.
+            let token = core.token(&self.session_type, &bearer).await?;
+            let save: SaveId = rand::random();
+            let mut draft = patch.first(Some(Renewal { secret: hash, login: ticket }));
+            draft.stamp(save);
+            let record = core.record(&key.shared(), 0, &draft, core.now())?;
+            let summary = draft.header.summary;
+            let claim = None;
+            self.send(Sent {
+                save,
+                mine: whole.as_ref().unwrap_or(&patch.mine).clone(),
+                asks: self.asks.clone(),
+                version: 0,
+                drawn: Some(Drawn { bearer, hash, key: key.clone(), claim }),
+                login: login.clone(),
+                lost: false,
+            })?;
+            if record.owner.is_some() {
+                self.claim();
+            }
+            let Some(record) = self.create_once(&key, record, &mut patience).await? else {
+                // Nobody has it: another id.
+                self.forget_last();
+                continue;
+            };
+            if let Some(login) = &login {
+                self.admit(login, &key, &record, &mut patience).await?;
+            }
+            let bearer = self.sends.pop().and_then(Sent::settle);
+            let set_cookie = Some(core.cookie(&self.session_type, &token, &summary)?);
+            if matches!(self.base, Base::Unreadable(_)) {
+                Box::pin(self.end_unreadable()).await;
+            }
+            telemetry::created(self.name(), &self.session_type.tallies, &key);
+            let written = Written { record, merged: whole.is_some() };
+            let after = After::Written(self.session_type.clone(), Box::new((written, key, bearer)));
+            return Ok(Committed { outcome: Outcome::Saved, set_cookie, after });
+        }
+    }
+
+    /// Saves a new record once. Where the answer is lost it looks for the record before anything
+    /// is sent again, and where it is not there its id is never used again. `None`: another id has
+    /// to be drawn.
+    pub(super) async fn create_once(
+        &mut self,
+        key: &StoreKey,
+        record: Record,
+        patience: &mut Patience,
+    ) -> Result<Option<Record>, Error> {
+        let provider = &self.core.provider;
+        let error = match provider.save(&record, Expect::Absent, self.core.now()).await {
+            Ok(saved) => {
+                return Ok(match SaveOutcome::from(saved) {
+                    SaveOutcome::Saved => Some(record),
+                    SaveOutcome::Conflict(_) => None,
+                });
+            }
+            Err(error) => error,
+        };
+        if !error.is_unavailable() {
+            self.forget_last();
+            return Err(error.into());
+        }
+        last(&mut self.sends).lost = true;
+        if !patience.after_failure().await {
+            return Err(error.into());
+        }
+        Box::pin(self.look_for(key, patience)).await
+    }
+
+    /// The record of a new session whose save was not answered; where it is not there, its id is
+    /// deleted.
+    pub(super) async fn look_for(
+        &self,
+        key: &StoreKey,
+        patience: &mut Patience,
+    ) -> Result<Option<Record>, Error> {
+        if let Some(record) = self.core.fetch(key.as_str(), patience).await? {
+            return Ok(Some(record));
+        }
+        self.core.delete_any(key.as_str(), patience).await?;
+        Ok(None)
+    }
+
+    /// Asks the fence and the cap whether a login that was saved may stand, and ends it if not.
+    pub(super) async fn admit(
+        &mut self,
+        login: &Login,
+        key: &StoreKey,
+        record: &Record,
+        patience: &mut Patience,
+    ) -> Result<(), Error> {
+        // From here on it is known to have taken place; whoever comes back asks again.
+        last(&mut self.sends).lost = true;
+        if self.core.admits(&self.session_type, login, key, record, patience).await? {
+            return Ok(());
+        }
+        self.core.delete_any(key.as_str(), patience).await?;
+        self.forget_last();
+        self.base = Base::Ended(key.clone());
+        self.ancestor = None;
+        Err(Error::LoginUndone)
+    }
+
+    /// Ends the record of the last owner, and begins another for the next.
+    pub(super) async fn replace(
+        &mut self,
+        patch: Box<Patch>,
+        loaded: Arc<Loaded>,
+        login: bool,
+    ) -> Result<Committed, Error> {
+        let mut patience = Patience::persistent();
+        if login {
+            // Before anything is ended.
+            self.login(&patch)?;
+        }
+        match self.end(&loaded, loaded.version, &mut patience).await? {
+            EndOutcome::Ended(_) => telemetry::ended(self.name(), &loaded.key, "replaced"),
+            // As good as ended: by this handle, or for whoever brings their own proof.
+            EndOutcome::Gone if login || self.ending => {}
+            EndOutcome::Gone => {
+                self.base = Base::Ended(loaded.key.clone());
+                return Err(Error::Gone);
+            }
+            EndOutcome::Refused(record) => {
+                self.base = self.standing(&loaded, record)?;
+                self.ancestor = Some(patch.base().clone());
+                return Err(Error::Gone);
+            }
+        }
+        self.base = Base::Absent { cookie: true };
+        (self.ancestor, self.ending) = (None, false);
+        let patch = patch.as_new()?;
+        if patch.diff.changed {
+            return self.create(patch, None, login, Some(patience)).await;
+        }
+        // Nobody in particular, who stores nothing.
+        let set_cookie = Some(self.session_type.cookie.clear()?);
+        Ok(Committed::new(Outcome::Saved, self.base.clone(), set_cookie))
+    }
+}

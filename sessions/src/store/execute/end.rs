@@ -1,0 +1,116 @@
+//! A session that ends.
+
+use std::sync::Arc;
+
+use super::Execution;
+use crate::error::Error;
+use crate::provider::Record;
+use crate::schema::stored::Stored;
+use crate::store::base;
+use crate::store::base::{Base, Bearer, Loaded, Standing, Superseded};
+use crate::store::change::{Committed, Outcome};
+use crate::store::save::{EndOutcome, Patience};
+use crate::store::session_type::SessionType;
+use crate::telemetry;
+
+impl Execution<'_> {
+    /// Ends the record that this build cannot read: another session has taken its place, and no
+    /// browser has it any more.
+    pub(super) async fn end_unreadable(&mut self) {
+        let Base::Unreadable(loaded) = self.base.clone() else { return };
+        let ending = std::mem::take(&mut self.ending);
+        let ended = self.end(&loaded, loaded.version, &mut Patience::new()).await;
+        self.ending = ending;
+        match (ended, loaded.stored.summary.secret) {
+            (Ok(EndOutcome::Ended(_)), _) => telemetry::ended(self.name(), &loaded.key, "replaced"),
+            // The new session has begun: what is left of the old one ends as soon as it can.
+            (Err(_), Some(secret)) => self.core.clone().abandon(loaded.key.clone(), secret),
+            _ => {}
+        }
+    }
+
+    pub(super) fn standing(&self, loaded: &Loaded, record: Record) -> Result<Base, Error> {
+        let key = loaded.key.clone();
+        let Some(bearer) = loaded.bearer.clone() else { return Ok(Base::Ended(key)) };
+        let now = self.core.now();
+        Ok(match Standing::of(&self.session_type, bearer, key, record, now)? {
+            Standing::Live(loaded) => Base::Live(Arc::new(loaded)),
+            Standing::Superseded(superseded) => Base::Superseded(Arc::new(superseded)),
+        })
+    }
+
+    /// Ends the session of a handle as long as its secret is the record's, or the one before while
+    /// the owner has been the same.
+    pub(super) async fn end(
+        &mut self,
+        loaded: &Loaded,
+        version: u64,
+        patience: &mut Patience,
+    ) -> Result<EndOutcome, Error> {
+        let (session_type, bearer) = (self.session_type.clone(), loaded.bearer.clone());
+        let may = move |record: &Record| may_end(&session_type, bearer.as_ref(), record);
+        self.core.end(loaded.key.as_str(), version, patience, &mut self.ending, may).await
+    }
+
+    pub(super) fn has_cookie(&self) -> bool {
+        !matches!(self.base, Base::Absent { cookie: false })
+    }
+
+    pub(super) fn destroyed(&mut self, cookie: bool) -> Result<Committed, Error> {
+        let set_cookie = if cookie { Some(self.session_type.cookie.clear()?) } else { None };
+        self.owed = None;
+        Ok(Committed::new(Outcome::Destroyed, Base::Absent { cookie: false }, set_cookie))
+    }
+
+    /// `destroy()`: it always clears its sender's cookie.
+    pub(super) async fn destroy(&mut self) -> Result<Committed, Error> {
+        self.destroying = true;
+        let mut patience = Patience::new();
+        let cookie = self.has_cookie();
+        let core = self.core;
+        let ended = match self.base.clone() {
+            Base::Live(loaded) | Base::Unreadable(loaded) => {
+                self.end(&loaded, loaded.version, &mut patience).await?
+            }
+            Base::Superseded(superseded) if superseded.may_end => {
+                let Superseded { key, version, bearer, .. } = &*superseded;
+                let session_type = self.session_type.clone();
+                let may = |record: &Record| may_end(&session_type, Some(bearer), record);
+                core.end(key.as_str(), *version, &mut patience, &mut self.ending, may).await?
+            }
+            Base::Superseded(superseded) => {
+                telemetry::dropped(self.name(), Some(&superseded.key), "superseded");
+                self.recovery = Some(self.session_type.cookie.clear()?);
+                return Err(Error::Gone);
+            }
+            Base::Absent { .. } | Base::Sealed(_) | Base::Ended(_) => EndOutcome::Gone,
+        };
+        match ended {
+            EndOutcome::Ended(record) => {
+                if let Some(key) = crate::store::save::key_of(&record) {
+                    telemetry::ended(self.name(), &key, "destroyed");
+                }
+            }
+            EndOutcome::Gone => {}
+            EndOutcome::Refused(_) => {
+                telemetry::dropped(self.name(), self.base.key(), "superseded");
+                self.recovery = Some(self.session_type.cookie.clear()?);
+                return Err(Error::Gone);
+            }
+        }
+        self.destroyed(cookie)
+    }
+}
+
+pub(super) fn may_end(
+    session_type: &SessionType,
+    bearer: Option<&Bearer>,
+    record: &Record,
+) -> bool {
+    let (Some(bearer), Ok(stored)) = (bearer, Stored::parse(session_type.name(), &record.data))
+    else {
+        return false;
+    };
+    let current = stored.summary.secret.is_some_and(|it| bearer.knows(session_type, it));
+    current || base::may_end(session_type, bearer, &stored.summary)
+}

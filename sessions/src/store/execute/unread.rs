@@ -1,0 +1,124 @@
+//! Ending a session without reading it, and reading it once more.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use super::Execution;
+use crate::cookie::CookieHeaders;
+use crate::error::Error;
+use crate::provider::Record;
+use crate::schema::stored::Stored;
+use crate::store::base::Base;
+use crate::store::change::{Change, Committed, Failed, Outcome, Unsettled};
+use crate::store::core::Core;
+use crate::store::patch::Asks;
+use crate::store::save::{EndOutcome, Patience};
+use crate::store::session_type::SessionType;
+use crate::telemetry;
+use crate::telemetry::labels::Call;
+use crate::telemetry::span::observe;
+
+impl Core {
+    /// Ends what a request's cookies stand for. No field is decoded, so that logging out works
+    /// whatever the record holds.
+    pub(crate) async fn destroy_unread(
+        self: &Arc<Self>,
+        session_type: &Arc<SessionType>,
+        cookies: &impl CookieHeaders,
+    ) -> Result<Committed, Box<Failed>> {
+        let work = async {
+            let base = Base::Absent { cookie: false };
+            let change = |base| Change {
+                session_type: session_type.clone(),
+                base,
+                ancestor: None,
+                fields: None,
+                asks: Asks { destroy: true, ..Asks::default() },
+                loaded_at: self.now(),
+                unsettled: None,
+            };
+            match self.find(session_type, cookies, self.now()).await {
+                Ok(base) => Execution::new(self, change(base)).finish().await,
+                Err(error) if error.is_unreadable() => {
+                    Box::pin(self.destroy_unreadable(session_type, cookies))
+                        .await
+                        .map_err(|error| Box::new(Execution::new(self, change(base)).fail(error)))
+                }
+                Err(error) => Err(Box::new(Execution::new(self, change(base)).fail(error))),
+            }
+        };
+        let name = session_type.name();
+        observe(Call::Destroy, name, None, work, Committed::report).await
+    }
+
+    /// Ends what a request's cookies name and this build cannot read. No secret can be compared
+    /// there, so the id is enough: nobody's request reads that session.
+    pub(super) async fn destroy_unreadable(
+        &self,
+        session_type: &SessionType,
+        cookies: &impl CookieHeaders,
+    ) -> Result<Committed, Error> {
+        let is_unreadable = |record: &Record| {
+            let stored = Stored::parse(session_type.name(), &record.data);
+            stored.map_or(true, |stored| stored.summary.secret.is_none())
+        };
+        let mut patience = Patience::new();
+        for key in self.named(session_type, cookies).await? {
+            let Some(record) = self.fetch(key.as_str(), &mut patience).await? else { continue };
+            if !is_unreadable(&record) {
+                continue;
+            }
+            let (version, lost) = (record.version, &mut false);
+            let end = self.end(key.as_str(), version, &mut patience, lost, is_unreadable).await?;
+            if matches!(end, EndOutcome::Ended(_)) {
+                telemetry::ended(session_type.name(), &key, "destroyed");
+            }
+        }
+        let set_cookie = Some(session_type.cookie.clear()?);
+        Ok(Committed::new(Outcome::Destroyed, Base::Absent { cookie: false }, set_cookie))
+    }
+
+    /// What is stored now of a handle's session, and the cookie of an earlier commit that turned
+    /// out to have taken place.
+    pub(crate) async fn reload(
+        self: &Arc<Self>,
+        session_type: &Arc<SessionType>,
+        base: Base,
+        unsettled: &mut Option<Box<Unsettled>>,
+    ) -> Result<(Base, Option<HeaderValue>), Error> {
+        let mut execution = Execution::new(
+            self,
+            Change {
+                session_type: session_type.clone(),
+                base,
+                ancestor: None,
+                fields: None,
+                asks: Asks::default(),
+                loaded_at: self.now(),
+                unsettled: None,
+            },
+        );
+        if let Some(open) = unsettled.take()
+            && let Err(error) = Box::pin(execution.settle(*open)).await
+            && !execution.unknown
+        {
+            let failed = execution.fail(error);
+            *unsettled = failed.unsettled;
+            return Err(failed.error);
+        }
+        let now = self.now();
+        let owed = execution.owed.take();
+        let base = match execution.base.clone() {
+            Base::Live(loaded) => match &loaded.bearer {
+                Some(bearer) => self.fetch_base(session_type, bearer.clone(), now).await?,
+                None => Base::Live(loaded),
+            },
+            Base::Superseded(superseded) => {
+                self.fetch_base(session_type, superseded.bearer.clone(), now).await?
+            }
+            base => base,
+        };
+        Ok((base, owed))
+    }
+}
