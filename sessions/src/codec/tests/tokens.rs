@@ -1,6 +1,6 @@
 //! What opens, and what does not.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use proptest::prelude::*;
 use tokio::runtime::{Builder, Runtime};
@@ -132,8 +132,14 @@ impl tracing::Subscriber for Events {
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
+/// Where an event comes up first on another test's thread, tracing asks every subscriber there is
+/// whether it is of interest, or only that thread's if there is one at most.
+static INTERESTED: LazyLock<[tracing::Dispatch; 2]> =
+    LazyLock::new(|| [(); 2].map(|()| tracing::Dispatch::new(Events::default())));
+
 #[tokio::test(start_paused = true)]
 async fn events_say_what_happened_and_hold_no_secret() {
+    LazyLock::force(&INTERESTED);
     let events = Events::default();
     let _guard = tracing::subscriber::set_default(events.clone());
     let world = World::new();
