@@ -151,9 +151,9 @@ const _: () = {
             ],
             owner: ::core::option::Option::None,
             retired: &["font_size", "theme"],
-            migrate: |__stored| {
-                <Self as __s::SessionData>::fields(
-                    &<Self as __s::SessionData>::load(__stored)?,
+            migrate: |__reader| {
+                <Self as __s::SessionData>::encode(
+                    &<Self as __s::SessionData>::of_reader(__reader)?,
                 )
             },
             downgrade: ::core::option::Option::Some(|__older| {
@@ -213,6 +213,9 @@ const _: () = {
                 seen_at: <u64 as __s::DefaultValue>::default_value(),
             }
         }
+        fn owner(&self) -> ::core::option::Option<&Self::Owner> {
+            ::core::option::Option::None
+        }
         fn read(
             __reader: &mut __s::Reader<'_>,
         ) -> ::core::result::Result<Self, __s::Failed> {
@@ -257,7 +260,7 @@ const _: () = {
                 seen_at: __reader.get(&__value_seen_at, "seen_at", "seen_at")?,
             })
         }
-        fn fields(&self) -> ::core::result::Result<__s::Fields, __s::Error> {
+        fn encode(&self) -> ::core::result::Result<__s::Encoded, __s::Error> {
             let mut __writer = __s::Writer::new(<Self as __s::SessionData>::TABLE);
             __writer.put(&__value_plan, &self.plan)?;
             __writer.put(&__value_limit, &self.limit)?;

@@ -80,9 +80,9 @@ const _: () = {
                 display: |__bytes| __s::owner_option::<Self>(&__value_user, __bytes),
             }),
             retired: &[],
-            migrate: |__stored| {
-                <Self as __s::SessionData>::fields(
-                    &<Self as __s::SessionData>::load(__stored)?,
+            migrate: |__reader| {
+                <Self as __s::SessionData>::encode(
+                    &<Self as __s::SessionData>::of_reader(__reader)?,
                 )
             },
             downgrade: ::core::option::Option::None,
@@ -95,6 +95,9 @@ const _: () = {
                 cache: <Option<Rendered> as __s::OnlyDefault>::only_default(),
             }
         }
+        fn owner(&self) -> ::core::option::Option<&Self::Owner> {
+            ::core::option::Option::as_ref(&self.user)
+        }
         fn read(
             __reader: &mut __s::Reader<'_>,
         ) -> ::core::result::Result<Self, __s::Failed> {
@@ -105,7 +108,7 @@ const _: () = {
                 cache: <Option<Rendered> as __s::OnlyDefault>::only_default(),
             })
         }
-        fn fields(&self) -> ::core::result::Result<__s::Fields, __s::Error> {
+        fn encode(&self) -> ::core::result::Result<__s::Encoded, __s::Error> {
             let mut __writer = __s::Writer::new(<Self as __s::SessionData>::TABLE);
             __writer.put(&__value_user, &self.user)?;
             __writer.put(&__value_visits, &self.visits)?;

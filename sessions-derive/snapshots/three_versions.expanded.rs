@@ -176,9 +176,9 @@ const _: () = {
                 display: |__bytes| __s::owner_option::<Self>(&__value_user_id, __bytes),
             }),
             retired: &["font_size", "hits", "theme", "utm_source"],
-            migrate: |__stored| {
-                <Self as __s::SessionData>::fields(
-                    &<Self as __s::SessionData>::load(__stored)?,
+            migrate: |__reader| {
+                <Self as __s::SessionData>::encode(
+                    &<Self as __s::SessionData>::of_reader(__reader)?,
                 )
             },
             downgrade: ::core::option::Option::None,
@@ -194,6 +194,9 @@ const _: () = {
                 appearance: <Appearance as __s::OnlyDefault>::only_default(),
                 cache: <Option<Rendered> as __s::OnlyDefault>::only_default(),
             }
+        }
+        fn owner(&self) -> ::core::option::Option<&Self::Owner> {
+            ::core::option::Option::as_ref(&self.user_id)
         }
         fn read(
             __reader: &mut __s::Reader<'_>,
@@ -249,7 +252,7 @@ const _: () = {
                 cache: <Option<Rendered> as __s::OnlyDefault>::only_default(),
             })
         }
-        fn fields(&self) -> ::core::result::Result<__s::Fields, __s::Error> {
+        fn encode(&self) -> ::core::result::Result<__s::Encoded, __s::Error> {
             let mut __writer = __s::Writer::new(<Self as __s::SessionData>::TABLE);
             __writer.put(&__value_user_id, &self.user_id)?;
             __writer.put(&__value_roles, &self.roles)?;
