@@ -388,7 +388,10 @@ pub(crate) async fn at_rest(world: &mut World) {
     let _ = session.commit().await.unwrap();
     test.store().codec().rotate_now().await.unwrap();
     let listed = test.store().list::<Visitor>(OWNER, Page::first(10)).await;
-    world.error(&listed.unwrap_err());
+    assert!(listed.unwrap().items.is_empty(), "its key was erased");
+    let key = session.key().expect("it is stored").clone();
+    let updated = test.store().update_any::<Visitor, _>(&key, |_| {}).await;
+    world.error(&updated.unwrap_err());
     world.learn(&test);
 }
 

@@ -194,7 +194,8 @@ fn what_is_no_record_at_all_says_so() {
     for (data, text) in [
         (&b""[..], "the bytes end early"),
         (b"\x00", "envelope version 0"),
-        (b"\x02\x01", "envelope version 2"),
+        (b"\x02\x01", "cannot be decrypted"),
+        (b"\x03\x01", "envelope version 3"),
         (b"\x01\x00", "0 is not a schema version"),
         (b"\x01\x61a", "expected u64, found a string"),
     ] {
