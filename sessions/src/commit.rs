@@ -7,7 +7,7 @@ use http::HeaderValue;
 use crate::error::Error;
 use crate::store::change::Outcome;
 
-/// The result of [`Session::commit`]: what it did, and what the response must carry.
+/// The result of [`Session::commit`](crate::Session::commit): what it did, and what the response must carry.
 ///
 /// ```
 /// use sessions::Commit;
@@ -66,7 +66,7 @@ impl Commit {
     }
 }
 
-/// The error of a [commit](Session::commit). `?` converts it into an [`Error`].
+/// The error of a [commit](crate::Session::commit). `?` converts it into an [`Error`].
 ///
 /// ```
 /// use sessions::CommitError;

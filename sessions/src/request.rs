@@ -79,7 +79,7 @@ impl RequestSessions {
     /// too.
     ///
     /// # Errors
-    /// As [`Store::load`]. [`Error::Misuse`] where layers of two stores meet and it is not clear
+    /// As [`Store::load`](crate::Store::load). [`Error::Misuse`] where layers of two stores meet and it is not clear
     /// which of them serves `T`.
     ///
     /// ```

@@ -488,7 +488,7 @@ impl<T: SessionData> Session<T> {
         self.ask(|asks| asks.remember = Some(granted));
     }
 
-    /// Sets the label of this session in [`Store::list`], such as a device's name. The label is
+    /// Sets the label of this session in [`Store::list`](crate::Store::list), such as a device's name. The label is
     /// kept only if the session stores something. A label of more than 256 bytes makes the commit
     /// fail with [`Error::Encode`]: shorten text that comes from a request.
     ///
@@ -618,7 +618,7 @@ impl<T: SessionData> Session<T> {
     ///
     /// # Errors
     /// [`Error::Gone`] if the session has ended, or another request renewed it. The value is then
-    /// that of a new session. Otherwise the errors of [`Store::load`].
+    /// that of a new session. Otherwise the errors of [`Store::load`](crate::Store::load).
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));

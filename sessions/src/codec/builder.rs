@@ -12,7 +12,7 @@ use crate::provider::Provider;
 use crate::random::Random;
 use crate::telemetry::metrics::Refusals;
 
-/// Builds a [`Codec`]. [`Codec::builder`] creates it.
+/// Builds a [`Codec`](crate::Codec). [`Codec::builder`](crate::Codec::builder) creates it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -124,7 +124,7 @@ impl CodecBuilder {
 
     /// Accepts keys that are stored in plaintext, so that somebody who reads the database can open
     /// and make tokens. Together with [`key_encryption`](Self::key_encryption), it accepts a
-    /// plaintext ring so that you can [wrap](Codec::rewrap_keys) it.
+    /// plaintext ring so that you can [wrap](crate::Codec::rewrap_keys) it.
     ///
     /// ```
     /// # use sessions::{Codec, MemoryProvider};

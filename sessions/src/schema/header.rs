@@ -29,8 +29,8 @@ const LABEL: u64 = 2;
 /// The part of a header that every request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// The schema version of the record. Set by [`Stored::parse`](super::Stored::parse);
-    /// [`Fields::to_data`](super::Fields::to_data) writes the fields' own.
+    /// The schema version of the record. Set by [`Stored::parse`](super::stored::Stored::parse);
+    /// [`Fields::to_data`](super::fields::Fields::to_data) writes the fields' own.
     pub schema_version: u16,
     /// The lowest schema version that can read the record; set and written like the version.
     pub min_reader: u16,

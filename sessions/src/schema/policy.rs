@@ -93,7 +93,7 @@ pub enum Policy {
 pub enum Kind {
     /// Not a collection.
     Single,
-    /// A list, or a [`Flash`]: elements may repeat.
+    /// A list, or a [`Flash`](crate::flash::Flash): elements may repeat.
     List,
     /// A set.
     Set,

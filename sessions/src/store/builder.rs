@@ -22,7 +22,7 @@ use crate::provider::Provider;
 use crate::random::Random;
 use crate::schema::limits::{MAX_RECORD, RECORD_LIMIT};
 
-/// Builds a [`Store`]. [`Store::builder`] creates it.
+/// Builds a [`Store`](crate::Store). [`Store::builder`](crate::Store::builder) creates it.
 ///
 /// ```
 /// use std::time::Duration;

@@ -19,7 +19,7 @@ use crate::telemetry;
 use crate::telemetry::labels::{Call, CallOutcome};
 use crate::telemetry::span::observe;
 
-/// One session of an owner, as [`Store::list`] returns it.
+/// One session of an owner, as [`Store::list`](crate::Store::list) returns it.
 ///
 /// ```
 /// fn line(session: &sessions::SessionInfo) -> String {
@@ -30,7 +30,7 @@ use crate::telemetry::span::observe;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionInfo {
-    /// The key of the session, for [`revoke`](Store::revoke).
+    /// The key of the session, for [`revoke`](crate::Store::revoke).
     pub key: StoreKey,
     /// When the session's owner logged in.
     pub created_at: SystemTime,
@@ -53,7 +53,7 @@ pub struct SessionInfo {
 pub struct SessionPage {
     /// The live sessions, in an order that is the same on all pages.
     pub items: Vec<SessionInfo>,
-    /// The next page: pass it to [`Store::list`]. It is `None` on the last page.
+    /// The next page: pass it to [`Store::list`](crate::Store::list). It is `None` on the last page.
     pub next: Option<Page>,
 }
 
