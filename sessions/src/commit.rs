@@ -7,7 +7,8 @@ use http::HeaderValue;
 use crate::error::Error;
 use crate::store::change::Outcome;
 
-/// The result of [`Session::commit`](crate::Session::commit): what it did, and what the response must carry.
+/// The result of [`Session::commit`](crate::Session::commit): what it did, and what the response
+/// must carry.
 ///
 /// ```
 /// use sessions::Commit;

@@ -79,8 +79,8 @@ impl RequestSessions {
     /// too.
     ///
     /// # Errors
-    /// As [`Store::load`](crate::Store::load). [`Error::Misuse`] where layers of two stores meet and it is not clear
-    /// which of them serves `T`.
+    /// As [`Store::load`](crate::Store::load). [`Error::Misuse`] where layers of two stores meet
+    /// and it is not clear which of them serves `T`.
     ///
     /// ```
     /// use sessions::{Error, RequestSessions, Session};

@@ -488,9 +488,9 @@ impl<T: SessionData> Session<T> {
         self.ask(|asks| asks.remember = Some(granted));
     }
 
-    /// Sets the label of this session in [`Store::list`](crate::Store::list), such as a device's name. The label is
-    /// kept only if the session stores something. A label of more than 256 bytes makes the commit
-    /// fail with [`Error::Encode`]: shorten text that comes from a request.
+    /// Sets the label of this session in [`Store::list`](crate::Store::list), such as a device's
+    /// name. The label is kept only if the session stores something. A label of more than 256 bytes
+    /// makes the commit fail with [`Error::Encode`]: shorten text that comes from a request.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
