@@ -455,6 +455,26 @@ pub trait Provider: Send + Sync + 'static {
         let _ = (expired_before, limit);
         Err(ProviderError::unsupported("purge"))
     }
+
+    /// Returns the database's time, or `None` if the database has no clock but this machine's.
+    ///
+    /// The store asks before it deletes for good: expired records, and expired keys of the key
+    /// ring. It goes by the earlier of this clock and its own, so that a host whose clock is ahead
+    /// deletes nothing that others still use.
+    ///
+    /// # Errors
+    /// Fails if the database cannot answer. Nothing is deleted then.
+    ///
+    /// ```
+    /// # use sessions::MemoryProvider;
+    /// # use sessions::provider::Provider;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
+    /// assert_eq!(MemoryProvider::new().clock().await?, None);
+    /// # Ok(()) }
+    /// ```
+    async fn clock(&self) -> Result<Option<SystemTime>, ProviderError> {
+        Ok(None)
+    }
 }
 
 #[async_trait]
@@ -502,6 +522,10 @@ impl<P: Provider + ?Sized> Provider for Arc<P> {
 
     async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
         (**self).purge(expired_before, limit).await
+    }
+
+    async fn clock(&self) -> Result<Option<SystemTime>, ProviderError> {
+        (**self).clock().await
     }
 }
 

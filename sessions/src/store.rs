@@ -418,7 +418,8 @@ impl Store {
     }
 
     /// Removes at most `limit` records that expired more than ten minutes ago, which is the largest
-    /// difference between two hosts' clocks. Returns how many it removed.
+    /// difference between two hosts' clocks. Returns how many it removed. The earlier of this host's
+    /// clock and the database's decides.
     ///
     /// An expired session cannot be read even if it is not purged; purging frees its space.
     ///

@@ -8,6 +8,7 @@ use sessions::provider::{
     Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched, async_trait,
 };
 pub use sessions::testing::{Call, Calls};
+use sessions::{Clock as _, ManualClock};
 use tokio::sync::watch;
 
 /// Another provider, with a hook.
@@ -41,6 +42,19 @@ pub trait Hook: Send + Sync + 'static {
     async fn after(&self, call: Call, id: &str, met: bool) -> Result<(), ProviderError> {
         let _ = (call, id, met);
         Ok(())
+    }
+
+    /// The time that the database tells, if not the provider's own answer.
+    fn clock(&self) -> Option<SystemTime> {
+        None
+    }
+}
+
+/// A hook that gives the database a clock of its own.
+#[async_trait]
+impl Hook for ManualClock {
+    fn clock(&self) -> Option<SystemTime> {
+        Some(self.now())
     }
 }
 
@@ -113,6 +127,13 @@ impl<P: Provider, H: Hook> Provider for Hooked<P, H> {
 
     async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
         self.call(Call::Purge, "", self.inner.purge(expired_before, limit)).await
+    }
+
+    async fn clock(&self) -> Result<Option<SystemTime>, ProviderError> {
+        match self.hook.clock() {
+            Some(clock) => Ok(Some(clock)),
+            None => self.inner.clock().await,
+        }
     }
 }
 

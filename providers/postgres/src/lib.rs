@@ -55,6 +55,7 @@
 //! | `delete` | 1 `DELETE` by primary key; under a version, if it removes nothing, also 1 `SELECT` | its row |
 //! | `list` | 1 `SELECT` on the index of owners | none |
 //! | `purge` | 1 `DELETE` for each 500 records, on the index of expiry | the rows it removes |
+//! | `clock`, before a purge and before the key ring drops keys | 1 `SELECT` | none |
 //!
 //! The first use of a statement on a connection prepares it, which takes one more round trip.
 //!
@@ -113,7 +114,8 @@
 //! [`purge`](sessions::provider::Provider::purge) removes it. Spawn the store's `purge_task` to call
 //! that regularly, on one host or on several. A purge skips rows that somebody is saving, and removes
 //! no row that was saved since it expired. Autovacuum makes the space usable again. The time that the
-//! caller passes decides, not the server's.
+//! caller passes decides. For a purge the store passes the earlier of the host's time and the
+//! server's.
 //!
 //! # Durability
 //!

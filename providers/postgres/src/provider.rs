@@ -588,6 +588,13 @@ impl Provider for PostgresProvider {
         }
         Ok(purged)
     }
+
+    async fn clock(&self) -> Result<Option<SystemTime>, ProviderError> {
+        let answer = self.single(Nature::Repeatable, &self.statements.clock, &[]).await?;
+        let millis = answer.rows.first().map(|row| row.try_get::<i64, _>(0)).transpose();
+        let millis = millis.map_err(|error| self.error(error))?;
+        Ok(millis.map(|millis| from_unix_millis(u64::try_from(millis).unwrap_or_default())))
+    }
 }
 
 /// When a call began and when it must have ended.

@@ -32,6 +32,7 @@ pub(crate) struct Statements {
     pub(crate) touch_untouched: SqlStr,
     pub(crate) list: SqlStr,
     pub(crate) purge: SqlStr,
+    pub(crate) clock: SqlStr,
 }
 
 impl Statements {
@@ -117,6 +118,7 @@ impl Statements {
             purge: sql("DELETE FROM $table WHERE expires_at <= $1 AND ctid = ANY(ARRAY(\
                  SELECT ctid FROM $table WHERE expires_slot <= $1 >> 20 AND expires_at <= $1 \
                  ORDER BY expires_slot LIMIT $2 FOR UPDATE SKIP LOCKED))"),
+            clock: sql("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"),
             quoted,
         }
     }

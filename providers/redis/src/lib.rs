@@ -52,6 +52,7 @@
 //! | `delete`, also with a conflict | 1 script; 2 if it removes a record with an owner: the record, the owner's sets |
 //! | `list` | 1 `ZRANGE`, and for each 500 ids of the page an `HMGET` each, all at once |
 //! | `purge` | unsupported: Redis does it |
+//! | `clock`, before the key ring drops keys | 1 `TIME` |
 //!
 //! An owner's sets hold an id for one and a half times the time that its record had to live. A `save`
 //! or a `touch` that extends a record beyond that extends the sets too, which takes 3 scripts. For a
@@ -62,9 +63,9 @@
 //!
 //! # Expiry
 //!
-//! Redis removes a record at its expiry, by the server's clock (`PEXPIREAT`). Each call also compares
-//! the expiry with the host's time, so a host whose clock is ahead of the server's no longer sees the
-//! record either. If the server's clock is ahead, sessions end earlier by the difference.
+//! Redis removes a record at its expiry, by the server's clock (`PEXPIREAT`), but not before it has
+//! expired by the clock of the host that saved or touched it. Each call also compares the expiry with
+//! the host's time, so a host whose clock is ahead of the server's no longer sees the record either.
 //!
 //! An owner's sets end with the last id in them. They hold an id before its record is written, so that
 //! a "log out everywhere" misses none, and drop the id when the record is deleted. In two cases the id

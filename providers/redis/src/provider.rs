@@ -155,10 +155,16 @@ impl<C: AnyConnection> RedisProvider<C> {
 
     /// Puts an id into an owner's sets; returns until when it is held there by the server's clock.
     /// Its record may not live longer. So the sets show every live record at any time.
-    async fn own(&self, owner: &str, id: &str, until: &str) -> Result<String, ProviderError> {
+    async fn own(
+        &self,
+        owner: &str,
+        id: &str,
+        until: &str,
+        now: &str,
+    ) -> Result<String, ProviderError> {
         let keys = self.keys.owner(owner);
         let keys = [keys.ids.as_bytes(), keys.until.as_bytes()];
-        let args = [id.as_bytes(), until.as_bytes()];
+        let args = [id.as_bytes(), until.as_bytes(), now.as_bytes()];
         let held = OWN.run(&self.connection, &keys, &args).await;
         text(held.map_err(|error| self.error(error))?)?.ok_or_else(|| foreign("something else"))
     }
@@ -191,7 +197,7 @@ impl<C: AnyConnection> RedisProvider<C> {
         let mut owned = matches!(expect, Expect::Version(_) | Expect::Untouched { .. });
         loop {
             let held = match &record.owner {
-                Some(owner) if !owned => self.own(owner, &record.id, &until).await?,
+                Some(owner) if !owned => self.own(owner, &record.id, &until, &now).await?,
                 _ => String::new(),
             };
             let mut args: Vec<&[u8]> = vec![
@@ -232,7 +238,7 @@ impl<C: AnyConnection> RedisProvider<C> {
                 vec![now.as_bytes(), expires_at.as_bytes(), expect.as_bytes()];
             let held;
             if let Some(owner) = &owner {
-                held = self.own(owner, id, &until).await?;
+                held = self.own(owner, id, &until, &now).await?;
                 args.extend([held.as_bytes(), owner.as_bytes()]);
             }
             let answer = TOUCH.run(&self.connection, &[key.as_bytes()], &args).await;
@@ -314,6 +320,14 @@ impl<C: AnyConnection> RedisProvider<C> {
         }
     }
 
+    async fn try_clock(&self) -> Result<SystemTime, ProviderError> {
+        let answer = send(&self.connection, &redis::cmd("TIME")).await;
+        let answer = redis::from_redis_value(answer.map_err(|error| self.error(error))?);
+        let (secs, micros): (u64, u64) =
+            answer.map_err(|error| foreign("no time").with_source(RedisError::from(error)))?;
+        Ok(from_unix_millis(secs.saturating_mul(1_000).saturating_add(micros / 1_000)))
+    }
+
     /// All at once, each with a command of its own, as they are in different slots.
     async fn read_all(&self, ids: &[String]) -> Result<Vec<Option<Record>>, ProviderError> {
         futures_util::future::try_join_all(ids.iter().map(|id| self.read(id))).await
@@ -371,6 +385,12 @@ impl<C: AnyConnection> Provider for RedisProvider<C> {
         now: SystemTime,
     ) -> Result<Listed, ProviderError> {
         self.limited(self.try_list(owner, page, now)).await
+    }
+
+    // `purge` stays unsupported, because Redis removes expired records itself.
+
+    async fn clock(&self) -> Result<Option<SystemTime>, ProviderError> {
+        self.limited(self.try_clock()).await.map(Some)
     }
 }
 

@@ -23,8 +23,7 @@ pub(super) struct Times {
 }
 
 /// Plans the ring's rotation. It keeps keys for as long as this host's tokens live, and creates the
-/// successor of the newest key in time, or a key that seals at once if none can. It drops expired
-/// keys when there is something else to write.
+/// successor of the newest key in time, or a key that seals at once if none can.
 pub(super) fn plan(ring: Option<&Ring>, now: u64, settings: &Settings) -> Plan {
     let Some(ring) = ring else {
         return Plan { ring: None, create: Some(times(now, now, settings)), publish: true };
@@ -40,11 +39,19 @@ pub(super) fn plan(ring: Option<&Ring>, now: u64, settings: &Settings) -> Plan {
     }
     let create = create(&ring, now, settings);
     publish |= create.is_some();
-    if publish {
-        // A host whose clock is slow still has the key, and must find it expired.
-        ring.keys.retain(|key| key.expire.saturating_add(settings.skew) > now);
-    }
     Plan { ring: Some(ring), create, publish }
+}
+
+/// Drops the keys that have expired for every host, from a ring that is about to be written.
+///
+/// A dropped key is gone, so this host's clock alone does not decide: `clock` is the database's, if
+/// it has one. If it has none, the time at which somebody created the newest key must have passed.
+/// A single host whose clock jumps ahead and back loses nothing then.
+pub(super) fn drop_expired(ring: &mut Ring, now: u64, clock: Option<u64>, settings: &Settings) {
+    let created = || ring.keys.iter().map(|key| key.created).max().unwrap_or(0);
+    let passed = now.min(clock.unwrap_or_else(created));
+    // A host whose clock is slow still has the key, and must find it expired.
+    ring.keys.retain(|key| key.expire.saturating_add(settings.skew) > passed);
 }
 
 /// Returns the key that seals at `now`.
@@ -130,6 +137,9 @@ mod tests {
         let plan = plan(ring, now, settings);
         let empty = || Ring { id: [0; 16], generation: 0, mac: None, keys: Vec::new() };
         let mut next = plan.ring.unwrap_or_else(empty);
+        if plan.publish {
+            drop_expired(&mut next, now, Some(now), settings);
+        }
         next.generation += u64::from(plan.publish);
         if let Some(Times { created, activate, retire, expire }) = plan.create {
             let id = KeyId::new(next.generation, [0, 0]);
@@ -215,6 +225,24 @@ mod tests {
         };
         assert!(ids(expire + settings.skew - 1));
         assert!(!ids(expire + settings.skew));
+    }
+
+    #[test]
+    fn an_expired_key_goes_by_the_earlier_of_two_clocks() {
+        let (settings, ring) = (settings(), founded());
+        let dead = ring.keys[0].expire + settings.skew;
+        let kept = |ring: &Ring, now, clock| {
+            let mut ring = ring.clone();
+            drop_expired(&mut ring, now, clock, &settings);
+            ring.keys.iter().any(|key| key.created == NOW)
+        };
+        assert!(!kept(&ring, dead, Some(dead)) && !kept(&ring, dead, Some(u64::MAX)));
+        assert!(kept(&ring, dead - 1, Some(dead)) && kept(&ring, dead, Some(dead - 1)));
+        // Without a clock of the database's, a newer key must show that the time has passed.
+        assert!(kept(&ring, u64::MAX, None));
+        let mut later = ring.clone();
+        later.keys.insert(0, Key { created: dead, ..ring.keys[0].clone() });
+        assert!(!kept(&later, dead, None) && kept(&later, dead - 1, None));
     }
 
     #[test]

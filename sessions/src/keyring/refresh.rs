@@ -14,6 +14,7 @@ use super::ring::{Key, KeyId, Material, Ring, RootKey, Secret};
 use super::shared::{KeyRing, Snapshot};
 use super::wait::no_runtime;
 use super::{plan, record};
+use crate::clock::to_unix_millis;
 use crate::error::Error;
 use crate::provider::{Expect, ProviderError, Record, Saved};
 use crate::telemetry;
@@ -194,6 +195,15 @@ impl KeyRing {
             Some(ring) => ring,
             None => self.found()?,
         };
+        // Without an answer nothing is dropped, because rotation must go on.
+        if let Ok(clock) = timed(self.config().provider.clock()).await {
+            plan::drop_expired(
+                &mut ring,
+                now,
+                clock.map(|clock| to_unix_millis(clock) / 1000),
+                settings,
+            );
+        }
         ring.generation = ring.generation.saturating_add(1);
         if change == Change::Rewrap {
             self.unwrapped(&mut ring)?;

@@ -24,6 +24,7 @@
 //! wait. So a database that also removes expired records itself passes.
 
 mod cancel;
+mod clock;
 mod expectations;
 mod expiry;
 mod list;
@@ -266,6 +267,12 @@ macro_rules! __conformance_properties {
             purge::purge_removes_no_live_record;
             /// Purging races saves that replace expired records, and removes none of the new ones.
             purge::purge_races_creators_and_removes_no_new_record;
+
+            /// If the database has a clock, it tells the time.
+            clock::the_clock_tells_the_time;
+            /// The database's own expiry removes no record before it has expired by the clock of
+            /// the caller that saved or touched it.
+            clock::a_record_is_kept_for_as_long_as_the_callers_clock_says;
 
             /// Saves that are cancelled at any await happen completely or not at all.
             cancel::cancelled_saves_tear_nothing;

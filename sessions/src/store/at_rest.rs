@@ -166,6 +166,10 @@ impl Provider for AtRest {
     async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
         self.inner.purge(expired_before, limit).await
     }
+
+    async fn clock(&self) -> Result<Option<SystemTime>, ProviderError> {
+        self.inner.clock().await
+    }
 }
 
 /// The first byte of encrypted data.

@@ -15,8 +15,15 @@ impl Core {
     /// See [`Store::purge_expired`](crate::Store::purge_expired).
     pub(crate) async fn purge_expired(&self, limit: u32) -> Result<u64, Error> {
         self.needs_records("purge_expired()")?;
-        let before = self.now().checked_sub(SKEW).unwrap_or(std::time::UNIX_EPOCH);
-        let work = async { Ok::<_, Error>(self.provider.purge(before, limit).await?) };
+        let work = async {
+            // What is removed is gone, so one host's clock alone does not decide.
+            let now = match self.provider.clock().await? {
+                Some(clock) => clock.min(self.now()),
+                None => self.now(),
+            };
+            let before = now.checked_sub(SKEW).unwrap_or(std::time::UNIX_EPOCH);
+            Ok::<_, Error>(self.provider.purge(before, limit).await?)
+        };
         let purged = observe(Call::Purge, "", None, work, |_| (CallOutcome::Done, None)).await?;
         telemetry::purged(purged);
         Ok(purged)

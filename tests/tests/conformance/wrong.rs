@@ -89,6 +89,9 @@ enum Fault {
     PurgeTakesTheLiving,
     PurgedInTwoSteps,
     PurgeDoesNothing,
+    // clock
+    ClockCountsSeconds,
+    OwnClockRemoves,
 }
 
 /// Each fault, the property that must find it, and what its message must say.
@@ -276,6 +279,12 @@ const FAULTS: &[(Fault, &str, &str)] = {
             "a record created during a purge",
         ),
         (PurgeDoesNothing, "purge_removes_the_expired_in_batches", "of 25 expired ones"),
+        (ClockCountsSeconds, "the_clock_tells_the_time", "must return the database's time"),
+        (
+            OwnClockRemoves,
+            "a_record_is_kept_for_as_long_as_the_callers_clock_says",
+            "a record saved by a host whose clock is behind: must be",
+        ),
     ]
 };
 
@@ -536,6 +545,12 @@ impl Provider for Wrong {
                     {
                         Ok(Saved::Saved)
                     }
+                    (Fault::OwnClockRemoves, saved) => {
+                        if !record.is_live(SystemTime::now()) {
+                            self.inner.delete(&record.id, Expect::Any, now).await?;
+                        }
+                        Ok(saved)
+                    }
                     (_, saved) => Ok(saved),
                 }
             }
@@ -763,6 +778,15 @@ impl Provider for Wrong {
             }
             Fault::PurgeDoesNothing => Ok(0),
             _ => self.inner.purge(expired_before, limit).await,
+        }
+    }
+
+    async fn clock(&self) -> Result<Option<SystemTime>, ProviderError> {
+        match self.fault {
+            Fault::ClockCountsSeconds => {
+                Ok(Some(from_unix_millis(to_unix_millis(SystemTime::now()) / 1_000)))
+            }
+            _ => self.inner.clock().await,
         }
     }
 }

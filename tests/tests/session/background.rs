@@ -10,7 +10,7 @@ use sessions::provider::{
     Deleted, Expect, Page, Provider, ProviderError, Record, Saved, async_trait, from_unix_millis,
 };
 use sessions::{Clock as _, Error, ManualClock, MemoryProvider, Outcome, Session, Store, StoreKey};
-use sessions_tests::hooked::{Calls, watched};
+use sessions_tests::hooked::{Calls, Hooked, watched};
 use sessions_tests::jar::Jar;
 
 #[derive(Session)]
@@ -254,6 +254,29 @@ async fn the_purge_spares_what_another_hosts_clock_may_see_alive() {
     clock.advance(Duration::from_millis(1));
     assert_eq!(store.purge_expired(10).await.unwrap(), 1);
     assert!(memory.is_empty());
+}
+
+/// A host whose clock is a year ahead; the database's own clock is right.
+#[tokio::test]
+async fn a_host_whose_clock_is_a_year_ahead_purges_only_what_has_expired_for_the_database() {
+    let (memory, right) = (MemoryProvider::new(), ManualClock::default());
+    let ahead = ManualClock::new(right.now() + 365 * 24 * HOUR);
+    let host = |clock: &ManualClock| {
+        let provider = Hooked::new(memory.clone(), right.clone());
+        Store::builder(provider).clock(clock.clone()).build().unwrap()
+    };
+    let (store, wrong) = (host(&right), host(&ahead));
+    let (_, cookie) = saved(&store, Some(7)).await;
+    let mut dead = Record::new("dead", 1, Vec::new());
+    dead.expires_at = Some(right.now() - Duration::from_secs(600));
+    memory.save(&dead, Expect::Any, right.now() - HOUR).await.unwrap();
+
+    assert_eq!(wrong.purge_expired(1_000).await.unwrap(), 1);
+    assert!(!store.load::<Visitor>(&cookie).await.unwrap().is_new());
+    // A database whose clock is ahead does no harm either.
+    let fast = Hooked::new(memory.clone(), ahead.clone());
+    let fast = Store::builder(fast).clock(right.clone()).build().unwrap();
+    assert_eq!(fast.purge_expired(1_000).await.unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]

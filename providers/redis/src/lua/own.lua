@@ -1,6 +1,6 @@
 #!lua
 -- KEYS  the owner's ids, in their order; the owner's ids, by when each may be forgotten
--- ARGV  id, until when it must be held at least
+-- ARGV  id, until when it must be held at least, now
 -- Returns until when it is held: an even number if the id was not there, an odd and larger one if
 -- it was. So a save that finds another under way for its id leaves a mark in both.
 -- An id is forgotten by the server's clock, which also ends the records.
@@ -11,7 +11,8 @@ if #dead > 0 then
     redis.call("ZREM", KEYS[1], unpack(dead))
     redis.call("ZREM", KEYS[2], unpack(dead))
 end
-local held, odd = tonumber(ARGV[2]), 0
+-- By the caller's clock too, if that is behind.
+local held, odd = ARGV[2] + math.max(0, now - ARGV[3]), 0
 local before = redis.call("ZSCORE", KEYS[2], ARGV[1])
 if before then
     held, odd = math.max(held, tonumber(before) + 1), 1

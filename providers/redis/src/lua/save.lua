@@ -24,10 +24,15 @@ elseif ARGV[2] ~= "any" then
     end
 end
 local expires_at, listed_until, owner = ARGV[4], ARGV[7], ARGV[8]
+-- The server's clock removes the record, but not before it has expired by the caller's.
+local remove_at = 9007199254740000 -- Never is as good as this.
+if expires_at ~= "" then
+    local time = redis.call("TIME")
+    local now = time[1] * 1000 + math.floor(time[2] / 1000)
+    remove_at = expires_at + math.max(0, now - ARGV[1])
+end
 if owner and listed_until == "" then
-    -- Never is as good as this.
-    local needed = tonumber(expires_at) or 9007199254740000
-    if held[3] ~= owner or tonumber(held[4]) < needed then
+    if held[3] ~= owner or tonumber(held[4]) < remove_at then
         return 2
     end
     listed_until = held[4]
@@ -40,6 +45,6 @@ if owner then
 end
 if expires_at ~= "" then
     redis.call("HSET", KEYS[1], "e", expires_at)
-    redis.call("PEXPIREAT", KEYS[1], expires_at)
+    redis.call("PEXPIREAT", KEYS[1], string.format("%.0f", remove_at))
 end
 return 1

@@ -20,12 +20,16 @@ end
 if not held[2] or tonumber(held[2]) >= tonumber(ARGV[2]) then
     return 1
 end
-if held[3] and tonumber(held[4]) < tonumber(ARGV[2]) then
+-- The server's clock removes the record, but not before it has expired by the caller's.
+local time = redis.call("TIME")
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local remove_at = ARGV[2] + math.max(0, now - ARGV[1])
+if held[3] and tonumber(held[4]) < remove_at then
     if held[3] ~= ARGV[5] then
         return held[3]
     end
     redis.call("HSET", KEYS[1], "l", ARGV[4])
 end
 redis.call("HSET", KEYS[1], "e", ARGV[2])
-redis.call("PEXPIREAT", KEYS[1], ARGV[2])
+redis.call("PEXPIREAT", KEYS[1], string.format("%.0f", remove_at))
 return 1

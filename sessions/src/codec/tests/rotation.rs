@@ -28,6 +28,48 @@ async fn keys_follow_each_other_every_period_and_go_when_no_token_needs_them() {
     assert!(most <= 8, "{most} keys");
 }
 
+/// A single host starts with its clock a year ahead, and the clock is put right later.
+#[tokio::test(start_paused = true)]
+async fn a_host_whose_clock_was_a_year_ahead_has_lost_no_key() {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    for (database, wrong_for) in [(false, DAY), (true, 20 * DAY)] {
+        let world = World::new();
+        if database {
+            *world.provider.clock.lock().unwrap() = DatabaseClock::Tells(world.clock.clone());
+        }
+        let token = seal(&world.host()).await;
+        let key = key_of(&token);
+
+        let ahead = world.host_off_by(YEAR.as_secs().try_into().unwrap());
+        for _ in 0..wrong_for.as_secs() / HOUR.as_secs() {
+            seal(&ahead).await;
+            idle(&ahead).await;
+            world.pass(HOUR);
+        }
+        assert!(world.keys().await.iter().any(|it| it.0 == key), "{database}");
+
+        let host = world.host();
+        open(&host, &token).await.unwrap();
+        let seals_again = wrong_for < 7 * DAY;
+        assert_eq!(key_of(&seal(&host).await) == key, seals_again);
+    }
+}
+
+/// Rotation goes on, and the ring loses nothing, where the database does not tell its time.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_fails_stops_no_rotation() {
+    let world = World::new();
+    *world.provider.clock.lock().unwrap() = DatabaseClock::Fails;
+    let host = world.host();
+    let first = key_of(&seal(&host).await);
+    for _ in 0..8 * 24 {
+        world.pass(HOUR);
+        seal(&host).await;
+        idle(&host).await;
+    }
+    assert_ne!(key_of(&seal(&host).await), first);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_token_is_to_be_reissued_past_half_its_life_or_when_its_key_is_old() {
     let world = World::new();

@@ -37,11 +37,21 @@ pub(super) enum Mode {
     Panics,
 }
 
+#[derive(Default)]
+pub(super) enum DatabaseClock {
+    #[default]
+    None,
+    Fails,
+    Tells(ManualClock),
+}
+
 /// A memory provider that fails on demand and counts its calls.
 #[derive(Default)]
 pub(super) struct Faults {
     pub(super) inner: MemoryProvider,
     mode: Mutex<Mode>,
+    /// The database's clock.
+    pub(super) clock: Mutex<DatabaseClock>,
     fetches: AtomicU64,
     saves: AtomicU64,
 }
@@ -107,6 +117,15 @@ impl Provider for Faults {
     ) -> Result<Deleted, ProviderError> {
         self.pass().await?;
         self.inner.delete(id, expect, now).await
+    }
+
+    async fn clock(&self) -> Result<Option<SystemTime>, ProviderError> {
+        self.pass().await?;
+        match &*self.clock.lock().unwrap() {
+            DatabaseClock::None => Ok(None),
+            DatabaseClock::Fails => Err(ProviderError::unavailable("statement timeout")),
+            DatabaseClock::Tells(clock) => Ok(Some(clock.now())),
+        }
     }
 }
 

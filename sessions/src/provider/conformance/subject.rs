@@ -257,6 +257,10 @@ impl Handle {
     pub(super) async fn purge(&self, expired_before: SystemTime, limit: u32) -> u64 {
         answer("purge", self.0.purge(expired_before, limit).await)
     }
+
+    pub(super) async fn clock(&self) -> Option<SystemTime> {
+        answer("clock", self.0.clock().await)
+    }
 }
 
 /// A record with every field set, which expires in an hour.
