@@ -7,6 +7,7 @@ use sessions::provider::{Expect, Page, Provider as _, Record};
 use sessions::{
     Clock as _, Error, LocalKey, ManualClock, MemoryProvider, Outcome, Session, Store, StoreKey,
 };
+use sessions_tests::hooked::{Call, Fault, Faults, Hooked};
 use sessions_tests::jar::Jar;
 
 #[derive(Debug, Session)]
@@ -219,6 +220,48 @@ async fn log_out_everywhere_ends_records_that_nobody_can_read() {
     assert_eq!(store.revoke_all::<Visitor>(7).await.unwrap(), 3);
     for key in [erased, damaged, plain] {
         assert!(memory.fetch(key.as_str(), now).await.unwrap().is_none());
+    }
+}
+
+/// A logout of a session that this build cannot read, on a database that fails in between.
+#[tokio::test(start_paused = true)]
+async fn a_record_that_cannot_be_read_is_ended_whatever_becomes_of_the_answers() {
+    let (memory, clock, faults) =
+        (MemoryProvider::new(), ManualClock::default(), Faults::default());
+    let store = Store::builder(Hooked::new(memory.clone(), faults.clone()))
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    for (fault, at_once) in [
+        (Fault::Lost(Call::Fetch, 2), true),
+        (Fault::Lost(Call::Delete, 1), true),
+        (Fault::LostThenNext(Call::Delete, 1), true),
+        (Fault::LostThenNext(Call::Delete, 2), false),
+        (Fault::LostThenDown(Call::Delete), false),
+        (Fault::LostThenDown(Call::Fetch), false),
+        (Fault::Down, false),
+    ] {
+        let (key, cookies) = saved(&store, Some(7)).await;
+        let now = clock.now();
+        let record = memory.fetch(key.as_str(), now).await.unwrap().unwrap();
+        let damaged = Record { data: vec![0xff; 40].into(), ..record };
+        memory.save(&damaged, Expect::Any, now).await.unwrap();
+        assert!(store.load::<Visitor>(&cookies).await.is_err());
+
+        faults.set(fault);
+        let ended = store.destroy::<Visitor>(&cookies).await;
+        if !at_once {
+            assert!(ended.unwrap_err().error().is_unavailable(), "{fault:?}");
+            faults.set(Fault::None);
+            let _ = store.destroy::<Visitor>(&cookies).await.unwrap();
+        } else {
+            let cookie = ended.unwrap().set_cookie().unwrap().to_str().unwrap().to_owned();
+            assert!(cookie.contains("Max-Age=0"), "{fault:?}: {cookie}");
+        }
+        assert!(memory.fetch(key.as_str(), now).await.unwrap().is_none(), "{fault:?}");
+        assert!(store.load::<Visitor>(&cookies).await.unwrap().is_new());
+        // As is a second logout, of a session that is gone.
+        let _ = store.destroy::<Visitor>(&cookies).await.unwrap();
     }
 }
 

@@ -71,7 +71,8 @@ impl Core {
             }
             let (version, lost) = (record.version, &mut false);
             let end = self.end(key.as_str(), version, &mut patience, lost, is_unreadable).await?;
-            if matches!(end, EndOutcome::Ended(_)) {
+            // Gone after a lost answer: this end took place.
+            if matches!(end, EndOutcome::Ended(_)) || *lost && matches!(end, EndOutcome::Gone) {
                 telemetry::ended(session_type.name(), &key, "destroyed");
             }
         }
