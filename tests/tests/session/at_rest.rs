@@ -7,8 +7,10 @@ use sessions::provider::{Expect, Page, Provider as _, Record};
 use sessions::{
     Clock as _, Error, LocalKey, ManualClock, MemoryProvider, Outcome, Session, Store, StoreKey,
 };
+use sessions_tests::events::Events;
 use sessions_tests::hooked::{Call, Fault, Faults, Hooked};
 use sessions_tests::jar::Jar;
+use tracing::Level;
 
 #[derive(Debug, Session)]
 #[session(name = "visitor", version = 1)]
@@ -248,6 +250,7 @@ async fn a_record_that_cannot_be_read_is_ended_whatever_becomes_of_the_answers()
         memory.save(&damaged, Expect::Any, now).await.unwrap();
         assert!(store.load::<Visitor>(&cookies).await.is_err());
 
+        let events = Events::capture(Level::DEBUG);
         faults.set(fault);
         let ended = store.destroy::<Visitor>(&cookies).await;
         if !at_once {
@@ -257,6 +260,8 @@ async fn a_record_that_cannot_be_read_is_ended_whatever_becomes_of_the_answers()
         } else {
             let cookie = ended.unwrap().set_cookie().unwrap().to_str().unwrap().to_owned();
             assert!(cookie.contains("Max-Age=0"), "{fault:?}: {cookie}");
+            let events = events.take();
+            assert!(events.iter().any(|it| it.contains("destroyed")), "{fault:?}: {events:?}");
         }
         assert!(memory.fetch(key.as_str(), now).await.unwrap().is_none(), "{fault:?}");
         assert!(store.load::<Visitor>(&cookies).await.unwrap().is_new());
