@@ -14,7 +14,7 @@ copy=target/rules/source
 mkdir -p "$copy"
 # What is committed and what is not yet, without what was built.
 git ls-files -z --cached --others --exclude-standard \
-    | tar --null --files-from=- --create --ignore-failed-read | tar --extract --directory "$copy"
+    | tar --null --files-from=- --create --ignore-failed-read | tar --extract --touch --directory "$copy"
 export CARGO_TARGET_DIR=$PWD/target/rules/build CARGO_TERM_COLOR=never
 rules=$PWD/tests/rules.txt
 cd "$copy"

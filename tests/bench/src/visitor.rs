@@ -1,5 +1,7 @@
 //! The session of every benchmark, for all libraries the same struct.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde::{Deserialize, Serialize};
 use sessions::Session;
 
@@ -29,4 +31,11 @@ impl Visitor {
             seen: (0..8).map(|n| 100_000 + n).collect(),
         }
     }
+}
+
+/// The id of somebody who has not been here before.
+#[must_use]
+pub fn somebody() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }

@@ -468,7 +468,7 @@ async fn a_read_beside_a_login_never_hands_the_old_cookie_back() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_due_is_set_again_but_not_within_twelve_minutes_of_a_renewal() {
+async fn a_token_that_is_due_is_set_again() {
     let life = Life::with(|builder| builder.lifetime(Duration::from_secs(90 * 24 * 3600)));
     let (mut jar, _) = life.visitor().await;
     let mut set = 0;
@@ -478,13 +478,25 @@ async fn a_token_that_is_due_is_set_again_but_not_within_twelve_minutes_of_a_ren
         set += u32::from(jar.keep(&commit));
     }
     assert!(set > 0, "keys are rotated each week");
-    // Some of these tokens are due because their key has retired a moment ago.
-    for _ in 0..1_000 {
-        let mut visitor = life.load(&jar).await;
-        visitor.renew();
-        assert!(jar.keep(&visitor.commit().await.unwrap()));
-        life.clock.advance(11 * MINUTE);
-        assert!(life.load(&jar).await.commit().await.unwrap().set_cookie().is_none());
+}
+
+/// One of these tokens is due because its key has retired a moment ago; with a touch beside it, and
+/// without.
+#[tokio::test]
+async fn a_token_that_is_due_is_not_set_again_within_twelve_minutes_of_a_renewal() {
+    for touches in [5 * MINUTE, 60 * MINUTE] {
+        let life = Life::with(|builder| {
+            let lifetime = Duration::from_secs(90 * 24 * 3600);
+            builder.lifetime(lifetime).touch_interval(touches)
+        });
+        let (mut jar, _) = life.visitor().await;
+        for _ in 0..1_000 {
+            let mut visitor = life.load(&jar).await;
+            visitor.renew();
+            assert!(jar.keep(&visitor.commit().await.unwrap()));
+            life.clock.advance(11 * MINUTE);
+            assert!(life.load(&jar).await.commit().await.unwrap().set_cookie().is_none());
+        }
     }
 }
 
@@ -583,6 +595,10 @@ async fn a_save_whose_future_was_dropped_is_waited_for() {
     visitor.points += 1;
     gate.open();
     visitor.save().await.unwrap();
+    // Whatever still runs in the background ends.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
     let again = store.load::<Visitor>(jar.headers()).await.unwrap();
     assert_eq!((visitor.points, again.points), (111, 111));
 }
@@ -657,6 +673,43 @@ async fn an_update_whose_answer_is_lost_while_the_session_is_renewed_is_applied_
     let (updated, ()) = tokio::join!(life.store.update_any::<Visitor, _>(&key, add), renewals);
     assert!(updated.unwrap().is_some());
     assert_eq!(life.stored(&key).await.unwrap().0, 101);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_took_place_and_was_ended_before_its_answer_came_is_not_begun_again() {
+    let life = Life::new();
+    let (jar, key) = life.visitor().await;
+    let mut visitor = life.load(&jar).await;
+    visitor.user = Some(USER);
+    life.faults.set(Fault::LostThenNext(Call::Save, 1));
+    // While the commit waits for its next try, the owner logs out everywhere.
+    let store = life.host(0).0;
+    let (committed, ended) = tokio::join!(visitor.commit(), store.revoke::<Visitor>(USER, &key));
+    assert!(ended.unwrap());
+    assert!(is_gone(&committed));
+    assert_eq!(life.listed().await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_whose_answer_was_lost_is_found_by_its_secret_after_many_saves() {
+    let life = Life::new();
+    let (mut jar, key) = life.visitor().await;
+    let mut visitor = life.load(&jar).await;
+    visitor.user = Some(USER);
+    life.faults.set(Fault::LostThenNext(Call::Save, 1));
+    let store = life.host(0).0;
+    // More saves than a record remembers.
+    let updates = async {
+        for _ in 0..9 {
+            let add = |visitor: &mut Visitor| visitor.points += 1;
+            assert!(store.update_any::<Visitor, _>(&key, add).await.unwrap().is_some());
+        }
+    };
+    let (committed, ()) = tokio::join!(visitor.commit(), updates);
+    assert!(jar.keep(&committed.unwrap()));
+    let visitor = life.load(&jar).await;
+    assert_eq!((visitor.user, visitor.points), (Some(USER), 109));
+    assert_eq!(life.listed().await, [key]);
 }
 
 // Failures that are no outage, and outages.

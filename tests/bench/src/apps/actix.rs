@@ -20,7 +20,7 @@ use sessions::Store;
 use sessions::provider::Provider;
 
 use super::{App, Cookie, FILL_ANONYMOUS, FILL_LOGGED_IN, Kind};
-use crate::visitor::Visitor;
+use crate::visitor::{Visitor, somebody};
 
 /// The application with one of the libraries.
 pub struct Actix<S> {
@@ -140,7 +140,7 @@ mod ours {
     use super::*;
 
     pub(super) async fn fill<const LOGGED_IN: bool>(mut visitor: Session<Visitor>) -> &'static str {
-        *visitor = Visitor::filled(LOGGED_IN.then_some(7));
+        *visitor = Visitor::filled(LOGGED_IN.then(somebody));
         "hello"
     }
 
@@ -157,7 +157,7 @@ mod ours {
     /// The id changes by itself.
     pub(super) async fn login(mut visitor: Session<Visitor>) -> &'static str {
         assert_eq!(visitor.user, None);
-        visitor.user = Some(7);
+        visitor.user = Some(somebody());
         "hello"
     }
 }
@@ -174,7 +174,7 @@ mod theirs {
     }
 
     pub(super) async fn fill<const LOGGED_IN: bool>(session: Session) -> &'static str {
-        session.insert(KEY, Visitor::filled(LOGGED_IN.then_some(7))).unwrap();
+        session.insert(KEY, Visitor::filled(LOGGED_IN.then(somebody))).unwrap();
         "hello"
     }
 
@@ -193,7 +193,7 @@ mod theirs {
     pub(super) async fn login(session: Session) -> &'static str {
         let mut visitor = visitor(&session);
         assert_eq!(visitor.user, None);
-        visitor.user = Some(7);
+        visitor.user = Some(somebody());
         session.renew();
         session.insert(KEY, visitor).unwrap();
         "hello"

@@ -16,7 +16,7 @@ use tower_sessions::cookie::Key;
 use tower_sessions::{MemoryStore, SessionManagerLayer};
 
 use super::{App, Cookie, FILL_ANONYMOUS, FILL_LOGGED_IN, Kind};
-use crate::visitor::Visitor;
+use crate::visitor::{Visitor, somebody};
 
 /// The application with one of the libraries.
 pub struct Axum {
@@ -129,7 +129,7 @@ mod ours {
     use super::*;
 
     pub(super) async fn fill<const LOGGED_IN: bool>(mut visitor: Session<Visitor>) -> &'static str {
-        *visitor = Visitor::filled(LOGGED_IN.then_some(7));
+        *visitor = Visitor::filled(LOGGED_IN.then(somebody));
         "hello"
     }
 
@@ -146,7 +146,7 @@ mod ours {
     /// The id changes by itself.
     pub(super) async fn login(mut visitor: Session<Visitor>) -> &'static str {
         assert_eq!(visitor.user, None);
-        visitor.user = Some(7);
+        visitor.user = Some(somebody());
         "hello"
     }
 }
@@ -163,7 +163,7 @@ mod theirs {
     }
 
     pub(super) async fn fill<const LOGGED_IN: bool>(session: Session) -> &'static str {
-        let visitor = Visitor::filled(LOGGED_IN.then_some(7));
+        let visitor = Visitor::filled(LOGGED_IN.then(somebody));
         session.insert(KEY, visitor).await.unwrap();
         "hello"
     }
@@ -183,7 +183,7 @@ mod theirs {
     pub(super) async fn login(session: Session) -> &'static str {
         let mut visitor = visitor(&session).await;
         assert_eq!(visitor.user, None);
-        visitor.user = Some(7);
+        visitor.user = Some(somebody());
         session.cycle_id().await.unwrap();
         session.insert(KEY, visitor).await.unwrap();
         "hello"
