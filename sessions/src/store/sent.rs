@@ -3,8 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use super::base::Bearer;
 use super::core::Core;
 use super::fence::LoginAttempt;
@@ -14,7 +12,8 @@ use crate::schema::fields::Fields;
 use crate::schema::header::{Header, MAX_SAVES, Summary};
 
 /// The sends that are not settled yet, oldest first.
-pub(super) type Sends = SmallVec<[Sent; 1]>;
+// A `Vec`: a commit is moved several times before anything is sent.
+pub(super) type Sends = Vec<Sent>;
 
 /// The most sends that a handle keeps: with this many tries there is an outage.
 pub(super) const MOST_SENDS: usize = 8;

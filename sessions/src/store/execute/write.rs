@@ -34,15 +34,18 @@ impl Execution<'_> {
             Renewing::default()
         };
         let save = rand::random();
-        let owner = loaded.owner.as_ref();
-        let mut draft = match self.ancestor {
-            None => patch.over(&loaded.stored, owner, renewal)?,
-            Some(_) => patch.onto(&loaded.key, &loaded.stored, owner, renewal)?,
-        };
-        draft.stamp(save);
-        let record = core.next_record(&loaded, &draft, patch.now)?;
         let merged = self.ancestor.is_some();
-        let summary = draft.header.summary;
+        // In a block, so that the future does not hold the draft.
+        let (record, summary) = {
+            let owner = loaded.owner.as_ref();
+            let mut draft = if merged {
+                patch.onto(&loaded.key, &loaded.stored, owner, renewal)?
+            } else {
+                patch.over(&loaded.stored, owner, renewal)?
+            };
+            draft.stamp(save);
+            (core.next_record(&loaded, &draft, patch.now)?, draft.header.summary)
+        };
         self.send(Sent {
             save,
             mine: patch.mine.clone(),
