@@ -102,6 +102,7 @@ fn compare<'a>(
     // Encode the base as this build does. This build does not know what is missing then, so it
     // cannot have changed it.
     again.clear();
+    again.reserve(was.len());
     if (field.again)(was, Some(again)).is_err() || field.is_same(was, again) {
         return Some(Cow::Borrowed(is));
     }

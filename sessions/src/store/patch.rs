@@ -77,7 +77,7 @@ pub(crate) struct Patch {
     /// The owner, in the form of records.
     owner: Option<Arc<str>>,
     /// The owner as its field displays it, if it changed or proved who they are.
-    pub(super) owner_name: Option<String>,
+    pub(super) owner_name: Option<Arc<str>>,
     pub(super) asks: Asks,
     pub(super) now: SystemTime,
 }
@@ -119,6 +119,7 @@ impl Patch {
         let diff = merge::diff(table, &base, &mut mine)?;
         let owner_name =
             if diff.owner || asks.attempt.is_some() { mine.owner(table)? } else { None };
+        let owner_name: Option<Arc<str>> = owner_name.map(Into::into);
         let (owner_move, owner) = match (owner, &owner_name) {
             (owner, None) if !diff.owner => match owner {
                 Some(owner) => (OwnerMove::Same, Some(owner.clone())),
@@ -271,8 +272,8 @@ impl Draft<'_> {
     pub(super) fn stamp(&mut self, save: SaveId) {
         let saves = &mut self.header.saves;
         if saves.first() != Some(&save) {
+            saves.truncate(MAX_SAVES - 1);
             saves.insert(0, save);
-            saves.truncate(MAX_SAVES);
         }
     }
 }

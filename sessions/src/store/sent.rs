@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::base::Bearer;
 use super::core::Core;
 use super::fence::LoginAttempt;
@@ -12,8 +14,7 @@ use crate::schema::fields::Fields;
 use crate::schema::header::{Header, MAX_SAVES, Summary};
 
 /// The sends that are not settled yet, oldest first.
-// A `Vec`: a commit is moved several times before anything is sent.
-pub(super) type Sends = Vec<Sent>;
+pub(super) type Sends = SmallVec<[Sent; 1]>;
 
 /// The most sends that a handle keeps: with this many tries there is an outage.
 pub(super) const MOST_SENDS: usize = 8;
@@ -49,7 +50,7 @@ pub(super) struct Drawn {
 #[derive(Clone, Debug)]
 pub(super) struct Login {
     /// The owner as its field displays it.
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     pub(super) attempt: Option<Box<LoginAttempt>>,
     pub(super) loaded_at: std::time::SystemTime,
 }

@@ -81,7 +81,7 @@ impl SessionType {
         let name = self.name();
         let whole = self.app.len() + name.len() + owner.len() + 2;
         if whole <= 255 && !owner.contains('\0') && !owner.starts_with('/') {
-            format!("{}/{name}/{owner}", self.app)
+            [&*self.app, name, owner].join("/")
         } else {
             // Two slashes, so no plain owner has this form.
             format!("{}/{name}//{}", self.app, self.fences.key(owner.as_bytes()))
