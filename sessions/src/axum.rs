@@ -1,4 +1,4 @@
-//! The layer and the extractor for axum. The layer serves any `tower` HTTP stack; without axum,
+//! The layer and the extractors for axum. The layer works in any `tower` HTTP stack. Without axum,
 //! take the sessions from the request's [`RequestSessions`].
 //!
 //! Add [`SessionLayer`] once, and take [`Session<T>`](struct@crate::Session) in any handler below
@@ -18,7 +18,7 @@
 //!     visitor.cart.push(item);
 //! }
 //!
-//! /// `None` for whoever has stored nothing yet.
+//! /// `None` if the visitor has stored nothing yet.
 //! async fn empty(visitor: Option<Session<Visitor>>) {
 //!     if let Some(mut visitor) = visitor {
 //!         visitor.cart.clear();
@@ -33,37 +33,38 @@
 //!
 //! # What the layer does to a response
 //!
-//! - It commits what the handlers changed, before the headers leave: unless the status is 5xx or
-//!   408 ([`KeepChanges`](crate::KeepChanges)). A session that was destroyed ends whatever the
-//!   status.
-//! - Where the commit fails, an empty response takes the place of the handler's: 503 with
-//!   `Retry-After` when trying again can help, 409 for a conflict, else 500. It keeps the headers
-//!   that the layers inside set for every response: CORS, security headers, `Vary`.
-//!   [`on_error`](SessionLayer::on_error) answers otherwise.
-//! - A response that sets or clears a session cookie is kept from shared caches: it carries
-//!   `Cache-Control: private, no-store`. Where the handler has set `Cache-Control`, the layer adds
-//!   `private` and removes `public`, `s-maxage` and headers such as `CDN-Cache-Control`.
-//! - A response whose handler took a session carries `Vary: Cookie`, and `Cache-Control: private`
-//!   unless the handler has set `Cache-Control`.
-//! - A HEAD request commits nothing, whatever its handler did: axum sends it to the handler of GET.
-//! - A prefetch (`Sec-Purpose: prefetch`) whose handler changed a session commits nothing and is
-//!   answered with 503, so that the browser asks again when its user follows the link.
-//! - A handle that is still alive when the handler has answered (in a streamed body, a WebSocket,
-//!   a task) cannot be committed any more: call [`save`](crate::Session::save) on it.
+//! - The layer commits the handlers' changes before the headers are sent, unless the status is 5xx
+//!   or 408 ([`KeepChanges`](crate::KeepChanges)). It ends a destroyed session with any status.
+//! - If the commit fails, the layer replaces the handler's response with an empty one: 503 with
+//!   `Retry-After` if a retry can help, 409 for a conflict, otherwise 500. The new response keeps
+//!   the headers that inner layers set for every response: CORS, security headers, `Vary`. Use
+//!   [`on_error`](SessionLayer::on_error) to respond differently.
+//! - The layer adds `Cache-Control: private, no-store` to a response that sets or clears a session
+//!   cookie, so shared caches do not store it. If the handler has set `Cache-Control`, the layer
+//!   adds `private` and removes `public`, `s-maxage` and headers such as `CDN-Cache-Control`.
+//! - If a handler takes a session, the layer adds `Vary: Cookie` to its response. It also adds
+//!   `Cache-Control: private`, unless the handler has set `Cache-Control`.
+//! - A HEAD request commits nothing, because axum sends it to the GET handler.
+//! - If the handler of a prefetch (`Sec-Purpose: prefetch`) changes a session, the layer commits
+//!   nothing and responds with 503. The browser then sends the request again when the user follows
+//!   the link.
+//! - The layer does not commit a handle that is still alive after the handler has responded, for
+//!   example in a streamed body, a WebSocket or a task. Call [`save`](crate::Session::save) on it.
 //!
 //! # Several layers
 //!
-//! The layer of one store may be added twice, as around an app and around a router in it: the inner
-//! one adds nothing. Where a layer of another store stands inside, name with
-//! [`only`](SessionLayer::only) the session types that one of them serves; a type that both would
-//! serve is an [`Error::Misuse`]. Sessions are committed, and their errors answered, by the outermost
-//! layer.
+//! You may add the layer of one store twice, for example around an app and around a router in it.
+//! The inner layer then has no effect. If an inner layer uses another store, name the session types
+//! of one of the two layers with [`only`](SessionLayer::only). To take a type that both layers
+//! serve is an [`Error::Misuse`]. The outermost layer commits all sessions and responds to their
+//! errors.
 //!
 //! # In middleware
 //!
-//! Middleware takes sessions as handlers do, if its layer is added before the [`SessionLayer`],
-//! which then is outside of it. Drop the handle before the handler runs, and the handler sees what
-//! was changed; where both hold one, their changes merge. One commit saves both.
+//! Middleware takes sessions as handlers do, if you add it before the [`SessionLayer`], so that the
+//! [`SessionLayer`] is outside of it. If the middleware drops its handle before the handler runs,
+//! the handler sees the middleware's changes. If both hold a handle at the same time, their changes
+//! are merged. One commit saves both.
 //!
 //! ```
 //! use axum::extract::Request;
@@ -95,10 +96,10 @@
 //!
 //! # In WebSockets and streams
 //!
-//! Move the handle in, and save it there. The headers have gone by then, and with them the chance
-//! to set a cookie: a session that has none yet begins before, by a save in the handler, and no
-//! login can happen in the stream. A body that has no handle loads one from its request's
-//! [`RequestSessions`]: it holds what the request has committed.
+//! Move the handle into the stream, and save it there. The headers have been sent by then, so the
+//! response can no longer set a cookie. Save a new session in the handler first. No login can
+//! happen in the stream. A body without a handle can load one from its request's
+//! [`RequestSessions`]. That handle holds what the request has committed.
 //!
 //! ```
 //! use axum::extract::ws::{Message, WebSocketUpgrade};
@@ -160,7 +161,7 @@ use crate::request::layer::Entered;
 use crate::request::slots::{Dry, Served};
 use crate::store::Store;
 
-/// Gives a router's handlers their sessions, and commits them once a handler has answered.
+/// Provides the sessions of a router's handlers, and commits them after a handler has responded.
 ///
 /// One layer serves any number of session types. A request that touches no session costs no store
 /// call.
@@ -192,7 +193,7 @@ pub struct SessionLayer {
 type OnError = Arc<dyn Fn(&Error, &Parts) -> Response<Body> + Send + Sync>;
 
 impl SessionLayer {
-    /// A layer over this store.
+    /// Creates a layer for `store`.
     ///
     /// ```
     /// use sessions::{MemoryProvider, Store, axum::SessionLayer};
@@ -203,8 +204,8 @@ impl SessionLayer {
         Self { served: Served::all(store), on_error: None }
     }
 
-    /// Serves this session type, and the others that are named so, but no further one: for a layer
-    /// that meets the layer of another store.
+    /// Restricts the layer to the session type `T`, and to the types of other calls of this method.
+    /// Use it if a request passes the layers of two stores.
     ///
     /// ```
     /// use axum::Router;
@@ -231,18 +232,21 @@ impl SessionLayer {
         Self { served: self.served.only::<T>(), ..self }
     }
 
-    /// Makes the responses that tell of an error, in place of the layer's own: where a commit
-    /// failed, and where a handler was rejected or answered with an [`Error`] of this crate. A
-    /// handler that answers a [`SessionRejection`] in its own way is left alone.
+    /// Sets the function that makes the response to an error. The layer calls it if a commit fails,
+    /// if an extractor rejects the request, or if a handler returns an [`Error`] of this crate. It
+    /// does not change the response of a handler that handles a [`SessionRejection`].
     ///
-    /// `respond` gets the error and the request's method, address, version and headers (the
-    /// extensions are empty), and decides on status, headers and body. The layer adds `Retry-After`
-    /// where trying again can help and `Cache-Control: no-store`, unless they are set, the cookies
-    /// of the request's commits that succeeded, and the headers that the layers inside set for
-    /// every response (CORS, security headers, `Vary`). The error's text is for the log, not for
-    /// visitors.
+    /// `respond` receives the error and the request's method, URI, version and headers (the
+    /// extensions are empty). It decides the status, the headers and the body. The layer then adds:
     ///
-    /// With it, each request costs a copy of its headers.
+    /// - `Retry-After` if a retry can help, and `Cache-Control: no-store`, unless `respond` set
+    ///   them;
+    /// - the cookies of the request's commits that succeeded;
+    /// - the headers that inner layers set for every response (CORS, security headers, `Vary`).
+    ///
+    /// The error's text is for the log, not for visitors.
+    ///
+    /// With this function, each request costs a copy of its headers.
     ///
     /// ```
     /// use axum::Router;
@@ -297,8 +301,8 @@ impl fmt::Debug for SessionLayer {
     }
 }
 
-/// The service that [`SessionLayer`] makes. It fits around a service with any body, and answers
-/// with axum's.
+/// The service that [`SessionLayer`] makes. The inner service may have any body type. The responses
+/// have axum's.
 ///
 /// ```
 /// # use sessions::{MemoryProvider, Store, axum::{SessionLayer, SessionService}};
@@ -346,7 +350,7 @@ where
     }
 }
 
-/// What [`on_error`](SessionLayer::on_error) is told of a request.
+/// Copies the parts of a request that [`on_error`](SessionLayer::on_error) receives.
 fn parts<B>(request: &Request<B>) -> Parts {
     let (mut parts, ()) = Request::new(()).into_parts();
     parts.method = request.method().clone();
@@ -376,7 +380,8 @@ impl<S: fmt::Debug> fmt::Debug for SessionService<S> {
 }
 
 pin_project! {
-    /// The response of a [`SessionService`]: the handler's, once its sessions are committed.
+    /// The future of a [`SessionService`]'s response. It commits the sessions after the handler has
+    /// responded.
     ///
     /// ```
     /// use axum::body::Body;
@@ -397,7 +402,7 @@ pin_project! {
     pub struct ResponseFuture<F: Future> {
         #[pin]
         ending: Ending<F>,
-        // With what it is told of the request.
+        // The function, and the parts of the request that it receives.
         hook: Option<(OnError, Box<Parts>)>,
     }
 }
@@ -442,7 +447,7 @@ impl<F: Future> fmt::Debug for ResponseFuture<F> {
 
 impl<R, S> Answer for Result<Response<R>, S> {
     fn status(&self) -> StatusCode {
-        // A service that failed answers as badly as one that says so.
+        // The error of a service counts as a 500.
         self.as_ref().map_or(StatusCode::INTERNAL_SERVER_ERROR, Response::status)
     }
 }
@@ -453,14 +458,14 @@ fn empty(status: StatusCode) -> Response<Body> {
     response
 }
 
-/// The answer to a prefetch that must not be used as the page.
+/// The response to a prefetch that changed a session. The browser must not use it as the page.
 fn refusal() -> Response<Body> {
     let mut response = empty(StatusCode::SERVICE_UNAVAILABLE);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-/// The second response, with what the layers inside have said of the first.
+/// Returns `response` with the headers that inner layers set on `replaced`.
 fn in_place_of(replaced: &Response<Body>, mut response: Response<Body>) -> Response<Body> {
     let said = replaced.headers();
     for name in said.keys().filter(|name| request::headers::keeps(name.as_str())) {
@@ -473,7 +478,8 @@ fn in_place_of(replaced: &Response<Body>, mut response: Response<Body>) -> Respo
     response
 }
 
-/// The error that a handler's response tells of, if there is a hook to tell it otherwise.
+/// Takes the error out of a response that a handler made from it, if there is a hook to replace
+/// that response.
 fn told<H>(response: &mut Response<Body>, hook: Option<H>) -> Option<Arc<Error>> {
     hook?;
     response.extensions_mut().remove::<ErrorAnswered>().map(|told| told.0)
