@@ -16,11 +16,10 @@ use crate::request::RequestSessions;
 use crate::session::Session;
 use crate::{request, telemetry};
 
-/// Loads the request's session, or a new one.
+/// Loads the request's session, or creates a new one.
 ///
-/// Rejects with 503 when the store is down or the record needs a newer build, and with 500 for a
-/// record that cannot be read, or where no layer gives this request its sessions; see
-/// [`SessionRejection`].
+/// Rejects the request with 503 if the store is down or the record needs a newer build, and with
+/// 500 if the record cannot be read or there is no session layer. See [`SessionRejection`].
 ///
 /// ```
 /// use sessions::Session;
@@ -46,7 +45,8 @@ impl<T: SessionData, S: Sync> FromRequestParts<S> for Session<T> {
     }
 }
 
-/// `None` when there is no live session. A store that is down is still a rejection.
+/// Loads the request's session. It is `None` if there is no live session. If the store is down, the
+/// request is still rejected.
 ///
 /// ```
 /// use sessions::Session;
@@ -71,13 +71,13 @@ impl<T: SessionData, S: Sync> OptionalFromRequestParts<S> for Session<T> {
     }
 }
 
-/// The request's session, or a new one where this build cannot read what is stored: for the
-/// handlers that log in and out.
+/// Loads the request's session, or creates a new one if this build cannot read the stored one. Use
+/// it in the handlers that log visitors in and out.
 ///
-/// After a deploy was rolled back, or where a conversion fails, every page of such a visitor is an
-/// error. With this extractor they can still log in: the new session takes the place of the one
-/// that cannot be read, which ends. A handler that changes nothing leaves it as it was. A store
-/// that is down is still a rejection.
+/// After a rolled back deploy, or if a conversion fails, every page responds to such a visitor with
+/// an error. With this extractor the visitor can still log in: the new session replaces the
+/// unreadable one, and the unreadable one ends. If the handler changes nothing, the stored session
+/// stays as it is. If the store is down, the request is still rejected.
 ///
 /// ```
 /// use sessions::{Session, axum::OrNew};
@@ -113,10 +113,11 @@ impl<T: SessionData, S: Sync> FromRequestParts<S> for OrNew<T> {
     }
 }
 
-/// Why a handler did not get its session. As a response: 503 with `Retry-After` when trying again
-/// can help, else 500; the text says no more than that, the event has the reason.
+/// The error of an extractor that could not load a session. Its response is a 503 with
+/// `Retry-After` if a retry can help, otherwise a 500. The event contains the reason. The response
+/// contains it only for an [`Error::Misuse`].
 ///
-/// Take `Result<Session<T>, SessionRejection>` in a handler to answer otherwise.
+/// To respond differently, take `Result<Session<T>, SessionRejection>` in the handler.
 ///
 /// ```
 /// use sessions::{Session, axum::SessionRejection};
@@ -137,7 +138,7 @@ impl<T: SessionData, S: Sync> FromRequestParts<S> for OrNew<T> {
 pub struct SessionRejection(Error);
 
 impl SessionRejection {
-    /// The reason.
+    /// Returns the reason.
     ///
     /// ```
     /// use axum::http::StatusCode;
@@ -156,7 +157,7 @@ impl SessionRejection {
         &self.0
     }
 
-    /// The reason, to be passed on.
+    /// Converts the rejection into its reason.
     ///
     /// ```
     /// use sessions::{Error, axum::SessionRejection};
@@ -184,8 +185,8 @@ impl IntoResponse for SessionRejection {
     }
 }
 
-/// So that a handler may use `?` on the store's calls: 503 with `Retry-After`, 409 for a conflict,
-/// else 500.
+/// Lets a handler use `?` on the store's methods. The response is a 503 with `Retry-After` if a
+/// retry can help, a 409 for a conflict, otherwise a 500.
 ///
 /// ```
 /// use axum::extract::State;
@@ -206,8 +207,8 @@ impl IntoResponse for Error {
     }
 }
 
-/// The response to an error where there is no axum: 503 with `Retry-After` when trying again can
-/// help, 409 for a conflict, else 500, and a line of text. The layer's
+/// Returns the response to an error, for services without axum. It is a 503 with `Retry-After` if a
+/// retry can help, a 409 for a conflict, otherwise a 500, with a line of text. The layer's
 /// [`on_error`](super::SessionLayer::on_error) replaces it.
 ///
 /// ```
@@ -255,6 +256,7 @@ impl std::error::Error for SessionRejection {
     }
 }
 
-/// In the extensions of a response that answers an error: the error, for the layer's `on_error`.
+/// The error that a response was made from. The response's extensions keep it for the layer's
+/// `on_error`.
 #[derive(Clone)]
 pub(super) struct ErrorAnswered(pub(super) Arc<Error>);
