@@ -16,11 +16,10 @@ use crate::request::RequestSessions;
 use crate::session::Session;
 use crate::{request, telemetry};
 
-/// Loads the request's session, or a new one.
+/// Loads the request's session, or creates a new one.
 ///
-/// Rejects with 503 when the store is down or the record needs a newer build, and with 500 for a
-/// record that cannot be read, or where no middleware gives this request its sessions; see
-/// [`SessionRejection`].
+/// Rejects the request with 503 if the store is down or the record needs a newer build, and with
+/// 500 if the record cannot be read or there is no session middleware. See [`SessionRejection`].
 ///
 /// ```
 /// use sessions::Session;
@@ -59,7 +58,7 @@ impl<T: SessionData> Loading<T> {
     }
 }
 
-/// The future of the extractor.
+/// The future of the [`Session`](struct@crate::Session) extractor.
 ///
 /// ```
 /// use actix_web::{FromRequest, HttpRequest};
@@ -77,7 +76,7 @@ impl<T: SessionData> Loading<T> {
 pub struct Loading<T: SessionData> {
     load: Pin<Box<dyn Future<Output = Result<Session<T>, Error>>>>,
     sessions: Option<RequestSessions>,
-    /// Where the rejection that this ended with leaves its error if it is dropped unseen.
+    /// The place for the rejection's error, if the rejection is dropped before a handler sees it.
     unseen: Option<Unseen>,
 }
 
@@ -101,8 +100,8 @@ impl<T: SessionData> Future for Loading<T> {
 }
 
 impl<T: SessionData> Drop for Loading<T> {
-    /// A rejection that did not outlive the very future that it came from was dropped by
-    /// actix-web's extractor of an `Option`: the handler will take its visitor for a stranger.
+    /// Reports a rejection that did not outlive this future. Only actix-web's extractor of an
+    /// `Option` drops it so early, and the handler then takes its visitor for a new one.
     fn drop(&mut self) {
         let (Some(unseen), Some(sessions)) = (&self.unseen, &self.sessions) else { return };
         if let Some(error) = unseen.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -117,11 +116,11 @@ impl<T: SessionData> fmt::Debug for Loading<T> {
     }
 }
 
-/// The request's session: `None` when there is no live one. A store that is down is still a
-/// rejection.
+/// Loads the request's session. It is `None` if there is no live session. If the store is down, the
+/// request is still rejected.
 ///
-/// It stands for the `Option<Session<T>>` of other frameworks, which actix-web defines itself:
-/// see [the module](crate::actix).
+/// Use it for the `Option<Session<T>>` of other frameworks, because actix-web defines the extractor
+/// of an `Option`. See [the module](crate::actix).
 ///
 /// ```
 /// use sessions::{Session, actix::Existing};
@@ -147,7 +146,7 @@ impl<T: SessionData> FromRequest for Existing<T> {
     }
 }
 
-/// The future of the extractor of an [`Existing`] session.
+/// The future of the [`Existing`] extractor.
 ///
 /// ```
 /// use actix_web::{FromRequest, HttpRequest};
@@ -175,13 +174,13 @@ impl<T: SessionData> Future for LoadingExisting<T> {
     }
 }
 
-/// The request's session, or a new one where this build cannot read what is stored: for the
-/// handlers that log in and out.
+/// Loads the request's session, or creates a new one if this build cannot read the stored one. Use
+/// it in the handlers that log visitors in and out.
 ///
-/// After a deploy was rolled back, or where a conversion fails, every page of such a visitor is an
-/// error. With this extractor they can still log in: the new session takes the place of the one
-/// that cannot be read, which ends. A handler that changes nothing leaves it as it was. A store
-/// that is down is still a rejection.
+/// After a rolled back deploy, or if a conversion fails, every page responds to such a visitor with
+/// an error. With this extractor the visitor can still log in: the new session replaces the
+/// unreadable one, and the unreadable one ends. If the handler changes nothing, the stored session
+/// stays as it is. If the store is down, the request is still rejected.
 ///
 /// ```
 /// use sessions::{Session, actix::OrNew};
@@ -214,7 +213,7 @@ impl<T: SessionData> FromRequest for OrNew<T> {
     }
 }
 
-/// The future of the extractor of a session [`OrNew`].
+/// The future of the [`OrNew`] extractor.
 ///
 /// ```
 /// use actix_web::{FromRequest, HttpRequest};
@@ -241,10 +240,11 @@ impl<T: SessionData> Future for LoadingOrNew<T> {
     }
 }
 
-/// Why a handler did not get its session. As a response: 503 with `Retry-After` when trying again
-/// can help, else 500; the text says no more than that, the event has the reason.
+/// The error of an extractor that could not load a session. Its response is a 503 with
+/// `Retry-After` if a retry can help, otherwise a 500. The event contains the reason. The response
+/// contains it only for an [`Error::Misuse`].
 ///
-/// Take `Result<Session<T>, SessionRejection>` in a handler to answer otherwise.
+/// To respond differently, take `Result<Session<T>, SessionRejection>` in the handler.
 ///
 /// ```
 /// use sessions::{Session, actix::SessionRejection};
@@ -262,13 +262,13 @@ impl<T: SessionData> Future for LoadingOrNew<T> {
 /// # let _ = actix_web::web::get().to(home);
 /// ```
 pub struct SessionRejection {
-    /// `None` only while it is being dropped.
+    /// It is `None` only during the drop.
     error: Option<Error>,
     unseen: Unseen,
 }
 
 impl SessionRejection {
-    /// The reason.
+    /// Returns the reason.
     ///
     /// ```
     /// use actix_web::http::StatusCode;
@@ -287,7 +287,7 @@ impl SessionRejection {
         self.error.as_ref().expect("only drop and into_error take the error out")
     }
 
-    /// The reason, to be passed on.
+    /// Converts the rejection into its reason.
     ///
     /// ```
     /// use sessions::{Error, actix::SessionRejection};
@@ -327,8 +327,8 @@ impl ResponseError for SessionRejection {
     }
 }
 
-/// So that a handler may use `?` on the store's calls: 503 with `Retry-After`, 409 for a conflict,
-/// else 500.
+/// Lets a handler use `?` on the store's methods. The response is a 503 with `Retry-After` if a
+/// retry can help, a 409 for a conflict, otherwise a 500.
 ///
 /// ```
 /// use actix_web::web::{Data, post};
