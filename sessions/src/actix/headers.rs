@@ -1,4 +1,4 @@
-//! actix-web's headers, which are those of `http` 0.2.
+//! The session code's view of actix-web's headers. actix-web 4 uses `http` 0.2.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
