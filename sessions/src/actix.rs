@@ -1,4 +1,4 @@
-//! The middleware and the extractor for actix-web 4.
+//! The middleware and the extractors for actix-web 4.
 //!
 //! Wrap the app in a [`SessionMiddleware`] once, and take
 //! [`Session<T>`](struct@crate::Session) in any handler:
@@ -19,7 +19,7 @@
 //!     format!("{} items", visitor.cart.len())
 //! }
 //!
-//! /// `None` for whoever has stored nothing yet.
+//! /// `None` if the visitor has stored nothing yet.
 //! async fn empty(Existing(visitor): Existing<Visitor>) -> &'static str {
 //!     if let Some(mut visitor) = visitor {
 //!         visitor.cart.clear();
@@ -39,38 +39,40 @@
 //!
 //! # What the middleware does to a response
 //!
-//! - It commits what the handlers changed, before the headers leave: unless the status is 5xx or
-//!   408 ([`KeepChanges`](crate::KeepChanges)). A session that was destroyed ends whatever the
-//!   status.
-//! - Where the commit fails, an empty response takes the place of the handler's: 503 with
-//!   `Retry-After` when trying again can help, 409 for a conflict, else 500. It keeps the headers
-//!   that the middleware inside sets for every response: CORS, security headers, `Vary`.
-//!   [`on_error`](SessionMiddleware::on_error) answers otherwise.
-//! - A response that sets or clears a session cookie is kept from shared caches: it carries
-//!   `Cache-Control: private, no-store`. Where the handler has set `Cache-Control`, the middleware
-//!   adds `private` and removes `public`, `s-maxage` and headers such as `CDN-Cache-Control`.
-//! - A response whose handler took a session carries `Vary: Cookie`, and `Cache-Control: private`
-//!   unless the handler has set `Cache-Control`.
-//! - A HEAD request commits nothing, whatever its handler did.
-//! - A prefetch (`Sec-Purpose: prefetch`) whose handler changed a session commits nothing and is
-//!   answered with 503, so that the browser asks again when its user follows the link.
-//! - A handle that is still alive when the handler has answered (in a streamed body, a WebSocket,
-//!   a task) cannot be committed any more: call [`save`](crate::Session::save) on it.
+//! - The middleware commits the handlers' changes before the headers are sent, unless the status is
+//!   5xx or 408 ([`KeepChanges`](crate::KeepChanges)). It ends a destroyed session with any status.
+//! - If the commit fails, the middleware replaces the handler's response with an empty one: 503
+//!   with `Retry-After` if a retry can help, 409 for a conflict, otherwise 500. The new response
+//!   keeps the headers that inner middlewares set for every response: CORS, security headers,
+//!   `Vary`. Use [`on_error`](SessionMiddleware::on_error) to respond differently.
+//! - The middleware adds `Cache-Control: private, no-store` to a response that sets or clears a
+//!   session cookie, so shared caches do not store it. If the handler has set `Cache-Control`, the
+//!   middleware adds `private` and removes `public`, `s-maxage` and headers such as
+//!   `CDN-Cache-Control`.
+//! - If a handler takes a session, the middleware adds `Vary: Cookie` to its response. It also adds
+//!   `Cache-Control: private`, unless the handler has set `Cache-Control`.
+//! - A HEAD request commits nothing.
+//! - If the handler of a prefetch (`Sec-Purpose: prefetch`) changes a session, the middleware
+//!   commits nothing and responds with 503. The browser then sends the request again when the user
+//!   follows the link.
+//! - The middleware does not commit a handle that is still alive after the handler has responded,
+//!   for example in a streamed body, a WebSocket or a task. Call [`save`](crate::Session::save) on
+//!   it.
 //!
 //! # Several middlewares
 //!
-//! The middleware of one store may be wrapped twice, as around an app and around a scope in it: the
-//! inner one adds nothing. Where a middleware of another store stands inside, name with
-//! [`only`](SessionMiddleware::only) the session types that one of them serves; a type that both
-//! would serve is an [`Error::Misuse`]. Sessions are committed, and their errors answered, by the
-//! outermost middleware.
+//! You may wrap an app in the middleware of one store, and a scope of the app in it again. The
+//! inner middleware then has no effect. If an inner middleware uses another store, name the session
+//! types of one of the two middlewares with [`only`](SessionMiddleware::only). A type that both
+//! middlewares serve causes an [`Error::Misuse`]. The outermost middleware commits all sessions and
+//! responds to their errors.
 //!
 //! # In middleware
 //!
-//! Middleware takes sessions as handlers do, if it is wrapped around the app before the
-//! [`SessionMiddleware`], which then is outside of it. Drop the handle before the handler runs, and
-//! the handler sees what was changed; where both hold one, their changes merge. One commit saves
-//! both.
+//! Middleware takes sessions as handlers do, if you wrap the app in it before the
+//! [`SessionMiddleware`], so that the [`SessionMiddleware`] is outside of it. If the middleware
+//! drops its handle before the handler runs, the handler sees the middleware's changes. If both
+//! hold a handle at the same time, their changes are merged. One commit saves both.
 //!
 //! ```
 //! use actix_web::body::MessageBody;
@@ -106,13 +108,15 @@
 //!
 //! # `Option<Session<T>>`
 //!
-//! actix-web makes an `Option` of every extractor itself, `None` where it fails. It cannot be told
-//! otherwise, so [`Existing<T>`] stands for the session that is `None` when there is no live one.
-//! An `Option<Session<T>>` is `Some` for a new visitor too; and where it is `None` because the
-//! session could not be loaded, the middleware sends the error (503 when the store is down) in place
-//! of the handler's answer: nobody is taken for a stranger because a database is down. Where the
-//! middleware is missing, an `Option<Session<T>>` is `None` for everybody, and only an event says
-//! why: one more reason for [`Existing<T>`], which answers 500 then.
+//! Use [`Existing<T>`] for a session that is `None` if there is no live one. actix-web implements
+//! `Option` for every extractor, and a crate cannot change this. The result is different:
+//!
+//! - An `Option<Session<T>>` is `Some` for a new visitor too.
+//! - It is `None` if the session could not be loaded. The middleware then replaces the handler's
+//!   response with the error (503 if the store is down), because the handler has taken a known
+//!   visitor for a new one.
+//! - Without the middleware it is `None` for every visitor, and only an event reports why.
+//!   [`Existing<T>`] responds with 500.
 
 mod extract;
 mod headers;
@@ -143,11 +147,11 @@ use crate::request::layer::Entered;
 use crate::request::slots::{Dry, Served};
 use crate::store::Store;
 
-/// Gives an app's handlers their sessions, and commits them once a handler has answered.
+/// Provides the sessions of an app's handlers, and commits them after a handler has responded.
 ///
 /// One middleware serves any number of session types. A request that touches no session costs no
-/// store call. Make the [`Store`] outside the server's factory and clone it in: all workers share
-/// one.
+/// store call. Create the [`Store`] outside the server's factory and clone it inside, so that all
+/// workers share one.
 ///
 /// ```
 /// use actix_web::{App, HttpServer, web};
@@ -179,7 +183,7 @@ pub struct SessionMiddleware {
 type OnError = Arc<dyn Fn(&Error, &RequestHead) -> HttpResponse + Send + Sync>;
 
 impl SessionMiddleware {
-    /// A middleware over this store.
+    /// Creates a middleware for `store`.
     ///
     /// ```
     /// use sessions::{MemoryProvider, Store, actix::SessionMiddleware};
@@ -190,8 +194,8 @@ impl SessionMiddleware {
         Self { served: Served::all(store), on_error: None }
     }
 
-    /// Serves this session type, and the others that are named so, but no further one: for a
-    /// middleware that meets the middleware of another store.
+    /// Restricts the middleware to the session type `T`, and to the types of other calls of this
+    /// method. Use it if a request passes the middlewares of two stores.
     ///
     /// ```
     /// use actix_web::{App, web};
@@ -221,17 +225,22 @@ impl SessionMiddleware {
         Self { served: self.served.only::<T>(), ..self }
     }
 
-    /// Makes the responses that tell of an error, in place of the middleware's own: where a commit
-    /// failed, and where a handler was rejected or answered with an [`Error`] of this crate. A
-    /// handler that answers a [`SessionRejection`] in its own way is left alone.
+    /// Sets the function that makes the response to an error. The middleware calls it if a commit
+    /// fails, if an extractor rejects the request, or if a handler returns an [`Error`] of this
+    /// crate. It does not change the response of a handler that handles a [`SessionRejection`].
     ///
-    /// `respond` gets the error and the request's method, address and headers, and decides on
-    /// status, headers and body. The middleware adds `Retry-After` where trying again can help and
-    /// `Cache-Control: no-store`, unless they are set, the cookies of the request's commits that
-    /// succeeded, and the headers that the middleware inside sets for every response (CORS,
-    /// security headers, `Vary`). The error's text is for the log, not for visitors.
+    /// `respond` receives the error and the request's method, URI and headers. It decides the
+    /// status, the headers and the body. The middleware then adds:
     ///
-    /// With it, each request costs a copy of its headers.
+    /// - `Retry-After` if a retry can help, and `Cache-Control: no-store`, unless `respond` set
+    ///   them;
+    /// - the cookies of the request's commits that succeeded;
+    /// - the headers that inner middlewares set for every response (CORS, security headers,
+    ///   `Vary`).
+    ///
+    /// The error's text is for the log, not for visitors.
+    ///
+    /// With this function, each request costs a copy of its headers.
     ///
     /// ```
     /// use actix_web::HttpResponse;
@@ -360,7 +369,8 @@ impl<S: fmt::Debug> fmt::Debug for SessionService<S> {
 }
 
 pin_project! {
-    /// The response of a [`SessionService`]: the handler's, once its sessions are committed.
+    /// The future of a [`SessionService`]'s response. It commits the sessions after the handler has
+    /// responded.
     ///
     /// ```
     /// use actix_web::Error;
@@ -386,9 +396,9 @@ pin_project! {
     pub struct ResponseFuture<F: Future> {
         #[pin]
         ending: Ending<F>,
-        // The sessions that this middleware has added its own to.
+        // The outer middleware's sessions, if this one serves a further store.
         around: Option<RequestSessions>,
-        // With what it is told of the request.
+        // The function, and the head of the request that it receives.
         hook: Option<Hook>,
     }
 }
@@ -408,7 +418,7 @@ where
         let this = self.project();
         let (answer, ended) = ready!(this.ending.poll(context));
         if let (Ok(response), Some(around)) = (&answer, this.around.take()) {
-            // The extensions of a request are shared, also with what is outside.
+            // Outer middlewares share the request's extensions, so restore their sessions.
             response.request().extensions_mut().insert(around);
         }
         Poll::Ready(settle(answer, ended, this.hook.as_ref()))
@@ -431,7 +441,7 @@ impl<B> Answer for Handled<B> {
     }
 }
 
-/// The handler's response with its cookies, or what takes its place.
+/// Returns the handler's response with its session cookies, or the response that replaces it.
 fn settle<B: MessageBody>(
     answer: Handled<B>,
     ended: Ended,
@@ -481,14 +491,14 @@ fn respond(error: &Error, hook: Option<&Hook>) -> HttpResponse {
     response
 }
 
-/// The answer to a prefetch that must not be used as the page.
+/// The response to a prefetch that changed a session. The browser must not use it as the page.
 fn refusal() -> HttpResponse {
     let mut response = HttpResponse::ServiceUnavailable().finish();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-/// Takes over what the middleware inside has said of the response that is replaced.
+/// Copies the headers that inner middlewares set on the replaced response.
 fn keep(said: &HeaderMap, headers: &mut HeaderMap) {
     for name in said.keys().filter(|name| request::headers::keeps(name.as_str())) {
         if *name == VARY || !headers.contains_key(name) {
@@ -499,7 +509,7 @@ fn keep(said: &HeaderMap, headers: &mut HeaderMap) {
     }
 }
 
-/// The error of ours that a handler's answer tells of.
+/// Returns this crate's error that a handler's answer was made from.
 fn told<B>(answer: &Handled<B>) -> Option<&Error> {
     let error = match answer {
         Ok(response) => response.response().error()?,
