@@ -55,9 +55,8 @@
 //!
 //! You may add the layer of one store twice, for example around an app and around a router in it.
 //! The inner layer then has no effect. If an inner layer uses another store, name the session types
-//! of one of the two layers with [`only`](SessionLayer::only). To take a type that both layers
-//! serve is an [`Error::Misuse`]. The outermost layer commits all sessions and responds to their
-//! errors.
+//! of one of the two layers with [`only`](SessionLayer::only). A type that both layers serve causes
+//! an [`Error::Misuse`]. The outermost layer commits all sessions and responds to their errors.
 //!
 //! # In middleware
 //!
