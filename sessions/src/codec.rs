@@ -20,8 +20,9 @@ use crate::crypto::xaes::{NONCE, Xaes};
 use crate::error::Error;
 use crate::keyring::ring::KeyId;
 use crate::keyring::shared::{KeyRing, Missing, since_epoch};
-use crate::keyring::view::{Found, Rank};
+use crate::keyring::view::{Accept, Found, Rank};
 use crate::provider::Provider;
+use crate::schema::value;
 use crate::telemetry;
 use crate::telemetry::labels::TokenRefusal;
 
@@ -91,12 +92,7 @@ impl Codec {
                 payload.len()
             )));
         }
-        match self.try_seal(purpose, payload, false) {
-            Ok(token) => Ok(token),
-            Err(missing) => {
-                Box::pin(self.seal_later(missing, || self.try_seal(purpose, payload, true))).await
-            }
-        }
+        self.with_keys(purpose, |accept| self.try_seal(purpose, payload, accept)).await
     }
 
     /// Opens a token that [`seal`](Self::seal) made for the same app and purpose at most `max_age`
@@ -146,7 +142,8 @@ impl Codec {
     where
         T: Serialize + ?Sized,
     {
-        let payload = cbor4ii::serde::to_vec(Vec::new(), &value).map_err(|source| {
+        let mut payload = Vec::new();
+        value::encode(value, &mut payload).map_err(|source| {
             let session = purpose.name().to_owned().into();
             Error::Encode { session, field: "value".into(), source: Box::new(source) }
         })?;
@@ -175,7 +172,7 @@ impl Codec {
         token: &str,
     ) -> Result<T, Error> {
         let payload = self.open(purpose, token).await?;
-        cbor4ii::serde::from_slice(&payload).map_err(|_| {
+        value::decode(&payload).map_err(|_| {
             telemetry::token_mistyped::<T>(&self.ring.config().app, purpose.name());
             Error::InvalidToken
         })
@@ -189,13 +186,8 @@ impl Codec {
         take: fn(&[u8]) -> Option<R>,
     ) -> Result<(R, Seal), Error> {
         let now = || self.ring.since_epoch();
-        match self.try_open_short(purpose, token, now(), false, take) {
-            Ok(opened) => opened,
-            Err(missing) => {
-                let open = || self.try_open_short(purpose, token, now(), true, take);
-                Box::pin(self.open_later(purpose, missing, open)).await
-            }
-        }
+        let open = |accept| self.try_open_short(purpose, token, now(), accept, take);
+        self.with_keys(purpose, open).await?
     }
 
     /// Opens a short token without waiting. Returns `None` if it has to wait for a key.
@@ -206,7 +198,7 @@ impl Codec {
         now: SystemTime,
         take: fn(&[u8]) -> Option<R>,
     ) -> Option<Result<(R, Seal), Error>> {
-        self.try_open_short(purpose, token, since_epoch(now), false, take).ok()
+        self.try_open_short(purpose, token, since_epoch(now), Accept::Recent, take).ok()
     }
 
     fn try_open_short<R>(
@@ -214,11 +206,11 @@ impl Codec {
         purpose: &Purpose,
         token: &[u8],
         now: Duration,
-        waited: bool,
+        accept: Accept,
         take: fn(&[u8]) -> Option<R>,
     ) -> Result<Result<(R, Seal), Error>, Missing> {
         let mut buffer = Zeroizing::new([0; STACK]);
-        self.try_open(purpose, token, &mut *buffer, now, waited, take)
+        self.try_open(purpose, token, &mut *buffer, now, accept, take)
     }
 
     /// Opens a token of any length.
@@ -227,7 +219,7 @@ impl Codec {
         purpose: &Purpose,
         token: &[u8],
     ) -> Result<(Vec<u8>, Seal), Error> {
-        let open = |waited: bool| {
+        let open = |accept| {
             let (mut stack, mut heap) = ([0; STACK], Vec::new());
             let buffer = if token.len() <= STACK {
                 &mut stack[..]
@@ -237,12 +229,9 @@ impl Codec {
                 &mut heap
             };
             let now = self.ring.since_epoch();
-            self.try_open(purpose, token, buffer, now, waited, |payload| Some(payload.to_vec()))
+            self.try_open(purpose, token, buffer, now, accept, |payload| Some(payload.to_vec()))
         };
-        match open(false) {
-            Ok(opened) => opened,
-            Err(missing) => Box::pin(self.open_later(purpose, missing, || open(true))).await,
-        }
+        self.with_keys(purpose, open).await?
     }
 
     /// Seals a payload of any length into the bytes of a token, without base64.
@@ -251,14 +240,11 @@ impl Codec {
         purpose: &Purpose,
         payload: &[u8],
     ) -> Result<Vec<u8>, Error> {
-        let seal = |waited: bool| {
+        let seal = |accept| {
             let mut buffer = vec![0; payload.len() + OVERHEAD];
-            self.try_seal_into(purpose, payload, &mut buffer, waited).map(|()| buffer)
+            self.try_seal_into(purpose, payload, &mut buffer, accept).map(|()| buffer)
         };
-        match seal(false) {
-            Ok(sealed) => Ok(sealed),
-            Err(missing) => Box::pin(self.seal_later(missing, || seal(true))).await,
-        }
+        self.with_keys(purpose, seal).await
     }
 
     /// Opens what [`seal_bytes`](Self::seal_bytes) made.
@@ -267,26 +253,28 @@ impl Codec {
         purpose: &Purpose,
         sealed: &[u8],
     ) -> Result<Vec<u8>, Error> {
-        let open = |waited: bool| {
+        let open = |accept| {
             let mut buffer = sealed.to_vec();
             match token::read(&mut buffer) {
                 Ok((id, token)) => {
                     let now = self.ring.since_epoch();
                     let take = |payload: &[u8]| Some(payload.to_vec());
-                    self.try_open_token(purpose, id, token, now, waited, take)
+                    self.try_open_token(purpose, id, token, now, accept, take)
                 }
                 Err(Malformed) => Ok(Err(self.refuse(purpose, TokenRefusal::Malformed))),
             }
         };
-        let opened = match open(false) {
-            Ok(opened) => opened,
-            Err(missing) => Box::pin(self.open_later(purpose, missing, || open(true))).await,
-        };
-        opened.map(|(payload, _)| payload)
+        let (payload, _) = self.with_keys(purpose, open).await??;
+        Ok(payload)
     }
 
     /// Seals with the keys at hand.
-    fn try_seal(&self, purpose: &Purpose, payload: &[u8], waited: bool) -> Result<String, Missing> {
+    fn try_seal(
+        &self,
+        purpose: &Purpose,
+        payload: &[u8],
+        accept: Accept,
+    ) -> Result<String, Missing> {
         let (mut stack, mut heap) = ([0; STACK], Vec::new());
         let length = payload.len() + OVERHEAD;
         let buffer = if length <= STACK {
@@ -295,7 +283,7 @@ impl Codec {
             heap.resize(length, 0);
             &mut heap
         };
-        self.try_seal_into(purpose, payload, buffer, waited)?;
+        self.try_seal_into(purpose, payload, buffer, accept)?;
         Ok(token::encode(buffer))
     }
 
@@ -305,11 +293,11 @@ impl Codec {
         purpose: &Purpose,
         payload: &[u8],
         buffer: &mut [u8],
-        waited: bool,
+        accept: Accept,
     ) -> Result<(), Missing> {
         let ring = &self.ring;
         let now = ring.since_epoch();
-        let view = ring.view(now, waited)?;
+        let view = ring.view(now, accept)?;
         let (key, root) = view.sealing().ok_or(Missing::SealingKey)?;
         let mut nonce: [u8; NONCE] = ring.config().random.nonce();
         stir(&mut nonce, now);
@@ -319,21 +307,6 @@ impl Codec {
         Ok(())
     }
 
-    async fn seal_later<R>(
-        &self,
-        mut missing: Missing,
-        seal: impl Fn() -> Result<R, Missing>,
-    ) -> Result<R, Error> {
-        for _ in 0..TRIES {
-            self.ring.provide(missing).await?;
-            match seal() {
-                Ok(sealed) => return Ok(sealed),
-                Err(lacks) => missing = lacks,
-            }
-        }
-        Err(Error::unavailable("there is no key to seal with yet"))
-    }
-
     /// Opens with the keys in memory. `take` accepts or refuses the payload.
     fn try_open<R>(
         &self,
@@ -341,11 +314,11 @@ impl Codec {
         token: &[u8],
         buffer: &mut [u8],
         now: Duration,
-        waited: bool,
+        accept: Accept,
         take: impl FnOnce(&[u8]) -> Option<R>,
     ) -> Result<Result<(R, Seal), Error>, Missing> {
         match token::decode(token, buffer) {
-            Ok((id, token)) => self.try_open_token(purpose, id, token, now, waited, take),
+            Ok((id, token)) => self.try_open_token(purpose, id, token, now, accept, take),
             Err(Malformed) => Ok(Err(self.refuse(purpose, TokenRefusal::Malformed))),
         }
     }
@@ -356,11 +329,11 @@ impl Codec {
         id: KeyId,
         token: &mut [u8],
         now: Duration,
-        waited: bool,
+        accept: Accept,
         take: impl FnOnce(&[u8]) -> Option<R>,
     ) -> Result<Result<(R, Seal), Error>, Missing> {
         let ring = &self.ring;
-        let view = ring.view(now, waited)?;
+        let view = ring.view(now, accept)?;
         let (root, window, rank) = match view.find(id) {
             Found::Key(root, window, rank) => (root, window, rank),
             Found::Missing => return Err(Missing::Key(id)),
@@ -391,11 +364,25 @@ impl Codec {
         Ok(Ok((payload, Seal { issued_at, reissue })))
     }
 
-    async fn open_later<R>(
+    /// Makes an attempt with the keys in memory. If something is missing, waits for it and tries
+    /// again.
+    async fn with_keys<R>(
+        &self,
+        purpose: &Purpose,
+        attempt: impl Fn(Accept) -> Result<R, Missing>,
+    ) -> Result<R, Error> {
+        match attempt(Accept::Recent) {
+            Ok(done) => Ok(done),
+            // Boxed, because it is rare and large.
+            Err(missing) => Box::pin(self.wait_for_keys(purpose, missing, attempt)).await,
+        }
+    }
+
+    async fn wait_for_keys<R>(
         &self,
         purpose: &Purpose,
         mut missing: Missing,
-        open: impl Fn() -> Result<Result<R, Error>, Missing>,
+        attempt: impl Fn(Accept) -> Result<R, Missing>,
     ) -> Result<R, Error> {
         for _ in 0..TRIES {
             match self.ring.provide(missing).await {
@@ -405,12 +392,15 @@ impl Codec {
                 }
                 Err(error) => return Err(error),
             }
-            match open() {
-                Ok(opened) => return opened,
-                Err(lacks) => missing = lacks,
+            match attempt(Accept::Any) {
+                Ok(done) => return Ok(done),
+                Err(still) => missing = still,
             }
         }
-        Err(Error::unavailable("the token's key is not known yet"))
+        Err(Error::unavailable(match missing {
+            Missing::Key(_) => "the token's key is not known yet",
+            Missing::Snapshot | Missing::SealingKey => "there is no key to seal with yet",
+        }))
     }
 
     fn refuse(&self, purpose: &Purpose, reason: TokenRefusal) -> Error {

@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use base64_simd::{Out, URL_SAFE_NO_PAD};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -228,7 +229,7 @@ impl KeyHasher {
         let digest = self.0.clone().chain_update(input).finalize();
         let mut text = [b'-'; StoreKey::CHARS];
         // 32 bytes always make 43 characters.
-        let _ = URL_SAFE_NO_PAD.encode(&digest, Out::from_slice(&mut text));
+        let _ = URL_SAFE_NO_PAD.encode_slice(digest, &mut text);
         StoreKey(text)
     }
 }

@@ -496,6 +496,7 @@ impl Store {
         self.core
     }
 
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.core
     }

@@ -14,7 +14,8 @@
 
 use std::ops::Range;
 
-use base64_simd::{Out, URL_SAFE_NO_PAD};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::crypto::xaes::{NONCE, TAG, Xaes};
 use crate::keyring::ring::KeyId;
@@ -63,7 +64,7 @@ pub(crate) fn seal(
 
 /// Returns the text of a token.
 pub(crate) fn encode(token: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode_to_string(token)
+    URL_SAFE_NO_PAD.encode(token)
 }
 
 /// Returns the bytes of a token's text, in the front of `buffer`, and the key id that it names.
@@ -75,13 +76,9 @@ pub(crate) fn decode<'b>(
     if text.len() > MAX_TOKEN {
         return Err(Malformed);
     }
-    // The caller sealed no payload that is longer than its buffer.
-    match URL_SAFE_NO_PAD.decoded_length(text) {
-        Ok(length) if length <= buffer.len() => {}
-        _ => return Err(Malformed),
-    }
-    let token = URL_SAFE_NO_PAD.decode(text, Out::from_slice(buffer)).map_err(|_| Malformed)?;
-    read(token)
+    // It fails if the buffer is too short: the caller sealed no payload of that length.
+    let length = URL_SAFE_NO_PAD.decode_slice(text, buffer).map_err(|_| Malformed)?;
+    read(&mut buffer[..length])
 }
 
 /// Returns the key id that a token's bytes name.

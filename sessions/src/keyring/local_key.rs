@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::Path;
 
 use async_trait::async_trait;
-use base64_simd::{Out, STANDARD, URL_SAFE_NO_PAD};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -53,7 +54,7 @@ impl LocalKey {
         let key = Zeroizing::new(key);
         // The id distinguishes keys and reveals nothing about them.
         let digest = Sha256::new().chain_update(b"sessions/v1 local key").chain_update(*key);
-        let id = format!("local:{}", URL_SAFE_NO_PAD.encode_to_string(&digest.finalize()[..9]));
+        let id = format!("local:{}", URL_SAFE_NO_PAD.encode(&digest.finalize()[..9]));
         let current = Held { id, cipher: Xaes::new(&key) };
         Self { current, previous: Vec::new(), random: Random::default() }
     }
@@ -71,10 +72,8 @@ impl LocalKey {
     pub fn from_base64(text: &str) -> Result<Self, Error> {
         let text = text.trim().as_bytes();
         let mut key = Zeroizing::new([0; 32]);
-        match STANDARD.decoded_length(text) {
-            Ok(32) if STANDARD.decode(text, Out::from_slice(&mut *key)).is_ok() => {
-                Ok(Self::from_bytes(*key))
-            }
+        match STANDARD.decode_slice(text, &mut *key) {
+            Ok(32) => Ok(Self::from_bytes(*key)),
             _ => Err(Error::config(
                 "the local key is not the base64 of 32 bytes, make one with \
                  `openssl rand -base64 32`",

@@ -31,17 +31,25 @@ pub(crate) enum Rank {
     Old,
 }
 
+/// Which snapshot of the ring is good enough.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Accept {
+    /// One that is not old, or any while refreshes fail.
+    Recent,
+    /// Any, after a wait.
+    Any,
+}
+
 impl KeyRing {
-    /// Returns the snapshot, and starts a background refresh if one is due. A call that has
-    /// `waited` takes any snapshot.
-    pub(crate) fn view(&self, since_epoch: Duration, waited: bool) -> Result<View<'_>, Missing> {
+    /// Returns the snapshot, and starts a background refresh if one is due.
+    pub(crate) fn view(&self, since_epoch: Duration, accept: Accept) -> Result<View<'_>, Missing> {
         let now = millis(since_epoch);
         let guard = self.0.snapshot.load();
         let Some(snapshot) = &*guard else { return Err(Missing::Snapshot) };
         let checked_at = snapshot.checked_at;
         let age = now.abs_diff(checked_at);
         if age > snapshot.due_after {
-            if self.is_long(age) && !waited && !self.failing(now) {
+            if self.is_long(age) && accept == Accept::Recent && !self.failing(now) {
                 return Err(Missing::Snapshot);
             }
             self.start(now, || self.checked_at() == Some(checked_at));
