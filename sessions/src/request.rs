@@ -1,5 +1,6 @@
-//! The sessions of one request: loaded when first asked for, put back when their handles are
-//! dropped, committed once the handler has answered. Shared by every web framework.
+//! The sessions of one request, for every web framework. The first extractor loads a session, a
+//! dropped handle returns it to the request, and the layer commits it after the handler has
+//! responded.
 
 #[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) mod ending;
@@ -25,10 +26,10 @@ use crate::store::change::{Failed, Outcome, Settled};
 use crate::store::core::Core;
 use crate::store::session_type::SessionType;
 
-/// The sessions of one request. A layer puts it into the request's extensions; the extractors of
-/// the frameworks take their sessions from it, and so may a plain `tower` service.
+/// The sessions of one request. A layer puts this value into the request's extensions. The
+/// frameworks' extractors load sessions from it, and a plain `tower` service can do so too.
 ///
-/// Cheap to clone: clones are the same request's.
+/// Cloning is cheap, and all clones share the request's sessions.
 ///
 /// ```
 /// use sessions::{Error, RequestSessions, Session};
@@ -46,15 +47,15 @@ use crate::store::session_type::SessionType;
 #[derive(Clone)]
 pub struct RequestSessions {
     inner: Arc<RequestSlots>,
-    /// What the layers inside the outermost serve, where they are of other stores.
+    /// The stores and session types of the inner layers that the outermost layer does not cover.
     nested: Option<Arc<[Served]>>,
 }
 
 impl RequestSessions {
-    /// The sessions of the request that has these extensions.
+    /// Returns the sessions of the request with these extensions.
     ///
     /// # Errors
-    /// [`Error::Misuse`] where no layer has put them there: the text says what to write.
+    /// [`Error::Misuse`] if no layer has put them there. The error's text says how to add one.
     ///
     /// ```
     /// use sessions::{Error, RequestSessions};
@@ -67,20 +68,22 @@ impl RequestSessions {
         extensions.get().ok_or(Error::Misuse(NO_LAYER))
     }
 
-    /// The session of type `T` of this request, whose headers are `cookies`.
+    /// Loads this request's session of type `T`, or creates a new one. `cookies` are the request's
+    /// headers.
     ///
-    /// A second handle of the same type sees what the first has put back when it was dropped.
-    /// Where both are out at the same time, their changes merge as two requests' would.
+    /// A second handle of the same type sees the changes of the first handle if the first was
+    /// dropped before. If both exist at the same time, their changes are merged like those of two
+    /// requests.
     ///
-    /// After the response's headers have left, as in a streamed body, the handle holds what the
-    /// request has committed. Nothing commits such a handle: call [`save`](Session::save) on it,
-    /// which works where the browser needs no new cookie. What only the body reads is not in the
-    /// headers: mark such a page `Cache-Control: private` in the handler, or take the session there
-    /// too.
+    /// After the response's headers have been sent, for example in a streamed body, the handle
+    /// holds what the request has committed. The layer does not commit such a handle. Call
+    /// [`save`](Session::save) on it, if the browser needs no new cookie. The headers do not show
+    /// that such a body depends on the session: set `Cache-Control: private` in the handler, or
+    /// take the session there too.
     ///
     /// # Errors
-    /// As [`Store::load`](crate::Store::load). [`Error::Misuse`] where layers of two stores meet
-    /// and it is not clear which of them serves `T`.
+    /// The errors of [`Store::load`](crate::Store::load). [`Error::Misuse`] if the request passes
+    /// the layers of two stores and both serve `T`, or if none serves it.
     ///
     /// ```
     /// use sessions::{Error, RequestSessions, Session};
@@ -102,13 +105,14 @@ impl RequestSessions {
         self.find(cookies, false).await
     }
 
-    /// As [`load`](Self::load), but a record that this build cannot read counts as none: for
-    /// logging in and out, which must work after a deploy was rolled back.
+    /// Loads the session like [`load`](Self::load), but creates a new one if this build cannot read
+    /// the record. Use it for logins and logouts, because they must work after a deploy was rolled
+    /// back.
     ///
-    /// The record stays as it was until the new session is saved or destroyed. Then it ends, too.
+    /// The record stays as it is until the new session is saved or destroyed. Then it ends too.
     ///
     /// # Errors
-    /// As [`load`](Self::load), without [`Error::NewerSchema`] and [`Error::Decode`].
+    /// The errors of [`load`](Self::load), except [`Error::NewerSchema`] and [`Error::Decode`].
     ///
     /// ```
     /// use sessions::{Error, RequestSessions};
@@ -150,7 +154,7 @@ impl RequestSessions {
             if slots.phase == Phase::Committing {
                 continue;
             }
-            // Another handle of this type may have been loaded meanwhile; then the first counts.
+            // Another task may have loaded a session of this type meanwhile. Use that one.
             if let Some(session) = self.again::<T>(store, &session_type, &mut slots)? {
                 return Ok(session);
             }
@@ -161,16 +165,16 @@ impl RequestSessions {
         }
     }
 
-    /// Ends this request's session of type `T` at once, without reading it: logging out works
-    /// although the record holds what this build cannot read. The response clears the cookie.
+    /// Ends this request's session of type `T` immediately, without decoding it, so a logout works
+    /// even if this build cannot read the record. The response clears the cookie.
     ///
-    /// A handler that has a [`Session`](struct@Session) calls its [`destroy`](Session::destroy)
-    /// instead. A HEAD request and a prefetch end nothing.
+    /// If you have a [`Session`](struct@Session), call its [`destroy`](Session::destroy) instead. A
+    /// HEAD request and a prefetch do not end the session.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the provider is down: the session may still be alive.
-    /// [`Error::Gone`] where the cookie is from before a login or a renewal and so may not end the
-    /// session; the response clears it.
+    /// [`Error::Unavailable`] if the provider is down. The session may still be live.
+    /// [`Error::Gone`] if the cookie is older than a login or a renewal, and therefore may not end
+    /// the session. The response clears the cookie.
     ///
     /// ```
     /// use sessions::{Error, RequestSessions};
@@ -228,8 +232,8 @@ impl RequestSessions {
         error.map_or(Ok(()), Err)
     }
 
-    /// The store that serves this type: of several layers the one that names it, or else the only
-    /// one that names none.
+    /// Returns the store that serves `T`: the store of the layer that names `T`, otherwise the only
+    /// store of the layers that serve every type.
     fn store_of<T: SessionData>(&self) -> Result<&Arc<Core>, Error> {
         let Some(nested) = &self.nested else {
             let Served { store, only } = &self.inner.served;
@@ -246,7 +250,7 @@ impl RequestSessions {
                 Some(_) => continue,
                 None => &mut open,
             };
-            // Two layers of one store are one.
+            // Two layers of one store count once.
             if !stores.iter().any(|other| Arc::ptr_eq(other, store)) {
                 stores.push(store);
             }
@@ -259,8 +263,8 @@ impl RequestSessions {
         }
     }
 
-    /// Refuses a session that another store has already served: the response would carry two
-    /// cookies of one name.
+    /// Refuses a session if another store has already served its type or cookie name, because the
+    /// response would set two cookies of the same name.
     fn check_alone(
         &self,
         store: &Arc<Core>,
@@ -275,7 +279,7 @@ impl RequestSessions {
         if slots.slots.iter().any(meets) { Err(Error::Misuse(TWO_STORES)) } else { Ok(()) }
     }
 
-    /// Another handle of a session that this request has loaded before.
+    /// Returns another handle of a session that this request has already loaded.
     fn again<T: SessionData>(
         &self,
         store: &Arc<Core>,
@@ -297,7 +301,7 @@ impl RequestSessions {
                 // The type was compared above.
                 Some(Err(_)) | None => return Err(Error::config("a session of another type")),
             },
-            // What one of them left open has to be found out before they can be one.
+            // They can be merged only after their open saves are settled.
             _ if slot.returned.iter().any(|one| one.state().is_unsettled()) => {
                 Live::<T>::new(slot.state())?
             }
@@ -321,7 +325,7 @@ impl RequestSessions {
     }
 }
 
-/// What a request says whose program has no layer for it.
+/// The error of a request without a session layer.
 pub(crate) const NO_LAYER: &str = "this request has no sessions: add \
     `.layer(SessionLayer::new(store))` below the routes and below every layer that takes a session, \
     for the layer that is added last sees a request first";
