@@ -1,4 +1,4 @@
-//! From a handler's answer to the response: the commit in between, polled in place.
+//! The end of a request: the future that runs the handler and then commits its sessions.
 
 use std::fmt;
 use std::future::Future;
@@ -12,36 +12,37 @@ use super::RequestSessions;
 use super::layer::{Kept, Report};
 use crate::store::tracker::Finish;
 
-/// What a framework's handler answers with.
+/// The answer of a framework's handler.
 pub(crate) trait Answer {
     fn status(&self) -> StatusCode;
 }
 
-/// How a request ended.
+/// The result of a request's end.
 #[derive(Default)]
 pub(crate) struct Ended {
-    /// Its handler took a session: the response depends on the cookie.
+    /// Whether the handler took a session, so that the response depends on the cookie.
     pub(crate) read: bool,
-    /// It was a prefetch that changed a session: its answer must not be used.
+    /// Whether the request was a prefetch that changed a session, so that its answer must not be
+    /// used.
     pub(crate) refused: bool,
     pub(crate) report: Report,
 }
 
 pin_project! {
-    /// A request on its way: its handler, and then the commits that it leaves to do.
+    /// The future of a request: first its handler, then its commits.
     ///
-    /// One after the other in the same place, for a framework boxes it, and moves it before.
+    /// Both use the same memory, because frameworks box this future and move it before.
     #[project = Projected]
     pub(crate) enum Ending<F: Future> {
         Handling {
             #[pin]
             handler: F,
-            // `None` where a layer around this one has them, and once the handler has answered.
+            // `None` if an outer layer commits them, or after the handler has responded.
             sessions: Option<RequestSessions>,
             nested: bool,
         },
         Committing {
-            // `None` once the commit has ended.
+            // `None` after the commit has ended.
             answer: Option<F::Output>,
             ended: Ended,
             commit: Finish<Report>,
@@ -51,7 +52,7 @@ pin_project! {
 }
 
 impl<F: Future> Ending<F> {
-    /// `sessions`: `None` where a layer around this one commits them.
+    /// Creates the future. `sessions` is `None` if an outer layer commits them.
     pub(crate) fn new(handler: F, sessions: Option<RequestSessions>) -> Self {
         Self::Handling { handler, nested: sessions.is_none(), sessions }
     }
@@ -85,8 +86,8 @@ impl<F: Future<Output: Answer>> Future for Ending<F> {
     }
 }
 
-/// Sessions whose commits are under way: whoever waits for their end waits no longer where the
-/// response's future is dropped.
+/// Sessions that are being committed. If the response's future is dropped, this guard wakes the
+/// loads that wait for the commits.
 pub(crate) struct Closing(Option<RequestSessions>);
 
 impl Closing {
