@@ -1,5 +1,5 @@
-//! What caches are told of a response that depends on a session, and what an error's response keeps
-//! of the one that it replaces.
+//! The cache headers of a response that depends on a session, and the headers that the response to
+//! an error keeps from the response that it replaces.
 
 use http::header::{
     CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE, VARY,
@@ -9,9 +9,9 @@ use super::layer::Cookies;
 use crate::error::Error;
 use crate::telemetry;
 
-/// A response's headers, as its framework has them.
+/// The headers of a response, in its framework's own type.
 pub(crate) trait ResponseHeaders {
-    /// Whether a value of this header is as `is` says.
+    /// Whether `is` accepts a value of this header.
     fn any(&self, name: &HeaderName, is: impl FnMut(&[u8]) -> bool) -> bool;
 
     fn none(&self, name: &HeaderName) -> bool {
@@ -20,10 +20,10 @@ pub(crate) trait ResponseHeaders {
 
     fn append(&mut self, name: &HeaderName, value: HeaderValue);
 
-    /// The same of a value that needs no copy.
+    /// Appends a value that needs no copy.
     fn append_text(&mut self, name: &HeaderName, value: &'static str);
 
-    /// Removes the headers whose lower-case names are as `is` says; whether there were any.
+    /// Removes the headers with lower-case names that `is` accepts. Returns whether there were any.
     fn remove_all(&mut self, is: impl Fn(&str) -> bool) -> bool;
 }
 
@@ -47,8 +47,8 @@ impl ResponseHeaders for HeaderMap {
     }
 }
 
-/// Writes a response's session cookies and what caches must know: a response with such a cookie is
-/// one browser's own, and one whose handler took a session (`read`) depends on the cookie.
+/// Writes a response's session cookies and cache headers. A response with a session cookie belongs
+/// to one browser. If its handler took a session (`read`), it depends on the cookie.
 pub(crate) fn finish_headers(headers: &mut impl ResponseHeaders, read: bool, cookies: Cookies) {
     if let Some((session, _)) = cookies.first() {
         keep_from_shared_caches(headers, session);
@@ -66,8 +66,8 @@ pub(crate) fn finish_headers(headers: &mut impl ResponseHeaders, read: bool, coo
     }
 }
 
-/// Lets no shared cache keep a response, whatever its handler has set (RFC 9111, section 3; RFC
-/// 9213 for the caches that a header of their own is aimed at).
+/// Prevents shared caches from storing a response, even if its handler allows it (RFC 9111, section
+/// 3, and RFC 9213 for headers that target some caches).
 fn keep_from_shared_caches(headers: &mut impl ResponseHeaders, session: &'static str) {
     let targeted = headers.remove_all(is_targeted);
     if headers.none(&CACHE_CONTROL) {
@@ -78,7 +78,7 @@ fn keep_from_shared_caches(headers: &mut impl ResponseHeaders, session: &'static
         return;
     }
     let mut control = Control::default();
-    // It is read, and finds nothing.
+    // Used to visit every value; the result does not matter.
     headers.any(&CACHE_CONTROL, |value| {
         control.read(value);
         false
@@ -92,26 +92,26 @@ fn keep_from_shared_caches(headers: &mut impl ResponseHeaders, session: &'static
     headers.remove_all(|name| name == CACHE_CONTROL.as_str());
     match HeaderValue::from_bytes(&control.private()) {
         Ok(value) => headers.append(&CACHE_CONTROL, value),
-        // It is made of what was a header's value.
+        // Unreachable: every part comes from a valid header value.
         Err(_) => headers.append_text(&CACHE_CONTROL, "private, no-store"),
     }
 }
 
-/// Whether a header tells some caches what to do in place of `Cache-Control`: `CDN-Cache-Control`
-/// and its vendors' own (RFC 9213), and older ones.
+/// Whether some caches obey this header instead of `Cache-Control`: `CDN-Cache-Control`, the names
+/// of vendors (RFC 9213), and older headers.
 fn is_targeted(name: &str) -> bool {
     name.ends_with("-cache-control")
         || matches!(name, "surrogate-control" | "edge-control" | "x-accel-expires")
 }
 
-/// What a handler's `Cache-Control` says.
+/// The parsed `Cache-Control` of a handler.
 #[derive(Default)]
 struct Control {
-    /// All that may stay.
+    /// The directives that stay.
     kept: Vec<Vec<u8>>,
-    /// `private`, and not of some headers only.
+    /// Whether it contains `private` without an argument.
     is_private: bool,
-    /// It says `public` or `s-maxage`, or `private` of some headers only.
+    /// Whether it contains `public`, `s-maxage`, or a `private` that names headers.
     is_public: bool,
     is_stored: bool,
     no_store: bool,
@@ -131,19 +131,19 @@ impl Control {
                 self.is_public = true;
             } else {
                 self.no_store |= is("no-store");
-                // Caches that know it do not heed `no-store` (RFC 9111, section 5.2.2.3).
+                // Caches that implement it ignore `no-store` (RFC 9111, section 5.2.2.3).
                 self.is_stored |= is("must-understand");
                 self.kept.push(directive.to_vec());
             }
         }
     }
 
-    /// Whether a shared cache could have kept the response.
+    /// Whether a shared cache could have stored the response.
     fn is_shared(&self) -> bool {
         self.is_public || !self.is_private && (!self.no_store || self.is_stored)
     }
 
-    /// What takes its place.
+    /// Returns the value that replaces it.
     fn private(&self) -> Vec<u8> {
         let mut value = b"private".to_vec();
         for directive in &self.kept {
@@ -154,8 +154,8 @@ impl Control {
     }
 }
 
-/// The directives of a `Cache-Control` header. A comma in quotes parts none; quotes that are not
-/// closed make the rest no directive.
+/// Returns the directives of a `Cache-Control` header. A comma inside quotes does not separate
+/// directives. The rest of the value after an unclosed quote, with its directive, is ignored.
 fn directives(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(value);
     std::iter::from_fn(move || {
@@ -179,7 +179,8 @@ fn directives(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     .filter(|directive| !directive.is_empty())
 }
 
-/// Adds what the response to an error lacks: when to try again, and that no cache may keep it.
+/// Adds `Retry-After`, if a retry can help, and `Cache-Control: no-store` to the response to an
+/// error, unless they are set.
 pub(crate) fn complete(error: &Error, headers: &mut impl ResponseHeaders) {
     if error.is_unavailable() && headers.none(&RETRY_AFTER) {
         headers.append_text(&RETRY_AFTER, "1");
@@ -189,9 +190,9 @@ pub(crate) fn complete(error: &Error, headers: &mut impl ResponseHeaders) {
     }
 }
 
-/// Whether the response to an error takes over this header of the response that it replaces: what
-/// the layers inside say to browsers and proxies of every response. What tells of the handler's
-/// own answer, and its cookies, go with it.
+/// Whether the response to an error keeps this header of the response that it replaces. It keeps
+/// the headers that inner layers set for every response. It drops the handler's cookies and the
+/// headers that describe the handler's own response.
 pub(crate) fn keeps(name: &str) -> bool {
     const KEPT: [&str; 18] = [
         "alt-svc",
@@ -219,14 +220,14 @@ pub(crate) fn keeps(name: &str) -> bool {
         || FAMILIES.iter().any(|family| name.starts_with(family))
 }
 
-/// Whether a value of `Sec-Purpose` (or of `Purpose`, `X-Moz`) is a prefetch's, as
-/// `prefetch;prerender` is.
+/// Whether a value of `Sec-Purpose`, `Purpose` or `X-Moz` announces a prefetch, for example
+/// `prefetch;prerender`.
 pub(crate) fn is_prefetch(value: &[u8]) -> bool {
     let mut words = value.split(|byte| matches!(byte, b',' | b';'));
     words.any(|word| word.trim_ascii().eq_ignore_ascii_case(b"prefetch"))
 }
 
-/// Whether a comma-separated header has this word.
+/// Whether a comma-separated header contains this word.
 fn names(value: &[u8], word: &str) -> bool {
     let mut words = value.split(|byte| *byte == b',');
     words.any(|it| it.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
