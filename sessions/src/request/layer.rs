@@ -1,5 +1,5 @@
-//! What a framework's layer does with a request's sessions: it begins with none, commits them once
-//! the handler has answered, and tells browser and caches of it.
+//! The part of a framework's layer that handles a request's sessions: it opens them, commits them
+//! after the handler has responded, and reports the cookies and the error of the commits.
 
 use std::any::TypeId;
 use std::sync::{Arc, Mutex};
@@ -22,30 +22,30 @@ use crate::store::tracker::Finish;
 use crate::telemetry;
 
 impl Served {
-    /// Every type.
+    /// Serves every session type.
     pub(crate) fn all(store: Store) -> Self {
         Self { store: store.into_core(), only: None }
     }
 
-    /// This type, and those that were named before.
+    /// Restricts the served types to `T` and the types of earlier calls.
     pub(crate) fn only<T: SessionData>(mut self) -> Self {
         let named = self.only.iter().flat_map(|only| only.iter().copied());
         self.only = Some(named.chain([TypeId::of::<T>()]).collect());
         self
     }
 
-    /// Whether a layer that serves the other adds nothing to this one.
+    /// Whether a layer that serves `other` adds nothing to a layer that serves this.
     fn covers(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.store, &other.store) && (self.only.is_none() || self.only == other.only)
     }
 }
 
 impl Dry {
-    /// What a request's method and headers say.
+    /// Returns whether a request is dry, from its method and headers.
     pub(crate) fn of(method: &str, is_prefetch: impl FnOnce() -> bool) -> Option<Self> {
         match method {
             "HEAD" => Some(Self::Head),
-            // Browsers prefetch with nothing else.
+            // Browsers prefetch only with GET.
             "GET" if is_prefetch() => Some(Self::Prefetch),
             _ => None,
         }
@@ -59,24 +59,25 @@ impl Dry {
     }
 }
 
-/// What a layer is to a request.
+/// The position of a layer among the layers of a request.
 pub(crate) enum Entered {
-    /// The outermost: it commits these sessions.
+    /// The outermost layer. It commits these sessions.
     First(RequestSessions),
-    /// Inside one that serves the same: it adds nothing.
+    /// An inner layer whose store and types an outer layer already serves. It does nothing.
     Again,
-    /// Inside another, whose sessions it adds its own to.
+    /// An inner layer of another store or of other types. It adds them to the request's sessions.
     Added(RequestSessions),
 }
 
 impl RequestSessions {
-    /// A request comes to a layer. `around`: what a layer around this one has put into the request.
+    /// Opens the sessions of a request that reaches a layer. `around` holds the sessions that an
+    /// outer layer has put into the request.
     pub(crate) fn enter(
         around: Option<&Self>,
         served: &Served,
         dry: impl FnOnce() -> Option<Dry>,
     ) -> Entered {
-        // A request that somebody sends once more after its end is another one.
+        // If a service sends a finished request again, it counts as a new request.
         let Some(around) = around.filter(|around| around.inner.slots().phase == Phase::Open) else {
             let inner = RequestSlots {
                 served: served.clone(),
@@ -94,14 +95,15 @@ impl RequestSessions {
         Entered::Added(Self { inner: around.inner.clone(), nested: Some(nested) })
     }
 
-    /// Remembers a load that failed without its handler being told: its answer is not to be sent.
+    /// Remembers the error of a failed load that the handler did not see. The layer then discards
+    /// the handler's answer.
     #[cfg(feature = "actix")]
     pub(crate) fn hide(&self, error: Error) {
         self.inner.slots().hidden.get_or_insert(error);
     }
 
-    /// Ends the request: what its response's status allows is committed. Costs nothing where there
-    /// is nothing to do.
+    /// Ends the request, and prepares the commit of the changes that the response's status allows.
+    /// This costs nothing if there is nothing to do.
     pub(crate) fn finish(&self, status: StatusCode) -> Finished {
         let (mut slots, spared, hidden) = {
             let mut slots = self.inner.slots();
@@ -129,14 +131,14 @@ impl RequestSessions {
         finished
     }
 
-    /// Discards what a dry request changed; whether that was anything.
+    /// Discards the changes of a dry request. Returns whether there were any.
     fn discards(&self, dry: Dry, slots: &mut [Slot]) -> bool {
         let mut any = false;
         for slot in slots.iter_mut() {
             let touched = slot.returned.iter().any(|one| one.state().is_touched());
             let is_changed = match dry {
                 Dry::Head => touched,
-                // What is still out may have been changed.
+                // A handle that is still alive may have changed the session.
                 Dry::Prefetch if slot.out > 0 && slot.borrowed => true,
                 Dry::Prefetch if !touched => false,
                 Dry::Prefetch => {
@@ -153,16 +155,16 @@ impl RequestSessions {
         any
     }
 
-    /// `None` where there is nothing to commit.
+    /// Returns the future of the commits, or `None` if there is nothing to commit.
     fn begin_commit(
         &self,
         status: StatusCode,
         slots: &mut [Slot],
         hidden: Option<Error>,
     ) -> Option<Finish<Report>> {
-        // The handler's answer will not be sent.
+        // The error's response replaces the handler's, so its status decides.
         let status = hidden.as_ref().map_or(status, self::status);
-        // Most requests only read.
+        // The fast path: most requests only read.
         if hidden.is_none() && slots.iter().all(Slot::is_quiet) {
             return None;
         }
@@ -174,7 +176,7 @@ impl RequestSessions {
             }
             let todo = slot.decide(status);
             if todo == Todo::Nothing && slot.set_cookie.is_none() && slot.saves.is_empty() {
-                // Whoever loads it in the body must not see what was discarded.
+                // A later load in the body must not see the discarded changes.
                 slot.returned.clear();
                 continue;
             }
@@ -196,7 +198,8 @@ impl RequestSessions {
         Some(store.commits().track(run(store.clone(), jobs, report)))
     }
 
-    /// The response's headers leave. `kept`: what the commits made of the sessions.
+    /// Closes the request before the response's headers are sent. `kept` are the results of the
+    /// commits.
     pub(crate) fn close(&self, kept: Kept) {
         let mut slots = self.inner.slots();
         for (index, after) in kept {
@@ -213,18 +216,19 @@ impl RequestSessions {
     }
 }
 
-/// What the end of a request leaves to do.
+/// The result of [`RequestSessions::finish`], with the commit that remains to do.
 pub(crate) struct Finished {
-    /// A session was read: caches must tell visitors apart.
+    /// Whether a handler took a session, so that caches must distinguish visitors.
     pub(crate) read: bool,
-    /// A prefetch whose handler changed a session: its answer must not be used.
+    /// Whether the request was a prefetch that changed a session, so that its answer must not be
+    /// used.
     pub(crate) refused: bool,
-    /// A load that failed in a request that commits nothing.
+    /// The error of a failed load, in a request that commits nothing.
     pub(crate) hidden: Option<Error>,
     pub(crate) commit: Option<Finish<Report>>,
 }
 
-/// What the commits of a request came to.
+/// The result of a request's commits.
 #[derive(Default)]
 pub(crate) struct Report {
     pub(crate) cookies: Cookies,
@@ -232,10 +236,10 @@ pub(crate) struct Report {
     pub(crate) kept: Kept,
 }
 
-/// What commits made of the sessions in these slots, or what is known of those that failed.
+/// The results of the commits by slot: what was committed, or the last known base after a failure.
 pub(crate) type Kept = SmallVec<[(usize, Result<Committed, Base>); 1]>;
 
-/// The cookies of a response, each with its session type's name.
+/// The session cookies of a response, each with the name of its session type.
 pub(crate) type Cookies = SmallVec<[(&'static str, HeaderValue); 1]>;
 
 impl Report {
@@ -247,7 +251,7 @@ impl Report {
         self.cookies.extend(set_cookie.map(|cookie| (session, cookie)));
     }
 
-    /// `earlier`: the cookie of saves that went before, which hold.
+    /// Records a failed commit. `earlier` is the cookie of saves that succeeded before it.
     fn failed(&mut self, session: &'static str, error: Error, earlier: Option<HeaderValue>) {
         telemetry::commit_failed(session, &error);
         self.error.get_or_insert(error);
@@ -255,7 +259,7 @@ impl Report {
     }
 }
 
-/// The status that stands for an error.
+/// Returns the status of the response to an error.
 pub(crate) fn status(error: &Error) -> StatusCode {
     if error.is_unavailable() {
         StatusCode::SERVICE_UNAVAILABLE
@@ -266,8 +270,8 @@ pub(crate) fn status(error: &Error) -> StatusCode {
     }
 }
 
-/// What a visitor is told of an error: no more than the status says, a reason is for the log. What
-/// is wrong with the program is for its programmer, who looks at the page.
+/// Returns the text of the response to an error. It does not contain the reason, because reasons
+/// are for the log. Only the text of a misuse is shown, because it is for the app's developer.
 pub(crate) fn text(error: &Error) -> &'static str {
     match status(error) {
         _ if matches!(error, Error::LoginUndone) => "the login was undone, log in again",
@@ -281,18 +285,18 @@ pub(crate) fn text(error: &Error) -> &'static str {
     }
 }
 
-/// What is left to do for a session once its handler has answered.
+/// The work that remains for a session after its handler has responded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Todo {
     Commit,
     Destroy,
     KeepAlive,
-    /// But for the cookie of an earlier save.
+    /// No store call. The response may still carry the cookie of an earlier save.
     Nothing,
 }
 
 impl Slot {
-    /// Whether there is nothing to do for it, nor to say of it.
+    /// Whether there is nothing to commit and nothing to report.
     fn is_quiet(&self) -> bool {
         self.out == 0
             && self.set_cookie.is_none()
@@ -305,7 +309,7 @@ impl Slot {
         self.store.is_due(&self.base, self.store.now())
     }
 
-    /// What is left to do for this session.
+    /// Decides what remains to do for this session.
     fn decide(&self, status: StatusCode) -> Todo {
         let touched = self.returned.iter().any(|one| one.state().is_touched());
         let keep = self.store.keep().keeps(status) && !self.spoiled;
@@ -321,7 +325,7 @@ impl Slot {
         }
     }
 
-    /// What the store is to do. Encodes the values.
+    /// Returns the change that the store applies. Encodes the values.
     fn change(&mut self, todo: Todo) -> Result<Option<Change>, Error> {
         let asks = match todo {
             Todo::Commit => {
@@ -331,7 +335,8 @@ impl Slot {
             Todo::KeepAlive => Asks::default(),
             Todo::Nothing => return Ok(None),
         };
-        // What is discarded has to be settled all the same before the session is ended.
+        // The session's earlier saves must be settled before it is destroyed, even if its changes
+        // are discarded.
         let unsettled = self.returned.iter_mut().find(|one| one.state().is_unsettled());
         let settled = match (unsettled, todo) {
             (Some(one), Todo::Destroy) => Some(one.change()?),
@@ -353,14 +358,14 @@ impl Slot {
     }
 }
 
-/// A session's part of what is left to do.
+/// The work that remains for one session.
 struct Job {
     slot: usize,
     store: Arc<Core>,
     session: &'static str,
     change: Option<Change>,
     set_cookie: Option<HeaderValue>,
-    /// Saves in the middle of the request, which may go on.
+    /// The handler's own saves. They may still run.
     saves: SmallVec<[oneshot::Receiver<Option<HeaderValue>>; 1]>,
 }
 
@@ -374,7 +379,7 @@ fn run(
     async move {
         for Job { slot, store, session, change, set_cookie: earlier, saves } in &mut jobs {
             for save in saves.drain(..) {
-                // A save that was dropped before it began sends nothing.
+                // A save whose future was dropped before it began sends nothing.
                 if let Ok(Some(cookie)) = save.await {
                     *earlier = Some(cookie);
                 }
@@ -387,7 +392,7 @@ fn run(
             let committed = if Arc::ptr_eq(store, &tracking) {
                 store.commit(change).await
             } else {
-                // The shutdown of this store waits for it, too.
+                // Track the commit here too, so that the shutdown of this store waits for it.
                 let own = store.clone();
                 let commit = async move { own.commit(change).await };
                 store.commits().track(commit).await
@@ -402,7 +407,8 @@ fn run(
                     let cookie = set_cookie.or(earlier.take());
                     report.kept.push((*slot, Err(base.clone())));
                     if matches!(error, Error::Gone) && !destroying {
-                        // It ended beside this request, as by a logout: that is no error.
+                        // A concurrent request ended or renewed the session, for example by a
+                        // logout or a login. This is not an error.
                         let reason = match base {
                             Base::Superseded(_) => "superseded",
                             _ => "ended",
@@ -424,7 +430,7 @@ mod tests {
     use super::*;
     use crate::MemoryProvider;
 
-    /// It is allocated for each write, and moved.
+    /// The future is allocated for each write, and moved.
     #[test]
     fn the_future_of_a_requests_commits_is_small() {
         let store = Store::new(MemoryProvider::new());
