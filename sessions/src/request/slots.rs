@@ -1,5 +1,5 @@
-//! The places of a request's sessions: where handles go when they are dropped, and what the layer
-//! commits. Without their types.
+//! The slots of a request's sessions, without the sessions' types. A dropped handle returns its
+//! session to a slot, and the layer commits the slots.
 
 use std::any::TypeId;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,27 +24,27 @@ use crate::telemetry;
 #[derive(Clone)]
 pub(crate) struct Served {
     pub(crate) store: Arc<Core>,
-    /// `None`: every type.
+    /// The types, or `None` if the layer serves every type.
     pub(super) only: Option<Arc<[TypeId]>>,
 }
 
-/// Why a request commits nothing.
-#[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))] // Layers say it.
+/// The reason why a request commits nothing.
+#[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))] // Only layers use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dry {
-    /// Its answer is thrown away but for the headers (RFC 9110, section 9.3.2).
+    /// A HEAD request: only the headers of its answer are sent (RFC 9110, section 9.3.2).
     Head,
-    /// Nobody may ever see its answer.
+    /// A prefetch: perhaps the user never sees its answer.
     Prefetch,
 }
 
 pub(crate) struct RequestSlots {
-    /// Of the outermost layer.
+    /// The outermost layer's store and types.
     pub(super) served: Served,
     pub(super) dry: Option<Dry>,
     // A std Mutex, held only to move values in and out, never across an await.
     pub(super) slots: Mutex<Slots>,
-    /// Wakes the loads that wait for the end of the commits.
+    /// Wakes the loads that wait until the commits have ended.
     pub(super) closed: Notify,
 }
 
@@ -52,56 +52,56 @@ pub(crate) struct RequestSlots {
 pub(crate) struct Slots {
     pub(super) phase: Phase,
     pub(super) slots: SmallVec<[Slot; 1]>,
-    /// A session would have been destroyed if the request were not a dry one.
+    /// Whether `destroy` was called in a dry request, and therefore did nothing.
     pub(super) spared: bool,
-    /// A load that failed, and the handler was not told.
+    /// The error of a failed load that the handler did not see.
     #[cfg(feature = "actix")]
     pub(super) hidden: Option<Error>,
 }
 
-/// How far a request has come.
+/// The phase of a request.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Its handler is at work.
+    /// The handler runs.
     #[default]
     Open,
-    /// Its handler has answered, and the layer commits. The slots are the layer's.
+    /// The handler has responded, and the layer commits. Only the layer uses the slots.
     #[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))]
     Committing,
-    /// Its response is on its way: sessions can still be read, and saved where no cookie is
-    /// needed.
+    /// The response is being sent. Sessions can still be loaded, and saved if they need no new
+    /// cookie.
     #[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))]
     Closed,
 }
 
-/// One session type's place in a request.
+/// The slot of one session type in a request.
 pub(crate) struct Slot {
     pub(super) store: Arc<Core>,
     pub(super) session_type: Arc<SessionType>,
-    /// What the next handle is loaded from.
+    /// The base of the next handle.
     pub(super) base: Base,
-    /// What the layer's commit made of it: looked at only where the session is loaded once more,
-    /// which is rare.
+    /// The result of the layer's commit. It is only settled if the session is loaded again, because
+    /// that is rare.
     pub(super) committed: Option<Committed>,
     pub(super) loaded_at: SystemTime,
-    /// How often the session was destroyed in the middle of the request.
+    /// The number of times that the session was destroyed before the handler responded.
     pub(super) epoch: u32,
-    /// Handles that have come back. More than one where two were out at the same time.
+    /// The sessions that dropped handles returned. There are several if two handles existed at the
+    /// same time.
     pub(super) returned: SmallVec<[Box<dyn Pending>; 1]>,
-    /// Handles that are out.
+    /// The number of handles that are alive.
     pub(super) out: u32,
-    /// A handle that is out could have changed something.
+    /// Whether a live handle may have changed the session.
     pub(super) borrowed: bool,
-    /// A handle came back from a panic: nothing is saved.
+    /// Whether a handle was dropped by a panic. The layer then saves nothing.
     pub(super) spoiled: bool,
-    /// The cookie of what ended in the middle of the request without a handle.
+    /// The cookie of a session that was destroyed without a handle.
     pub(super) set_cookie: Option<HeaderValue>,
-    /// Saves in the middle of the request that may give the browser a cookie: each sends it when it
-    /// has ended.
+    /// The handler's own saves. Each may set a cookie, and sends it when it ends.
     pub(super) saves: SmallVec<[oneshot::Receiver<Option<HeaderValue>>; 1]>,
 }
 
-/// Where a handle goes when it is dropped.
+/// The slot that a dropped handle returns its session to.
 #[derive(Clone)]
 pub(crate) struct Home {
     pub(super) request: Arc<RequestSlots>,
@@ -109,7 +109,7 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// The handle could have changed something.
+    /// Marks the slot: the handle may have changed the session.
     pub(crate) fn borrowed(&self) {
         if let Some(slot) = self.request.slots().slots.get_mut(self.slot) {
             slot.borrowed = true;
@@ -130,20 +130,20 @@ impl Home {
         slot.spoiled |= std::thread::panicking();
         let touched = live.state().is_touched();
         if live.state().epoch != slot.epoch {
-            // The session that it belonged to was destroyed in the middle of the request.
+            // The handle's session was destroyed after the handle was loaded.
             if touched {
                 telemetry::dropped_in_request(slot.session_type.name());
             }
             return;
         }
-        // An untouched value is kept only to spare the next handle its decoding.
+        // An untouched value is kept only so that the next handle need not decode it.
         if touched || (slot.returned.is_empty() && live.state().base.is(&slot.base)) {
             slot.returned.retain(|one| one.state().is_touched());
             slot.returned.push(live);
         }
     }
 
-    /// Whether the response has been sent.
+    /// Whether the handler has responded.
     pub(crate) fn is_closed(&self) -> bool {
         self.request.slots().phase != Phase::Open
     }
@@ -153,8 +153,10 @@ impl Home {
         self.request.dry.is_some()
     }
 
-    /// Begins a save in the middle of the request. Where it may give the browser a cookie, the
-    /// response waits for it; a response that has been sent cannot.
+    /// Begins a save before the layer's commit. The response waits for its cookie.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the handler has responded and the save needs a new cookie.
     pub(crate) fn begin_save(
         &self,
         store: &Arc<Core>,
@@ -173,14 +175,13 @@ impl Home {
             };
         }
         let Some(slot) = slots.slots.get_mut(self.slot) else { return Ok(None) };
-        // A cookie that is due may be set by any save: only that one, which can come later as
-        // well, is not waited for.
+        // Any save may set a cookie that is due, so the response waits for every save.
         let (sender, receiver) = oneshot::channel();
         slot.saves.push(receiver);
         Ok(Some(BegunSave(sender)))
     }
 
-    /// A handle was saved in the middle of the request.
+    /// Records that a handle was saved before the layer's commit.
     pub(crate) fn saved(&self, done: &Settled) {
         let mut slots = self.request.slots();
         let Some(slot) = slots.slots.get_mut(self.slot) else { return };
@@ -188,15 +189,15 @@ impl Home {
         slot.settle(done);
     }
 
-    /// A save in the middle of the request failed. Where it found that the session has ended or
-    /// went on without this request, the layer must not take up what it was refused.
+    /// Records that a save before the layer's commit failed. If the session has ended, or another
+    /// request renewed it, the layer must not repeat the refused save.
     pub(crate) fn failed(&self, base: &Base) {
         if matches!(base, Base::Ended(_) | Base::Superseded(_)) {
             self.reloaded(base);
         }
     }
 
-    /// A handle was read again.
+    /// Records that a handle was reloaded.
     pub(crate) fn reloaded(&self, base: &Base) {
         let mut slots = self.request.slots();
         let Some(slot) = slots.slots.get_mut(self.slot) else { return };
@@ -213,7 +214,7 @@ impl BegunSave {
             Ok(committed) => committed.set_cookie.clone(),
             Err(failed) => failed.set_cookie.clone(),
         };
-        // Nobody waits where the response has been sent meanwhile without it.
+        // There is no receiver if the response was sent without this cookie.
         let _ = self.0.send(set_cookie);
     }
 }
@@ -223,13 +224,13 @@ impl RequestSlots {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits while the layer commits.
+    /// Waits until the layer's commits have ended.
     pub(super) async fn commits_to_end(&self) {
         if self.slots().phase != Phase::Committing {
             return;
         }
         let mut closed = std::pin::pin!(self.closed.notified());
-        // From here on no end is missed.
+        // From here on, no notification is missed.
         closed.as_mut().enable();
         if self.slots().phase == Phase::Committing {
             closed.await;
@@ -238,7 +239,7 @@ impl RequestSlots {
 }
 
 impl Slot {
-    /// Of a session whose first handle is out.
+    /// Creates the slot of a session with one live handle.
     pub(super) fn new(
         store: Arc<Core>,
         session_type: Arc<SessionType>,
@@ -261,11 +262,11 @@ impl Slot {
         }
     }
 
-    /// Takes over what was done in the middle of the request.
+    /// Updates the slot to the result of a save or a destruction.
     pub(super) fn settle(&mut self, done: &Settled) {
         (self.base, self.committed) = (done.base.clone(), None);
         if done.outcome == Outcome::Destroyed {
-            // What other handles hold is the destroyed session's.
+            // The values of other handles belong to the destroyed session.
             self.epoch += 1;
             self.returned.clear();
         }
@@ -279,8 +280,8 @@ impl Slot {
     }
 }
 
-/// The changes of all handles that came back, as one: each against what it was loaded from, on
-/// top of what the session is now.
+/// Merges the changes of all returned handles into one change. Each handle's changes are the
+/// difference to its own base, and are applied to the session's current fields.
 pub(crate) fn fold(
     session_type: &Arc<SessionType>,
     base: &Base,
@@ -301,7 +302,7 @@ pub(crate) fn fold(
     let mut fields: Option<Fields> = None;
     let mut loaded_at = None;
     let mut unsettled = None;
-    // What a handle left open is settled against its own base.
+    // An open save is settled against the base of its own handle.
     let mut from = (base.clone(), None);
     for pending in returned {
         let is_unsettled = pending.state().is_unsettled();
