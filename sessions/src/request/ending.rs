@@ -17,7 +17,7 @@ pub(crate) trait Answer {
     fn status(&self) -> StatusCode;
 }
 
-/// The result of a request's end.
+/// The result of a finished request, for its framework.
 #[derive(Default)]
 pub(crate) struct Ended {
     /// Whether the handler took a session, so that the response depends on the cookie.
