@@ -16,25 +16,7 @@ use crate::error;
 #[derive(Clone, Debug)]
 pub(crate) enum Connections {
     Own(Arc<Own>),
-    Pool(Arc<Shared>),
-}
-
-/// A user's pool. What a call has used is kept until its task gives way, for the next call of that
-/// task: the pool would ask the server twice in between whether the connection is alive.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pool: PgPool,
-    /// Those kept, the newest last, each with a number to find it by.
-    kept: Mutex<(u64, Vec<Kept>)>,
-}
-
-#[derive(Debug)]
-struct Kept {
-    number: u64,
-    uses: u32,
-    /// When its last call began.
-    since: Instant,
-    connection: PoolConnection<Postgres>,
+    Pool(PgPool),
 }
 
 /// Connections that stay open between calls, without a word to the server: sqlx's pool asks it
@@ -57,20 +39,20 @@ struct Idle {
     since: Instant,
 }
 
-/// A connection in the hands of one call. Unless it is given back it is closed, as its call may
-/// have been cancelled in the middle of a statement.
+/// A connection in the hands of one call. Dropped between two statements, it serves the next call.
+/// Dropped in the middle of one, as when its call is cancelled or the connection fails, it is closed.
 #[derive(Debug)]
-pub(crate) struct Held<'a>(Kind<'a>);
+pub(crate) struct Held<'a> {
+    kind: Kind<'a>,
+    /// Whether a statement is under way.
+    busy: bool,
+}
 
 #[derive(Debug)]
 enum Kind<'a> {
-    Own { connection: PgConnection, home: &'a Own, since: Instant, _permit: SemaphorePermit<'a> },
-    Pool { guard: PoolGuard, home: &'a Arc<Shared>, since: Instant, uses: u32 },
+    Own { idle: Option<Idle>, home: &'a Own, _permit: SemaphorePermit<'a> },
+    Pool(PoolConnection<Postgres>),
 }
-
-/// Dropped with its connection, as when its call is cancelled, it has the pool close it.
-#[derive(Debug)]
-struct PoolGuard(Option<PoolConnection<Postgres>>);
 
 impl Connections {
     /// A connection for one call. `sure`: one that has just been seen alive, for a statement that
@@ -84,7 +66,11 @@ impl Connections {
     ) -> Result<Held<'_>, ProviderError> {
         match self {
             Self::Own(own) => own.hold(now, deadline, sure, table).await,
-            Self::Pool(shared) => shared.hold(now, deadline, table).await,
+            Self::Pool(pool) => match timeout_at(deadline, pool.acquire()).await {
+                Ok(Ok(connection)) => Ok(Held { kind: Kind::Pool(connection), busy: false }),
+                Ok(Err(error)) => Err(error::of_connecting(table, error)),
+                Err(_) => Err(error::no_connection()),
+            },
         }
     }
 
@@ -98,10 +84,7 @@ impl Connections {
     pub(crate) async fn close(&self) {
         match self {
             Self::Own(own) => own.close().await,
-            Self::Pool(shared) => {
-                shared.lock().1.clear();
-                shared.pool.close().await;
-            }
+            Self::Pool(pool) => pool.close().await,
         }
     }
 }
@@ -134,13 +117,13 @@ impl Own {
                 .map_err(|_| error::no_connection())?
                 .map_err(|_| error::closed())?,
         };
-        while let Some(Idle { mut connection, since }) = self.take_idle() {
-            let idle = now.saturating_duration_since(since);
-            if idle >= FORGOTTEN {
+        while let Some(mut idle) = self.take_idle() {
+            let unused = now.saturating_duration_since(idle.since);
+            if unused >= FORGOTTEN {
                 continue;
             }
-            if sure && idle >= TRUSTED {
-                match timeout_at(deadline, connection.ping()).await {
+            if sure && unused >= TRUSTED {
+                match timeout_at(deadline, idle.connection.ping()).await {
                     Ok(Ok(())) => {}
                     Ok(Err(_)) => {
                         self.lock().clear();
@@ -149,13 +132,19 @@ impl Own {
                     Err(_) => return Err(error::statement_took_long()),
                 }
             }
-            return Ok(Held(Kind::Own { connection, home: self, since: now, _permit: permit }));
+            idle.since = now;
+            return Ok(self.held(idle, permit));
         }
         let connection = timeout_at(deadline, self.options.connect())
             .await
             .map_err(|_| error::connecting_took_long())?
             .map_err(|error| error::of_connecting(table, error))?;
-        Ok(Held(Kind::Own { connection, home: self, since: now, _permit: permit }))
+        Ok(self.held(Idle { connection, since: now }, permit))
+    }
+
+    fn held<'a>(&'a self, idle: Idle, permit: SemaphorePermit<'a>) -> Held<'a> {
+        let kind = Kind::Own { idle: Some(idle), home: self, _permit: permit };
+        Held { kind, busy: false }
     }
 
     fn take_idle(&self) -> Option<Idle> {
@@ -179,109 +168,38 @@ impl Own {
     }
 }
 
-impl Shared {
-    pub(crate) fn new(pool: PgPool) -> Self {
-        Self { pool, kept: Mutex::default() }
-    }
-
-    async fn hold<'a>(
-        self: &'a Arc<Self>,
-        now: Instant,
-        deadline: Instant,
-        table: &str,
-    ) -> Result<Held<'a>, ProviderError> {
-        let kept = self.lock().1.pop();
-        // One kept for long, as its task does not give way, is for the pool to examine.
-        if let Some(Kept { uses, since, connection, .. }) = kept
-            && now.saturating_duration_since(since) < TRUSTED
-        {
-            let guard = PoolGuard(Some(connection));
-            return Ok(Held(Kind::Pool { guard, home: self, since: now, uses: uses + 1 }));
-        }
-        match timeout_at(deadline, self.pool.acquire()).await {
-            Ok(Ok(connection)) => {
-                let guard = PoolGuard(Some(connection));
-                Ok(Held(Kind::Pool { guard, home: self, since: now, uses: 1 }))
-            }
-            Ok(Err(error)) => Err(error::of_connecting(table, error)),
-            Err(_) => Err(error::no_connection()),
-        }
-    }
-
-    fn keep(self: &Arc<Self>, connection: PoolConnection<Postgres>, since: Instant, uses: u32) {
-        // Others wait for the pool's connections too: dropped, it goes to the one who is first.
-        if uses >= MOST_USES || self.pool.is_closed() {
-            return;
-        }
-        let number = {
-            let (last, kept) = &mut *self.lock();
-            *last += 1;
-            kept.push(Kept { number: *last, uses, since, connection });
-            *last
-        };
-        let shared = self.clone();
-        // Runs when the task that made the call waits for something else.
-        tokio::spawn(async move {
-            tokio::task::yield_now().await;
-            let mut kept = shared.lock();
-            let place = kept.1.iter().position(|kept| kept.number == number);
-            let connection = place.map(|place| kept.1.swap_remove(place));
-            drop(kept);
-            drop(connection);
-        });
-    }
-
-    fn lock(&self) -> MutexGuard<'_, (u64, Vec<Kept>)> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        if tokio::runtime::Handle::try_current().is_err() {
-            // The runtime ended before they could go back to the pool, to which they cannot go from
-            // here without a panic of sqlx's.
-            let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
-            kept.1.drain(..).for_each(std::mem::forget);
-        }
-    }
-}
-
 impl Held<'_> {
-    pub(crate) fn connection(&mut self) -> &mut PgConnection {
-        match &mut self.0 {
-            Kind::Own { connection, .. } => connection,
-            Kind::Pool { guard, .. } => {
-                guard.0.as_mut().expect("it is taken only when the call has ended")
+    /// Marks the beginning of a statement.
+    pub(crate) fn begin(&mut self) -> &mut PgConnection {
+        self.busy = true;
+        match &mut self.kind {
+            Kind::Own { idle, .. } => {
+                let idle = idle.as_mut().expect("only dropping takes it");
+                &mut idle.connection
             }
+            Kind::Pool(connection) => connection,
         }
     }
 
-    /// The call has ended and left the connection ready for the next.
-    pub(crate) fn give_back(self) {
-        match self.0 {
-            Kind::Own { connection, home, since, _permit } => {
-                home.lock().push(Idle { connection, since });
-            }
-            Kind::Pool { mut guard, home, since, uses } => {
-                if let Some(connection) = guard.0.take() {
-                    home.keep(connection, since, uses);
+    /// Marks the end of a statement that left the connection ready for the next.
+    pub(crate) fn end(&mut self) {
+        self.busy = false;
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        match &mut self.kind {
+            Kind::Own { idle, home, .. } => {
+                if let Some(idle) = idle.take().filter(|_| !self.busy) {
+                    home.lock().push(idle);
                 }
             }
+            Kind::Pool(connection) if self.busy => connection.close_on_drop(),
+            Kind::Pool(_) => {}
         }
     }
 }
-
-impl Drop for PoolGuard {
-    fn drop(&mut self) {
-        if let Some(connection) = &mut self.0 {
-            connection.close_on_drop();
-        }
-    }
-}
-
-/// How many calls in a row may use a pool's connection before it goes back to the pool.
-const MOST_USES: u32 = 16;
 
 /// How long after its last use a connection counts as alive.
 const TRUSTED: Duration = Duration::from_secs(2);

@@ -69,12 +69,11 @@
 //! (`max_connections`).
 //!
 //! [`new`](PostgresProvider::new) shares a [`PgPool`](sqlx::PgPool) with the rest of your service.
-//! sqlx's pool asks the server after each use of a connection, and by default before each, whether
-//! the connection is alive. So a call keeps its connection until its task waits for something else,
-//! for the next call of the same request, but for at most 16 calls. Set the pool's `acquire_timeout`
-//! to the time that a request may wait, and leave its `test_before_acquire` on. Do not change the
-//! settings of a connection permanently: a `default_transaction_isolation` above `read committed`
-//! turns conflicts into errors.
+//! Each call takes a connection from the pool and gives it back. sqlx's pool asks the server after
+//! each use of a connection, and by default before each, whether the connection is alive; connections
+//! of the provider's own save those round trips. Set the pool's `acquire_timeout` to the time that a
+//! request may wait. Do not change the settings of a connection permanently: a
+//! `default_transaction_isolation` above `read committed` turns conflicts into errors.
 //!
 //! For TLS, enable one of this crate's features `tls-rustls-ring-webpki` (the certificates of the
 //! webpki-roots crate) and `tls-rustls-ring-native-roots` (the system's certificates), or any TLS

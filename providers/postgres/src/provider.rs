@@ -14,7 +14,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgRow};
 use sqlx::{Row as _, SqlStr};
 use tokio::time::{Instant, timeout_at};
 
-use crate::connections::{Connections, Held, Own, Shared};
+use crate::connections::{Connections, Held, Own};
 use crate::error::{self, Verdict, verdict};
 use crate::sql::{DEFAULT_TABLE, Statements};
 use crate::statement::{Answer, Arg, Form, Nature, run};
@@ -88,7 +88,7 @@ impl PostgresProvider {
     ) -> Result<Self, ProviderError> {
         let provider = Self::connect_lazy_with(options, connections);
         let time = provider.time();
-        provider.connections.hold(time.start, time.end, false, DEFAULT_TABLE).await?.give_back();
+        provider.connections.hold(time.start, time.end, false, DEFAULT_TABLE).await?;
         Ok(provider)
     }
 
@@ -130,7 +130,7 @@ impl PostgresProvider {
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
         install_cryptography();
-        Self::over(Connections::Pool(Arc::new(Shared::new(pool))))
+        Self::over(Connections::Pool(pool))
     }
 
     fn over(connections: Connections) -> Self {
@@ -228,10 +228,7 @@ impl PostgresProvider {
         if self.is_complete().await? {
             return Ok(());
         }
-        let mut held = None;
-        let sql = &self.statements.create;
-        self.call(&mut held, self.time(), Form::Text, Nature::Repeatable, sql, &[]).await?;
-        give_back(held);
+        self.define(&self.statements.create).await?;
         if self.is_complete().await? {
             return Ok(());
         }
@@ -256,11 +253,7 @@ impl PostgresProvider {
     /// # Ok(()) }
     /// ```
     pub async fn drop_table(&self) -> Result<(), ProviderError> {
-        let mut held = None;
-        let sql = &self.statements.drop;
-        self.call(&mut held, self.time(), Form::Text, Nature::Repeatable, sql, &[]).await?;
-        give_back(held);
-        Ok(())
+        self.define(&self.statements.drop).await
     }
 
     /// Waits for running calls and closes the connections, including those of [`new`](Self::new)'s
@@ -294,7 +287,6 @@ impl PostgresProvider {
         let columns = columns.rows.iter().map(to_column).collect::<Result<Vec<_>, _>>();
         let columns = columns.map_err(|error| self.error(error))?;
         if columns.is_empty() {
-            give_back(held);
             return Ok(false);
         }
         let ours = |(name, of_type): &(&str, &str)| {
@@ -304,12 +296,10 @@ impl PostgresProvider {
             !column.optional && !COLUMNS.iter().any(|(name, _)| *name == column.name)
         };
         if !COLUMNS.iter().all(ours) || columns.iter().any(strange) {
-            give_back(held);
             return Err(error::other_columns(&statements.table));
         }
         let indexes =
             self.call(&mut held, time, self.form, again, &statements.indexes, &name).await?;
-        give_back(held);
         let counts = indexes.rows.first().map(to_counts).transpose();
         let [unique, expiry, owner] = counts.map_err(|error| self.error(error))?.unwrap_or([0; 3]);
         if unique == 0 {
@@ -340,10 +330,10 @@ impl PostgresProvider {
                         .await?
                 }
             };
-            let answer =
-                timeout_at(time.end, run(connection.connection(), form, nature, sql, args)).await;
-            let failed = match answer {
+            let statement = run(connection.begin(), form, nature, sql, args);
+            let failed = match timeout_at(time.end, statement).await {
                 Ok(Ok(answer)) => {
+                    connection.end();
                     *held = Some(connection);
                     return Ok(answer);
                 }
@@ -352,7 +342,7 @@ impl PostgresProvider {
             };
             let verdict = verdict(&failed);
             if verdict == Verdict::Refused {
-                connection.give_back();
+                connection.end();
                 return Err(self.error(failed.error));
             }
             drop(connection);
@@ -365,6 +355,13 @@ impl PostgresProvider {
         }
     }
 
+    /// Runs statements that create or drop tables, as one text.
+    async fn define(&self, sql: &SqlStr) -> Result<(), ProviderError> {
+        let mut held = None;
+        self.call(&mut held, self.time(), Form::Text, Nature::Repeatable, sql, &[]).await?;
+        Ok(())
+    }
+
     /// Runs one statement that is a call of its own.
     async fn single(
         &self,
@@ -374,7 +371,6 @@ impl PostgresProvider {
     ) -> Result<Answer, ProviderError> {
         let mut held = None;
         let answer = self.call(&mut held, self.time(), self.form, nature, sql, args).await?;
-        give_back(held);
         Ok(answer)
     }
 
@@ -422,9 +418,7 @@ impl fmt::Debug for PostgresProvider {
 impl Provider for PostgresProvider {
     async fn fetch(&self, id: &str, now: SystemTime) -> Result<Option<Record>, ProviderError> {
         let mut held = None;
-        let record = self.fetch_by(&mut held, self.time(), id, now).await;
-        give_back(held);
-        record
+        self.fetch_by(&mut held, self.time(), id, now).await
     }
 
     async fn save(
@@ -457,13 +451,11 @@ impl Provider for PostgresProvider {
         let nature = Nature::Once;
         let saved = self.call(&mut held, time, self.form, nature, sql, &args[..count]).await?;
         if saved.affected > 0 {
-            give_back(held);
             return Ok(Saved::Saved);
         }
         // A read that begins now sees every commit that made the statement above miss.
-        let current = self.fetch_by(&mut held, time, &record.id, now).await;
-        give_back(held);
-        Ok(Saved::Conflict(current?))
+        let current = self.fetch_by(&mut held, time, &record.id, now).await?;
+        Ok(Saved::Conflict(current))
     }
 
     async fn delete(
@@ -494,14 +486,12 @@ impl Provider for PostgresProvider {
             let answer = self.call(&mut held, time, self.form, nature, sql, args).await?;
             let removed = self.first_record(&answer)?;
             if removed.is_some() || expect == Expect::Any {
-                give_back(held);
                 return Ok(Deleted::Deleted(removed));
             }
         }
         // As for a save: a read that begins now sees what made the statement above miss.
-        let current = self.fetch_by(&mut held, time, id, now).await;
-        give_back(held);
-        Ok(current?.map_or(Deleted::Deleted(None), Deleted::Conflict))
+        let current = self.fetch_by(&mut held, time, id, now).await?;
+        Ok(current.map_or(Deleted::Deleted(None), Deleted::Conflict))
     }
 
     async fn touch(
@@ -535,18 +525,15 @@ impl Provider for PostgresProvider {
             let args = &args[..count];
             let answer = self.call(&mut held, time, self.form, nature, sql, args).await?;
             if answer.affected > 0 {
-                give_back(held);
                 return Ok(Touched::Touched);
             }
             if expect == Expect::Any {
-                give_back(held);
                 // There was none. A read might find one that has come since, and meets it.
                 return Ok(Touched::Conflict(None));
             }
         }
-        let current = self.fetch_by(&mut held, time, id, now).await;
-        give_back(held);
-        Ok(Touched::Conflict(current?))
+        let current = self.fetch_by(&mut held, time, id, now).await?;
+        Ok(Touched::Conflict(current))
     }
 
     async fn list(
@@ -616,12 +603,6 @@ fn to_column(row: &PgRow) -> Result<Column<'_>, sqlx::Error> {
 
 fn to_counts(row: &PgRow) -> Result<[i64; 3], sqlx::Error> {
     Ok([row.try_get(0)?, row.try_get(1)?, row.try_get(2)?])
-}
-
-fn give_back(held: Option<Held<'_>>) {
-    if let Some(held) = held {
-        held.give_back();
-    }
 }
 
 /// Times end with the year 9999, so they fit.

@@ -169,32 +169,21 @@ async fn a_pool_asks_nothing_but_whether_its_connection_is_alive() {
     assert_eq!(sent.replace(PREPARED, "").replace('S', ""), "", "{sent}");
 }
 
-/// Calls that follow each other in a task share a connection, without a question in between; and
-/// yet the pool gets it back for those who wait.
+/// Each call gives a pool's connection back, and a conflict reads on the connection that it has.
 #[tokio::test]
-async fn calls_of_a_task_share_a_pools_connection_and_leave_it_to_others() {
+async fn a_pools_connection_goes_back_after_each_call() {
     let database = Database::create();
-    let (proxy, options) = behind_a_proxy(&database).await;
-    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
+    let pool = pool_of_one(database.url()).await;
     let provider = PostgresProvider::new(pool.clone());
     provider.create_table().await.unwrap();
-    every_call(&provider).await;
-    drop(pool.acquire().await.unwrap());
-    proxy.record();
-    let record = Record::new("a", 1, "x");
-    assert_eq!(provider.fetch("a", now()).await.unwrap(), None);
-    provider.save(&record, Expect::Absent, now()).await.unwrap();
-    assert_eq!(provider.fetch("a", now()).await.unwrap(), Some(record));
-    drop(pool.acquire().await.unwrap());
-    let sent = messages(&proxy.recorded());
-    assert!(sent.contains(&PREPARED.repeat(3)), "{sent}");
+    let first = Record::new("a", 1, "x");
+    provider.save(&first, Expect::Absent, now()).await.unwrap();
+    let conflict = provider.save(&first, Expect::Absent, now()).await.unwrap();
+    assert_eq!(conflict, Saved::Conflict(Some(first)));
 
-    let busy = tokio::spawn({
-        let provider = provider.clone();
-        async move {
-            loop {
-                provider.fetch("a", now()).await.unwrap();
-            }
+    let busy = tokio::spawn(async move {
+        loop {
+            provider.fetch("a", now()).await.unwrap();
         }
     });
     for _ in 0..20 {
@@ -203,7 +192,7 @@ async fn calls_of_a_task_share_a_pools_connection_and_leave_it_to_others() {
     busy.abort();
 }
 
-/// A connection that is kept when its runtime ends makes no trouble.
+/// Connections that are open when their runtime ends make no trouble.
 #[test]
 fn a_provider_may_outlive_its_runtime() {
     let database = Database::create();

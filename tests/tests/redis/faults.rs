@@ -142,6 +142,30 @@ async fn a_restart_between_calls_goes_unnoticed() {
     assert_eq!(saved, Saved::Saved);
 }
 
+/// A failover moves a host name from a server to the replica that was promoted in its place. The old
+/// server lives on as a replica, so nobody cuts its connections. This is what the crate's own
+/// connection does and a `ConnectionManager` does not, so the one exists.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_that_cuts_no_connection_is_followed_but_not_by_a_connection_manager() {
+    let (old, new) = (RedisServer::start(&[]), RedisServer::start(&[]));
+    let proxy = proxy_to(&old).await;
+    let own = RedisProvider::connect(&url(&proxy)).await.unwrap();
+    let managed = manager(&url(&proxy)).await;
+    own.save(&version(1, "me"), Expect::Any, now()).await.unwrap();
+    managed.save(&version(1, "me"), Expect::Any, now()).await.unwrap();
+
+    proxy.redirect(SocketAddr::from(([127, 0, 0, 1], new.port)));
+    let _ = old.cli(&["REPLICAOF", "127.0.0.1", &new.port.to_string()]);
+    let refused = own.save(&version(2, "me"), Expect::Any, now()).await.unwrap_err();
+    assert!(refused.is_unavailable() && refused.to_string().contains("replica"), "{refused}");
+    assert_eq!(own.save(&version(2, "me"), Expect::Any, now()).await.unwrap(), Saved::Saved);
+
+    for _ in 0..5 {
+        let refused = managed.save(&version(3, "me"), Expect::Any, now()).await.unwrap_err();
+        assert!(refused.to_string().contains("replica"), "{refused}");
+    }
+}
+
 /// Cuts the connection around the bytes of a save. The save is sent once at most, and trying it
 /// again tells what became of it.
 async fn cut_saves<C: AnyConnection>(
