@@ -1,4 +1,4 @@
-//! The session cookie: how it is named, written and found.
+//! The settings, the writing and the parsing of session cookies.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -9,7 +9,7 @@ use http::header::{COOKIE, HeaderMap, HeaderValue};
 
 use crate::error::Error;
 
-/// When a browser sends a cookie with a request that another site caused.
+/// The `SameSite` attribute: whether a browser sends a cookie with requests that other sites cause.
 ///
 /// ```
 /// use sessions::{CookieConfig, SameSite};
@@ -222,8 +222,8 @@ impl SetCookie {
     ) -> Result<HeaderValue, Error> {
         check_length(&self.name, token.len())?;
         let seconds = (self.persistent || remember).then(|| {
-            // Whole seconds, rounded up: the server ends the session, and the browser must not be
-            // earlier.
+            // Round up to whole seconds, so that the browser does not drop the cookie before the
+            // server ends the session.
             max_age.min(LONGEST).as_millis().div_ceil(1_000)
         });
         let mut header = self.header(token, seconds)?;
@@ -259,7 +259,7 @@ impl SetCookie {
     }
 }
 
-/// Refuses a domain with which every browser drops the cookie (RFC 6265bis, section 5.6.3).
+/// Refuses a domain that makes every browser drop the cookie (RFC 6265bis, section 5.6.3).
 fn check_domain(domain: &str) -> Result<(), Error> {
     if is_host(domain) {
         return Ok(());
@@ -281,7 +281,7 @@ fn check_domain(domain: &str) -> Result<(), Error> {
     Err(Error::config(text))
 }
 
-/// Whether this is a host name as a `Domain` attribute has it. Browsers ignore one leading dot.
+/// Whether this is a valid host name for a `Domain` attribute. Browsers ignore one leading dot.
 fn is_host(name: &str) -> bool {
     let name = name.strip_prefix('.').unwrap_or(name);
     let is_label = |label: &str| {
@@ -315,7 +315,7 @@ pub trait CookieHeaders: sealed::Cookies {}
 impl<H: sealed::Cookies> CookieHeaders for H {}
 
 pub(crate) mod sealed {
-    #[allow(unreachable_pub)] // It seals what is public.
+    #[allow(unreachable_pub)] // It seals a public trait.
     pub trait Cookies {
         /// Returns the value of each `Cookie` header. HTTP/2 splits cookies into several headers
         /// (RFC 9113, section 8.2.3).
