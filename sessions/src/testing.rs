@@ -1,5 +1,5 @@
-//! For the tests of an app: a store that logs a visitor in with one line, whose clock the test
-//! moves, and whose provider fails on request.
+//! A store for an app's tests. It logs a visitor in with one line, the test moves its clock, and
+//! its provider fails on request.
 //!
 //! It works with axum, any other `tower` stack, actix-web, and without a framework, because cookies
 //! are text. [The guide](crate::guide::testing_your_app) shows whole tests.
@@ -91,7 +91,7 @@ impl TestStore {
     /// use sessions::StoreBuilder;
     /// use sessions::testing::TestStore;
     ///
-    /// /// The app's own, which its `main` uses too.
+    /// /// The app's settings. Its `main` uses them too.
     /// fn settings(builder: StoreBuilder) -> StoreBuilder {
     ///     builder.app("shop").idle_timeout(Duration::from_secs(15 * 60))
     /// }
@@ -125,7 +125,7 @@ impl TestStore {
         self.store.clone()
     }
 
-    /// The store's clock. It moves when the test moves it, and by a millisecond when
+    /// Returns the store's clock. It moves when the test moves it, and by a millisecond when
     /// [`revoke_all`](Store::revoke_all) is called, so that a login right after it counts as later.
     ///
     /// ```
@@ -163,8 +163,8 @@ impl TestStore {
     /// requests. A value with an owner is a visitor who is logged in.
     ///
     /// # Panics
-    /// Panics if `value` is that of a new visitor, who has neither record nor cookie, or if it
-    /// cannot be saved.
+    /// Panics if `value` equals the value of a new visitor, because such a visitor has no record
+    /// and no cookie. Also panics if `value` cannot be saved.
     ///
     /// ```
     /// # use sessions::{Session, testing::TestStore};
@@ -261,7 +261,7 @@ impl TestStore {
         self.control.take_calls()
     }
 
-    /// Makes the provider fail as a database that is down, or work again. The calls of this kit
+    /// Makes the provider fail like a database that is down, or work again. The calls of this kit
     /// still work.
     ///
     /// ```
@@ -304,8 +304,8 @@ impl TestStore {
         self.control.fail_next(call, error);
     }
 
-    /// Makes the next save of a stored session meet a conflict: right before it, another request
-    /// saves `change`. The save then merges, or fails as the field's policy says.
+    /// Makes the next save of a stored session conflict: another request saves `change` right
+    /// before it. The field's policy then decides whether the save is merged or fails.
     ///
     /// ```
     /// # use sessions::{Session, testing::TestStore};
@@ -317,7 +317,7 @@ impl TestStore {
     /// let cookie = test.cookie(&Visitor { visits: 1 }).await;
     /// test.conflict::<Visitor>(|visitor| visitor.visits += 10);
     ///
-    /// // Stands for a handler's request.
+    /// // A handler's request does the same.
     /// let mut visitor = test.read::<Visitor>(&cookie).await.expect("a live session");
     /// visitor.visits += 1;
     /// let _ = visitor.commit().await?;
@@ -337,8 +337,8 @@ impl TestStore {
         });
     }
 
-    /// Runs `other` right before the next save of a stored session: to end the session, as a logout
-    /// in another tab does, or to read it.
+    /// Runs `other` right before the next save of a stored session, for example to end the session
+    /// like a logout in another tab, or to read it.
     ///
     /// ```
     /// # use sessions::{Error, Session, testing::TestStore};
