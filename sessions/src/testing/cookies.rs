@@ -1,4 +1,4 @@
-//! Cookies as a browser keeps them, for every framework.
+//! The cookies of a browser in a test, for every framework.
 
 use cookie::Cookie;
 use cookie::time::Duration;
@@ -21,8 +21,8 @@ pub trait CookieSource: sealed::CookieSource {}
 
 impl<S: sealed::CookieSource + ?Sized> CookieSource for S {}
 
-/// Returns the `Cookie` header that a browser sends after a response, if it sent `cookies` before:
-/// with the cookies that the response sets, and without those that it clears.
+/// Returns the `Cookie` header that a browser sends after a response, if it sent `cookies` before.
+/// The header contains the cookies that the response sets, but not those that it clears.
 ///
 /// It ignores paths and domains.
 ///
@@ -53,7 +53,7 @@ pub fn cookies_after(cookies: &str, response: &(impl CookieSource + ?Sized)) -> 
 }
 
 pub(super) mod sealed {
-    #[allow(unreachable_pub)] // It seals what is public.
+    #[allow(unreachable_pub)] // It seals a public trait.
     pub trait CookieSource {
         /// Returns names with their new values, and `None` for a cleared cookie.
         fn changes(&self) -> Vec<(String, Option<String>)>;
