@@ -32,7 +32,7 @@ use crate::store::fence::FENCE_FORMAT;
 pub enum Call {
     /// A read of a record.
     Fetch,
-    /// A save of a record, also one that failed or met a conflict.
+    /// A save of a record, including one that failed or conflicted.
     Save,
     /// A move of an expiry.
     Touch,
@@ -56,7 +56,7 @@ pub enum Call {
 pub struct Calls {
     /// Reads of records.
     pub fetch: u32,
-    /// Saves of records, including those that failed or met a conflict.
+    /// Saves of records, including those that failed or conflicted.
     pub save: u32,
     /// Moves of an expiry.
     pub touch: u32,
@@ -111,7 +111,7 @@ impl Control {
             return Ok(());
         }
         let mut state = self.state();
-        // The key ring calls the provider at any time.
+        // The key ring may call the provider at any time, so its calls are not counted.
         if !id.ends_with(":keys") {
             let calls = &mut state.calls;
             *match call {
@@ -154,8 +154,8 @@ impl Provider for TestProvider {
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
         self.control.call(Call::Save, &record.id)?;
-        // The ids of fences and of the key ring are no store keys, and no request can come before a
-        // new session.
+        // The ids of fences and of the key ring are not store keys. No other request can save a
+        // session before its first save.
         if let (Expect::Version(_) | Expect::Untouched { .. }, Ok(key), false) =
             (expect, record.id.parse(), is_own())
         {
@@ -166,8 +166,8 @@ impl Provider for TestProvider {
         }
         let saved = self.memory.save(record, expect, now).await?;
         if saved == Saved::Saved && *record.format == *FENCE_FORMAT {
-            // On a clock that stands still, a login right after "log out everywhere" would count as
-            // one that was under way.
+            // If the clock did not move, a login right after "log out everywhere" would count as
+            // one that began before it.
             self.clock.advance(Duration::from_millis(1));
         }
         Ok(saved)
@@ -221,7 +221,7 @@ tokio::task_local! {
     static OWN: ();
 }
 
-/// Runs the kit's own calls, which are not counted and do not fail.
+/// Runs the kit's own calls. They are not counted and do not fail on request.
 pub(super) async fn own<T>(work: impl Future<Output = T>) -> T {
     OWN.scope((), work).await
 }
