@@ -68,7 +68,7 @@ pub struct ProviderStore<P> {
 
 type Data = HashMap<String, Value>;
 
-/// Why a call failed, for either version's error.
+/// The failure of a call. It converts into the error of both versions of tower-sessions.
 enum Failure {
     Encode(String),
     Decode(String),
@@ -155,7 +155,7 @@ impl<P: Provider> ProviderStore<P> {
         Ok(())
     }
 
-    /// Removes batch after batch, until nothing is left.
+    /// Removes expired records in batches, until no expired record is left.
     async fn delete_expired(&self) -> Result<(), Failure> {
         let before = self.clock.now().checked_sub(SKEW).unwrap_or(SystemTime::UNIX_EPOCH);
         loop {
@@ -170,7 +170,7 @@ impl<P: Provider> ProviderStore<P> {
     }
 }
 
-/// The error with its sources as text, because tower-sessions keeps only a text.
+/// Keeps the error and its sources as text, because tower-sessions keeps only a text.
 impl From<ProviderError> for Failure {
     fn from(error: ProviderError) -> Self {
         Self::Backend(telemetry::emit::chain(&error))
@@ -214,10 +214,10 @@ const NAME: &str = "tower-sessions";
 
 const FORMAT: &str = "tower-sessions/1";
 
-/// How many records one call removes.
+/// The maximum number of records that one call removes.
 const BATCH: u32 = 1_000;
 
-/// The traits of one version of tower-sessions.
+/// Implements the traits of one version of tower-sessions.
 macro_rules! implement {
     ($core:ident, $feature:literal) => {
         #[cfg(feature = $feature)]
