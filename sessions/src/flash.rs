@@ -6,8 +6,8 @@ use rand::Rng as _;
 use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
-/// Messages that one request leaves and a later request shows, each once. It is a field of a
-/// session.
+/// A list of messages that one request adds and a later request shows, each once. It is a field of
+/// a session.
 ///
 /// It is safe with concurrent requests. If two requests push at the same time, all messages are
 /// kept. A message that one request has taken is not shown by a later request. Two requests that
