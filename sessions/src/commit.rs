@@ -1,4 +1,4 @@
-//! What a commit returns: what it did, and the cookie that the response must carry.
+//! The result of a commit: its outcome, and the cookie that the response must carry.
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use http::HeaderValue;
 use crate::error::Error;
 use crate::store::change::Outcome;
 
-/// The result of [`Session::commit`](crate::Session::commit): what it did, and what the response
-/// must carry.
+/// The result of [`Session::commit`](crate::Session::commit): its outcome, and the cookie that the
+/// response must carry.
 ///
 /// ```
 /// use sessions::Commit;
@@ -51,7 +51,7 @@ impl Commit {
         self.set_cookie.as_ref()
     }
 
-    /// Returns how the commit ended.
+    /// Returns the outcome of the commit.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
