@@ -22,12 +22,12 @@ pub(crate) struct State {
     /// The fields that the value came from, if they are not those of the base's record.
     pub(crate) ancestor: Option<Fields>,
     pub(crate) loaded_at: SystemTime,
-    /// How often the request's session had been destroyed when this was loaded.
+    /// The number of times that the request had destroyed its session when the handle was loaded.
     pub(crate) epoch: u32,
     /// Whether the value was borrowed mutably and may have changed.
     pub(crate) borrowed: bool,
     pub(crate) asks: Asks,
-    /// What earlier commits left open.
+    /// The earlier commits with unknown results.
     pub(crate) unsettled: Option<Box<Unsettled>>,
     /// A cookie that no response carries yet.
     pub(crate) owed: Option<HeaderValue>,
@@ -72,7 +72,7 @@ impl State {
 pub(crate) trait Pending: Send {
     fn state(&self) -> &State;
     /// Returns the change that a commit applies. Encodes the value if it may have changed, and
-    /// takes along what earlier commits left open.
+    /// moves the unsettled commits into the change.
     fn change(&mut self) -> Result<Change, Error>;
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
 }
