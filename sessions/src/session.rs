@@ -1,4 +1,4 @@
-//! [`Session<T>`], the handle that a handler holds.
+//! [`Session<T>`], the handle of a session.
 
 use std::any::Any;
 use std::fmt;
@@ -31,9 +31,9 @@ use crate::telemetry::span::observe;
 
 /// A visitor's session, as a typed value.
 ///
-/// It derefs to `T`: read and assign the struct's fields. Reading never changes the session, and a
-/// mutable borrow alone does not either: the commit compares the encoded fields. In a web framework
-/// the layer commits the session after the handler has answered. Without a framework, call
+/// It derefs to `T`, so you read and assign the struct's fields. A mutable borrow alone does not
+/// change the session, because the commit compares the encoded fields. In a web framework the layer
+/// commits the session after the handler has responded. Without a framework, call
 /// [`commit`](Self::commit).
 ///
 /// The handle's methods hide the struct's methods of the same name: `(*session).save()` calls the
@@ -63,9 +63,9 @@ use crate::telemetry::span::observe;
 /// ```
 #[must_use = "a session that is dropped outside a request is not saved"]
 pub struct Session<T: SessionData> {
-    /// `None` only while it is being dropped.
+    /// It is `None` only during the drop.
     live: Option<Box<Live<T>>>,
-    /// The request that it goes back to.
+    /// The request that a dropped handle returns its session to.
     home: Option<Home>,
 }
 
@@ -76,8 +76,8 @@ pub(crate) struct Live<T> {
 }
 
 impl<T: SessionData> Live<T> {
-    /// Loads what a request's cookies stand for. `or_new`: a record that this build cannot read
-    /// counts as none.
+    /// Loads the session that a request's cookies name. With `or_new`, it creates a new session if
+    /// this build cannot read the record.
     // Not an async function, because its future would store the arguments twice.
     pub(crate) fn find<'a>(
         core: &'a Arc<Core>,
@@ -103,8 +103,8 @@ impl<T: SessionData> Live<T> {
         or_new: bool,
     ) -> Result<Box<Self>, Error> {
         let state = |base| State::new(core.clone(), session_type.clone(), base, loaded_at);
-        // What the browser's secret reaches ends when another session takes its place. Where not
-        // even a secret can be read, the record may be somebody else's by now.
+        // An unreadable record with the browser's secret ends when a new session replaces it. If
+        // even the secret cannot be read, the record may belong to somebody else by now.
         let (live, error) = match found {
             Ok(base) => {
                 let live = match &base {
@@ -145,7 +145,7 @@ impl<T: SessionData> Live<T> {
         Ok(Box::new(Self { value, state }))
     }
 
-    /// Decodes the fields that another handle of this request has changed.
+    /// Creates a session from the fields that other handles of this request have changed.
     pub(crate) fn from_fields(state: State, fields: &Fields) -> Result<Box<Self>, Error> {
         Ok(Box::new(Self { value: fields.decode()?, state }))
     }
@@ -179,12 +179,12 @@ impl<T: SessionData> Live<T> {
         Ok(())
     }
 
-    /// Keeps what a failed commit left open.
+    /// Keeps the state that the commit after a failed commit needs.
     fn fail(&mut self, failed: Failed) -> Error {
         let Failed { error, base, ancestor, unsettled, destroying, .. } = failed;
         let state = &mut self.state;
-        // The cookie is cleared, and the handler knows that it may not end the session. The layer
-        // must not run into the same refusal again.
+        // The cookie is cleared, and the handler has the error. The layer must not try the refused
+        // destruction again.
         state.asks.destroy &= !(destroying && matches!(error, Error::Gone));
         (state.base, state.ancestor, state.unsettled) = (base, ancestor, unsettled);
         error
@@ -434,8 +434,8 @@ impl<T: SessionData> Session<T> {
     /// are not saved. The record is deleted even if the response is an error.
     ///
     /// If another request has logged this browser in since this session was loaded, or its owner
-    /// again, this cookie may not end that session: the commit clears the cookie and fails with
-    /// [`Error::Gone`], which the layer answers with 409.
+    /// again, this cookie may not end that session. The commit then clears the cookie and fails
+    /// with [`Error::Gone`], and the layer responds with 409.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
@@ -511,11 +511,11 @@ impl<T: SessionData> Session<T> {
     }
 
     /// Passes the attempt that [`Store::begin_login`](crate::Store::begin_login) made before the
-    /// password was checked. The login itself is the assignment of the owner.
+    /// password was checked. To log the visitor in, assign the owner.
     ///
-    /// [`revoke_all`](crate::Store::revoke_all) then undoes this login exactly if it was called
-    /// after the attempt began. If the owner is the same as before, the session is renewed, because
-    /// the visitor has proved again who they are.
+    /// [`revoke_all`](crate::Store::revoke_all) then undoes this login if, and only if, it was
+    /// called after the attempt began. If the owner is the same as before, the session is renewed,
+    /// because the visitor has proved again who they are.
     ///
     /// The commit fails with [`Error::LoginUndone`] for an attempt from more than 30 minutes ago,
     /// and with [`Error::Config`] for an attempt of another owner.
@@ -540,15 +540,15 @@ impl<T: SessionData> Session<T> {
     /// too late, or if you need its error. If there is nothing to save, it makes no call except a
     /// touch that is due. Use [`reload`](Self::reload) to check whether the session is still live.
     ///
-    /// Afterwards the value is what is stored, including concurrent changes of other requests. If a
-    /// cookie is due, the response of the request carries it; without a request, the next
-    /// [`commit`](Self::commit) returns it.
+    /// Afterwards the handle holds the stored value, including concurrent changes of other
+    /// requests. If a cookie is due, the response of the request carries it. Without a request, the
+    /// next [`commit`](Self::commit) returns it.
     ///
     /// Each change is applied once, even if this method is called again after an error or after its
     /// future was dropped, or if the layer retries.
     ///
-    /// In a HEAD request and in a prefetch it saves nothing and answers `Ok`: such requests leave no
-    /// trace.
+    /// In a HEAD request and in a prefetch it saves nothing and returns `Ok`, because such requests
+    /// must not change anything.
     ///
     /// # Errors
     /// The errors of [`commit`](Self::commit). [`Error::Config`] if the session needs a new cookie
@@ -579,8 +579,8 @@ impl<T: SessionData> Session<T> {
         }
     }
 
-    /// Saves the changes, and returns what the response must carry. For code without a framework's
-    /// layer.
+    /// Saves the changes, and returns the cookie that the response must carry. Use it in code
+    /// without a framework's layer.
     ///
     /// # Errors
     /// - [`Error::Gone`] if the session has ended, or another request renewed it.
@@ -614,7 +614,7 @@ impl<T: SessionData> Session<T> {
         }
     }
 
-    /// Reads what is stored again, and discards unsaved changes.
+    /// Loads the stored session again, and discards unsaved changes.
     ///
     /// # Errors
     /// [`Error::Gone`] if the session has ended, or another request renewed it. The value is then
@@ -670,7 +670,7 @@ impl<T: SessionData> Session<T> {
         {
             return Ok((Outcome::Unchanged, None));
         }
-        // A HEAD request goes the way of a GET, and leaves no trace.
+        // A HEAD request or a prefetch runs the handler of a GET, but must not change anything.
         if self.home.as_ref().is_some_and(Home::is_dry) {
             return Ok((Outcome::Unchanged, None));
         }
@@ -757,7 +757,7 @@ impl<T: SessionData> Session<T> {
     }
 }
 
-/// How a load is reported.
+/// Returns the outcome of a load, for telemetry.
 fn loaded(base: &Base) -> (CallOutcome, Option<&StoreKey>) {
     let ended = match base {
         Base::Live(_) | Base::Sealed(_) => CallOutcome::Live,
