@@ -25,16 +25,16 @@
 //!
 //! # What it offers, and what it does not
 //!
-//! - **No optimistic lock.** tower-sessions passes a whole record and no version to its store, so the
-//!   store has nothing to compare. Of two requests that change one session at the same time, the
-//!   later one overwrites everything that the earlier one saved. Types, schema versions, merging and
-//!   renewals that are safe with parallel requests need a [`Session`](struct@crate::Session).
+//! - **No optimistic lock.** tower-sessions passes a whole record and no version to its store, so
+//!   the store has nothing to compare. If two requests change one session at the same time, the
+//!   later one overwrites everything that the earlier one saved. Types, schema versions, merging
+//!   and renewals that are safe with parallel requests need a [`Session`](struct@crate::Session).
 //! - **Hashed ids.** The database holds the hash of an id, as for this crate's own sessions, so
 //!   somebody who reads it cannot take a session over. The data is JSON, in plaintext.
 //! - **No revival.** A slow request cannot revive a session that was deleted or has expired: its
 //!   changes are dropped, with an event. So this store cannot be the `Cache` of a
-//!   `CachingSessionStore`, which saves sessions that it has not created. It can be the store behind
-//!   one.
+//!   `CachingSessionStore`, because a cache saves sessions that it has not created. It can be the
+//!   store behind one.
 //! - **Calls.** A load costs one call to the database, a creation one, a save two (it fetches the
 //!   session first), and a deletion one.
 
