@@ -4,7 +4,12 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sessions::{Codec, Error, LocalKey, ManualClock, MemoryProvider, Purpose};
+use sessions::{
+    Error, MemoryProvider,
+    clock::ManualClock,
+    codec::{Codec, Purpose},
+    keys::LocalKey,
+};
 
 /// What the link says. Nobody else can read or change it.
 #[derive(Serialize, Deserialize)]

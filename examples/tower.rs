@@ -11,7 +11,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use sessions::axum::{SessionLayer, error_response};
-use sessions::{Error, MemoryProvider, RequestSessions, Session, Store};
+use sessions::{Error, MemoryProvider, Session, Store, request::RequestSessions};
 use tokio::net::TcpListener;
 use tower::ServiceBuilder;
 

@@ -1,7 +1,7 @@
 // The first lines of many examples in the documentation. Their hidden lines `include!` this file,
 // which is not a module of the crate.
 
-use sessions::{Clock, Error, ManualClock, MemoryProvider, Outcome, Page, Session, Store};
+use sessions::{Error, MemoryProvider, Page, Session, Store, clock::{Clock, ManualClock}, commit::Outcome};
 
 #[derive(Session)]
 #[session(name = "visitor", version = 1)]

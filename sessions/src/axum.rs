@@ -34,7 +34,7 @@
 //! # What the layer does to a response
 //!
 //! - The layer commits the handlers' changes before the headers are sent, unless the status is 5xx
-//!   or 408 ([`KeepChanges`](crate::KeepChanges)).
+//!   or 408 ([`KeepChanges`](crate::commit::KeepChanges)).
 //!   It ends a destroyed session with any status.
 //! - If the commit fails, the layer replaces the handler's response with an empty one: 503 with
 //!   `Retry-After` if a retry can help, 409 for a conflict, otherwise 500. The new response keeps

@@ -8,11 +8,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// A source of wall-clock time.
 ///
 /// Every decision that depends on time (expiry, token age, key rotation) uses the clock that the
-/// [`Store`](crate::Store) or [`Codec`](crate::Codec) was built with, so a test can control it.
+/// [`Store`](crate::Store) or [`Codec`](crate::codec::Codec) was built with, so a test can control it.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
-/// use sessions::{Clock, SystemClock};
+/// use sessions::clock::{Clock, SystemClock};
 ///
 /// assert!(SystemClock.now() > SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
 /// ```
@@ -21,7 +21,7 @@ pub trait Clock: Send + Sync + 'static {
     ///
     /// ```
     /// use std::time::SystemTime;
-    /// use sessions::Clock;
+    /// use sessions::clock::Clock;
     ///
     /// /// The system's clock, to the second.
     /// struct Coarse;
@@ -41,7 +41,7 @@ pub trait Clock: Send + Sync + 'static {
 /// The operating system's clock.
 ///
 /// ```
-/// use sessions::{Clock, SystemClock};
+/// use sessions::clock::{Clock, SystemClock};
 /// let _now = SystemClock.now();
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,7 +65,7 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
-/// use sessions::{Clock, ManualClock};
+/// use sessions::clock::{Clock, ManualClock};
 ///
 /// let clock = ManualClock::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000));
 /// let before = clock.now();
@@ -80,7 +80,7 @@ impl ManualClock {
     ///
     /// ```
     /// use std::time::SystemTime;
-    /// use sessions::{Clock, ManualClock};
+    /// use sessions::clock::{Clock, ManualClock};
     ///
     /// let clock = ManualClock::new(SystemTime::UNIX_EPOCH);
     /// assert_eq!(clock.now(), SystemTime::UNIX_EPOCH);
@@ -94,7 +94,7 @@ impl ManualClock {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use sessions::{Clock, ManualClock};
+    /// use sessions::clock::{Clock, ManualClock};
     ///
     /// let clock = ManualClock::default();
     /// let start = clock.now();
@@ -113,7 +113,7 @@ impl ManualClock {
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};
-    /// use sessions::{Clock, ManualClock};
+    /// use sessions::clock::{Clock, ManualClock};
     ///
     /// let clock = ManualClock::default();
     /// let earlier = clock.now() - Duration::from_secs(60);

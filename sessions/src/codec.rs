@@ -12,10 +12,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use self::builder::CodecBuilder;
+pub use self::builder::CodecBuilder;
 use self::token::{MAX_PAYLOAD, Malformed, OVERHEAD};
 use crate::clock::from_unix_millis;
-use crate::crypto::purpose::Purpose;
+pub use crate::crypto::purpose::Purpose;
 use crate::crypto::xaes::{NONCE, Xaes};
 use crate::error::Error;
 use crate::keyring::ring::KeyId;
@@ -39,7 +39,7 @@ use crate::telemetry::labels::TokenRefusal;
 ///
 /// ```
 /// use std::time::Duration;
-/// use sessions::{Codec, MemoryProvider, Purpose};
+/// use sessions::{MemoryProvider, codec::{Codec, Purpose}};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
 /// let codec = Codec::builder(MemoryProvider::new())
@@ -62,7 +62,7 @@ impl Codec {
     /// Starts a codec that keeps its keys in `provider`.
     ///
     /// ```
-    /// use sessions::{Codec, MemoryProvider};
+    /// use sessions::{MemoryProvider, codec::Codec};
     /// let built = Codec::builder(MemoryProvider::new()).app("shop").build();
     /// assert!(built.is_err(), "without key_encryption, plain keys must be asked for");
     /// ```
@@ -78,7 +78,7 @@ impl Codec {
     /// payload is too long.
     ///
     /// ```
-    /// # use sessions::{Codec, MemoryProvider, Purpose};
+    /// # use sessions::{MemoryProvider, codec::{Codec, Purpose}};
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
     /// # let codec = Codec::builder(MemoryProvider::new()).danger_plain_keys().build()?;
     /// let token = codec.seal(&Purpose::new("reset"), &[0; 16]).await?;
@@ -103,7 +103,7 @@ impl Codec {
     /// key may exist but cannot be read now.
     ///
     /// ```
-    /// # use sessions::{Codec, Error, MemoryProvider, Purpose};
+    /// # use sessions::{Error, MemoryProvider, codec::{Codec, Purpose}};
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
     /// # let codec = Codec::builder(MemoryProvider::new()).danger_plain_keys().build()?;
     /// let token = codec.seal(&Purpose::new("reset"), b"user 7").await?;
@@ -121,7 +121,7 @@ impl Codec {
     /// The errors of [`seal`](Self::seal), and [`Error::Encode`] if the value cannot be serialized.
     ///
     /// ```
-    /// # use sessions::{Codec, MemoryProvider, Purpose};
+    /// # use sessions::{MemoryProvider, codec::{Codec, Purpose}};
     /// use serde::{Deserialize, Serialize};
     ///
     /// #[derive(Serialize, Deserialize, PartialEq, Debug)]
@@ -157,7 +157,7 @@ impl Codec {
     /// value as this type, because the type has changed.
     ///
     /// ```
-    /// # use sessions::{Codec, Error, MemoryProvider, Purpose};
+    /// # use sessions::{Error, MemoryProvider, codec::{Codec, Purpose}};
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
     /// # let codec = Codec::builder(MemoryProvider::new()).danger_plain_keys().build()?;
     /// let purpose = Purpose::new("unsubscribe");
@@ -417,7 +417,7 @@ impl CodecBuilder {
     /// [`Error::Config`] for settings that cannot work; the text says what to write instead.
     ///
     /// ```
-    /// # use sessions::{Codec, MemoryProvider};
+    /// # use sessions::{MemoryProvider, codec::Codec};
     /// # use std::time::Duration;
     /// let hourly = Codec::builder(MemoryProvider::new())
     ///     .rotation_period(Duration::from_secs(3600))

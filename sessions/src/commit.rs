@@ -5,13 +5,14 @@ use std::fmt;
 use http::HeaderValue;
 
 use crate::error::Error;
-use crate::store::change::Outcome;
+pub use crate::store::change::Outcome;
+pub use crate::store::keep::KeepChanges;
 
 /// The result of [`Session::commit`](crate::Session::commit): its outcome, and the cookie that the
 /// response must carry.
 ///
 /// ```
-/// use sessions::Commit;
+/// use sessions::commit::Commit;
 ///
 /// fn respond(commit: &Commit, headers: &mut http::HeaderMap) {
 ///     if let Some(cookie) = commit.set_cookie() {
@@ -70,7 +71,7 @@ impl Commit {
 /// The error of a [commit](crate::Session::commit). `?` converts it into an [`Error`].
 ///
 /// ```
-/// use sessions::CommitError;
+/// use sessions::commit::CommitError;
 ///
 /// fn respond(error: CommitError, headers: &mut http::HeaderMap) -> sessions::Error {
 ///     if let Some(cookie) = error.set_cookie() {
@@ -92,7 +93,7 @@ impl CommitError {
     /// could only clear the cookie.
     ///
     /// ```
-    /// fn cookie(error: &sessions::CommitError) -> Option<&http::HeaderValue> {
+    /// fn cookie(error: &sessions::commit::CommitError) -> Option<&http::HeaderValue> {
     ///     error.set_cookie()
     /// }
     /// # let _ = cookie;
@@ -105,7 +106,7 @@ impl CommitError {
     /// Returns the error.
     ///
     /// ```
-    /// fn status(error: &sessions::CommitError) -> u16 {
+    /// fn status(error: &sessions::commit::CommitError) -> u16 {
     ///     if error.error().is_unavailable() { 503 } else { 500 }
     /// }
     /// # let _ = status;
@@ -118,7 +119,7 @@ impl CommitError {
     /// Returns the error without the cookie.
     ///
     /// ```
-    /// fn error(error: sessions::CommitError) -> sessions::Error {
+    /// fn error(error: sessions::commit::CommitError) -> sessions::Error {
     ///     error.into_error()
     /// }
     /// # let _ = error;

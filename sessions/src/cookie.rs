@@ -303,7 +303,7 @@ pub(crate) fn check_length(name: &str, value: usize) -> Result<(), Error> {
 /// The headers of a request: `http`'s `HeaderMap`, or actix-web's.
 ///
 /// ```
-/// use sessions::CookieHeaders;
+/// use sessions::request::CookieHeaders;
 ///
 /// fn may_hold_cookies(headers: &impl CookieHeaders) {
 ///     let _ = headers;

@@ -127,7 +127,7 @@ impl Fields {
 /// ```
 /// use std::any::TypeId;
 ///
-/// use sessions::{NoOwner, Session, SessionData};
+/// use sessions::{Session, SessionData, data::NoOwner};
 ///
 /// #[derive(Session)]
 /// #[session(name = "visitor", version = 1)]
@@ -153,7 +153,7 @@ impl fmt::Display for NoOwner {
 /// [`Owner`](SessionData::Owner), so that another kind of id does not compile.
 ///
 /// ```
-/// use sessions::AsOwner;
+/// use sessions::data::AsOwner;
 ///
 /// fn names_a_user(owner: impl AsOwner<u64>) -> String {
 ///     owner.name()
@@ -172,7 +172,7 @@ pub trait AsOwner<O> {
     /// The owner's text, which sessions are filed under.
     ///
     /// ```
-    /// use sessions::AsOwner;
+    /// use sessions::data::AsOwner;
     ///
     /// assert_eq!(AsOwner::<String>::name(&"ada"), "ada");
     /// ```

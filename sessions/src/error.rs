@@ -7,7 +7,7 @@ use std::fmt;
 use crate::provider::{ProviderError, Source};
 
 /// An error of a [`Store`](crate::Store), a [`Session`](struct@crate::Session) or a
-/// [`Codec`](crate::Codec).
+/// [`Codec`](crate::codec::Codec).
 ///
 /// Branch on the predicates ([`is_unavailable`](Self::is_unavailable),
 /// [`is_conflict`](Self::is_conflict)) if they are precise enough, because later versions may add
@@ -79,7 +79,7 @@ pub enum Error {
 
     /// The record was written by a newer build whose changes this build cannot read. The record
     /// is neither overwritten nor deleted. After a rollback, which no deploy finishes, the handlers
-    /// that log in and out take `OrNew` or [`load_or_new`](crate::RequestSessions::load_or_new);
+    /// that log in and out take `OrNew` or [`load_or_new`](crate::request::RequestSessions::load_or_new);
     /// [`reset_unreadable`](crate::StoreBuilder::reset_unreadable) gives every such visitor a new
     /// session.
     NewerSchema {

@@ -132,12 +132,12 @@ pub mod actix;
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub mod axum;
-mod clock;
-mod codec;
-mod commit;
+pub mod clock;
+pub mod codec;
+pub mod commit;
 mod cookie;
 mod crypto;
-mod data;
+pub mod data;
 mod error;
 mod flash;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -153,8 +153,8 @@ mod memory;
 mod pending;
 pub mod provider;
 mod random;
-mod request;
-mod schema;
+pub mod request;
+pub mod schema;
 mod session;
 mod store;
 mod telemetry;
@@ -165,30 +165,26 @@ pub mod testing;
 #[cfg_attr(docsrs, doc(cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))))]
 pub mod tower_sessions;
 
-pub use crate::clock::{Clock, ManualClock, SystemClock};
-pub use crate::codec::Codec;
-pub use crate::codec::builder::CodecBuilder;
-pub use crate::commit::{Commit, CommitError};
-pub use crate::cookie::{CookieConfig, CookieHeaders, SameSite};
-pub use crate::crypto::purpose::Purpose;
-pub use crate::data::{AsOwner, NoOwner, SessionData};
+/// The keys of the [codec](crate::codec): their protection at rest, and what operators see of them.
+pub mod keys {
+    pub use crate::keyring::encryption::{KeyEncryption, KeyEncryptionError, WrappedKey};
+    pub use crate::keyring::local_key::LocalKey;
+    pub use crate::keyring::state::{KeyInfo, KeyRingInfo, KeyState};
+}
+
+pub use crate::cookie::{CookieConfig, SameSite};
+#[doc(inline)]
+pub use crate::data::SessionData;
 pub use crate::error::Error;
 pub use crate::flash::Flash;
 pub use crate::id::StoreKey;
-pub use crate::keyring::encryption::{KeyEncryption, KeyEncryptionError, WrappedKey};
-pub use crate::keyring::local_key::LocalKey;
-pub use crate::keyring::state::{KeyInfo, KeyRingInfo, KeyState};
 pub use crate::memory::MemoryProvider;
+#[doc(inline)]
 pub use crate::provider::Page;
-pub use crate::request::RequestSessions;
-pub use crate::schema::describe::{Schema, SchemaField, SchemaVersion};
-pub use crate::schema::policy::MergeConflict;
 pub use crate::session::Session;
 pub use crate::store::Store;
 pub use crate::store::builder::StoreBuilder;
-pub use crate::store::change::Outcome;
 pub use crate::store::fence::LoginAttempt;
-pub use crate::store::keep::KeepChanges;
 pub use crate::store::owner::{SessionInfo, SessionPage};
 #[cfg(feature = "derive")]
 #[doc = include_str!("derive.md")]

@@ -18,7 +18,7 @@ use http::Extensions;
 use smallvec::SmallVec;
 
 use self::slots::{Home, Phase, RequestSlots, Served, Slot, Slots, fold};
-use crate::cookie::CookieHeaders;
+pub use crate::cookie::CookieHeaders;
 use crate::data::SessionData;
 use crate::error::Error;
 use crate::session::{Live, Session};
@@ -32,7 +32,7 @@ use crate::store::session_type::SessionType;
 /// Cloning is cheap, and all clones share the request's sessions.
 ///
 /// ```
-/// use sessions::{Error, RequestSessions, Session};
+/// use sessions::{Error, Session, request::RequestSessions};
 /// # #[derive(Session)]
 /// # #[session(name = "visitor", version = 1)]
 /// # struct Visitor { visits: u32 }
@@ -58,7 +58,7 @@ impl RequestSessions {
     /// [`Error::Misuse`] if no layer has put them there. The error's text says how to add one.
     ///
     /// ```
-    /// use sessions::{Error, RequestSessions};
+    /// use sessions::{Error, request::RequestSessions};
     ///
     /// let request = http::Request::new(());
     /// let error = RequestSessions::of(request.extensions()).expect_err("there is no layer");
@@ -86,7 +86,7 @@ impl RequestSessions {
     /// the layers of two stores and both serve `T`, or if none serves it.
     ///
     /// ```
-    /// use sessions::{Error, RequestSessions, Session};
+    /// use sessions::{Error, Session, request::RequestSessions};
     /// # #[derive(Session)]
     /// # #[session(name = "visitor", version = 1)]
     /// # struct Visitor { visits: u32 }
@@ -115,7 +115,7 @@ impl RequestSessions {
     /// The errors of [`load`](Self::load), except [`Error::NewerSchema`] and [`Error::Decode`].
     ///
     /// ```
-    /// use sessions::{Error, RequestSessions};
+    /// use sessions::{Error, request::RequestSessions};
     /// # use sessions::Session;
     /// # #[derive(Session)]
     /// # #[session(name = "visitor", version = 1)]
@@ -177,7 +177,7 @@ impl RequestSessions {
     /// the session. The response clears the cookie.
     ///
     /// ```
-    /// use sessions::{Error, RequestSessions};
+    /// use sessions::{Error, request::RequestSessions};
     /// # use sessions::Session;
     /// # #[derive(Session)]
     /// # #[session(name = "visitor", version = 1)]

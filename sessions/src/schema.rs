@@ -26,3 +26,6 @@ pub(crate) mod table;
 pub(crate) mod value;
 pub(crate) mod wire;
 pub(crate) mod writer;
+
+pub use self::describe::{Schema, SchemaField, SchemaVersion};
+pub use self::policy::MergeConflict;

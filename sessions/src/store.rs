@@ -507,7 +507,7 @@ impl Store {
     /// ```
     /// use std::time::Duration;
     ///
-    /// # use sessions::{ManualClock, MemoryProvider, Store};
+    /// # use sessions::{MemoryProvider, Store, clock::ManualClock};
     /// # fn main() -> Result<(), sessions::Error> {
     /// let clock = ManualClock::default();
     /// let store = Store::builder(MemoryProvider::new()).clock(clock.clone()).build()?;

@@ -129,10 +129,10 @@ impl TestStore {
     /// [`revoke_all`](Store::revoke_all) is called, so that a login right after it counts as later.
     ///
     /// ```
-    /// use sessions::{Clock, testing::TestStore};
+    /// use sessions::{clock::Clock, testing::TestStore};
     ///
     /// let test = TestStore::new();
-    /// assert_eq!(test.clock().now(), sessions::ManualClock::default().now());
+    /// assert_eq!(test.clock().now(), sessions::clock::ManualClock::default().now());
     /// ```
     #[must_use]
     pub fn clock(&self) -> &ManualClock {

@@ -106,7 +106,7 @@ impl<P: Provider> ProviderStore<P> {
     /// ```
     /// # use sessions::MemoryProvider;
     /// # use sessions::tower_sessions::ProviderStore;
-    /// let clock = sessions::ManualClock::default();
+    /// let clock = sessions::clock::ManualClock::default();
     /// let store = ProviderStore::new(MemoryProvider::new()).clock(clock.clone());
     /// ```
     #[must_use]

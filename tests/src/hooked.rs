@@ -4,11 +4,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use sessions::clock::{Clock as _, ManualClock};
 use sessions::provider::{
     Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched, async_trait,
 };
 pub use sessions::testing::{Call, Calls};
-use sessions::{Clock as _, ManualClock};
 use tokio::sync::watch;
 
 /// Another provider, with a hook.

@@ -2,8 +2,8 @@
 
 use cookie::Cookie;
 use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
+use sessions::commit::{Commit, CommitError};
 use sessions::testing::cookies_after;
-use sessions::{Commit, CommitError};
 
 /// The cookies of one client. Clones have a copy of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

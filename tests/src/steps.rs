@@ -178,7 +178,7 @@ async fn change_role(
 }
 
 /// Commits until the server answers again.
-async fn again(visitor: &mut Session<Visitor>) -> sessions::Commit {
+async fn again(visitor: &mut Session<Visitor>) -> sessions::commit::Commit {
     for _ in 0..TRIES {
         match visitor.commit().await {
             Ok(commit) => return commit,

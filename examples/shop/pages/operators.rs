@@ -3,7 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use maud::{Markup, html};
-use sessions::{KeyInfo, KeyRingInfo, KeyState, Schema};
+use sessions::{
+    keys::{KeyInfo, KeyRingInfo, KeyState},
+    schema::Schema,
+};
 
 use super::{Frame, ago};
 

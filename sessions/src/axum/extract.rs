@@ -214,7 +214,7 @@ impl IntoResponse for Error {
 /// ```
 /// use http_body_util::Full;
 /// use hyper::body::Bytes;
-/// use sessions::{Error, RequestSessions, Session, axum::error_response};
+/// use sessions::{Error, Session, axum::error_response, request::RequestSessions};
 /// # #[derive(Session)]
 /// # #[session(name = "visitor", version = 1)]
 /// # struct Visitor { visits: u32 }

@@ -12,11 +12,11 @@ use crate::provider::Provider;
 use crate::random::Random;
 use crate::telemetry::metrics::Refusals;
 
-/// Builds a [`Codec`](crate::Codec). [`Codec::builder`](crate::Codec::builder) creates it.
+/// Builds a [`Codec`](crate::codec::Codec). [`Codec::builder`](crate::codec::Codec::builder) creates it.
 ///
 /// ```
 /// use std::time::Duration;
-/// use sessions::{Codec, LocalKey, MemoryProvider};
+/// use sessions::{MemoryProvider, codec::Codec, keys::LocalKey};
 ///
 /// # fn main() -> Result<(), sessions::Error> {
 /// let codec = Codec::builder(MemoryProvider::new())
@@ -58,7 +58,7 @@ impl CodecBuilder {
     /// keys, in the record `<app>:keys`, and cannot open the tokens of another.
     ///
     /// ```
-    /// # use sessions::{Codec, MemoryProvider};
+    /// # use sessions::{MemoryProvider, codec::Codec};
     /// let builder = Codec::builder(MemoryProvider::new()).app("shop");
     /// # let _ = builder;
     /// ```
@@ -71,7 +71,7 @@ impl CodecBuilder {
     /// every rotation of the keys, and to tokens that were sealed before the setting was changed.
     ///
     /// ```
-    /// # use sessions::{Codec, MemoryProvider};
+    /// # use sessions::{MemoryProvider, codec::Codec};
     /// # use std::time::Duration;
     /// let builder = Codec::builder(MemoryProvider::new()).max_age(Duration::from_secs(900));
     /// # let _ = builder;
@@ -85,7 +85,7 @@ impl CodecBuilder {
     /// 4 hours.
     ///
     /// ```
-    /// # use sessions::{Codec, MemoryProvider};
+    /// # use sessions::{MemoryProvider, codec::Codec};
     /// # use std::time::Duration;
     /// let day = Duration::from_secs(24 * 60 * 60);
     /// let builder = Codec::builder(MemoryProvider::new()).rotation_period(day);
@@ -99,7 +99,7 @@ impl CodecBuilder {
     /// Sets the source of time. The default is the system's clock.
     ///
     /// ```
-    /// # use sessions::{Codec, ManualClock, MemoryProvider};
+    /// # use sessions::{MemoryProvider, clock::ManualClock, codec::Codec};
     /// let builder = Codec::builder(MemoryProvider::new()).clock(ManualClock::default());
     /// # let _ = builder;
     /// ```
@@ -112,7 +112,7 @@ impl CodecBuilder {
     /// make tokens.
     ///
     /// ```
-    /// # use sessions::{Codec, LocalKey, MemoryProvider};
+    /// # use sessions::{MemoryProvider, codec::Codec, keys::LocalKey};
     /// let builder = Codec::builder(MemoryProvider::new())
     ///     .key_encryption(LocalKey::from_bytes([7; 32]));
     /// # let _ = builder;
@@ -124,10 +124,10 @@ impl CodecBuilder {
 
     /// Accepts keys that are stored in plaintext, so that somebody who reads the database can open
     /// and make tokens. Together with [`key_encryption`](Self::key_encryption), it accepts a
-    /// plaintext ring so that you can [wrap](crate::Codec::rewrap_keys) it.
+    /// plaintext ring so that you can [wrap](crate::codec::Codec::rewrap_keys) it.
     ///
     /// ```
-    /// # use sessions::{Codec, MemoryProvider};
+    /// # use sessions::{MemoryProvider, codec::Codec};
     /// assert!(Codec::builder(MemoryProvider::new()).danger_plain_keys().build().is_ok());
     /// ```
     pub fn danger_plain_keys(mut self) -> Self {

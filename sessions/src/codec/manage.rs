@@ -14,7 +14,7 @@ impl Codec {
     /// [`Error::Config`] if the ring cannot be used; the text says what to do.
     ///
     /// ```
-    /// # use sessions::{Codec, MemoryProvider};
+    /// # use sessions::{MemoryProvider, codec::Codec};
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
     /// let codec = Codec::builder(MemoryProvider::new()).danger_plain_keys().build()?;
     /// codec.refresh().await?;
@@ -36,7 +36,7 @@ impl Codec {
     /// again.
     ///
     /// ```
-    /// # use sessions::{Codec, Error, MemoryProvider, Purpose};
+    /// # use sessions::{Error, MemoryProvider, codec::{Codec, Purpose}};
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
     /// # let codec = Codec::builder(MemoryProvider::new()).danger_plain_keys().build()?;
     /// let purpose = Purpose::new("reset");
@@ -59,7 +59,7 @@ impl Codec {
     /// `key_encryption`.
     ///
     /// ```
-    /// # use sessions::{Codec, LocalKey, MemoryProvider};
+    /// # use sessions::{MemoryProvider, codec::Codec, keys::LocalKey};
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
     /// # let provider = MemoryProvider::new();
     /// let old = LocalKey::from_bytes([1; 32]);
@@ -77,7 +77,7 @@ impl Codec {
     /// call [`refresh`](Self::refresh) first to see the ring as it is stored now.
     ///
     /// ```
-    /// # use sessions::{Codec, KeyState, MemoryProvider};
+    /// # use sessions::{MemoryProvider, codec::Codec, keys::KeyState};
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
     /// let codec = Codec::builder(MemoryProvider::new()).danger_plain_keys().build()?;
     /// assert!(codec.key_ring().is_none());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// cheap.
 ///
 /// ```
-/// use sessions::Purpose;
+/// use sessions::codec::Purpose;
 ///
 /// let reset = Purpose::new("password reset");
 /// assert_ne!(reset, Purpose::new("e-mail address change"));
@@ -28,7 +28,7 @@ impl Purpose {
     /// earlier tokens invalid.
     ///
     /// ```
-    /// use sessions::Purpose;
+    /// use sessions::codec::Purpose;
     /// let _invitation = Purpose::new("invitation");
     /// ```
     #[must_use]
@@ -54,7 +54,7 @@ impl Purpose {
     /// Returns the name that it was created with.
     ///
     /// ```
-    /// assert_eq!(sessions::Purpose::new("invitation").name(), "invitation");
+    /// assert_eq!(sessions::codec::Purpose::new("invitation").name(), "invitation");
     /// ```
     #[must_use]
     pub fn name(&self) -> &str {

@@ -10,13 +10,13 @@ use async_trait::async_trait;
 use crate::provider::Source;
 
 /// Encrypts the keys of the ring before they are stored: with a key service (a KMS), or with a
-/// [`LocalKey`](crate::LocalKey).
+/// [`LocalKey`](crate::keys::LocalKey).
 ///
 /// With it, somebody who reads the database can neither forge nor open a token. The library calls
 /// it when the ring changes and when a process starts, never for each token.
 ///
 /// ```
-/// use sessions::{KeyEncryption, KeyEncryptionError, WrappedKey};
+/// use sessions::keys::{KeyEncryption, KeyEncryptionError, WrappedKey};
 /// use sessions::provider::async_trait;
 /// # struct Client;
 /// # impl Client {
@@ -90,7 +90,7 @@ impl<K: KeyEncryption + ?Sized> KeyEncryption for Arc<K> {
 /// The encrypted form of a key, from [`KeyEncryption::wrap`].
 ///
 /// ```
-/// let wrapped = sessions::WrappedKey { kek_id: "alias/sessions".into(), blob: vec![1, 2, 3] };
+/// let wrapped = sessions::keys::WrappedKey { kek_id: "alias/sessions".into(), blob: vec![1, 2, 3] };
 /// assert_eq!(wrapped.blob.len(), 3);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ pub struct WrappedKey {
 /// An error of a [`KeyEncryption`]: what failed, and whether a retry can help.
 ///
 /// ```
-/// use sessions::KeyEncryptionError;
+/// use sessions::keys::KeyEncryptionError;
 ///
 /// assert!(KeyEncryptionError::unavailable("timed out").is_unavailable());
 /// assert!(!KeyEncryptionError::permanent("no such key").is_unavailable());
@@ -121,7 +121,7 @@ impl KeyEncryptionError {
     /// Its tokens are [`Error::Unavailable`](crate::Error::Unavailable) until the service is back.
     ///
     /// ```
-    /// let error = sessions::KeyEncryptionError::unavailable("connection refused");
+    /// let error = sessions::keys::KeyEncryptionError::unavailable("connection refused");
     /// assert_eq!(error.to_string(), "connection refused");
     /// ```
     pub fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
@@ -132,7 +132,7 @@ impl KeyEncryptionError {
     /// cannot help.
     ///
     /// ```
-    /// let error = sessions::KeyEncryptionError::permanent("the key was deleted");
+    /// let error = sessions::keys::KeyEncryptionError::permanent("the key was deleted");
     /// assert!(!error.is_unavailable());
     /// ```
     pub fn permanent(message: impl Into<Cow<'static, str>>) -> Self {
@@ -143,7 +143,7 @@ impl KeyEncryptionError {
     ///
     /// ```
     /// use std::error::Error;
-    /// let error = sessions::KeyEncryptionError::unavailable("the KMS failed")
+    /// let error = sessions::keys::KeyEncryptionError::unavailable("the KMS failed")
     ///     .with_source(std::io::Error::other("broken pipe"));
     /// assert!(error.source().is_some());
     /// ```
@@ -156,7 +156,7 @@ impl KeyEncryptionError {
     /// Returns whether a later retry can help.
     ///
     /// ```
-    /// assert!(sessions::KeyEncryptionError::unavailable("timed out").is_unavailable());
+    /// assert!(sessions::keys::KeyEncryptionError::unavailable("timed out").is_unavailable());
     /// ```
     #[must_use]
     pub fn is_unavailable(&self) -> bool {

@@ -19,10 +19,10 @@ use crate::random::Random;
 ///
 /// Create one with `openssl rand -base64 32`. To change it, give the new and the old one
 /// ([`and_previous`](Self::and_previous)) to every host, call
-/// [`Codec::rewrap_keys`](crate::Codec::rewrap_keys) once, then remove the old one.
+/// [`Codec::rewrap_keys`](crate::codec::Codec::rewrap_keys) once, then remove the old one.
 ///
 /// ```
-/// use sessions::{Codec, LocalKey, MemoryProvider};
+/// use sessions::{MemoryProvider, codec::Codec, keys::LocalKey};
 ///
 /// # fn main() -> Result<(), sessions::Error> {
 /// # let secret = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
@@ -46,7 +46,7 @@ impl LocalKey {
     /// Creates a key from 32 random bytes.
     ///
     /// ```
-    /// let key = sessions::LocalKey::from_bytes([7; 32]);
+    /// let key = sessions::keys::LocalKey::from_bytes([7; 32]);
     /// assert!(!format!("{key:?}").contains('7'));
     /// ```
     #[must_use]
@@ -65,7 +65,7 @@ impl LocalKey {
     /// [`Error::Config`] if the text is anything else.
     ///
     /// ```
-    /// use sessions::LocalKey;
+    /// use sessions::keys::LocalKey;
     /// assert!(LocalKey::from_base64("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n").is_ok());
     /// assert!(LocalKey::from_base64("c2hvcnQ=").is_err());
     /// ```
@@ -88,7 +88,7 @@ impl LocalKey {
     ///
     /// ```no_run
     /// # fn main() -> Result<(), sessions::Error> {
-    /// let key = sessions::LocalKey::from_file("/run/secrets/session-key")?;
+    /// let key = sessions::keys::LocalKey::from_file("/run/secrets/session-key")?;
     /// # let _ = key; Ok(()) }
     /// ```
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
@@ -105,7 +105,7 @@ impl LocalKey {
     /// [`Error::Config`] if the variable is not set or contains anything else.
     ///
     /// ```
-    /// assert!(sessions::LocalKey::from_env("A_VARIABLE_THAT_IS_NOT_SET").is_err());
+    /// assert!(sessions::keys::LocalKey::from_env("A_VARIABLE_THAT_IS_NOT_SET").is_err());
     /// ```
     pub fn from_env(variable: &str) -> Result<Self, Error> {
         let text = std::env::var(variable).map_err(|_| {
@@ -119,7 +119,7 @@ impl LocalKey {
     /// Also decrypts what `previous` encrypted, while the ring moves to this key.
     ///
     /// ```
-    /// use sessions::LocalKey;
+    /// use sessions::keys::LocalKey;
     /// let key = LocalKey::from_bytes([2; 32]).and_previous(LocalKey::from_bytes([1; 32]));
     /// # let _ = key;
     /// ```

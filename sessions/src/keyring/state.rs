@@ -7,11 +7,11 @@ use super::ring::{Key, Material, Opened};
 use super::shared::KeyRing;
 use crate::clock::from_unix_millis;
 
-/// The key ring as this host knows it, from [`Codec::key_ring`](crate::Codec::key_ring). It is for
+/// The key ring as this host knows it, from [`Codec::key_ring`](crate::codec::Codec::key_ring). It is for
 /// a page or a command for operators and holds no secret.
 ///
 /// ```
-/// # use sessions::{Codec, MemoryProvider};
+/// # use sessions::{MemoryProvider, codec::Codec};
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
 /// # let codec = Codec::builder(MemoryProvider::new()).danger_plain_keys().build()?;
 /// codec.refresh().await?;
@@ -35,7 +35,7 @@ pub struct KeyRingInfo {
 /// A key of the ring, without its secret.
 ///
 /// ```
-/// fn line(key: &sessions::KeyInfo) -> String {
+/// fn line(key: &sessions::keys::KeyInfo) -> String {
 ///     format!("{} {:?}, until {:?}", key.id, key.state, key.expires_at)
 /// }
 /// # let _ = line;
@@ -63,7 +63,7 @@ pub struct KeyInfo {
 /// What a key can do.
 ///
 /// ```
-/// # use sessions::{Codec, KeyState, MemoryProvider};
+/// # use sessions::{MemoryProvider, codec::Codec, keys::KeyState};
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
 /// # let codec = Codec::builder(MemoryProvider::new()).danger_plain_keys().build()?;
 /// codec.rotate_now().await?;
@@ -84,7 +84,7 @@ pub enum KeyState {
     Retired,
     /// All tokens of the key have expired. The ring's next change removes it.
     Expired,
-    /// [`rotate_now`](crate::Codec::rotate_now) erased the key, and its tokens are invalid.
+    /// [`rotate_now`](crate::codec::Codec::rotate_now) erased the key, and its tokens are invalid.
     Erased,
     /// The key service has not unwrapped the key yet. The library retries.
     Unavailable,

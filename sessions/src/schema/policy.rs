@@ -11,7 +11,7 @@ use crate::provider::Source;
 /// [`Error::Conflict`](crate::Error::Conflict).
 ///
 /// ```
-/// use sessions::{MergeConflict, Session};
+/// use sessions::{Session, schema::MergeConflict};
 ///
 /// #[derive(Session)]
 /// #[session(name = "visitor", version = 1)]

@@ -208,7 +208,7 @@ impl StoreBuilder {
     /// [`danger_plain_keys`](Self::danger_plain_keys).
     ///
     /// ```
-    /// use sessions::{LocalKey, MemoryProvider, Store};
+    /// use sessions::{MemoryProvider, Store, keys::LocalKey};
     ///
     /// let store = Store::builder(MemoryProvider::new())
     ///     .client_side()
@@ -249,7 +249,7 @@ impl StoreBuilder {
     /// them.
     ///
     /// ```
-    /// use sessions::{LocalKey, MemoryProvider, Store};
+    /// use sessions::{MemoryProvider, Store, keys::LocalKey};
     ///
     /// let store = Store::builder(MemoryProvider::new())
     ///     .encrypt_records()
@@ -268,7 +268,7 @@ impl StoreBuilder {
     /// with a plain one.
     ///
     /// ```
-    /// use sessions::{LocalKey, MemoryProvider, Store};
+    /// use sessions::{MemoryProvider, Store, keys::LocalKey};
     ///
     /// let store = Store::builder(MemoryProvider::new())
     ///     .encrypt_records()
@@ -318,7 +318,7 @@ impl StoreBuilder {
     /// [`Session::commit`](crate::Session::commit) does not.
     ///
     /// ```
-    /// use sessions::{KeepChanges, MemoryProvider, Store};
+    /// use sessions::{MemoryProvider, Store, commit::KeepChanges};
     ///
     /// let store = Store::builder(MemoryProvider::new()).keep_changes(KeepChanges::OnSuccess).build()?;
     /// # Ok::<(), sessions::Error>(())
@@ -328,11 +328,11 @@ impl StoreBuilder {
         self
     }
 
-    /// Sets the source of time: a [`ManualClock`](crate::ManualClock) in tests.
+    /// Sets the source of time: a [`ManualClock`](crate::clock::ManualClock) in tests.
     ///
     /// ```
     /// use std::time::Duration;
-    /// use sessions::{ManualClock, MemoryProvider, Store};
+    /// use sessions::{MemoryProvider, Store, clock::ManualClock};
     ///
     /// let clock = ManualClock::default();
     /// let store = Store::builder(MemoryProvider::new()).clock(clock.clone()).build()?;
@@ -371,7 +371,7 @@ impl StoreBuilder {
     /// cookies. By default the keys are stored in plaintext.
     ///
     /// ```
-    /// use sessions::{LocalKey, MemoryProvider, Store};
+    /// use sessions::{MemoryProvider, Store, keys::LocalKey};
     ///
     /// # let secret = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
     /// let key = LocalKey::from_base64(secret)?;

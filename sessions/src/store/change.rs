@@ -36,7 +36,7 @@ pub(crate) struct Change {
 /// The outcome of a commit.
 ///
 /// ```
-/// use sessions::{MemoryProvider, Outcome, Session, Store};
+/// use sessions::{MemoryProvider, Session, Store, commit::Outcome};
 /// # #[derive(Session)]
 /// # #[session(name = "visitor", version = 1)]
 /// # struct Visitor { visits: u32 }

@@ -19,7 +19,7 @@ use crate::provider::Record;
 ///
 /// It implements serde's traits, so it can wait for a second factor in another request. Keep it
 /// together with the proof that the first factor was correct, where the visitor cannot change it:
-/// in their session, or sealed by a [`Codec`](crate::Codec).
+/// in their session, or sealed by a [`Codec`](crate::codec::Codec).
 ///
 /// ```
 /// use sessions::{Error, Session, Store};

@@ -3,7 +3,7 @@
 /// Which responses keep the changes of a request. Destroying a session always takes effect.
 ///
 /// ```
-/// use sessions::{KeepChanges, MemoryProvider, Store};
+/// use sessions::{MemoryProvider, Store, commit::KeepChanges};
 ///
 /// let store = Store::builder(MemoryProvider::new()).keep_changes(KeepChanges::OnSuccess).build()?;
 /// # Ok::<(), sessions::Error>(())

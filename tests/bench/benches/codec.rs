@@ -15,7 +15,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cookie::{Cookie, CookieJar, Key};
 use rand::RngCore as _;
 use sessions::provider::Provider;
-use sessions::{Clock, Codec, ManualClock, MemoryProvider, Purpose};
+use sessions::{
+    MemoryProvider,
+    clock::{Clock, ManualClock},
+    codec::{Codec, Purpose},
+};
 use sessions_bench::report::{Part, Plot, goal, nanos, ratio};
 use sessions_bench::rounds::{Round, Rounds};
 use tokio::runtime::Runtime;

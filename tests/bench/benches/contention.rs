@@ -12,7 +12,7 @@ use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
 use sessions::provider::Provider;
 use sessions::tower_sessions::ProviderStore;
-use sessions::{MemoryProvider, Outcome, Session, Store};
+use sessions::{MemoryProvider, Session, Store, commit::Outcome};
 use sessions_bench::report::{Part, Plot};
 use sessions_postgres::PostgresProvider;
 use sessions_tests::hooked::watched;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use hyper::body::{Bytes, Frame};
-use sessions::{Error, RequestSessions, Session, Store};
+use sessions::{Error, Session, Store, request::RequestSessions};
 use tokio::sync::{Notify, mpsc};
 
 #[derive(Session)]

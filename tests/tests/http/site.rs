@@ -7,7 +7,7 @@ use actix_web::App as ActixApp;
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::{Condition, from_fn};
 use actix_web::web::Data;
-use sessions::{ManualClock, MemoryProvider, Store, StoreBuilder};
+use sessions::{MemoryProvider, Store, StoreBuilder, clock::ManualClock};
 use sessions_tests::browser::Browser;
 use sessions_tests::hooked::{Call, Gate, Hooked, Watch, watched};
 use tokio::net::TcpListener;

@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use axum_login::{AuthManagerLayerBuilder, AuthSession, AuthUser, AuthnBackend, UserId};
 use sessions::provider::Provider;
 use sessions::tower_sessions::ProviderStore;
-use sessions::{ManualClock, MemoryProvider};
+use sessions::{MemoryProvider, clock::ManualClock};
 use sessions_sqlite::SqliteProvider;
 use sessions_tests::browser::Browser;
 use sessions_tests::events::Events;

@@ -5,7 +5,10 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use allocation_counter::measure;
-use sessions::{Codec, MemoryProvider, Purpose};
+use sessions::{
+    MemoryProvider,
+    codec::{Codec, Purpose},
+};
 
 /// With the keys at hand a call never waits: one poll is all it takes.
 fn ready<T>(future: impl Future<Output = T>) -> T {

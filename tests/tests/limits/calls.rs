@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sessions::testing::{Calls, TestStore};
-use sessions::{Outcome, Session, Store};
+use sessions::{Session, Store, commit::Outcome};
 use sessions_tests::jar::Jar;
 
 #[derive(Session)]

@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime};
 use sessions::provider::{Expect, Provider as _, async_trait};
 use sessions::testing::TestStore;
 use sessions::{
-    Clock as _, Codec, Error, KeyEncryption, KeyEncryptionError, LocalKey, ManualClock,
-    MemoryProvider, Purpose, WrappedKey,
+    Error, MemoryProvider,
+    clock::{Clock as _, ManualClock},
+    codec::{Codec, Purpose},
+    keys::{KeyEncryption, KeyEncryptionError, LocalKey, WrappedKey},
 };
 
 use crate::world::World;

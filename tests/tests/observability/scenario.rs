@@ -17,7 +17,10 @@ use sessions::provider::{
 };
 use sessions::testing::{Call, TestStore};
 use sessions::{
-    Commit, Flash, LocalKey, MemoryProvider, Outcome, RequestSessions, Session, SessionData, Store,
+    Flash, MemoryProvider, Session, SessionData, Store,
+    commit::{Commit, Outcome},
+    keys::LocalKey,
+    request::RequestSessions,
 };
 use tower::ServiceExt as _;
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use sessions::provider::{Deleted, Expect, Page, Provider, ProviderError, Record, Saved, Touched};
-use sessions::{Outcome, Session, Store};
+use sessions::{Session, Store, commit::Outcome};
 use sessions_postgres::PostgresProvider;
 use sessions_postgres::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sessions_tests::jar::Jar;

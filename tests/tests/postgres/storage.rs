@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use sessions::provider::{Expect, Page, Provider, Record, Saved};
-use sessions::{ManualClock, Store};
+use sessions::{Store, clock::ManualClock};
 use sessions_postgres::sqlx::postgres::PgPoolOptions;
 use sessions_tests::postgres::Database;
 use tokio::sync::Barrier;

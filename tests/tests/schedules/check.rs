@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use http::header::HeaderMap;
 use sessions::provider::{Provider, Record};
-use sessions::{Outcome, StoreKey};
+use sessions::{StoreKey, commit::Outcome};
 use sessions_tests::hooked::Fault;
 
 use crate::client::{Act, Client, End, Kind, headers};

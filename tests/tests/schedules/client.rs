@@ -1,7 +1,10 @@
 //! What a client does, and what goes wrong for it.
 
 use http::header::{COOKIE, HeaderMap, HeaderValue};
-use sessions::{CommitError, Error, Outcome, Page, Session, Store, StoreKey};
+use sessions::{
+    Error, Page, Session, Store, StoreKey,
+    commit::{CommitError, Outcome},
+};
 use sessions_tests::hooked::{Fault, Faults};
 use tokio::sync::mpsc::UnboundedSender;
 

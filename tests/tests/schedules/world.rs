@@ -8,7 +8,7 @@ use http::header::HeaderMap;
 use sessions::provider::{
     Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched, async_trait,
 };
-use sessions::{ManualClock, MemoryProvider, Session, Store, StoreKey};
+use sessions::{MemoryProvider, Session, Store, StoreKey, clock::ManualClock};
 use sessions_tests::hooked::{Faults, Hooked};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
@@ -128,7 +128,7 @@ impl World {
     }
 
     pub(crate) fn now(&self) -> SystemTime {
-        sessions::Clock::now(&self.clock)
+        sessions::clock::Clock::now(&self.clock)
     }
 
     /// A store that no client and no driver sees.

@@ -9,7 +9,7 @@ use std::{env, fs};
 
 use sessions::__private::{Header, Stored};
 use sessions::provider::{Bytes, from_unix_millis};
-use sessions::{Schema, Session, SessionData};
+use sessions::{Session, SessionData, schema::Schema};
 
 use crate::user::{Appearance, Cents, Role, first, newest, v1, v2, v3, v4};
 

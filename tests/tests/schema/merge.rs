@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use sessions::__private::{Diff, Fields, Header, Merged, Stored, diff, merge};
-use sessions::{Error, Flash, MergeConflict, Session, SessionData};
+use sessions::{Error, Flash, Session, SessionData, schema::MergeConflict};
 
 #[derive(Clone, Debug, Session)]
 #[session(name = "visitor", version = 1)]

@@ -4,7 +4,7 @@ use std::any::TypeId;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use sessions::{NoOwner, Session, SessionData};
+use sessions::{Session, SessionData, data::NoOwner};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Account(String);

@@ -5,7 +5,10 @@ use std::time::Duration;
 use http::header::HeaderMap;
 use sessions::provider::{Expect, Page, Provider as _, Record};
 use sessions::{
-    Clock as _, Error, LocalKey, ManualClock, MemoryProvider, Outcome, Session, Store, StoreKey,
+    Error, MemoryProvider, Session, Store, StoreKey,
+    clock::{Clock as _, ManualClock},
+    commit::Outcome,
+    keys::LocalKey,
 };
 use sessions_tests::events::Events;
 use sessions_tests::hooked::{Call, Fault, Faults, Hooked};

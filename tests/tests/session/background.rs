@@ -9,7 +9,11 @@ use http::header::HeaderMap;
 use sessions::provider::{
     Deleted, Expect, Page, Provider, ProviderError, Record, Saved, async_trait, from_unix_millis,
 };
-use sessions::{Clock as _, Error, ManualClock, MemoryProvider, Outcome, Session, Store, StoreKey};
+use sessions::{
+    Error, MemoryProvider, Session, Store, StoreKey,
+    clock::{Clock as _, ManualClock},
+    commit::Outcome,
+};
 use sessions_tests::hooked::{Calls, Hooked, watched};
 use sessions_tests::jar::Jar;
 
@@ -215,7 +219,7 @@ async fn logins_at_the_same_time_agree_on_who_stays() {
 /// A clock as fine as a host's own.
 struct Micros(AtomicU64);
 
-impl sessions::Clock for Micros {
+impl sessions::clock::Clock for Micros {
     fn now(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_micros(self.0.load(Ordering::SeqCst))
     }

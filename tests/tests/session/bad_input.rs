@@ -96,7 +96,7 @@ async fn logging_out_works_whatever_the_record_holds() {
 async fn logging_out_in_a_router_works_whatever_the_record_holds() {
     use axum::extract::Extension;
     use axum::routing::{get, post};
-    use sessions::RequestSessions;
+    use sessions::request::RequestSessions;
     use sessions_tests::browser::Browser;
     use sessions_tests::server::Server;
 

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use sessions::axum::SessionLayer;
 use sessions::provider::Page;
-use sessions::{Error, LocalKey, ManualClock, MemoryProvider, Session, Store};
+use sessions::{Error, MemoryProvider, Session, Store, clock::ManualClock, keys::LocalKey};
 use sessions_tests::browser::Browser;
 use sessions_tests::hooked::{Calls, Watch, watched};
 use sessions_tests::server::Server;

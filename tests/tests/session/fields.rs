@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use http::header::HeaderMap;
 use serde::{Deserialize, Serialize};
-use sessions::{Error, MemoryProvider, Outcome, Session, Store};
+use sessions::{Error, MemoryProvider, Session, Store, commit::Outcome};
 use sessions_tests::jar::Jar;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

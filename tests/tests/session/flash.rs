@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use http::header::HeaderMap;
 use serde::{Deserialize, Serialize};
-use sessions::{Flash, MemoryProvider, Outcome, Session, Store};
+use sessions::{Flash, MemoryProvider, Session, Store, commit::Outcome};
 use sessions_tests::jar::Jar;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use axum::routing::{get, post};
 use http::StatusCode;
 use sessions::axum::SessionLayer;
 use sessions::provider::{Page, Provider, ProviderError, async_trait};
-use sessions::{Error, MemoryProvider, Outcome, Session, Store};
+use sessions::{Error, MemoryProvider, Session, Store, commit::Outcome};
 use sessions_sqlite::SqliteProvider;
 use sessions_tests::browser::Browser;
 use sessions_tests::hooked::{Call, Hook, Hooked};

@@ -8,7 +8,9 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use sessions::{
-    Clock as _, CommitError, Error, ManualClock, MemoryProvider, Page, Session, Store, StoreKey,
+    Error, MemoryProvider, Page, Session, Store, StoreKey,
+    clock::{Clock as _, ManualClock},
+    commit::CommitError,
 };
 use sessions_tests::hooked::{Call, Fault, Faults, Hooked};
 use sessions_tests::jar::Jar;

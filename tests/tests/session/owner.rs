@@ -3,7 +3,11 @@
 
 use http::HeaderMap;
 use sessions::provider::Provider as _;
-use sessions::{Clock as _, Error, ManualClock, MemoryProvider, Outcome, Session, Store, StoreKey};
+use sessions::{
+    Error, MemoryProvider, Session, Store, StoreKey,
+    clock::{Clock as _, ManualClock},
+    commit::Outcome,
+};
 use sessions_tests::events::Events;
 use sessions_tests::jar::Jar;
 use tracing::Level;

@@ -6,8 +6,9 @@ use std::time::Duration;
 use http::header::HeaderMap;
 use sessions::provider::{Expect, Provider as _, Record};
 use sessions::{
-    Clock as _, CommitError, Error, LoginAttempt, ManualClock, MemoryProvider, Outcome, Page,
-    Session, Store, StoreBuilder, StoreKey,
+    Error, LoginAttempt, MemoryProvider, Page, Session, Store, StoreBuilder, StoreKey,
+    clock::{Clock as _, ManualClock},
+    commit::{CommitError, Outcome},
 };
 use sessions_tests::events::Events;
 use sessions_tests::hooked::{Call, Calls, Fault, Faults, Gate, Hook, Hooked, watched};
@@ -1011,7 +1012,8 @@ async fn a_save_that_is_overtaken_by_the_end_of_its_request_still_sets_its_cooki
     let (memory, gate) = (MemoryProvider::new(), Gate::new(Call::Save));
     let store = Store::new(Hooked::new(memory, gate.clone()));
     let handler = service_fn(async |request: http::Request<()>| {
-        let sessions = request.extensions().get::<sessions::RequestSessions>().unwrap().clone();
+        let sessions =
+            request.extensions().get::<sessions::request::RequestSessions>().unwrap().clone();
         let mut visitor = sessions.load::<Visitor>(request.headers()).await.unwrap();
         visitor.user = Some(USER);
         let (begun, begins) = tokio::sync::oneshot::channel();

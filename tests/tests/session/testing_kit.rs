@@ -7,7 +7,7 @@ use axum::http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use axum::http::{Request, StatusCode};
 use sessions::provider::{Page, ProviderError};
 use sessions::testing::{Call, Calls, TestStore, cookies_after};
-use sessions::{Error, Outcome, Session};
+use sessions::{Error, Session, commit::Outcome};
 use tower::ServiceExt as _;
 
 #[derive(Session, Default)]

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use sessions::{
-    Clock as _, Error, ManualClock, MemoryProvider, Outcome, Session, Store, StoreBuilder,
+    Error, MemoryProvider, Session, Store, StoreBuilder,
+    clock::{Clock as _, ManualClock},
+    commit::Outcome,
 };
 use sessions_tests::hooked::{Call, Calls, Fault, Faults, Hooked, Watch, watched};
 use sessions_tests::jar::Jar;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
-use sessions::{MemoryProvider, Outcome, Session, Store};
+use sessions::{MemoryProvider, Session, Store, commit::Outcome};
 use sessions_tests::hooked::{Calls, Watch, watched};
 use sessions_tests::jar::Jar;
 

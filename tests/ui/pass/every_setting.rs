@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use sessions::{MergeConflict, Session, SessionData};
+use sessions::{Session, SessionData, schema::MergeConflict};
 
 #[derive(Session)]
 #[session(name = "all_of_it", version = 7, oldest = 2, write = 4, compat = 4)]

@@ -53,7 +53,7 @@ fn longest(
     _base: &::std::string::String,
     mine: &::std::string::String,
     theirs: &::std::string::String,
-) -> ::core::result::Result<::std::string::String, ::sessions::MergeConflict> {
+) -> ::core::result::Result<::std::string::String, ::sessions::schema::MergeConflict> {
     let longest = if mine.len() > theirs.len() { mine } else { theirs };
     ::core::result::Result::Ok(::core::clone::Clone::clone(longest))
 }

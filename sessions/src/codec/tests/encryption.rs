@@ -128,7 +128,7 @@ async fn editing_any_byte_or_swapping_wrapped_keys_is_refused() {
         let mut edited = record.clone();
         edited.data = Bytes::from(data);
         let other = World::new();
-        other.clock.set(crate::Clock::now(&world.clock));
+        other.clock.set(crate::clock::Clock::now(&world.clock));
         other.put(&edited).await;
         let fresh = host(&other, &service);
         let refused = fresh.refresh().await.is_err() && open(&fresh, &tokens[0]).await.is_err();

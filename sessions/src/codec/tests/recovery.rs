@@ -136,7 +136,7 @@ async fn a_host_that_was_cut_off_during_an_erasure_learns_of_it() {
 async fn another_ring_is_adopted() {
     let (world, hosts, tokens, _) = three_weeks().await;
     let other = World::new();
-    other.clock.set(crate::Clock::now(&world.clock));
+    other.clock.set(crate::clock::Clock::now(&world.clock));
     let founder = other.host_with(|builder| builder.random(crate::random::Random::seeded(999)));
     let token = seal(&founder).await;
     world.put(&other.record().await.unwrap()).await;

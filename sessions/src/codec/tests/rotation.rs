@@ -102,7 +102,7 @@ async fn a_host_that_is_behind_does_not_reissue_what_one_ahead_sealed() {
         seal(&ahead).await;
         seal(&behind).await;
     }
-    world.clock.set(crate::Clock::now(&world.clock) - MINUTE);
+    world.clock.set(crate::clock::Clock::now(&world.clock) - MINUTE);
     let (new, old) = (seal(&ahead).await, seal(&behind).await);
     assert!(key_of(&new) != first && key_of(&old) == first, "their clocks differ");
     assert!(!open(&behind, &new).await.unwrap().reissue);
@@ -260,7 +260,7 @@ async fn after_rotate_now_a_stolen_key_opens_nothing_on_any_host_within_one_refr
     world.pass(7 * DAY - HOUR);
     hosts[0].refresh().await.unwrap();
     let thief = World::new();
-    thief.clock.set(crate::Clock::now(&world.clock));
+    thief.clock.set(crate::clock::Clock::now(&world.clock));
     thief.put(&world.record().await.unwrap()).await;
     let thief_host = thief.host();
     let forged = seal(&thief_host).await;

@@ -12,7 +12,7 @@ use actix_web::web::{Data, ServiceConfig, get, head, post, resource};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, Responder};
 use hyper::body::Bytes;
 use sessions::actix::{Existing, OrNew, SessionMiddleware, SessionRejection};
-use sessions::{Error, RequestSessions, Session, Store};
+use sessions::{Error, Session, Store, request::RequestSessions};
 
 use crate::app::{self, App, Reply, ReplyBody, Theme, Types, Visitor};
 

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use sessions::axum::{OrNew, SessionLayer, SessionRejection};
-use sessions::{Error, RequestSessions, Session, Store};
+use sessions::{Error, Session, Store, request::RequestSessions};
 
 use crate::app::{self, App, Layers, Reply, Theme, Types, Visitor};
 

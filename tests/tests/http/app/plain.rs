@@ -11,7 +11,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use sessions::axum::error_response;
-use sessions::{Error, RequestSessions, Session, Store};
+use sessions::{Error, Session, Store, request::RequestSessions};
 use tokio::net::TcpListener;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt as _, service_fn};

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use sessions::KeepChanges;
+use sessions::commit::KeepChanges;
 use sessions_tests::hooked::Calls;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;

@@ -85,7 +85,7 @@ pub(crate) async fn logout_ends_the_session_and_clears_the_cookie(framework: Fra
 
 pub(crate) async fn a_session_that_cannot_be_read_can_be_ended(framework: Framework) {
     let Site { mut browser, store, records, clock, _server, .. } = Site::new(framework).await;
-    use sessions::Clock as _;
+    use sessions::clock::Clock as _;
     browser.post("/login", "ada").await;
     let listed = store.list::<Visitor>("ada", Page::first(10)).await.unwrap().items;
     let id = listed[0].key.as_str();

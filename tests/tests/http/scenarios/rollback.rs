@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use sessions::provider::{Page, Provider as _, Record};
-use sessions::{Clock as _, ManualClock, MemoryProvider, SessionData, Store};
+use sessions::{
+    MemoryProvider, SessionData, Store,
+    clock::{Clock as _, ManualClock},
+};
 use sessions_tests::browser::Browser;
 
 use crate::app::Visitor;
