@@ -34,13 +34,13 @@ struct Resets {
 impl Resets {
     async fn link(&self, user: &User) -> Result<String, Error> {
         let reset = Reset { user: user.id, changes: user.changes };
-        let token = self.codec.encode(&self.purpose, &reset).await?;
+        let token = self.codec.seal_value(&self.purpose, &reset).await?;
         Ok(format!("https://example.com/reset/{token}"))
     }
 
     async fn follow(&self, link: &str, user: &mut User, password: &str) -> Result<bool, Error> {
         let token = link.rsplit('/').next().unwrap_or_default();
-        let reset: Reset = match self.codec.decode(&self.purpose, token).await {
+        let reset: Reset = match self.codec.open_value(&self.purpose, token).await {
             Ok(reset) => reset,
             // Expired, forged, cut short by a mail program: one page for all of them.
             Err(Error::InvalidToken) => return Ok(false),

@@ -276,7 +276,7 @@ fn policy(field: &Field, stored: &Stored) -> TokenStream {
             match ready {
                 Ready::Add => quote_spanned!(*span=> __s::add::<#ty>()),
                 Ready::Max => quote_spanned!(*span=> __s::max::<#ty>()),
-                Ready::Any => quote_spanned!(*span=> __s::any::<#ty>()),
+                Ready::Or => quote_spanned!(*span=> __s::or::<#ty>()),
                 Ready::ClearWins => quote_spanned!(*span=> __s::clear_wins::<#ty>()),
                 Ready::Union => quote_spanned!(*span=> __s::union::<#ty>(#kind)),
                 Ready::Append => quote_spanned!(*span=> __s::append::<#ty>()),

@@ -132,7 +132,7 @@ pub(crate) enum Merge {
 pub(crate) enum Ready {
     Add,
     Max,
-    Any,
+    Or,
     Union,
     Append,
     ClearWins,

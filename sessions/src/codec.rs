@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::keyring::ring::KeyId;
 use crate::keyring::shared::{KeyRing, Missing, since_epoch};
 use crate::keyring::view::{Accept, Found, Rank};
-use crate::provider::Provider;
+use crate::provider::{Provider, Source};
 use crate::schema::value;
 use crate::telemetry;
 use crate::telemetry::labels::TokenRefusal;
@@ -74,7 +74,7 @@ impl Codec {
     /// `_`.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if there is no key yet and none can be made. [`Error::Config`] if the
+    /// [`Error::Unavailable`] if there is no key yet and none can be made. [`Error::Encode`] if the
     /// payload is too long.
     ///
     /// ```
@@ -87,10 +87,11 @@ impl Codec {
     /// ```
     pub async fn seal(&self, purpose: &Purpose, payload: &[u8]) -> Result<String, Error> {
         if payload.len() > MAX_PAYLOAD {
-            return Err(Error::config(format!(
+            let text = format!(
                 "the value has {} bytes, a token holds {MAX_PAYLOAD}; keep it in a store",
                 payload.len()
-            )));
+            );
+            return Err(not_encoded(purpose, text.into()));
         }
         self.with_keys(purpose, |accept| self.try_seal(purpose, payload, accept)).await
     }
@@ -134,23 +135,21 @@ impl Codec {
     /// # let codec = Codec::builder(MemoryProvider::new()).danger_plain_keys().build()?;
     /// let purpose = Purpose::new("invitation");
     /// let invitation = Invitation { team: 7, email: "ada@example.com".into() };
-    /// let token = codec.encode(&purpose, &invitation).await?;
-    /// assert_eq!(codec.decode::<Invitation>(&purpose, &token).await?, invitation);
+    /// let token = codec.seal_value(&purpose, &invitation).await?;
+    /// assert_eq!(codec.open_value::<Invitation>(&purpose, &token).await?, invitation);
     /// # Ok(()) }
     /// ```
-    pub async fn encode<T>(&self, purpose: &Purpose, value: &T) -> Result<String, Error>
+    pub async fn seal_value<T>(&self, purpose: &Purpose, value: &T) -> Result<String, Error>
     where
         T: Serialize + ?Sized,
     {
         let mut payload = Vec::new();
-        value::encode(value, &mut payload).map_err(|source| {
-            let session = purpose.name().to_owned().into();
-            Error::Encode { session, field: "value".into(), source: Box::new(source) }
-        })?;
+        value::encode(value, &mut payload)
+            .map_err(|source| not_encoded(purpose, Box::new(source)))?;
         self.seal(purpose, &payload).await
     }
 
-    /// Opens a token that [`encode`](Self::encode) made, of the same type.
+    /// Opens a token that [`seal_value`](Self::seal_value) made, of the same type.
     ///
     /// # Errors
     /// The errors of [`open`](Self::open). Also [`Error::InvalidToken`] if serde cannot read the
@@ -161,12 +160,12 @@ impl Codec {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
     /// # let codec = Codec::builder(MemoryProvider::new()).danger_plain_keys().build()?;
     /// let purpose = Purpose::new("unsubscribe");
-    /// let token = codec.encode(&purpose, "ada@example.com").await?;
-    /// assert_eq!(codec.decode::<String>(&purpose, &token).await?, "ada@example.com");
-    /// assert!(matches!(codec.decode::<u32>(&purpose, &token).await, Err(Error::InvalidToken)));
+    /// let token = codec.seal_value(&purpose, "ada@example.com").await?;
+    /// assert_eq!(codec.open_value::<String>(&purpose, &token).await?, "ada@example.com");
+    /// assert!(matches!(codec.open_value::<u32>(&purpose, &token).await, Err(Error::InvalidToken)));
     /// # Ok(()) }
     /// ```
-    pub async fn decode<T: DeserializeOwned>(
+    pub async fn open_value<T: DeserializeOwned>(
         &self,
         purpose: &Purpose,
         token: &str,
@@ -420,7 +419,7 @@ impl CodecBuilder {
     /// # use sessions::{MemoryProvider, codec::Codec};
     /// # use std::time::Duration;
     /// let hourly = Codec::builder(MemoryProvider::new())
-    ///     .rotation_period(Duration::from_secs(3600))
+    ///     .key_rotation(Duration::from_secs(3600))
     ///     .danger_plain_keys()
     ///     .build();
     /// assert!(hourly.unwrap_err().to_string().contains("4 hours"));
@@ -451,6 +450,10 @@ pub(crate) struct Seal {
 const TRIES: u32 = 3;
 /// Tokens up to this length are made and read on the stack.
 const STACK: usize = 256;
+
+fn not_encoded(purpose: &Purpose, source: Source) -> Error {
+    Error::Encode { session: purpose.name().to_owned().into(), field: "value".into(), source }
+}
 
 /// Adds the time to a random nonce. The nonce stays random, and two virtual machines that were
 /// started from one memory image, with equal generators, still make different nonces.

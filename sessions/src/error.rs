@@ -125,13 +125,18 @@ pub enum Error {
         length: usize,
     },
 
-    /// A setting or a call cannot work. The text says what to write instead.
+    /// A text is no [`StoreKey`](crate::StoreKey).
+    InvalidKey,
+
+    /// A setting cannot work. The text says what to write instead. Only building a store, a codec
+    /// or a key, and the first use of a key ring, return it.
     Config(Cow<'static, str>),
 
-    /// The program uses the library in a way that cannot work, as a handler does that takes a
-    /// session where no layer gives it one. The text says what to write, and holds nothing of the
-    /// request: it is the body of the response, so that whoever wrote the program sees it.
-    Misuse(&'static str),
+    /// The program uses the library in a way that cannot work: a handler takes a session but no
+    /// layer serves it, two session types have one name, a call needs a runtime. The text says what
+    /// to write. The layer's response shows it if it is the same for every request, so whoever
+    /// wrote the program sees it.
+    Misuse(Cow<'static, str>),
 }
 
 impl Error {
@@ -175,6 +180,10 @@ impl Error {
 
     pub(crate) fn config(text: impl Into<Cow<'static, str>>) -> Self {
         Self::Config(text.into())
+    }
+
+    pub(crate) fn misuse(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Misuse(text.into())
     }
 }
 
@@ -230,8 +239,10 @@ impl fmt::Display for Error {
                 "cookie `{name}` would have {length} bytes, above the 4096 that browsers keep; \
                  store less in it"
             ),
-            Self::Config(text) => f.write_str(text),
-            Self::Misuse(text) => f.write_str(text),
+            Self::InvalidKey => f.write_str(
+                "the text is no store key: one has the 43 characters that `StoreKey` displays",
+            ),
+            Self::Config(text) | Self::Misuse(text) => f.write_str(text),
         }
     }
 }

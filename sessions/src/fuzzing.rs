@@ -51,7 +51,7 @@ pub fn open_token(data: &[u8]) {
             if let Ok(payload) = opens(&text) {
                 assert!(text.len() >= payload.len() + 50);
             }
-            let _ = runtime.block_on(codec.decode::<Vec<Option<String>>>(purpose, &text));
+            let _ = runtime.block_on(codec.open_value::<Vec<Option<String>>>(purpose, &text));
         }
         // Its time is the first bytes of the input, its payload the rest.
         let (time, payload) = data.split_at(data.len().min(8));

@@ -172,7 +172,7 @@ impl FromStr for StoreKey {
         let known = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-' || *byte == b'_';
         match text.as_bytes().try_into() {
             Ok(chars) if text.as_bytes().iter().all(known) => Ok(Self(chars)),
-            _ => Err(Error::config("a store key is the 43 characters that `StoreKey` displays")),
+            _ => Err(Error::InvalidKey),
         }
     }
 }

@@ -48,7 +48,7 @@
 //! - [`Flash`] is a field type for messages that are shown once.
 //! - A [`Provider`](provider::Provider) keeps the records: [`MemoryProvider`], a provider crate, or
 //!   your own.
-//! - [`Codec`] seals any value into a cookie or a link, under keys that it makes, stores and rotates.
+//! - [`Codec`](codec::Codec) seals any value into a cookie or a link, under keys that it makes, stores and rotates.
 //!   It works without a store too.
 //!
 //! # Guarantees
@@ -165,7 +165,7 @@ pub mod testing;
 #[cfg_attr(docsrs, doc(cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))))]
 pub mod tower_sessions;
 
-/// The keys of the [codec](crate::codec): their protection at rest, and what operators see of them.
+/// The keys of the [`codec`]: their protection at rest, and what operators see of them.
 pub mod keys {
     pub use crate::keyring::encryption::{KeyEncryption, KeyEncryptionError, WrappedKey};
     pub use crate::keyring::local_key::LocalKey;

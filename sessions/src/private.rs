@@ -6,9 +6,9 @@ pub use crate::error::Error;
 pub use crate::schema::canonical::{Order, order};
 pub use crate::schema::convert::{MadeBy, Returned, TriedBy};
 pub use crate::schema::derive::{
-    ByType, DefaultValue, MergeAdd, MergeAny, MergeAppend, MergeClearWins, MergeMax, MergeUnion,
-    OnlyDefault, Probe, add, any, append, by_type, clear_wins, max, merge_with, owner,
-    owner_option, union,
+    ByType, DefaultValue, MergeAdd, MergeAppend, MergeClearWins, MergeMax, MergeOr, MergeUnion,
+    OnlyDefault, Probe, add, append, by_type, clear_wins, max, merge_with, or, owner, owner_option,
+    union,
 };
 pub use crate::schema::describe::{Schema, SchemaField, SchemaVersion};
 pub use crate::schema::entries::Encoded;

@@ -65,7 +65,7 @@ impl RequestSessions {
     /// assert!(matches!(error, Error::Misuse(_)));
     /// ```
     pub fn of(extensions: &Extensions) -> Result<&Self, Error> {
-        extensions.get().ok_or(Error::Misuse(NO_LAYER))
+        extensions.get().ok_or_else(|| Error::misuse(NO_LAYER))
     }
 
     /// Loads this request's session of type `T`, or creates a new one. `cookies` are the request's
@@ -238,7 +238,7 @@ impl RequestSessions {
         let Some(nested) = &self.nested else {
             let Served { store, only } = &self.inner.served;
             return match only {
-                Some(only) if !only.contains(&TypeId::of::<T>()) => Err(Error::Misuse(NOT_SERVED)),
+                Some(only) if !only.contains(&TypeId::of::<T>()) => Err(Error::misuse(NOT_SERVED)),
                 _ => Ok(store),
             };
         };
@@ -257,9 +257,9 @@ impl RequestSessions {
         }
         let stores = if named.is_empty() { open } else { named };
         match stores[..] {
-            [] => Err(Error::Misuse(NOT_SERVED)),
+            [] => Err(Error::misuse(NOT_SERVED)),
             [store] => Ok(store),
-            _ => Err(Error::Misuse(TWO_STORES)),
+            _ => Err(Error::misuse(TWO_STORES)),
         }
     }
 
@@ -276,7 +276,7 @@ impl RequestSessions {
                 && (slot.session_type.type_id == session_type.type_id
                     || slot.session_type.cookie.name == session_type.cookie.name)
         };
-        if slots.slots.iter().any(meets) { Err(Error::Misuse(TWO_STORES)) } else { Ok(()) }
+        if slots.slots.iter().any(meets) { Err(Error::misuse(TWO_STORES)) } else { Ok(()) }
     }
 
     /// Returns another handle of a session that this request has already loaded.
@@ -299,7 +299,7 @@ impl RequestSessions {
             1 => match slot.returned.pop().map(|one| one.into_any().downcast()) {
                 Some(Ok(live)) => live,
                 // The type was compared above.
-                Some(Err(_)) | None => return Err(Error::config("a session of another type")),
+                Some(Err(_)) | None => return Err(Error::misuse("a session of another type")),
             },
             // They can be merged only after their open saves are settled.
             _ if slot.returned.iter().any(|one| one.state().is_unsettled()) => {

@@ -488,6 +488,25 @@ impl<T: SessionData> Session<T> {
         self.ask(|asks| asks.remember = Some(granted));
     }
 
+    /// Returns the label of this session, as it is stored or as [`set_label`](Self::set_label) has
+    /// set it in this request.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
+    /// assert_eq!(visitor.label(), None);
+    /// visitor.set_label("Firefox on Linux");
+    /// assert_eq!(visitor.label().as_deref(), Some("Firefox on Linux"));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn label(&self) -> Option<Arc<str>> {
+        let state = &self.live().state;
+        let stored = || state.base.stored()?.header().ok()?.label;
+        state.asks.label.clone().or_else(stored)
+    }
+
     /// Sets the label of this session in [`Store::list`](crate::Store::list), such as a device's
     /// name. The label is kept only if the session stores something. A label of more than 256 bytes
     /// makes the commit fail with [`Error::Encode`]: shorten text that comes from a request.
@@ -518,7 +537,7 @@ impl<T: SessionData> Session<T> {
     /// because the visitor has proved again who they are.
     ///
     /// The commit fails with [`Error::LoginUndone`] for an attempt from more than 30 minutes ago,
-    /// and with [`Error::Config`] for an attempt of another owner.
+    /// and with [`Error::Misuse`] for an attempt of another owner.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
@@ -551,7 +570,7 @@ impl<T: SessionData> Session<T> {
     /// must not change anything.
     ///
     /// # Errors
-    /// The errors of [`commit`](Self::commit). [`Error::Config`] if the session needs a new cookie
+    /// The errors of [`commit`](Self::commit). [`Error::Misuse`] if the session needs a new cookie
     /// but its response has already been sent.
     ///
     /// ```

@@ -102,7 +102,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] when the provider is down: never an empty session in place of a
     /// real one. [`Error::NewerSchema`] or [`Error::Decode`] for a record that this build cannot
-    /// read; it stays as it was. [`Error::Config`] when the store has another type of the same name.
+    /// read; it stays as it was. [`Error::Misuse`] when the store has another type of the same name.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
@@ -123,7 +123,7 @@ impl Store {
     /// The record stays as it was until the new session is saved or destroyed. Then it ends, too.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the provider is down. [`Error::Config`] when the store has
+    /// [`Error::Unavailable`] when the provider is down. [`Error::Misuse`] when the store has
     /// another type of the same name.
     ///
     /// ```
@@ -183,7 +183,7 @@ impl Store {
     /// call, independent of the hosts' clocks.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails. [`Error::Config`] for a
+    /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails. [`Error::Misuse`] for a
     /// client-side store.
     ///
     /// ```
@@ -210,7 +210,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails, or keeps no list.
-    /// [`Error::Config`] for a client-side store.
+    /// [`Error::Misuse`] for a client-side store.
     ///
     /// ```
     /// use sessions::{Page, Session};
@@ -240,7 +240,7 @@ impl Store {
     /// Ends the session of this key if it belongs to this owner. Returns whether there was one.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails. [`Error::Config`] for a
+    /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails. [`Error::Misuse`] for a
     /// client-side store.
     ///
     /// ```
@@ -269,7 +269,7 @@ impl Store {
     /// live session.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails. [`Error::Config`] for a
+    /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails. [`Error::Misuse`] for a
     /// client-side store.
     ///
     /// ```
@@ -322,7 +322,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails. Some sessions may have
-    /// ended then. [`Error::Config`] for a client-side store.
+    /// ended then. [`Error::Misuse`] for a client-side store.
     ///
     /// ```
     /// use sessions::Session;
@@ -361,7 +361,7 @@ impl Store {
     /// time.
     ///
     /// # Errors
-    /// The errors of [`Session::commit`](crate::Session::commit). [`Error::Config`] if the key
+    /// The errors of [`Session::commit`](crate::Session::commit). [`Error::Misuse`] if the key
     /// names a session of another type, or if `change` assigns the owner: only a visitor's own
     /// request can log them in.
     ///
@@ -425,7 +425,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the provider is down. [`Error::Provider`] if it does not purge,
-    /// because its database removes expired records itself. [`Error::Config`] for a client-side
+    /// because its database removes expired records itself. [`Error::Misuse`] for a client-side
     /// store.
     ///
     /// ```

@@ -11,7 +11,7 @@ const POLICIES: &[(&str, Option<Ready>)] = &[
     ("conflict", None),
     ("add", Some(Ready::Add)),
     ("max", Some(Ready::Max)),
-    ("any", Some(Ready::Any)),
+    ("or", Some(Ready::Or)),
     ("union", Some(Ready::Union)),
     ("append", Some(Ready::Append)),
     ("clear_wins", Some(Ready::ClearWins)),

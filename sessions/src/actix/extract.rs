@@ -47,7 +47,7 @@ impl<T: SessionData> Loading<T> {
         let sessions = request.extensions().get::<RequestSessions>().cloned();
         let (request, own) = (request.clone(), sessions.clone());
         let load = Box::pin(async move {
-            let sessions = own.ok_or(Error::Misuse(NO_MIDDLEWARE))?;
+            let sessions = own.ok_or_else(|| Error::misuse(NO_MIDDLEWARE))?;
             if or_new {
                 sessions.load_or_new(request.headers()).await
             } else {

@@ -31,7 +31,7 @@ pub struct CodecBuilder {
     provider: Arc<dyn Provider>,
     app: Arc<str>,
     max_age: Duration,
-    rotation_period: Duration,
+    key_rotation: Duration,
     clock: Arc<dyn Clock>,
     key_encryption: Option<Arc<dyn KeyEncryption>>,
     plain_keys: bool,
@@ -45,7 +45,7 @@ impl CodecBuilder {
             provider,
             app: "app".into(),
             max_age: Duration::from_secs(30 * DAY),
-            rotation_period: Duration::from_secs(7 * DAY),
+            key_rotation: Duration::from_secs(7 * DAY),
             clock: Arc::new(SystemClock),
             key_encryption: None,
             plain_keys: false,
@@ -88,11 +88,11 @@ impl CodecBuilder {
     /// # use sessions::{MemoryProvider, codec::Codec};
     /// # use std::time::Duration;
     /// let day = Duration::from_secs(24 * 60 * 60);
-    /// let builder = Codec::builder(MemoryProvider::new()).rotation_period(day);
+    /// let builder = Codec::builder(MemoryProvider::new()).key_rotation(day);
     /// # let _ = builder;
     /// ```
-    pub fn rotation_period(mut self, period: Duration) -> Self {
-        self.rotation_period = period;
+    pub fn key_rotation(mut self, period: Duration) -> Self {
+        self.key_rotation = period;
         self
     }
 
@@ -163,7 +163,7 @@ impl CodecBuilder {
             ));
         }
         let jitter = self.random.below(u64::MAX);
-        let settings = Settings::new(self.max_age, self.rotation_period, jitter)?;
+        let settings = Settings::new(self.max_age, self.key_rotation, jitter)?;
         #[cfg(feature = "metrics")]
         crate::telemetry::metrics::describe();
         Ok(self.with_settings(settings))

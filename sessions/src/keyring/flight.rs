@@ -62,6 +62,7 @@ impl Failure {
     pub(super) fn to_error(&self) -> Error {
         match &*self.0 {
             Error::Config(text) => Error::Config(text.clone()),
+            Error::Misuse(text) => Error::Misuse(text.clone()),
             error if error.is_unavailable() => Error::unavailable(self.clone()),
             _ => Error::Provider(
                 ProviderError::permanent("the key ring cannot be used").with_source(self.clone()),

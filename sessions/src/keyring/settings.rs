@@ -49,7 +49,7 @@ impl Settings {
         }
         if settings.sealing < shortest {
             return Err(Error::config(format!(
-                "rotation_period is below {} hours, in which a new key cannot reach every host \
+                "key_rotation is below {} hours, in which a new key cannot reach every host \
                  in time; set a longer one",
                 shortest / HOUR
             )));
@@ -61,8 +61,8 @@ impl Settings {
                 + u128::from(settings.skew);
             let least = outlive.div_ceil(MAX_KEYS as u128 - SPARE_KEYS - 1);
             return Err(Error::config(format!(
-                "max_age needs more than {MAX_KEYS} keys at this rotation_period; set a \
-                 rotation_period of at least {} hours, or a shorter max_age",
+                "max_age needs more than {MAX_KEYS} keys at this key_rotation; set a \
+                 key_rotation of at least {} hours, or a shorter max_age",
                 least.div_ceil(u128::from(HOUR))
             )));
         }

@@ -189,5 +189,5 @@ async fn wait(mut running: watch::Receiver<()>) -> bool {
 }
 
 pub(super) fn no_runtime() -> Error {
-    Error::config("a codec reads its keys in a task, call it inside a tokio runtime")
+    Error::misuse("a codec reads its keys in a task, call it inside a tokio runtime")
 }

@@ -2,6 +2,7 @@
 //! after the handler has responded, and reports the cookies and the error of the commits.
 
 use std::any::TypeId;
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 
 use http::StatusCode;
@@ -279,7 +280,7 @@ pub(crate) fn text(error: &Error) -> &'static str {
         StatusCode::SERVICE_UNAVAILABLE => "sessions are unavailable, try again",
         StatusCode::CONFLICT => "another request changed the same thing, try again",
         _ => match error {
-            Error::Misuse(text) => text,
+            Error::Misuse(Cow::Borrowed(text)) => text,
             _ => "the session failed",
         },
     }

@@ -156,7 +156,7 @@ impl Home {
     /// Begins a save before the layer's commit. The response waits for its cookie.
     ///
     /// # Errors
-    /// [`Error::Config`] if the handler has responded and the save needs a new cookie.
+    /// [`Error::Misuse`] if the handler has responded and the save needs a new cookie.
     pub(crate) fn begin_save(
         &self,
         store: &Arc<Core>,
@@ -166,7 +166,7 @@ impl Home {
         let mut slots = self.request.slots();
         if slots.phase != Phase::Open {
             return if needs_cookie && change.unsettled.is_none() {
-                Err(Error::config(
+                Err(Error::misuse(
                     "once its response was sent, a session can take no new cookie: neither begin, \
                      nor be renewed; change or save it before the handler answers",
                 ))

@@ -207,16 +207,16 @@ pub trait MergeMax: FieldType + Ord {}
 #[diagnostic::do_not_recommend]
 impl<T: FieldType + Ord> MergeMax for T {}
 
-/// A type that `merge = any` fits.
+/// A type that `merge = or` fits.
 #[diagnostic::on_unimplemented(
-    message = "`merge = any` does not fit the type `{Self}`",
+    message = "`merge = or` does not fit the type `{Self}`",
     label = "not a `bool`",
-    note = "`any` is for `bool`; for integers write `merge = add` or `merge = max`, for an \
+    note = "`or` is for `bool`; for integers write `merge = add` or `merge = max`, for an \
             `Option` `merge = clear_wins`, for anything else `merge = mine` or `merge = conflict`"
 )]
-pub trait MergeAny: FieldType {}
+pub trait MergeOr: FieldType {}
 
-impl MergeAny for bool {}
+impl MergeOr for bool {}
 
 /// A type that `merge = clear_wins` fits.
 #[diagnostic::on_unimplemented(
@@ -272,9 +272,9 @@ pub const fn max<T: MergeMax>() -> Policy {
     })
 }
 
-/// `merge = any`.
+/// `merge = or`.
 #[must_use]
-pub const fn any<T: MergeAny>() -> Policy {
+pub const fn or<T: MergeOr>() -> Policy {
     Policy::Merge(|three, out| {
         let either = value::decode::<bool>(three.mine)? | value::decode::<bool>(three.theirs)?;
         Ok(value::encode(&either, out)?)

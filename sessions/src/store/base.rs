@@ -47,15 +47,20 @@ impl Base {
         }
     }
 
-    /// Returns the times and versions of a session that can be read.
-    pub(crate) fn summary(&self) -> Option<&Summary> {
+    /// Returns the record of a session that can be read.
+    pub(crate) fn stored(&self) -> Option<&Stored> {
         match self {
-            Self::Live(loaded) => Some(&loaded.stored.summary),
-            Self::Sealed(sealed) => Some(&sealed.stored.summary),
+            Self::Live(loaded) => Some(&loaded.stored),
+            Self::Sealed(sealed) => Some(&sealed.stored),
             Self::Absent { .. } | Self::Superseded(_) | Self::Unreadable(_) | Self::Ended(_) => {
                 None
             }
         }
+    }
+
+    /// Returns the times and versions of a session that can be read.
+    pub(crate) fn summary(&self) -> Option<&Summary> {
+        self.stored().map(|stored| &stored.summary)
     }
 
     /// As records have it.

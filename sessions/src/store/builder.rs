@@ -406,14 +406,14 @@ impl StoreBuilder {
             codec = codec.allow_plain_keys();
         }
         if let Some(period) = self.key_rotation {
-            codec = codec.rotation_period(period);
+            codec = codec.key_rotation(period);
         }
         if let Some(encryption) = self.key_encryption {
             codec = codec.key_encryption(encryption);
         }
         let codec = codec.build().map_err(|error| match error {
             Error::Config(text) => Error::config(format!(
-                "{text} (in a store `rotation_period` is key_rotation(), and `max_age` follows \
+                "{text} (in a store `key_rotation` is key_rotation(), and `max_age` follows \
                  from lifetime() and longest_remember())"
             )),
             error => error,

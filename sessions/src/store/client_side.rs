@@ -29,7 +29,7 @@ impl Core {
         if !self.is_client_side() {
             return Ok(());
         }
-        Err(Error::config(format!(
+        Err(Error::misuse(format!(
             "{call} needs records, and a client-side store keeps none; build the store without \
              client_side()"
         )))

@@ -76,7 +76,7 @@ impl Core {
         }
         // Types of one name would read each other's records.
         if types.iter().any(|other| other.name() == new.name()) {
-            return Err(Error::config(format!(
+            return Err(Error::misuse(format!(
                 "two session types are named \"{}\"; give one of them another name",
                 new.name()
             )));

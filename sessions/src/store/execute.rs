@@ -321,7 +321,7 @@ impl<'s> Execution<'s> {
         let name = patch.owner_name.clone().unwrap_or_default();
         if let Some(attempt) = &patch.asks.attempt {
             if !attempt.is_for(self.name(), &name) {
-                return Err(Error::config(
+                return Err(Error::misuse(
                     "the LoginAttempt was begun for another owner or session type; call \
                      begin_login() for the owner who logs in",
                 ));

@@ -40,7 +40,7 @@ impl Core {
             }
             match self.purge_round().await {
                 Ok(()) => {}
-                Err(Error::Config(_)) => return,
+                Err(Error::Misuse(_)) => return,
                 Err(Error::Provider(error)) if error.is_unsupported() => {
                     telemetry::purge_not_needed();
                     return;

@@ -65,7 +65,7 @@ impl Core {
             // A key of another session type must not be read as this type.
             let other = record.format.split('/').next().unwrap_or_default();
             if other != name {
-                return Err(Error::config(format!(
+                return Err(Error::misuse(format!(
                     "the key names a session of type \"{other}\", not of type \"{name}\""
                 )));
             }
@@ -104,7 +104,7 @@ impl Core {
                 self.now(),
             )?;
             if patch.diff.owner {
-                return Err(Error::config(
+                return Err(Error::misuse(
                     "update() cannot change a session's owner: only a visitor's own request can \
                      log them in; end the session with revoke() instead",
                 ));

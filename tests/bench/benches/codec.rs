@@ -122,7 +122,7 @@ fn codec(runtime: &Runtime, keys: u8) -> Codec {
     let builder = || {
         Codec::builder(provider.clone())
             .max_age(208 * HOUR)
-            .rotation_period(4 * HOUR)
+            .key_rotation(4 * HOUR)
             .danger_plain_keys()
     };
     runtime.block_on(async {

@@ -146,7 +146,7 @@ async fn what_a_handler_changed_whose_answer_is_not_sent_is_discarded() {
     drop(store.load::<Namesake>(&http::HeaderMap::new()).await.unwrap());
     let app = App::new()
         .wrap(SessionMiddleware::new(store).on_error(|error, _| {
-            assert!(matches!(error, Error::Config(_)), "{error:?}");
+            assert!(matches!(error, Error::Misuse(_)), "{error:?}");
             HttpResponse::ImATeapot().body("hook")
         }))
         .route("/option", web::get().to(option_and_theme));

@@ -25,7 +25,7 @@ pub(crate) async fn tokens(world: &mut World) {
     let codec = store.codec();
     let (purpose, other) = (Purpose::new("reset"), Purpose::new("invitation"));
     world.debug(&(&purpose, codec));
-    let token = codec.encode(&purpose, PAYLOAD).await.unwrap();
+    let token = codec.seal_value(&purpose, PAYLOAD).await.unwrap();
     world.secrets.token(&token);
     for wrong in ["", "forged", &token[1..], &format!("{token}A"), &"A".repeat(9_000)] {
         world.error(&codec.open(&purpose, wrong).await.unwrap_err());
@@ -35,8 +35,8 @@ pub(crate) async fn tokens(world: &mut World) {
     of_no_key[4] = if of_no_key[4] == b'A' { b'B' } else { b'A' };
     let of_no_key = String::from_utf8(of_no_key).unwrap();
     world.error(&codec.open(&purpose, &of_no_key).await.unwrap_err());
-    world.error(&codec.decode::<u32>(&purpose, &token).await.unwrap_err());
-    world.error(&codec.decode::<Vec<bool>>(&purpose, &token).await.unwrap_err());
+    world.error(&codec.open_value::<u32>(&purpose, &token).await.unwrap_err());
+    world.error(&codec.open_value::<Vec<bool>>(&purpose, &token).await.unwrap_err());
     world.error(&codec.seal(&purpose, &[7; 10_000]).await.unwrap_err());
     // One day beyond the oldest that a store takes: its key is still in the ring.
     test.advance(91 * DAY);

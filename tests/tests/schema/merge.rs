@@ -21,7 +21,7 @@ struct Visitor {
     visits: u32,
     #[session(merge = max)]
     best: i64,
-    #[session(merge = any)]
+    #[session(merge = or)]
     seen: bool,
     #[session(merge = append)]
     log: Vec<String>,

@@ -152,7 +152,7 @@ async fn two_types_of_one_name_are_told_apart_before_they_read_each_other() {
         Ok(visitor) => panic!("read {}", visitor.name),
         Err(error) => error,
     };
-    assert!(matches!(error, Error::Config(_)), "{error:?}");
+    assert!(matches!(error, Error::Misuse(_)), "{error:?}");
     assert!(error.to_string().contains("two session types are named \"visitor\""), "{error}");
     assert_eq!(saved.store.load::<Visitor>(saved.jar.headers()).await.unwrap().visits, 300);
 }

@@ -174,7 +174,7 @@ async fn what_needs_records_says_so() {
         store.purge_expired(1).await.unwrap_err(),
     ];
     for error in errors {
-        assert!(matches!(error, Error::Config(_)), "{error:?}");
+        assert!(matches!(error, Error::Misuse(_)), "{error:?}");
         assert!(error.to_string().contains("client_side()"), "{error}");
     }
 }

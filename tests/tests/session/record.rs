@@ -891,7 +891,7 @@ async fn an_attempt_is_refused_for_another_owner_and_after_half_an_hour() {
     visitor.user = Some(USER);
     visitor.log_in(attempt);
     let refused = visitor.commit().await.unwrap_err();
-    assert!(matches!(refused.error(), Error::Config(text) if text.contains("begin_login()")));
+    assert!(matches!(refused.error(), Error::Misuse(text) if text.contains("begin_login()")));
 
     let attempt = life.store.begin_login::<Visitor>(USER).await.unwrap();
     let attempt = serde_json::to_string(&attempt).unwrap();

@@ -9,7 +9,7 @@ struct Visitor {
     visits: u64,
     #[session(merge = append)]
     tags: std::collections::HashSet<String>,
-    #[session(merge = any)]
+    #[session(merge = or)]
     score: i32,
     #[session(merge = clear_wins)]
     token: String,

@@ -27,7 +27,7 @@ pub struct AllOfIt {
     time: Duration,
     #[session(merge = max)]
     best: Option<u8>,
-    #[session(merge = any)]
+    #[session(merge = or)]
     seen: bool,
     #[session(merge = append)]
     log: VecDeque<u8>,

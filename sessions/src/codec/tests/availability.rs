@@ -285,7 +285,7 @@ fn outside_a_runtime_a_call_is_an_error() {
         block_on(host.refresh()).unwrap_err(),
         block_on(host.rotate_now()).unwrap_err(),
     ] {
-        assert!(matches!(&error, Error::Config(text) if text.contains("tokio")), "{error}");
+        assert!(matches!(&error, Error::Misuse(text) if text.contains("tokio")), "{error}");
     }
 }
 
@@ -322,8 +322,8 @@ fn settings_that_cannot_work_are_refused() {
     assert!(build(|builder| builder.app(&"a".repeat(251))).is_err());
     assert!(build(|builder| builder.app("a\0")).is_err());
     assert!(build(|builder| builder.max_age(Duration::ZERO)).unwrap_err().contains("max_age"));
-    assert!(build(|builder| builder.rotation_period(HOUR)).unwrap_err().contains("4 hours"));
-    assert!(build(|builder| builder.max_age(1000 * DAY)).unwrap_err().contains("rotation_period"));
+    assert!(build(|builder| builder.key_rotation(HOUR)).unwrap_err().contains("4 hours"));
+    assert!(build(|builder| builder.max_age(1000 * DAY)).unwrap_err().contains("key_rotation"));
     let plain = Codec::builder(crate::MemoryProvider::new()).build().unwrap_err().to_string();
     assert!(plain.contains("key_encryption") && plain.contains("danger_plain_keys"));
 }
@@ -331,7 +331,7 @@ fn settings_that_cannot_work_are_refused() {
 #[tokio::test]
 async fn the_longest_times_do_not_overflow() {
     let longest = |builder: super::super::CodecBuilder| {
-        builder.max_age(Duration::MAX).rotation_period(Duration::MAX)
+        builder.max_age(Duration::MAX).key_rotation(Duration::MAX)
     };
     let world = World::new();
     let host = world.host_with(longest);

@@ -18,7 +18,7 @@ fn states(codec: &super::super::Codec) -> Vec<KeyState> {
 #[tokio::test(start_paused = true)]
 async fn it_tells_each_keys_times_and_which_one_seals() {
     let world = World::new();
-    let host = world.host_with(|builder| builder.max_age(30 * DAY).rotation_period(7 * DAY));
+    let host = world.host_with(|builder| builder.max_age(30 * DAY).key_rotation(7 * DAY));
     assert_eq!(host.key_ring(), None);
     assert_eq!(world.provider.take_fetches(), 0, "it asks nobody");
 

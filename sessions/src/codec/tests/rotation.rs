@@ -145,7 +145,7 @@ proptest! {
             let world = World::new();
             let max_age = days * DAY;
             let settings = |builder: super::super::CodecBuilder| {
-                builder.max_age(max_age).rotation_period(period_hours * HOUR)
+                builder.max_age(max_age).key_rotation(period_hours * HOUR)
             };
             let (host, other) = (world.host_with(settings), world.host_with(settings));
             for _ in 0..start_hours / 4 {
