@@ -10,7 +10,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use sessions::axum::{SessionLayer, error_response};
+use sessions::tower::{SessionLayer, error_response};
 use sessions::{Error, MemoryProvider, Session, Store, request::RequestSessions};
 use tokio::net::TcpListener;
 use tower::ServiceBuilder;

@@ -102,7 +102,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `derive` (default) | `#[derive(Session)]` |
-//! | `axum` | [`axum::SessionLayer`](crate::axum) and the extractor, for axum and any `tower` stack |
+//! | `axum` | [`tower::SessionLayer`](crate::tower) for any `tower` stack, and the extractors for [`axum`] |
 //! | `actix` | [`actix::SessionMiddleware`](crate::actix) and the extractor, for actix-web |
 //! | `metrics` | counters and histograms, through the `metrics` facade |
 //! | `tower-sessions` | [`tower_sessions::ProviderStore`](crate::tower_sessions): tower-sessions over any provider |
@@ -161,6 +161,9 @@ mod telemetry;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
+#[cfg(feature = "axum")]
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+pub mod tower;
 #[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))))]
 pub mod tower_sessions;

@@ -1,20 +1,18 @@
 //! The extractors.
 
 use std::fmt;
-use std::sync::Arc;
 
 use axum_core::body::Body;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
-use http::HeaderValue;
-use http::header::CONTENT_TYPE;
 use http::request::Parts;
 
 use crate::data::SessionData;
 use crate::error::Error;
 use crate::request::RequestSessions;
 use crate::session::Session;
-use crate::{request, telemetry};
+use crate::telemetry;
+use crate::tower::error_response;
 
 /// Loads the request's session, or creates a new one.
 ///
@@ -207,43 +205,6 @@ impl IntoResponse for Error {
     }
 }
 
-/// Returns the response to an error, for services without axum. It is a 503 with `Retry-After` if a
-/// retry can help, a 409 for a conflict, otherwise a 500, with a line of text. The layer's
-/// [`on_error`](super::SessionLayer::on_error) replaces it.
-///
-/// ```
-/// use http_body_util::Full;
-/// use hyper::body::Bytes;
-/// use sessions::{Error, Session, axum::error_response, request::RequestSessions};
-/// # #[derive(Session)]
-/// # #[session(name = "visitor", version = 1)]
-/// # struct Visitor { visits: u32 }
-///
-/// /// A handler of a plain `tower` service.
-/// async fn home<B>(request: http::Request<B>) -> http::Response<Full<Bytes>> {
-///     match visits(&request).await {
-///         Ok(visits) => http::Response::new(format!("{visits} visits").into()),
-///         Err(error) => error_response(error),
-///     }
-/// }
-///
-/// async fn visits<B>(request: &http::Request<B>) -> Result<u32, Error> {
-///     let sessions = RequestSessions::of(request.extensions())?;
-///     let visitor = sessions.load::<Visitor>(request.headers()).await?;
-///     Ok(visitor.visits)
-/// }
-/// # let _ = home::<()>;
-/// ```
-pub fn error_response<R: From<&'static str>>(error: Error) -> http::Response<R> {
-    let mut response = http::Response::new(request::layer::text(&error).into());
-    *response.status_mut() = request::layer::status(&error);
-    let text = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, text);
-    request::headers::complete(&error, response.headers_mut());
-    response.extensions_mut().insert(ErrorAnswered(Arc::new(error)));
-    response
-}
-
 impl fmt::Display for SessionRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -255,8 +216,3 @@ impl std::error::Error for SessionRejection {
         Some(&self.0)
     }
 }
-
-/// The error that a response was made from. The response's extensions keep it for the layer's
-/// `on_error`.
-#[derive(Clone)]
-pub(super) struct ErrorAnswered(pub(super) Arc<Error>);

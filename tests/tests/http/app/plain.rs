@@ -10,7 +10,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use sessions::axum::error_response;
+use sessions::tower::error_response;
 use sessions::{Error, Session, Store, request::RequestSessions};
 use tokio::net::TcpListener;
 use tower::util::BoxCloneSyncService;
