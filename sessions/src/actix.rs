@@ -454,7 +454,7 @@ fn settle<B: MessageBody>(
     } else {
         match (&report.error, hook) {
             (Some(error), _) => Some(respond(error, hook)),
-            (None, Some(_)) => told(&answer).map(|error| respond(error, hook)),
+            (None, Some(_)) => answered_error(&answer).map(|error| respond(error, hook)),
             (None, None) => None,
         }
     };
@@ -511,7 +511,7 @@ fn keep(said: &HeaderMap, headers: &mut HeaderMap) {
 }
 
 /// Returns this crate's error that a handler's answer was made from.
-fn told<B>(answer: &Handled<B>) -> Option<&Error> {
+fn answered_error<B>(answer: &Handled<B>) -> Option<&Error> {
     let error = match answer {
         Ok(response) => response.response().error()?,
         Err(error) => error,

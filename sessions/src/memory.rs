@@ -33,7 +33,7 @@ use crate::provider::{
 /// ```
 #[derive(Clone, Default)]
 pub struct MemoryProvider {
-    inner: Arc<Inner>,
+    inner: Arc<Shards>,
 }
 
 impl MemoryProvider {
@@ -206,7 +206,7 @@ type Records = HashMap<Arc<str>, Record, RandomState>;
 /// With the default hash: users choose their names.
 type Owners = HashMap<Arc<str>, BTreeSet<Arc<str>>>;
 
-struct Inner {
+struct Shards {
     // Std mutexes, not tokio's, because no lock is held across an await. A shard's lock is taken
     // before one of `owners`, never after.
     shards: [Mutex<Shard>; SHARDS],
@@ -221,7 +221,7 @@ struct Shard {
     due: BTreeSet<Due>,
 }
 
-impl Default for Inner {
+impl Default for Shards {
     fn default() -> Self {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
@@ -230,7 +230,7 @@ impl Default for Inner {
     }
 }
 
-impl Inner {
+impl Shards {
     fn shard(&self, id: &str) -> MutexGuard<'_, Shard> {
         lock(&self.shards[index(id)])
     }

@@ -17,7 +17,9 @@ pub use crate::schema::fields::Fields;
 pub use crate::schema::header::{Header, MAX_SAVES, Summary, UnknownExtras};
 pub use crate::schema::limits::{MAX_LABEL, MAX_RECORD, RECORD_LIMIT, check_label};
 pub use crate::schema::merge::{Diff, Merged, diff, merge, replay};
-pub use crate::schema::policy::{AgainFn, Kind, MergeConflict, MergeFn, Policy, Refusal, Three};
+pub use crate::schema::policy::{
+    AgainFn, FieldKind, MergeConflict, MergeFn, Policy, Refusal, Three,
+};
 pub use crate::schema::reader::{Failed, Reader};
 pub use crate::schema::stored::Stored;
 pub use crate::schema::table::{Downgrade, DowngradeFn, OWNER_GROUP, Table};

@@ -543,13 +543,13 @@ pub(crate) type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
 /// ```
 #[derive(Debug)]
 pub struct ProviderError {
-    kind: Kind,
+    kind: ErrorKind,
     message: Cow<'static, str>,
     source: Option<Source>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum ErrorKind {
     Unavailable,
     Permanent,
     Unsupported,
@@ -564,7 +564,7 @@ impl ProviderError {
     /// assert!(ProviderError::unavailable("connection refused").is_unavailable());
     /// ```
     pub fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind: Kind::Unavailable, message: message.into(), source: None }
+        Self { kind: ErrorKind::Unavailable, message: message.into(), source: None }
     }
 
     /// Creates an error for a fault that lasts until somebody fixes it. The message must say what
@@ -575,7 +575,7 @@ impl ProviderError {
     /// assert!(!ProviderError::permanent("wrong password").is_unavailable());
     /// ```
     pub fn permanent(message: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind: Kind::Permanent, message: message.into(), source: None }
+        Self { kind: ErrorKind::Permanent, message: message.into(), source: None }
     }
 
     /// Creates the error of a provider that does not support `call`.
@@ -587,7 +587,7 @@ impl ProviderError {
     #[must_use]
     pub fn unsupported(call: &'static str) -> Self {
         let message = format!("unsupported: this provider does not implement `{call}`");
-        Self { kind: Kind::Unsupported, message: message.into(), source: None }
+        Self { kind: ErrorKind::Unsupported, message: message.into(), source: None }
     }
 
     /// Sets the driver's error as the source.
@@ -614,7 +614,7 @@ impl ProviderError {
     /// ```
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        self.kind == Kind::Unavailable
+        self.kind == ErrorKind::Unavailable
     }
 
     /// Returns whether the provider does not support the call at all.
@@ -625,7 +625,7 @@ impl ProviderError {
     /// ```
     #[must_use]
     pub fn is_unsupported(&self) -> bool {
-        self.kind == Kind::Unsupported
+        self.kind == ErrorKind::Unsupported
     }
 }
 

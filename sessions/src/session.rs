@@ -26,7 +26,7 @@ use crate::store::fence::LoginAttempt;
 use crate::store::patch::Asks;
 use crate::store::session_type::SessionType;
 use crate::telemetry;
-use crate::telemetry::labels::{Call, CallOutcome};
+use crate::telemetry::labels::{CallOutcome, Operation};
 use crate::telemetry::span::observe;
 
 /// A visitor's session, as a typed value.
@@ -88,14 +88,14 @@ impl<T: SessionData> Live<T> {
         let work = async move {
             let now = core.now();
             let found = core.find(session_type, cookies, now).await;
-            Self::found(core, session_type, found, now, or_new)
+            Self::loaded(core, session_type, found, now, or_new)
         };
-        observe(Call::Load, session_type.name(), Some(&session_type.tallies), work, |live| {
+        observe(Operation::Load, session_type.name(), Some(&session_type.tallies), work, |live| {
             loaded(&live.state.base)
         })
     }
 
-    fn found(
+    fn loaded(
         core: &Arc<Core>,
         session_type: &Arc<SessionType>,
         found: Result<Base, Error>,
@@ -656,7 +656,7 @@ impl<T: SessionData> Session<T> {
         let work = core.reload(&session_type, base.clone(), unsettled);
         let tallies = Some(&session_type.tallies);
         let (base, cookie) =
-            observe(Call::Load, session_type.name(), tallies, work, |(base, _)| loaded(base))
+            observe(Operation::Load, session_type.name(), tallies, work, |(base, _)| loaded(base))
                 .await?;
         let now = core.now();
         let live = self.live_mut();

@@ -351,7 +351,8 @@ where
         let hook = this.hook.as_ref();
         if refused {
             response = in_place_of(&response, refusal());
-        } else if let Some(error) = report.error.map(Arc::new).or_else(|| told(&mut response, hook))
+        } else if let Some(error) =
+            report.error.map(Arc::new).or_else(|| answered_error(&mut response, hook))
         {
             let mut instead = match hook {
                 Some((on_error, request)) => on_error(&error, request),
@@ -443,7 +444,7 @@ fn in_place_of(replaced: &Response<Body>, mut response: Response<Body>) -> Respo
 
 /// Takes the error out of a response that a handler made from it, if there is a hook to replace
 /// that response.
-fn told<H>(response: &mut Response<Body>, hook: Option<H>) -> Option<Arc<Error>> {
+fn answered_error<H>(response: &mut Response<Body>, hook: Option<H>) -> Option<Arc<Error>> {
     hook?;
     response.extensions_mut().remove::<ErrorAnswered>().map(|told| told.0)
 }

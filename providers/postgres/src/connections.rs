@@ -43,13 +43,13 @@ struct Idle {
 /// Dropped in the middle of one, as when its call is cancelled or the connection fails, it is closed.
 #[derive(Debug)]
 pub(crate) struct Held<'a> {
-    kind: Kind<'a>,
+    kind: HeldFrom<'a>,
     /// Whether a statement is under way.
     busy: bool,
 }
 
 #[derive(Debug)]
-enum Kind<'a> {
+enum HeldFrom<'a> {
     Own { idle: Option<Idle>, home: &'a Own, _permit: SemaphorePermit<'a> },
     Pool(PoolConnection<Postgres>),
 }
@@ -67,7 +67,7 @@ impl Connections {
         match self {
             Self::Own(own) => own.hold(now, deadline, sure, table).await,
             Self::Pool(pool) => match timeout_at(deadline, pool.acquire()).await {
-                Ok(Ok(connection)) => Ok(Held { kind: Kind::Pool(connection), busy: false }),
+                Ok(Ok(connection)) => Ok(Held { kind: HeldFrom::Pool(connection), busy: false }),
                 Ok(Err(error)) => Err(error::of_connecting(table, error)),
                 Err(_) => Err(error::no_connection()),
             },
@@ -143,7 +143,7 @@ impl Own {
     }
 
     fn held<'a>(&'a self, idle: Idle, permit: SemaphorePermit<'a>) -> Held<'a> {
-        let kind = Kind::Own { idle: Some(idle), home: self, _permit: permit };
+        let kind = HeldFrom::Own { idle: Some(idle), home: self, _permit: permit };
         Held { kind, busy: false }
     }
 
@@ -173,11 +173,11 @@ impl Held<'_> {
     pub(crate) fn begin(&mut self) -> &mut PgConnection {
         self.busy = true;
         match &mut self.kind {
-            Kind::Own { idle, .. } => {
+            HeldFrom::Own { idle, .. } => {
                 let idle = idle.as_mut().expect("only dropping takes it");
                 &mut idle.connection
             }
-            Kind::Pool(connection) => connection,
+            HeldFrom::Pool(connection) => connection,
         }
     }
 
@@ -190,13 +190,13 @@ impl Held<'_> {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         match &mut self.kind {
-            Kind::Own { idle, home, .. } => {
+            HeldFrom::Own { idle, home, .. } => {
                 if let Some(idle) = idle.take().filter(|_| !self.busy) {
                     home.lock().push(idle);
                 }
             }
-            Kind::Pool(connection) if self.busy => connection.close_on_drop(),
-            Kind::Pool(_) => {}
+            HeldFrom::Pool(connection) if self.busy => connection.close_on_drop(),
+            HeldFrom::Pool(_) => {}
         }
     }
 }

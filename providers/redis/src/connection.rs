@@ -44,10 +44,10 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> AnyConnection for C {}
 /// ```
 #[derive(Clone)]
 pub struct Connection {
-    inner: Arc<Inner>,
+    inner: Arc<SharedConnection>,
 }
 
-struct Inner {
+struct SharedConnection {
     client: Client,
     connect_timeout: Duration,
     answer_timeout: Duration,
@@ -110,7 +110,7 @@ impl Connection {
     ) -> Result<Self, ProviderError> {
         let client = client(url).map_err(provider_error)?;
         Ok(Self {
-            inner: Arc::new(Inner {
+            inner: Arc::new(SharedConnection {
                 client,
                 connect_timeout: connect,
                 answer_timeout: answer,
@@ -168,7 +168,7 @@ impl ConnectionLike for Connection {
     }
 }
 
-impl Inner {
+impl SharedConnection {
     async fn connected(self: &Arc<Self>) -> RedisResult<Open> {
         if let Some(open) = self.current() {
             return Ok(open);
@@ -233,7 +233,7 @@ impl Inner {
 }
 
 /// The connection of this number has told something.
-fn notice(inner: &Weak<Inner>, number: u64, push: &PushInfo) -> RedisResult<()> {
+fn notice(inner: &Weak<SharedConnection>, number: u64, push: &PushInfo) -> RedisResult<()> {
     if let Some(inner) = inner.upgrade()
         && push.kind == PushKind::Disconnection
     {

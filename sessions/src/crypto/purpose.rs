@@ -16,9 +16,9 @@ use std::sync::Arc;
 /// assert_eq!(reset.name(), "password reset");
 /// ```
 #[derive(Clone)]
-pub struct Purpose(Arc<Inner>);
+pub struct Purpose(Arc<PurposeParts>);
 
-struct Inner {
+struct PurposeParts {
     kind: &'static str,
     name: Box<str>,
 }
@@ -67,7 +67,7 @@ impl Purpose {
     }
 
     fn of_kind(kind: &'static str, name: &str) -> Self {
-        Self(Arc::new(Inner { kind, name: name.into() }))
+        Self(Arc::new(PurposeParts { kind, name: name.into() }))
     }
 }
 

@@ -18,7 +18,7 @@ use crate::clock::to_unix_millis;
 use crate::error::Error;
 use crate::provider::{Expect, ProviderError, Record, Saved};
 use crate::telemetry;
-use crate::telemetry::labels::{Call, CallOutcome};
+use crate::telemetry::labels::{CallOutcome, Operation};
 use crate::telemetry::span::observe;
 
 /// A change to the ring, besides keeping it in order.
@@ -70,7 +70,7 @@ impl KeyRing {
     async fn change(&self, change: Change) -> Result<(), Error> {
         let app = &self.config().app;
         let work = self.change_now(change);
-        observe(Call::Refresh, app, None, work, |()| (CallOutcome::Done, None)).await
+        observe(Operation::Refresh, app, None, work, |()| (CallOutcome::Done, None)).await
     }
 
     async fn change_now(&self, change: Change) -> Result<(), Error> {
@@ -193,7 +193,7 @@ impl KeyRing {
         }
         let mut ring = match plan.ring {
             Some(ring) => ring,
-            None => self.found()?,
+            None => self.new_ring()?,
         };
         // Without an answer nothing is dropped, because rotation must go on.
         if let Ok(clock) = timed(self.config().provider.clock()).await {
@@ -221,7 +221,7 @@ impl KeyRing {
     }
 
     /// Creates a ring without keys.
-    fn found(&self) -> Result<Ring, Error> {
+    fn new_ring(&self) -> Result<Ring, Error> {
         Ok(Ring { id: self.config().random.secret()?, generation: 0, mac: None, keys: Vec::new() })
     }
 

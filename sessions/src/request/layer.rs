@@ -175,14 +175,14 @@ impl RequestSessions {
             if slot.out > 0 && slot.borrowed && slot.saves.is_empty() {
                 telemetry::outlived(slot.session_type.name());
             }
-            let todo = slot.decide(status);
-            if todo == Todo::Nothing && slot.set_cookie.is_none() && slot.saves.is_empty() {
+            let end = slot.decide(status);
+            if end == SlotEnd::Nothing && slot.set_cookie.is_none() && slot.saves.is_empty() {
                 // A later load in the body must not see the discarded changes.
                 slot.returned.clear();
                 continue;
             }
             let (session, set_cookie) = (slot.session_type.name(), slot.set_cookie.take());
-            let change = slot.change(todo);
+            let change = slot.change(end);
             slot.returned.clear();
             match change {
                 Ok(change) => {
@@ -288,7 +288,7 @@ pub(crate) fn text(error: &Error) -> &'static str {
 
 /// The work that remains for a session after its handler has responded.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Todo {
+enum SlotEnd {
     Commit,
     Destroy,
     KeepAlive,
@@ -311,7 +311,7 @@ impl Slot {
     }
 
     /// Decides what remains to do for this session.
-    fn decide(&self, status: StatusCode) -> Todo {
+    fn decide(&self, status: StatusCode) -> SlotEnd {
         let touched = self.returned.iter().any(|one| one.state().is_touched());
         let keep = self.store.keep().keeps(status) && !self.spoiled;
         let destroy = self.returned.iter().any(|one| one.state().asks.destroy);
@@ -319,28 +319,28 @@ impl Slot {
             telemetry::discarded(self.session_type.name(), status.as_u16());
         }
         match (touched, keep || destroy) {
-            (true, true) if destroy && !keep => Todo::Destroy,
-            (true, true) => Todo::Commit,
-            _ if self.is_due() => Todo::KeepAlive,
-            _ => Todo::Nothing,
+            (true, true) if destroy && !keep => SlotEnd::Destroy,
+            (true, true) => SlotEnd::Commit,
+            _ if self.is_due() => SlotEnd::KeepAlive,
+            _ => SlotEnd::Nothing,
         }
     }
 
     /// Returns the change that the store applies. Encodes the values.
-    fn change(&mut self, todo: Todo) -> Result<Option<Change>, Error> {
-        let asks = match todo {
-            Todo::Commit => {
+    fn change(&mut self, end: SlotEnd) -> Result<Option<Change>, Error> {
+        let asks = match end {
+            SlotEnd::Commit => {
                 return fold(&self.session_type, &self.base, &mut self.returned).map(Some);
             }
-            Todo::Destroy => Asks { destroy: true, ..Asks::default() },
-            Todo::KeepAlive => Asks::default(),
-            Todo::Nothing => return Ok(None),
+            SlotEnd::Destroy => Asks { destroy: true, ..Asks::default() },
+            SlotEnd::KeepAlive => Asks::default(),
+            SlotEnd::Nothing => return Ok(None),
         };
         // The session's earlier saves must be settled before it is destroyed, even if its changes
         // are discarded.
         let unsettled = self.returned.iter_mut().find(|one| one.state().is_unsettled());
-        let settled = match (unsettled, todo) {
-            (Some(one), Todo::Destroy) => Some(one.change()?),
+        let settled = match (unsettled, end) {
+            (Some(one), SlotEnd::Destroy) => Some(one.change()?),
             _ => None,
         };
         let (base, unsettled) = match settled {

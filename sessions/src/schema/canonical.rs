@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::malformed::{Malformed, Reason};
-use super::policy::Kind;
+use super::policy::FieldKind;
 use super::{cbor, wire};
 
 /// Which order inside a field's bytes is part of its value.
@@ -20,9 +20,9 @@ pub enum Order {
 
 /// Returns the order that counts in a field of this kind.
 #[must_use]
-pub const fn order(kind: Kind) -> Order {
+pub const fn order(kind: FieldKind) -> Order {
     match kind {
-        Kind::Set => Order::Set,
+        FieldKind::Set => Order::Set,
         _ => Order::Lists,
     }
 }

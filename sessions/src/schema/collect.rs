@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::canonical::loose;
 use super::field::Field;
 use super::malformed::{Malformed, Reason};
-use super::policy::{AgainFn, Kind, Refusal, Three};
+use super::policy::{AgainFn, FieldKind, Refusal, Three};
 use super::{cbor, wire};
 
 /// An element, or an entry of a map, as encoded.
@@ -61,7 +61,7 @@ impl<'a> Side<'a> {
             }
         };
         let (key, value) = field.elements;
-        let is_map = field.kind == Kind::Map;
+        let is_map = field.kind == FieldKind::Map;
         let form = |item: &Item<'a>| Form {
             key: Key(form(item.key, key)),
             value: if is_map { form(item.value, value) } else { Cow::Borrowed(item.value) },
@@ -99,7 +99,7 @@ pub(super) fn union(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Resul
     for index in removed {
         if let Some(place) = place_of[index] {
             result[place] = None;
-            overwrote |= kind == Kind::Map && base.value(index) != theirs.value(place);
+            overwrote |= kind == FieldKind::Map && base.value(index) != theirs.value(place);
         }
     }
     for (index, mine_index) in reordered {
@@ -109,7 +109,7 @@ pub(super) fn union(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Resul
             None => overwrote = true,
         }
     }
-    if kind == Kind::Map {
+    if kind == FieldKind::Map {
         for (index, mine_index) in pairs {
             if base.value(index) == mine.value(mine_index) {
                 continue;
@@ -127,7 +127,7 @@ pub(super) fn union(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Resul
             }
         }
     }
-    if matches!(kind, Kind::Set | Kind::Map) {
+    if matches!(kind, FieldKind::Set | FieldKind::Map) {
         // An item that both sides added appears once.
         let twice = pair(additions.iter().map(|index| &mine.forms[*index].key), theirs.keys());
         let mut is_twice = vec![false; additions.len()];
@@ -137,7 +137,7 @@ pub(super) fn union(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Resul
             }
             is_twice[index] = true;
             let mine_index = additions[index];
-            overwrote |= kind == Kind::Map && mine.value(mine_index) != theirs.value(place);
+            overwrote |= kind == FieldKind::Map && mine.value(mine_index) != theirs.value(place);
             result[place] = Some(mine.items[mine_index]);
         }
         let mut is_twice = is_twice.into_iter();
@@ -154,7 +154,7 @@ pub(super) fn union(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Resul
 /// another build encoded `base`, this one encoded `mine`. Returns `None` if there is nothing to
 /// restore.
 pub(super) fn restore(field: &Field, base: &[u8], mine: &[u8]) -> Option<Vec<u8>> {
-    if field.kind == Kind::Single {
+    if field.kind == FieldKind::Single {
         return None;
     }
     let (base, mine) = (Side::again(base, field).ok()?, Side::plain(mine, field).ok()?);
@@ -179,7 +179,7 @@ pub(super) fn append(field: &Field, three: Three<'_>, out: &mut Vec<u8>) -> Resu
         return Err(Refusal::Conflict);
     }
     result.extend_from_slice(&mine.items[length..]);
-    put(Kind::List, &result, out);
+    put(FieldKind::List, &result, out);
     Ok(())
 }
 
@@ -210,8 +210,8 @@ fn items(bytes: &[u8]) -> Result<Vec<Item<'_>>, Malformed> {
     Ok(items)
 }
 
-fn put(kind: Kind, items: &[Item<'_>], out: &mut Vec<u8>) {
-    let major = if kind == Kind::Map { cbor::MAP } else { cbor::ARRAY };
+fn put(kind: FieldKind, items: &[Item<'_>], out: &mut Vec<u8>) {
+    let major = if kind == FieldKind::Map { cbor::MAP } else { cbor::ARRAY };
     wire::put_head(out, major, items.len() as u64);
     for item in items {
         out.extend_from_slice(item.key);
@@ -222,9 +222,9 @@ fn put(kind: Kind, items: &[Item<'_>], out: &mut Vec<u8>) {
 /// Pairs the items of two sides. Then pairs the remaining elements that differ only in the order
 /// inside them: a hash set in a list is encoded in another order each time, and without this step
 /// each of its elements would count as removed and added by both requests.
-fn match_up(kind: Kind, one: &Side<'_>, other: &Side<'_>) -> (Pairs, Vec<(usize, usize)>) {
+fn match_up(kind: FieldKind, one: &Side<'_>, other: &Side<'_>) -> (Pairs, Vec<(usize, usize)>) {
     let mut pairs = pair(one.keys(), other.keys());
-    if kind == Kind::Map || pairs.left.is_empty() || pairs.right.is_empty() {
+    if kind == FieldKind::Map || pairs.left.is_empty() || pairs.right.is_empty() {
         return (pairs, Vec::new());
     }
     let loose = |side: &Side<'_>, indices: &[usize]| {
@@ -311,7 +311,7 @@ mod tests {
     }
 
     /// How many comparisons a union of these takes.
-    fn comparisons(base: &[&[u8]], mine: &[&[u8]], theirs: &[&[u8]], kind: Kind) -> usize {
+    fn comparisons(base: &[&[u8]], mine: &[&[u8]], theirs: &[&[u8]], kind: FieldKind) -> usize {
         let list = |items: &[&[u8]]| {
             let mut out = Vec::new();
             wire::put_head(&mut out, cbor::ARRAY, items.len() as u64);
@@ -350,7 +350,7 @@ mod tests {
             let items: Vec<&[u8]> = items.iter().map(Vec::as_slice).collect();
             let (m, t): (&[&[u8]], &[&[u8]]) = (&[b"m"], &[b"t"]);
             let (mine, theirs) = ([&items[..], m].concat(), [t, &items[..]].concat());
-            for kind in [Kind::List, Kind::Set] {
+            for kind in [FieldKind::List, FieldKind::Set] {
                 let count = comparisons(&items, &mine, &theirs, kind);
                 assert!(count < 8 * items.len(), "{kind:?}: {count} comparisons");
                 let count = comparisons(&[], &items, &items, kind);

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::malformed::Malformed;
-use super::policy::{AgainFn, Kind, MergeConflict, Policy, Refusal, Three};
+use super::policy::{AgainFn, FieldKind, MergeConflict, Policy, Refusal, Three};
 use super::value;
 use super::value::{FieldType, Value, again, value};
 use crate::data::SessionData;
@@ -289,7 +289,7 @@ pub const fn clear_wins<T: MergeClearWins>() -> Policy {
 
 /// `merge = union`.
 #[must_use]
-pub const fn union<T: MergeUnion>(kind: Kind) -> Policy {
+pub const fn union<T: MergeUnion>(kind: FieldKind) -> Policy {
     Policy::Union(kind)
 }
 
@@ -319,9 +319,9 @@ pub fn merge_with<T>(
 /// Returns the policy of a field that names none: `union` for the standard collections, else the
 /// struct's.
 #[must_use]
-pub const fn by_type(kind: Kind) -> Policy {
+pub const fn by_type(kind: FieldKind) -> Policy {
     match kind {
-        Kind::Single => Policy::Mine,
+        FieldKind::Single => Policy::Mine,
         _ => Policy::Union(kind),
     }
 }
@@ -358,7 +358,7 @@ pub struct Probe<T>(PhantomData<T>);
 /// The defaults for every type; see [`Probe`].
 pub trait ByType {
     /// The kind of collection: none.
-    const KIND: Kind = Kind::Single;
+    const KIND: FieldKind = FieldKind::Single;
     /// How elements, or an entry's key and value, are encoded again: not at all.
     const ELEMENTS: (AgainFn, AgainFn) = (as_it_is, as_it_is);
 }
@@ -373,7 +373,7 @@ macro_rules! collections {
             $($value: FieldType,)?
         {
             /// Its kind.
-            pub const KIND: Kind = Kind::$kind;
+            pub const KIND: FieldKind = FieldKind::$kind;
             /// How its elements, or an entry's key and value, are encoded again.
             pub const ELEMENTS: (AgainFn, AgainFn) =
                 (element::<$key>, collections!(@value $($value)?));

@@ -1,7 +1,7 @@
 //! One field of a session type, and what several share.
 
 use super::canonical::Order;
-use super::policy::{AgainFn, Kind, Policy};
+use super::policy::{AgainFn, FieldKind, Policy};
 use crate::provider::Source;
 
 /// A stored field of the newest version.
@@ -18,7 +18,7 @@ pub struct Field {
     /// Which order is part of its value.
     pub order: Order,
     /// What kind of collection it is.
-    pub kind: Kind,
+    pub kind: FieldKind,
     /// Decodes bytes, and encodes the value again.
     pub again: AgainFn,
     /// The same for an element of a collection or an entry's key, and for an entry's value.

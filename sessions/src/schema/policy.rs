@@ -81,7 +81,7 @@ pub enum Policy {
     /// Takes `None` if either side is `None`, else mine.
     ClearWins,
     /// Applies my insertions and removals to theirs.
-    Union(Kind),
+    Union(FieldKind),
     /// Appends to theirs what I appended.
     Append,
     /// Calls a function of the three sides.
@@ -90,7 +90,7 @@ pub enum Policy {
 
 /// What kind of collection a type is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FieldKind {
     /// Not a collection.
     Single,
     /// A list, or a [`Flash`](crate::flash::Flash): elements may repeat.

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::base::{Base, Bearer, Loaded};
 use super::patch::Asks;
-use super::save::Written;
+use super::save::SavedRecord;
 use super::sent::Sends;
 use super::session_type::SessionType;
 use crate::error::Error;
@@ -61,14 +61,14 @@ pub enum Outcome {
 pub(crate) struct Committed {
     pub(crate) outcome: Outcome,
     pub(crate) set_cookie: Option<HeaderValue>,
-    pub(super) after: After,
+    pub(super) next: NextBase,
 }
 
 /// What the session is after a commit.
-pub(super) enum After {
+pub(super) enum NextBase {
     Base(Base),
     /// As it was written: read only where its handle goes on, which is rare.
-    Written(Arc<SessionType>, Box<(Written, StoreKey, Option<Bearer>)>),
+    Saved(Arc<SessionType>, Box<(SavedRecord, StoreKey, Option<Bearer>)>),
 }
 
 /// What a commit came to, for a handle that goes on.
@@ -94,7 +94,7 @@ pub(crate) struct Failed {
 
 impl Committed {
     pub(super) fn new(outcome: Outcome, base: Base, set_cookie: Option<HeaderValue>) -> Self {
-        Self { outcome, set_cookie, after: After::Base(base) }
+        Self { outcome, set_cookie, next: NextBase::Base(base) }
     }
 
     pub(super) fn unchanged(base: Base, set_cookie: Option<HeaderValue>) -> Self {
@@ -108,20 +108,20 @@ impl Committed {
             Outcome::Saved => CallOutcome::Saved,
             Outcome::Destroyed => CallOutcome::Destroyed,
         };
-        let key = match &self.after {
-            After::Base(base) => base.key(),
-            After::Written(_, written) => Some(&written.1),
+        let key = match &self.next {
+            NextBase::Base(base) => base.key(),
+            NextBase::Saved(_, written) => Some(&written.1),
         };
         (ended, key)
     }
 
     /// What its handle needs to go on.
     pub(crate) fn settle(self) -> Result<Settled, Error> {
-        let Self { outcome, set_cookie, after } = self;
-        let (base, merged) = match after {
-            After::Base(base) => (base, None),
-            After::Written(session_type, written) => {
-                let (Written { record, merged }, key, bearer) = *written;
+        let Self { outcome, set_cookie, next } = self;
+        let (base, merged) = match next {
+            NextBase::Base(base) => (base, None),
+            NextBase::Saved(session_type, written) => {
+                let (SavedRecord { record, merged }, key, bearer) = *written;
                 let stored = Stored::parse(session_type.name(), &record.data)?;
                 let merged = if merged { Some(stored.fields(session_type.table)?) } else { None };
                 (Base::Live(Arc::new(Loaded::new(key, bearer, record, stored))), merged)

@@ -29,7 +29,7 @@ use crate::schema::fields::Fields;
 use crate::schema::header::Summary;
 use crate::schema::stored::Stored;
 use crate::telemetry;
-use crate::telemetry::labels::Call;
+use crate::telemetry::labels::Operation;
 use crate::telemetry::span::observe;
 
 impl Core {
@@ -46,7 +46,7 @@ impl Core {
             // Pinned here: whatever holds it is moved with it.
             let work = pin!(execution.finish());
             let tallies = Some(&session_type.tallies);
-            observe(Call::Commit, session_type.name(), tallies, work, Committed::report).await
+            observe(Operation::Commit, session_type.name(), tallies, work, Committed::report).await
         }
     }
 
@@ -115,7 +115,7 @@ pub(super) struct Renewing {
 }
 
 /// What a step of a commit came to.
-pub(super) enum Step {
+pub(super) enum StepOutcome {
     Done(Committed),
     /// An earlier send took place: the plan has to be made again.
     Again,
@@ -188,7 +188,7 @@ impl<'s> Execution<'s> {
             return Box::pin(self.run_client_side()).await;
         }
         loop {
-            if let Step::Done(committed) = self.step().await? {
+            if let StepOutcome::Done(committed) = self.step().await? {
                 return Ok(committed);
             }
         }
@@ -203,9 +203,9 @@ impl<'s> Execution<'s> {
         self.core.commit_sealed(&self.session_type, base, fields, self.asks.clone()).await
     }
 
-    async fn step(&mut self) -> Result<Step, Error> {
+    async fn step(&mut self) -> Result<StepOutcome, Error> {
         if self.asks.destroy {
-            return Box::pin(self.destroy()).await.map(Step::Done);
+            return Box::pin(self.destroy()).await.map(StepOutcome::Done);
         }
         let now = self.core.now();
         if self.fields.is_none() && self.asks.is_empty() && self.ancestor.is_none() {
@@ -214,9 +214,9 @@ impl<'s> Execution<'s> {
             return match &self.base {
                 Base::Live(loaded) if due != Due::default() => {
                     let loaded = loaded.clone();
-                    Box::pin(self.keep(loaded, due)).await.map(Step::Done)
+                    Box::pin(self.keep(loaded, due)).await.map(StepOutcome::Done)
                 }
-                _ => Ok(Step::Done(self.leave())),
+                _ => Ok(StepOutcome::Done(self.leave())),
             };
         }
         let base = match &self.ancestor {
@@ -232,7 +232,7 @@ impl<'s> Execution<'s> {
                 self.save(patch, loaded, renew, login).await
             }
             (Plan::Keep(due), Base::Live(loaded)) => {
-                Box::pin(self.keep(loaded, due)).await.map(Step::Done)
+                Box::pin(self.keep(loaded, due)).await.map(StepOutcome::Done)
             }
             (Plan::Create { login }, base) => {
                 let (patch, whole) = match (base, &self.ancestor) {
@@ -243,15 +243,15 @@ impl<'s> Execution<'s> {
                     }
                     _ => (patch, None),
                 };
-                Box::pin(self.create(patch, whole, login, None)).await.map(Step::Done)
+                Box::pin(self.create(patch, whole, login, None)).await.map(StepOutcome::Done)
             }
             (Plan::Replace { login }, Base::Live(loaded)) => {
-                Box::pin(self.replace(patch, loaded, login)).await.map(Step::Done)
+                Box::pin(self.replace(patch, loaded, login)).await.map(StepOutcome::Done)
             }
             (Plan::Refuse, _) => Err(Error::Gone),
             // `step` has seen to the end of a session; the plans above are only made of what is
             // live.
-            _ => Ok(Step::Done(self.leave())),
+            _ => Ok(StepOutcome::Done(self.leave())),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::provider::{Expect, Listed, Page, Record};
 use crate::schema::header::Header;
 use crate::schema::stored::Stored;
 use crate::telemetry;
-use crate::telemetry::labels::{Call, CallOutcome};
+use crate::telemetry::labels::{CallOutcome, Operation};
 use crate::telemetry::span::observe;
 
 /// One session of an owner, as [`Store::list`](crate::Store::list) returns it.
@@ -70,7 +70,7 @@ impl Core {
         let limit = page.limit;
         let work = async { Ok::<_, Error>(self.provider.list(&owner, page, self.now()).await?) };
         let end = |_: &Listed| (CallOutcome::Done, None);
-        let listed = observe(Call::List, session_type.name(), None, work, end).await?;
+        let listed = observe(Operation::List, session_type.name(), None, work, end).await?;
         let next = listed.next.map(|mark| Page::after(mark, limit));
         let items = listed.records.into_iter();
         let items = items.filter_map(|record| self.info(&session_type, &record)).collect();
@@ -99,7 +99,7 @@ impl Core {
         let session_type = self.session_type::<T>()?;
         let owner = session_type.owner(owner);
         let work = async { Ok::<_, Error>((self.end_of(&owner, key).await?, key.clone())) };
-        let (ended, _) = observe(Call::Revoke, "", None, work, revoked).await?;
+        let (ended, _) = observe(Operation::Revoke, "", None, work, revoked).await?;
         if ended.is_some() {
             telemetry::ended(session_type.name(), key, "revoked");
         }
@@ -113,7 +113,7 @@ impl Core {
             let record = self.delete_any(key.as_str(), &mut Patience::new()).await?;
             Ok::<_, Error>((record.filter(|record| record.is_live(self.now())), key.clone()))
         };
-        let (ended, _) = observe(Call::Revoke, "", None, work, revoked).await?;
+        let (ended, _) = observe(Operation::Revoke, "", None, work, revoked).await?;
         if let Some(record) = &ended {
             telemetry::ended(record.format.split('/').next().unwrap_or_default(), key, "revoked");
         }
@@ -163,7 +163,7 @@ impl Core {
     ) -> Result<u64, Error> {
         let work = self.end_all(session_type, name, except);
         let end = |_: &u64| (CallOutcome::Done, None);
-        let ended = observe(Call::RevokeAll, session_type.name(), None, work, end).await?;
+        let ended = observe(Operation::RevokeAll, session_type.name(), None, work, end).await?;
         telemetry::revoked_all(session_type.name(), ended);
         Ok(ended)
     }

@@ -8,7 +8,7 @@ use rand::Rng as _;
 use super::core::Core;
 use crate::error::Error;
 use crate::telemetry;
-use crate::telemetry::labels::{Call, CallOutcome};
+use crate::telemetry::labels::{CallOutcome, Operation};
 use crate::telemetry::span::observe;
 
 impl Core {
@@ -24,7 +24,8 @@ impl Core {
             let before = now.checked_sub(SKEW).unwrap_or(std::time::UNIX_EPOCH);
             Ok::<_, Error>(self.provider.purge(before, limit).await?)
         };
-        let purged = observe(Call::Purge, "", None, work, |_| (CallOutcome::Done, None)).await?;
+        let purged =
+            observe(Operation::Purge, "", None, work, |_| (CallOutcome::Done, None)).await?;
         telemetry::purged(purged);
         Ok(purged)
     }

@@ -96,7 +96,7 @@ pub(super) enum EndOutcome {
 }
 
 /// A record as it was written, or found to be.
-pub(super) struct Written {
+pub(super) struct SavedRecord {
     pub(super) record: Record,
     /// Whether it may hold values other than those of the committed handle.
     pub(super) merged: bool,

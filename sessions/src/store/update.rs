@@ -13,7 +13,7 @@ use crate::provider::{Expect, Record};
 use crate::schema::header::MAX_SAVES;
 use crate::schema::stored::Stored;
 use crate::telemetry;
-use crate::telemetry::labels::{Call, CallOutcome};
+use crate::telemetry::labels::{CallOutcome, Operation};
 use crate::telemetry::span::observe;
 
 impl Core {
@@ -31,7 +31,7 @@ impl Core {
             Ok::<_, Error>((updated, key))
         };
         let ((result, _), _) = observe(
-            Call::Update,
+            Operation::Update,
             session_type.name(),
             None,
             work,

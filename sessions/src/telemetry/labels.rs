@@ -5,7 +5,7 @@ use crate::error::Error;
 
 /// What is being done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Call {
+pub(crate) enum Operation {
     Load,
     Commit,
     Destroy,
@@ -38,7 +38,7 @@ pub(crate) enum CallOutcome {
     Failed,
 }
 
-impl Call {
+impl Operation {
     #[cfg_attr(not(feature = "metrics"), allow(dead_code))]
     pub(super) const ALL: [Self; 9] = [
         Self::Load,

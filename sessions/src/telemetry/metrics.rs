@@ -3,7 +3,7 @@
 
 #![cfg_attr(not(feature = "metrics"), allow(dead_code, unused_variables))]
 
-use super::labels::{Call, CallOutcome, TokenRefusal};
+use super::labels::{CallOutcome, Operation, TokenRefusal};
 
 /// A counter, gauge or histogram.
 pub(super) struct Metric {
@@ -67,7 +67,7 @@ metrics! {
 
 #[cfg(not(feature = "metrics"))]
 mod counting {
-    use super::{Call, CallOutcome, Metric, TokenRefusal};
+    use super::{CallOutcome, Metric, Operation, TokenRefusal};
 
     pub(crate) struct Tallies;
 
@@ -76,7 +76,7 @@ mod counting {
             Self
         }
 
-        pub(in super::super) fn count(&self, _: Call, _: CallOutcome) {}
+        pub(in super::super) fn count(&self, _: Operation, _: CallOutcome) {}
 
         pub(in super::super) fn count_created(&self) {}
     }
@@ -98,7 +98,7 @@ mod counting {
             Self
         }
 
-        pub(in super::super) fn stop(&self, _: Call, _: CallOutcome) {}
+        pub(in super::super) fn stop(&self, _: Operation, _: CallOutcome) {}
     }
 
     pub(in super::super) fn add(_: &Metric, _: u64, _: &[(&'static str, &str)]) {}
@@ -114,7 +114,7 @@ mod counting {
     use metrics::{Key, Label, Level, Metadata, with_recorder};
 
     use super::{
-        ALL, COMMITS, CREATED, Call, CallOutcome, DURATION, LOADS, Metric, MetricKind,
+        ALL, COMMITS, CREATED, CallOutcome, DURATION, LOADS, Metric, MetricKind, Operation,
         TOKENS_REFUSED, TokenRefusal, Unit,
     };
 
@@ -142,10 +142,10 @@ mod counting {
             with_recorder(|it| it.register_counter(&self.created, &METADATA).increment(1));
         }
 
-        pub(in super::super) fn count(&self, call: Call, ended: CallOutcome) {
+        pub(in super::super) fn count(&self, call: Operation, ended: CallOutcome) {
             let keys = match call {
-                Call::Load => &self.loads,
-                Call::Commit => &self.commits,
+                Operation::Load => &self.loads,
+                Operation::Commit => &self.commits,
                 _ => return,
             };
             if let Some(key) = keys.get(ended as usize) {
@@ -182,13 +182,13 @@ mod counting {
             Self(Instant::now())
         }
 
-        pub(in super::super) fn stop(&self, call: Call, ended: CallOutcome) {
+        pub(in super::super) fn stop(&self, call: Operation, ended: CallOutcome) {
             static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
-                let key = |call: &Call, ended: &CallOutcome| {
+                let key = |call: &Operation, ended: &CallOutcome| {
                     let labels = [("call", call.word()), ("outcome", ended.word())];
                     Key::from_parts(DURATION.name, labels.as_slice())
                 };
-                let keys = Call::ALL
+                let keys = Operation::ALL
                     .iter()
                     .map(|call| CallOutcome::ALL.iter().map(move |it| key(call, it)));
                 keys.flatten().collect()

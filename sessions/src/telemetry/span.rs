@@ -9,7 +9,7 @@ use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 use tracing::{Span, debug_span};
 
 use super::emit::{emit, log_id};
-use super::labels::{Call, CallOutcome};
+use super::labels::{CallOutcome, Operation};
 use super::metrics::{Tallies, Timer};
 use crate::error::Error;
 use crate::id::StoreKey;
@@ -26,28 +26,28 @@ impl Fault for Error {
 }
 
 /// `of`: the session type's name, or the app's where it is the key ring.
-fn span_of(call: Call, of: &str) -> Span {
+fn span_of(call: Operation, of: &str) -> Span {
     macro_rules! session {
         ($name:literal) => {
             debug_span!(target: "sessions", $name, session = of, id = Empty, outcome = Empty)
         };
     }
     match call {
-        Call::Load => session!("session.load"),
-        Call::Commit => session!("session.commit"),
-        Call::Destroy => session!("session.destroy"),
-        Call::Update => session!("session.update"),
-        Call::Revoke => {
+        Operation::Load => session!("session.load"),
+        Operation::Commit => session!("session.commit"),
+        Operation::Destroy => session!("session.destroy"),
+        Operation::Update => session!("session.update"),
+        Operation::Revoke => {
             debug_span!(target: "sessions", "session.revoke", id = Empty, outcome = Empty)
         }
-        Call::RevokeAll => {
+        Operation::RevokeAll => {
             debug_span!(target: "sessions", "session.revoke_all", session = of, outcome = Empty)
         }
-        Call::List => {
+        Operation::List => {
             debug_span!(target: "sessions", "session.list", session = of, outcome = Empty)
         }
-        Call::Purge => debug_span!(target: "sessions", "session.purge", outcome = Empty),
-        Call::Refresh => {
+        Operation::Purge => debug_span!(target: "sessions", "session.purge", outcome = Empty),
+        Operation::Refresh => {
             debug_span!(target: "sessions", "keys.refresh", app = of, outcome = Empty)
         }
     }
@@ -64,7 +64,7 @@ fn observing() -> bool {
 ///
 /// `of`: the session type's name, or the app's where it is the key ring.
 pub(crate) fn observe<'a, F, T, E>(
-    call: Call,
+    call: Operation,
     of: &'a str,
     tallies: Option<&'a Tallies>,
     work: F,
@@ -89,7 +89,7 @@ pin_project! {
 }
 
 struct About<'a> {
-    call: Call,
+    call: Operation,
     of: &'a str,
     tallies: Option<&'a Tallies>,
     span: Span,
@@ -133,13 +133,13 @@ impl About<'_> {
         }
         let _entered = span.enter();
         match call {
-            Call::Load if succeeded => {
+            Operation::Load if succeeded => {
                 emit!(DEBUG, "session.loaded", { session = of, id, outcome }, "loaded");
             }
-            Call::Commit if succeeded => {
+            Operation::Commit if succeeded => {
                 emit!(DEBUG, "session.committed", { session = of, id, outcome }, "committed");
             }
-            Call::Update if succeeded => {
+            Operation::Update if succeeded => {
                 emit!(DEBUG, "session.updated", { session = of, id, outcome }, "updated");
             }
             _ => {}

@@ -8,9 +8,9 @@ use crate::id::{Secret, SessionId, StoreKey};
 use crate::provider::{Expect, Record};
 use crate::schema::fields::Fields;
 use crate::store::base::{Base, Bearer, Loaded};
-use crate::store::change::{After, Committed, Outcome};
+use crate::store::change::{Committed, NextBase, Outcome};
 use crate::store::patch::{Patch, Renewal, SaveId};
-use crate::store::save::{EndOutcome, Patience, SaveOutcome, Written};
+use crate::store::save::{EndOutcome, Patience, SaveOutcome, SavedRecord};
 use crate::store::sent::{Drawn, Login, Sent};
 use crate::telemetry;
 
@@ -70,9 +70,9 @@ impl Execution<'_> {
                 Box::pin(self.end_unreadable()).await;
             }
             telemetry::created(self.name(), &self.session_type.tallies, &key);
-            let written = Written { record, merged: whole.is_some() };
-            let after = After::Written(self.session_type.clone(), Box::new((written, key, bearer)));
-            return Ok(Committed { outcome: Outcome::Saved, set_cookie, after });
+            let written = SavedRecord { record, merged: whole.is_some() };
+            let next = NextBase::Saved(self.session_type.clone(), Box::new((written, key, bearer)));
+            return Ok(Committed { outcome: Outcome::Saved, set_cookie, next });
         }
     }
 

@@ -16,7 +16,7 @@ use crate::store::patch::Asks;
 use crate::store::save::{EndOutcome, Patience};
 use crate::store::session_type::SessionType;
 use crate::telemetry;
-use crate::telemetry::labels::Call;
+use crate::telemetry::labels::Operation;
 use crate::telemetry::span::observe;
 
 impl Core {
@@ -49,7 +49,7 @@ impl Core {
             }
         };
         let name = session_type.name();
-        observe(Call::Destroy, name, None, work, Committed::report).await
+        observe(Operation::Destroy, name, None, work, Committed::report).await
     }
 
     /// Ends what a request's cookies name and this build cannot read. No secret can be compared

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Execution, Renewing, Step, last, untold};
+use super::{Execution, Renewing, StepOutcome, last, untold};
 use crate::error::Error;
 use crate::id::Secret;
 use crate::provider::{Expect, Record};
@@ -10,9 +10,9 @@ use crate::schema::header::Summary;
 use crate::schema::stored::Stored;
 use crate::store::base;
 use crate::store::base::{Base, Bearer, Loaded, Standing};
-use crate::store::change::{After, Committed, Outcome};
+use crate::store::change::{Committed, NextBase, Outcome};
 use crate::store::patch::{Patch, Renewal};
-use crate::store::save::{Patience, SaveOutcome, Written};
+use crate::store::save::{Patience, SaveOutcome, SavedRecord};
 use crate::store::sent::{Drawn, Sent};
 use crate::telemetry;
 
@@ -24,7 +24,7 @@ impl Execution<'_> {
         loaded: Arc<Loaded>,
         renew: bool,
         login: bool,
-    ) -> Result<Step, Error> {
+    ) -> Result<StepOutcome, Error> {
         let core = self.core;
         let mut patience = if renew { Patience::persistent() } else { Patience::new() };
         let Renewing { login, drawn, renewal, token } = if renew {
@@ -62,8 +62,10 @@ impl Execution<'_> {
         let lost = &mut last(&mut self.sends).lost;
         match core.save(&record, expect, patch.now, &mut patience, lost).await {
             Ok(SaveOutcome::Saved) => {
-                let written = Written { record, merged };
-                self.saved(&loaded, written, summary, token, &mut patience).await.map(Step::Done)
+                let written = SavedRecord { record, merged };
+                self.saved(&loaded, written, summary, token, &mut patience)
+                    .await
+                    .map(StepOutcome::Done)
             }
             Ok(SaveOutcome::Conflict(theirs)) => {
                 // Boxed, because it is rare and large.
@@ -108,25 +110,25 @@ impl Execution<'_> {
         renewal: Option<Renewal>,
         token: Option<String>,
         mut patience: Patience,
-    ) -> Result<Step, Error> {
+    ) -> Result<StepOutcome, Error> {
         let (core, name) = (self.core, self.name());
         let mut turn = None;
         loop {
             let Some(record) = theirs else {
-                return self.overtaken(patch, &loaded, None).await.map(Step::Done);
+                return self.overtaken(patch, &loaded, None).await.map(StepOutcome::Done);
             };
             let stored = Stored::parse(name, &record.data)?;
             let header = stored.header()?;
             if let Some(at) = self.sends.iter().rposition(|send| send.is_in(&header)) {
                 if at + 1 == self.sends.len() {
                     // My own save, whose answer was lost.
-                    let (summary, written) = (stored.summary, Written { record, merged: true });
+                    let (summary, written) = (stored.summary, SavedRecord { record, merged: true });
                     let saved = self.saved(&loaded, written, summary, token, &mut patience).await;
-                    return saved.map(Step::Done);
+                    return saved.map(StepOutcome::Done);
                 }
                 self.sends.pop();
                 self.take_place(at, &record, &stored).await?;
-                return Ok(Step::Again);
+                return Ok(StepOutcome::Again);
             }
             if self.sends.iter().any(|send| send.is_past(record.version)) {
                 self.unknown = true;
@@ -137,7 +139,7 @@ impl Execution<'_> {
             telemetry::conflicted(name, &loaded.key);
             let secret = base::secret(&self.session_type, &stored.summary)?;
             if loaded.bearer.as_ref().is_some_and(|it| !it.knows(&self.session_type, secret)) {
-                return self.overtaken(patch, &loaded, Some(record)).await.map(Step::Done);
+                return self.overtaken(patch, &loaded, Some(record)).await.map(StepOutcome::Done);
             }
             let record = match core.newest(record, &mut patience, &mut turn).await {
                 Ok(Some(record)) => record,
@@ -165,9 +167,9 @@ impl Execution<'_> {
             let lost = &mut last(&mut self.sends).lost;
             match core.save(&next, expect, now, &mut patience, lost).await {
                 Ok(SaveOutcome::Saved) => {
-                    let written = Written { record: next, merged: true };
+                    let written = SavedRecord { record: next, merged: true };
                     let saved = self.saved(&loaded, written, summary, token, &mut patience).await;
-                    return saved.map(Step::Done);
+                    return saved.map(StepOutcome::Done);
                 }
                 Ok(SaveOutcome::Conflict(next)) => theirs = next,
                 Err(error) => return Err(self.unanswered(error, &loaded).await),
@@ -179,7 +181,7 @@ impl Execution<'_> {
     pub(super) async fn saved(
         &mut self,
         loaded: &Loaded,
-        written: Written,
+        written: SavedRecord,
         summary: Summary,
         token: Option<String>,
         patience: &mut Patience,
@@ -206,7 +208,7 @@ impl Execution<'_> {
         Ok(Committed {
             outcome: Outcome::Saved,
             set_cookie,
-            after: After::Written(
+            next: NextBase::Saved(
                 self.session_type.clone(),
                 Box::new((written, loaded.key.clone(), bearer)),
             ),
