@@ -51,7 +51,8 @@ impl Connection {
             let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
             assert!(head.starts_with("HTTP/1.1 2"), "{path} is answered {head}");
             let length = headers(head, "content-length").next().unwrap_or("0");
-            if body.len() >= length.parse().unwrap() {
+            let length: usize = length.parse().unwrap();
+            if body.len() >= length {
                 let cookies = headers(head, "set-cookie");
                 let pairs = cookies.map(|it| it.split(';').next().unwrap_or_default());
                 return pairs.collect::<Vec<_>>().join("; ");

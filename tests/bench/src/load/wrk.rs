@@ -5,8 +5,6 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
-
 /// How the requests take their cookies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Take {
@@ -61,9 +59,9 @@ pub fn rate(
         .spawn()
         .unwrap();
     std::thread::sleep(time);
-    let pid = Pid::from_child(&wrk);
     // It stops at this signal, and reports.
-    kill_process(pid, Signal::INT).unwrap();
+    let stopped = Command::new("kill").args(["-s", "INT", &wrk.id().to_string()]).status();
+    assert!(stopped.is_ok_and(|status| status.success()), "wrk ended before its time");
     let output = wrk.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let line = text.lines().find_map(|line| line.strip_prefix("load "));
