@@ -141,14 +141,16 @@ mod ours {
         "hello"
     }
 
+    /// Writes at the same time each add the number that they change to the merged list.
     pub(super) async fn read(visitor: Session<Visitor>) -> &'static str {
-        assert_eq!(black_box(&*visitor).seen.len(), 8);
+        assert!(black_box(&*visitor).seen.len() >= 8);
         "hello"
     }
 
     /// The visitor may be new.
     pub(super) async fn peek(visitor: Session<Visitor>) -> &'static str {
-        assert_eq!(black_box(&*visitor).seen.len() % 8, 0);
+        let seen = black_box(&*visitor).seen.len();
+        assert!(seen == 0 || seen >= 8);
         "hello"
     }
 
