@@ -69,6 +69,15 @@ impl Postgres {
         self.port
     }
 
+    /// The server's process, whose children are those of its connections.
+    ///
+    /// # Panics
+    /// When it is not running.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process().as_ref().expect("the server is running").pid()
+    }
+
     /// Where to connect, as the superuser.
     #[must_use]
     pub fn url(&self) -> String {

@@ -81,6 +81,15 @@ impl RedisServer {
         self.process.as_ref().expect("a running server").signal(name);
     }
 
+    /// Its process.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("a running server").pid()
+    }
+
     /// Its URL, without user and password.
     #[must_use]
     pub fn url(&self) -> String {

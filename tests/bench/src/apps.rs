@@ -53,6 +53,10 @@ pub const FILL_LOGGED_IN: &str = "/fill/logged-in";
 /// The route whose response gives the cookie of a visitor who is not.
 pub const FILL_ANONYMOUS: &str = "/fill/anonymous";
 
+/// Every route.
+const PATHS: [&str; 8] =
+    [FILL_LOGGED_IN, FILL_ANONYMOUS, "/untouched", "/peek", "/read", "/write", "/login", "/logout"];
+
 /// How many others there are: more than any library remembers.
 const OTHERS: usize = 2_000;
 

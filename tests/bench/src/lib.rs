@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used)] // A bench fails loudly, as a test does.
 
 pub mod apps;
+pub mod load;
 pub mod report;
 pub mod rounds;
+pub mod serve;
 pub mod trips;
 pub mod visitor;

@@ -103,9 +103,15 @@ fn conditions() -> String {
     format!("Measured on {} with {processors} processors \"{name}\"", now.date())
 }
 
-fn folder() -> PathBuf {
+/// Where cargo builds.
+#[must_use]
+pub fn target_folder() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let target =
         target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"));
-    target.canonicalize().unwrap_or(target).join("bench")
+    target.canonicalize().unwrap_or(target)
+}
+
+fn folder() -> PathBuf {
+    target_folder().join("bench")
 }

@@ -14,12 +14,12 @@ use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use actix_web::rt::{System, SystemRunner};
 use actix_web::test::{TestRequest, init_service};
-use actix_web::web::get;
+use actix_web::web::{ServiceConfig, get};
 use rand::distr::{Alphanumeric, SampleString as _};
 use sessions::Store;
 use sessions::provider::Provider;
 
-use super::{App, Cookie, FILL_ANONYMOUS, FILL_LOGGED_IN, Kind};
+use super::{App, Cookie, FILL_ANONYMOUS, FILL_LOGGED_IN, Kind, PATHS};
 use crate::visitor::{Visitor, somebody};
 
 /// The application with one of the libraries.
@@ -33,21 +33,14 @@ pub struct Actix<S> {
 /// The framework alone. It answers all kinds of requests alike.
 #[must_use]
 pub fn bare() -> Box<dyn App> {
-    let routes = [FILL_LOGGED_IN, FILL_ANONYMOUS, "/untouched", "/read", "/write", "/login"];
-    let app = actix_web::App::new();
-    let app = routes.into_iter().fold(app, |app, path| app.route(path, get().to(untouched)));
+    let app = actix_web::App::new().configure(bare_routes);
     Actix::start(|system| system.block_on(init_service(app)))
 }
 
 /// With a middleware of ours.
 pub fn ours(provider: impl Provider) -> Box<dyn App> {
     let app = actix_web::App::new()
-        .route(FILL_LOGGED_IN, get().to(ours::fill::<true>))
-        .route(FILL_ANONYMOUS, get().to(ours::fill::<false>))
-        .route("/untouched", get().to(untouched))
-        .route("/read", get().to(ours::read))
-        .route("/write", get().to(ours::write))
-        .route("/login", get().to(ours::login))
+        .configure(our_routes)
         .wrap(sessions::actix::SessionMiddleware::new(Store::new(provider)));
     Actix::start(|system| system.block_on(init_service(app)))
 }
@@ -64,6 +57,26 @@ pub fn actix_session() -> Box<dyn App> {
         .route("/login", get().to(theirs::login))
         .wrap(SessionMiddleware::new(Memory::default(), Key::generate()));
     Actix::start(|system| system.block_on(init_service(app)))
+}
+
+/// The routes without sessions: all answer alike.
+pub fn bare_routes(config: &mut ServiceConfig) {
+    for path in PATHS {
+        config.route(path, get().to(untouched));
+    }
+}
+
+/// The routes for a middleware of ours.
+pub fn our_routes(config: &mut ServiceConfig) {
+    config
+        .route(FILL_LOGGED_IN, get().to(ours::fill::<true>))
+        .route(FILL_ANONYMOUS, get().to(ours::fill::<false>))
+        .route("/untouched", get().to(untouched))
+        .route("/peek", get().to(ours::peek))
+        .route("/read", get().to(ours::read))
+        .route("/write", get().to(ours::write))
+        .route("/login", get().to(ours::login))
+        .route("/logout", get().to(ours::logout));
 }
 
 impl<S, B> Actix<S>
@@ -144,8 +157,16 @@ mod ours {
         "hello"
     }
 
+    /// Writes at the same time each add the number that they change to the merged list.
     pub(super) async fn read(visitor: Session<Visitor>) -> &'static str {
-        assert_eq!(black_box(&*visitor).seen.len(), 8);
+        assert!(black_box(&*visitor).seen.len() >= 8);
+        "hello"
+    }
+
+    /// The visitor may be new.
+    pub(super) async fn peek(visitor: Session<Visitor>) -> &'static str {
+        let seen = black_box(&*visitor).seen.len();
+        assert!(seen == 0 || seen >= 8);
         "hello"
     }
 
@@ -158,6 +179,12 @@ mod ours {
     pub(super) async fn login(mut visitor: Session<Visitor>) -> &'static str {
         assert_eq!(visitor.user, None);
         visitor.user = Some(somebody());
+        "hello"
+    }
+
+    pub(super) async fn logout(mut visitor: Session<Visitor>) -> &'static str {
+        assert!(visitor.user.is_some());
+        visitor.destroy();
         "hello"
     }
 }
