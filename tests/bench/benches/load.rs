@@ -330,7 +330,7 @@ fn count_calls(options: &Options, programs: &Programs, group: &Group, results: &
                     Cookies::Forged => forged(cookie, number),
                     _ => cookie.clone(),
                 };
-                let path = if row.cookies == Cookies::Mixed && number % 10 == 0 {
+                let path = if row.cookies == Cookies::Mixed && number.is_multiple_of(10) {
                     "/write"
                 } else {
                     row.path
@@ -461,7 +461,8 @@ fn times(options: &Options, one: &Contestant, row: &Row, rate: f64) -> [f64; 3] 
         cookies = (0..count).map(pick).collect();
     }
     let writes = row.cookies == Cookies::Mixed;
-    let path = |number: usize| if writes && number % 10 == 0 { "/write" } else { row.path };
+    let path =
+        |number: usize| if writes && number.is_multiple_of(10) { "/write" } else { row.path };
     let times = paced(one.server.port, MAIN, rate, &cookies, path);
     [0.5, 0.99, 0.999].map(|share| times[(times.len() as f64 * share) as usize] as f64)
 }
