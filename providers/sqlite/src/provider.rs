@@ -65,8 +65,11 @@ impl SqliteProvider {
     /// # }
     /// ```
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, ProviderError> {
+        let options = Self::options(&path);
+        // Before a file of that name is created.
+        refuse_memory(&options)?;
         private::create(path.as_ref());
-        let provider = Self::open_with(Self::options(path)).await?;
+        let provider = Self::open_with(options).await?;
         provider.create_table().await?;
         Ok(provider)
     }
@@ -111,13 +114,7 @@ impl SqliteProvider {
     /// # Ok(()) }
     /// ```
     pub async fn open_with(options: SqliteConnectOptions) -> Result<Self, ProviderError> {
-        let name = options.get_filename().to_string_lossy();
-        if name.is_empty() || name == ":memory:" || name.starts_with("file:sqlx-in-memory") {
-            return Err(ProviderError::permanent(
-                "a SQLite database in memory is no use here: give the path of a file, or use \
-                 MemoryProvider",
-            ));
-        }
+        refuse_memory(&options)?;
         let path = options.get_filename().to_owned();
         let is_new = !path.exists();
         // The first connection switches a new file to WAL mode. SQLite does not wait for a lock
@@ -452,6 +449,18 @@ impl Provider for SqliteProvider {
         }
         Ok(purged)
     }
+}
+
+/// Each connection would have a database of its own.
+fn refuse_memory(options: &SqliteConnectOptions) -> Result<(), ProviderError> {
+    let name = options.get_filename().to_string_lossy();
+    if name.is_empty() || name == ":memory:" || name.starts_with("file:sqlx-in-memory") {
+        return Err(ProviderError::permanent(
+            "a SQLite database in memory is no use here: give the path of a file, or use \
+             MemoryProvider",
+        ));
+    }
+    Ok(())
 }
 
 fn default_statements() -> Statements {

@@ -92,6 +92,7 @@ async fn what_is_no_database_is_refused() {
     for memory in ["", ":memory:"] {
         let error = SqliteProvider::open(memory).await.unwrap_err();
         assert!(!error.is_unavailable() && error.to_string().contains("MemoryProvider"));
+        assert!(!std::path::Path::new(":memory:").exists(), "no file is created");
     }
 }
 
