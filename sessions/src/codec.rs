@@ -365,15 +365,19 @@ impl Codec {
 
     /// Makes an attempt with the keys in memory. If something is missing, waits for it and tries
     /// again.
-    async fn with_keys<R>(
+    // Not an async function, because its future would store the arguments twice.
+    #[allow(clippy::manual_async_fn)]
+    fn with_keys<R>(
         &self,
         purpose: &Purpose,
         attempt: impl Fn(Accept) -> Result<R, Missing>,
-    ) -> Result<R, Error> {
-        match attempt(Accept::Recent) {
-            Ok(done) => Ok(done),
-            // Boxed, because it is rare and large.
-            Err(missing) => Box::pin(self.wait_for_keys(purpose, missing, attempt)).await,
+    ) -> impl Future<Output = Result<R, Error>> {
+        async move {
+            match attempt(Accept::Recent) {
+                Ok(done) => Ok(done),
+                // Boxed, because it is rare and large.
+                Err(missing) => Box::pin(self.wait_for_keys(purpose, missing, attempt)).await,
+            }
         }
     }
 

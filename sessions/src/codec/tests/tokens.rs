@@ -70,7 +70,7 @@ async fn the_longest_value_fits_and_a_longer_one_says_so() {
 #[test]
 fn futures_are_send_and_small() {
     fn check<T: Send>(future: &T) {
-        assert!(size_of_val(future) <= 288, "{}", size_of_val(future));
+        assert!(size_of_val(future) <= 256, "{}", size_of_val(future));
     }
     let (codec, purpose) = (World::new().host(), Purpose::new("p"));
     check(&codec.seal(&purpose, b""));
