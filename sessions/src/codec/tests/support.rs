@@ -1,10 +1,11 @@
 //! A provider that fails on demand, hosts with clocks of their own, and a way to build codecs.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use tokio::sync::Barrier;
 
 use crate::clock::{Clock, ManualClock};
 use crate::codec::builder::CodecBuilder;
@@ -52,6 +53,8 @@ pub(super) struct Faults {
     mode: Mutex<Mode>,
     /// The database's clock.
     pub(super) clock: Mutex<DatabaseClock>,
+    /// So many fetches, the first ones, wait for each other before they answer.
+    crowd: OnceLock<(u64, Barrier)>,
     fetches: AtomicU64,
     saves: AtomicU64,
 }
@@ -59,6 +62,11 @@ pub(super) struct Faults {
 impl Faults {
     pub(super) fn set(&self, mode: Mode) {
         *self.mode.lock().unwrap() = mode;
+    }
+
+    /// The first fetches all read before anybody writes, however the tasks are scheduled.
+    pub(super) fn crowd(&self, first: usize) {
+        assert!(self.crowd.set((first as u64, Barrier::new(first))).is_ok());
     }
 
     /// How often it was asked since the last time.
@@ -87,9 +95,15 @@ impl Faults {
 #[async_trait]
 impl Provider for Faults {
     async fn fetch(&self, id: &str, now: SystemTime) -> Result<Option<Record>, ProviderError> {
-        self.fetches.fetch_add(1, Ordering::SeqCst);
+        let before = self.fetches.fetch_add(1, Ordering::SeqCst);
         self.pass().await?;
-        self.inner.fetch(id, now).await
+        let found = self.inner.fetch(id, now).await;
+        if let Some((first, barrier)) = self.crowd.get()
+            && before < *first
+        {
+            barrier.wait().await;
+        }
+        found
     }
 
     async fn save(
