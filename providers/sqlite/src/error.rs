@@ -1,5 +1,8 @@
 //! What SQLite's and sqlx's errors mean to a caller.
 
+use std::borrow::Cow;
+use std::error::Error as _;
+
 use sessions::provider::ProviderError;
 use sqlx::error::DatabaseError;
 
@@ -24,6 +27,20 @@ pub(crate) fn provider_error(table: &str, error: sqlx::Error) -> ProviderError {
         _ => ProviderError::permanent("the SQLite driver failed"),
     };
     found.with_source(error)
+}
+
+/// The same error for another call that it holds for.
+pub(crate) fn again(error: &ProviderError) -> ProviderError {
+    let text: Cow<'static, str> = Cow::Owned(error.to_string());
+    let again = if error.is_unavailable() {
+        ProviderError::unavailable(text)
+    } else {
+        ProviderError::permanent(text)
+    };
+    match error.source() {
+        Some(source) => again.with_source(source.to_string()),
+        None => again,
+    }
 }
 
 /// Whether another connection held a lock for longer than this one waits.

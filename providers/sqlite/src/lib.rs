@@ -40,16 +40,21 @@
 //! | `list` | 1 `SELECT` on the index of owners | no |
 //! | `purge` | 1 `DELETE` for each 500 records, on the index of expiry | yes |
 //!
-//! Each connection prepares a statement once. There is no explicit transaction: each statement is
-//! one.
+//! Each connection prepares a statement once. A statement is a transaction of its own, except where
+//! calls go together:
 //!
-//! # Writers take turns
+//! # Calls that wait go together
 //!
 //! SQLite lets one connection write at a time, across all processes. The other connections poll with
 //! growing pauses, in no order. So [`SqliteProvider::open`] keeps a single connection for writing, for
 //! which the tasks of a process queue in order without polling, and a few more for reading. In WAL
 //! mode readers never wait for the writer, and the writer never waits for readers. The provider waits
 //! for other processes that write to the same file, up to the busy timeout of 5 seconds.
+//!
+//! Writes that queue while another one runs become one transaction of up to 64 statements, and wait
+//! for the disk once. Each has its own answer, which it gets after the commit. If one of them fails,
+//! all run again on their own. Fetches that find every reader busy become one `SELECT` of up to 64
+//! ids. A call that finds a connection free waits for nobody.
 //!
 //! # Expiry
 //!
@@ -90,9 +95,12 @@
 //! without an error, and what it stores is lost when it ends.
 
 mod error;
+mod fetches;
 mod private;
 mod provider;
+mod queue;
 mod sql;
+mod writes;
 
 pub use crate::provider::SqliteProvider;
 pub use sqlx;

@@ -1,4 +1,5 @@
-//! The provider: each call is one statement, and a second one after a conflict.
+//! The provider: each call is one statement, and a second one after a conflict. Calls that wait for
+//! a connection go together.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,10 +19,14 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 use sqlx::{Row, SqlStr};
+use tokio::sync::oneshot;
 
 use crate::error::{is_busy, provider_error};
+use crate::fetches::{Fetch, Fetches};
 use crate::private;
+use crate::queue::{Queue, Turn};
 use crate::sql::{DEFAULT_TABLE, Statements};
+use crate::writes::{Waiting, Write, Writes, Written};
 
 /// Keeps records in a table of a SQLite file. Clones share their connections.
 ///
@@ -42,6 +47,8 @@ pub struct SqliteProvider {
     writer: SqlitePool,
     readers: SqlitePool,
     statements: Arc<Statements>,
+    fetches: Arc<Queue<Fetches>>,
+    writes: Arc<Queue<Writes>>,
 }
 
 impl SqliteProvider {
@@ -128,14 +135,14 @@ impl SqliteProvider {
         }
         let readers = available_parallelism().map_or(2, NonZero::get).clamp(2, 8);
         let readers = Self::pool(u32::try_from(readers).unwrap_or(2)).connect_lazy_with(options);
-        Ok(Self { writer, readers, statements: Arc::new(default_statements()) })
+        Ok(Self::with(writer, readers, default_statements()))
     }
 
     /// Uses connections of your own, for reading and for writing.
     ///
-    /// Set the journal mode to WAL, and the busy timeout to the time that a request may wait. In a
-    /// pool of more than one connection, writers of this process collide: they poll instead of
-    /// queueing, and under load some wait long. [`open`](Self::open) avoids that.
+    /// Set the journal mode to WAL, and the busy timeout to the time that a request may wait. The
+    /// provider writes through one connection of the pool at a time. Other writers that use the pool
+    /// collide with it: they poll instead of queueing, and under load some wait long.
     ///
     /// ```
     /// use sessions_sqlite::{SqliteProvider, sqlx::SqlitePool};
@@ -151,7 +158,7 @@ impl SqliteProvider {
     /// ```
     #[must_use]
     pub fn new(pool: SqlitePool) -> Self {
-        Self { writer: pool.clone(), readers: pool, statements: Arc::new(default_statements()) }
+        Self::with(pool.clone(), pool, default_statements())
     }
 
     /// Uses another table than `sessions`. Its name has 1 to 63 ASCII letters, digits and
@@ -179,7 +186,33 @@ impl SqliteProvider {
                  underscores, no digit first, and no `sqlite_` in front"
             ))
         })?;
-        Ok(Self { statements: Arc::new(statements), ..self })
+        Ok(Self::with(self.writer, self.readers, statements))
+    }
+
+    fn with(writer: SqlitePool, readers: SqlitePool, statements: Statements) -> Self {
+        let statements = Arc::new(statements);
+        let fetches = Fetches { readers: readers.clone(), statements: statements.clone() };
+        let most = readers.options().get_max_connections() as usize;
+        let writes = Writes { writer: writer.clone(), table: statements.table.clone() };
+        // One at a time even in a pool of more connections, which would wait for each other.
+        let (fetches, writes) = (Queue::new(fetches, most), Queue::new(writes, 1));
+        Self { writer, readers, statements, fetches, writes }
+    }
+
+    /// Runs a statement that writes, at once or with others.
+    async fn write(&self, write: Write) -> Result<Written, ProviderError> {
+        let turn = self.writes.enter(write, |write| {
+            let (answer, answered) = oneshot::channel();
+            (Waiting { write, answer }, answered)
+        });
+        match turn {
+            Turn::Now(place, write) => {
+                let written = self.writes.batch().write(write).await;
+                drop(place);
+                written
+            }
+            Turn::Later(answered) => answered.await.unwrap_or_else(|_| Err(dropped())),
+        }
     }
 
     /// Creates the table and its indexes if they are missing. Any number of processes may do so at
@@ -284,18 +317,21 @@ impl fmt::Debug for SqliteProvider {
     }
 }
 
-// A write is run to its end (`execute`, `fetch_all`), never only to its first row: SQLite commits
-// behind the last row, and only then can the commit fail.
 #[async_trait]
 impl Provider for SqliteProvider {
     async fn fetch(&self, id: &str, now: SystemTime) -> Result<Option<Record>, ProviderError> {
-        sqlx::query(self.statements.fetch.clone())
-            .bind(id)
-            .bind(millis(now))
-            .fetch_optional(&self.readers)
-            .await
-            .and_then(|row| row.as_ref().map(to_record).transpose())
-            .map_err(|error| self.error(error))
+        let turn = self.fetches.enter((), |()| {
+            let (answer, answered) = oneshot::channel();
+            (Fetch { id: id.to_owned(), now, answer }, answered)
+        });
+        match turn {
+            Turn::Now(place, ()) => {
+                let found = self.fetches.batch().fetch(id, now).await;
+                drop(place);
+                found
+            }
+            Turn::Later(answered) => answered.await.unwrap_or_else(|_| Err(dropped())),
+        }
     }
 
     async fn save(
@@ -313,20 +349,19 @@ impl Provider for SqliteProvider {
             }
             Expect::Any => (&statements.save_any, None, None),
         };
-        let mut query = sqlx::query(statement.clone())
-            .bind(&*record.id)
-            .bind(record.version.cast_signed())
-            .bind(record.expires_at.map(millis))
-            .bind(&*record.format)
-            .bind(record.owner.as_deref())
-            .bind(&*record.data)
-            .bind(millis(now))
-            .bind(version.map(u64::cast_signed));
+        let mut write = Write::new(statement)
+            .bind(&*record.id)?
+            .bind(record.version.cast_signed())?
+            .bind(record.expires_at.map(millis))?
+            .bind(&*record.format)?
+            .bind(record.owner.as_deref())?
+            .bind(&*record.data)?
+            .bind(millis(now))?
+            .bind(version.map(u64::cast_signed))?;
         if let Some(seen) = seen {
-            query = query.bind(seen.map(millis));
+            write = write.bind(seen.map(millis))?;
         }
-        let written = query.execute(&self.writer).await.map_err(|error| self.error(error))?;
-        if written.rows_affected() > 0 {
+        if self.write(write).await?.affected > 0 {
             return Ok(Saved::Saved);
         }
         // A read that begins now sees every commit that made the statement above miss.
@@ -340,26 +375,26 @@ impl Provider for SqliteProvider {
         now: SystemTime,
     ) -> Result<Deleted, ProviderError> {
         let statements = &self.statements;
-        let query = match expect {
-            Expect::Any => Some(sqlx::query(statements.delete_any.clone()).bind(id)),
+        let write = match expect {
+            Expect::Any => Some(Write::returning(&statements.delete_any).bind(id)?),
             Expect::Version(version) => Some(
-                sqlx::query(statements.delete_version.clone())
-                    .bind(id)
-                    .bind(version.cast_signed())
-                    .bind(millis(now)),
+                Write::returning(&statements.delete_version)
+                    .bind(id)?
+                    .bind(version.cast_signed())?
+                    .bind(millis(now))?,
             ),
             Expect::Untouched { version, expires_at } => Some(
-                sqlx::query(statements.delete_untouched.clone())
-                    .bind(id)
-                    .bind(version.cast_signed())
-                    .bind(millis(now))
-                    .bind(expires_at.map(millis)),
+                Write::returning(&statements.delete_untouched)
+                    .bind(id)?
+                    .bind(version.cast_signed())?
+                    .bind(millis(now))?
+                    .bind(expires_at.map(millis))?,
             ),
             Expect::Absent => None,
         };
-        if let Some(query) = query {
-            let rows = query.fetch_all(&self.writer).await.map_err(|error| self.error(error))?;
-            let removed = rows.first().map(to_record).transpose();
+        if let Some(write) = write {
+            let written = self.write(write).await?;
+            let removed = written.rows.first().map(to_record).transpose();
             let removed = removed.map_err(|error| self.error(error))?;
             if removed.is_some() || expect == Expect::Any {
                 return Ok(Deleted::Deleted(removed));
@@ -388,16 +423,15 @@ impl Provider for SqliteProvider {
             }
             Expect::Absent => return Ok(Touched::Conflict(self.fetch(id, now).await?)),
         };
-        let query = sqlx::query(statement.clone());
-        let mut query = query.bind(id).bind(millis(expires_at)).bind(millis(now));
+        let mut write =
+            Write::new(statement).bind(id)?.bind(millis(expires_at))?.bind(millis(now))?;
         if let Some(version) = version {
-            query = query.bind(version.cast_signed());
+            write = write.bind(version.cast_signed())?;
         }
         if let Some(seen) = seen {
-            query = query.bind(seen.map(millis));
+            write = write.bind(seen.map(millis))?;
         }
-        let touched = query.execute(&self.writer).await.map_err(|error| self.error(error))?;
-        if touched.rows_affected() > 0 {
+        if self.write(write).await?.affected > 0 {
             return Ok(Touched::Touched);
         }
         if expect == Expect::Any {
@@ -435,13 +469,9 @@ impl Provider for SqliteProvider {
         // Others write between the batches.
         while purged < u64::from(limit) {
             let batch = (u64::from(limit) - purged).min(PURGE_BATCH);
-            let removed = sqlx::query(self.statements.purge.clone())
-                .bind(millis(expired_before))
-                .bind(batch.cast_signed())
-                .execute(&self.writer)
-                .await
-                .map_err(|error| self.error(error))?
-                .rows_affected();
+            let write = Write::new(&self.statements.purge);
+            let write = write.bind(millis(expired_before))?.bind(batch.cast_signed())?;
+            let removed = self.write(write).await?.affected;
             purged += removed;
             if removed < batch {
                 break;
@@ -467,12 +497,17 @@ fn default_statements() -> Statements {
     Statements::new(DEFAULT_TABLE).expect("the default name is a plain identifier")
 }
 
+/// The error of a call whose runtime shut down while another task ran it.
+fn dropped() -> ProviderError {
+    ProviderError::unavailable("the runtime shut down during the call, which may have taken place")
+}
+
 /// Times end with the year 9999, so they fit.
-fn millis(time: SystemTime) -> i64 {
+pub(crate) fn millis(time: SystemTime) -> i64 {
     to_unix_millis(time).cast_signed()
 }
 
-fn to_record(row: &SqliteRow) -> Result<Record, sqlx::Error> {
+pub(crate) fn to_record(row: &SqliteRow) -> Result<Record, sqlx::Error> {
     Ok(Record {
         id: row.try_get::<&str, _>(0)?.into(),
         version: row.try_get::<i64, _>(1)?.cast_unsigned(),

@@ -2,6 +2,8 @@
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
+use crate::queue::MOST;
+
 /// The name of the table where none was set.
 pub(crate) const DEFAULT_TABLE: &str = "sessions";
 
@@ -15,6 +17,8 @@ pub(crate) struct Statements {
     /// Fails if a column is missing.
     pub(crate) check: SqlStr,
     pub(crate) fetch: SqlStr,
+    /// For some ids at once, at most as many as [`FETCHES`] says.
+    fetch_some: [SqlStr; 3],
     pub(crate) save_absent: SqlStr,
     pub(crate) save_version: SqlStr,
     pub(crate) save_untouched: SqlStr,
@@ -30,6 +34,12 @@ pub(crate) struct Statements {
 }
 
 impl Statements {
+    /// The statement that fetches so many records: the ids are the parameters from 2 on.
+    pub(crate) fn fetch_some(&self, ids: usize) -> SqlStr {
+        let fits = FETCHES.iter().position(|most| ids <= *most);
+        self.fetch_some[fits.unwrap_or(FETCHES.len() - 1)].clone()
+    }
+
     /// `None` unless the name is a plain identifier: 1 to 63 ASCII letters, digits and
     /// underscores, no digit first, and not one of SQLite's own (`sqlite_...`).
     pub(crate) fn new(table: &str) -> Option<Self> {
@@ -60,6 +70,14 @@ impl Statements {
             check: sql("SELECT id, version, expires_at, format, owner, data FROM $table LIMIT 0"),
             fetch: sql("SELECT id, version, expires_at, format, owner, data FROM $table \
                  WHERE id = ?1 AND $expiry > ?2"),
+            fetch_some: FETCHES.map(|most| {
+                let ids: Vec<_> = (2..most + 2).map(|number| format!("?{number}")).collect();
+                sql(&format!(
+                    "SELECT id, version, expires_at, format, owner, data FROM $table \
+                     WHERE id IN ({}) AND $expiry > ?1",
+                    ids.join(", ")
+                ))
+            }),
             save_absent: sql(
                 "INSERT INTO $table AS stored (id, version, expires_at, format, owner, data) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO UPDATE SET \
@@ -100,6 +118,9 @@ impl Statements {
         }
     }
 }
+
+/// How many ids a statement fetches. There are few, because each connection prepares each once.
+const FETCHES: [usize; 3] = [4, 16, MOST];
 
 /// A record is live before its expiry, not at it; one without expiry has one that never comes.
 const EXPIRY: &str = "coalesce(expires_at, 9223372036854775807)";

@@ -1,10 +1,13 @@
 //! What a call costs: its statements, counted by what sqlx reports of each one that it ran, and
 //! what SQLite makes of them.
 
+use std::path::Path;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use sessions::provider::{Expect, Page, Provider, Record, Saved};
+use futures_util::FutureExt as _;
+use sessions::provider::{Expect, Page, Provider, ProviderError, Record, Saved};
 use sessions_sqlite::SqliteProvider;
 use sessions_sqlite::sqlx::sqlite::SqlitePoolOptions;
 use sessions_sqlite::sqlx::{self, Row, SqlitePool};
@@ -167,4 +170,144 @@ async fn the_indexes_serve_list_and_purge() {
     let purge = purge.await;
     assert!(purge.contains("INDEX sessions_expires_at (expires_at<?)"), "{purge}");
     assert!(!purge.contains("TEMP B-TREE"), "{purge}");
+}
+
+/// Runs calls behind a write that waits for another writer's lock, so that they wait together.
+async fn behind_a_lock<C: Future<Output: Send + 'static> + Send + 'static>(
+    path: &Path,
+    provider: &SqliteProvider,
+    calls: impl IntoIterator<Item = C>,
+) -> Vec<C::Output> {
+    let other = pool_of_one(path).await;
+    let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let first = Record::new("first", 1, "x");
+    let mut first = pin!(provider.save(&first, Expect::Absent, now()));
+    assert!(first.as_mut().now_or_never().is_none());
+    let calls: Vec<_> = calls.into_iter().map(tokio::spawn).collect();
+    // On this test's one thread, each of them has queued when the yield returns.
+    tokio::task::yield_now().await;
+    drop(lock);
+    other.close().await;
+    assert_eq!(first.await.unwrap(), Saved::Saved);
+    let mut outputs = Vec::new();
+    for call in calls {
+        outputs.push(call.await.unwrap());
+    }
+    outputs
+}
+
+fn save(
+    provider: &SqliteProvider,
+    record: Record,
+    expect: Expect,
+) -> impl Future<Output = Result<Saved, ProviderError>> + Send + use<> {
+    let provider = provider.clone();
+    async move { provider.save(&record, expect, now()).await }
+}
+
+#[tokio::test]
+async fn writes_that_wait_are_one_transaction() {
+    let (_folder, path) = file();
+    let provider = SqliteProvider::open(&path).await.unwrap();
+    let pages = || {
+        let log = std::fs::metadata(path.with_extension("db-wal")).unwrap();
+        log.len() / 4096
+    };
+    let before = pages();
+    let records = (0..60).map(|id| Record::new(id.to_string(), 1, "x"));
+    let saves = records.map(|record| save(&provider, record, Expect::Absent));
+    for saved in behind_a_lock(&path, &provider, saves).await {
+        assert_eq!(saved.unwrap(), Saved::Saved);
+    }
+    // Sixty transactions write sixty pages at least.
+    assert!(pages() - before < 30, "{} pages", pages() - before);
+    for id in 0..60 {
+        assert!(provider.fetch(&id.to_string(), now()).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
+async fn of_writes_that_wait_each_has_its_own_answer() {
+    let (_folder, path) = file();
+    let provider = SqliteProvider::open(&path).await.unwrap();
+    let old = Record::new("a", 1, "old");
+    provider.save(&old, Expect::Absent, now()).await.unwrap();
+    let next = |data: &'static str| Record::new("a", 2, data);
+    let saves = [
+        save(&provider, next("one"), Expect::Version(1)),
+        save(&provider, next("two"), Expect::Version(1)),
+        save(&provider, Record::new("b", 1, "x"), Expect::Version(7)),
+        save(&provider, Record::new("b", 1, "x"), Expect::Absent),
+    ];
+    let answers = behind_a_lock(&path, &provider, saves).await;
+    let [one, two, missed, saved] = <[_; 4]>::try_from(answers).unwrap().map(Result::unwrap);
+    assert_eq!(one, Saved::Saved);
+    assert_eq!(two, Saved::Conflict(Some(next("one"))));
+    // What it conflicts with is read behind the transaction.
+    assert!(matches!(missed, Saved::Conflict(_)), "{missed:?}");
+    assert_eq!(saved, Saved::Saved);
+}
+
+#[tokio::test]
+async fn a_write_that_fails_fails_alone() {
+    let (_folder, path) = file();
+    let provider = SqliteProvider::open(&path).await.unwrap();
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON sessions WHEN new.id = 'bad' \
+                  BEGIN SELECT raise(ABORT, 'refused'); END";
+    let pool = pool_of_one(&path).await;
+    sqlx::query(refuse).execute(&pool).await.unwrap();
+    pool.close().await;
+    let records = ["a", "bad", "c"].map(|id| Record::new(id, 1, "x"));
+    let saves = records.map(|record| save(&provider, record, Expect::Absent));
+    let answers = behind_a_lock(&path, &provider, saves).await;
+    assert_eq!(answers.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+    for (id, is_there) in [("a", true), ("bad", false), ("c", true)] {
+        assert_eq!(provider.fetch(id, now()).await.unwrap().is_some(), is_there, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_write_whose_caller_is_gone_before_its_turn_writes_nothing() {
+    let (_folder, path) = file();
+    let provider = SqliteProvider::open(&path).await.unwrap();
+    let gone = save(&provider, Record::new("gone", 1, "x"), Expect::Absent);
+    let stays = save(&provider, Record::new("stays", 1, "x"), Expect::Absent);
+    let given_up = async move {
+        let mut gone = pin!(gone);
+        assert!(gone.as_mut().now_or_never().is_none(), "it waits");
+        Ok(Saved::Conflict(None))
+    };
+    let calls: [Pin<Box<dyn Future<Output = _> + Send>>; 2] = [Box::pin(given_up), Box::pin(stays)];
+    behind_a_lock(&path, &provider, calls).await;
+    assert_eq!(provider.fetch("gone", now()).await.unwrap(), None);
+    assert!(provider.fetch("stays", now()).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn fetches_that_wait_find_what_they_would_find_alone() {
+    let (_folder, path) = file();
+    let provider = SqliteProvider::open(&path).await.unwrap();
+    let mut record = Record::new("expires", 1, "x");
+    record.expires_at = Some(now() + Duration::from_secs(1));
+    provider.save(&record, Expect::Absent, now()).await.unwrap();
+    for id in 0..70 {
+        let record = Record::new(format!("{id}'\" ?1"), 1, id.to_string());
+        provider.save(&record, Expect::Absent, now()).await.unwrap();
+    }
+    // Two readers are busy with the first two of them, at the most eight.
+    let fetches = (0..200).map(|number| {
+        let provider = provider.clone();
+        tokio::spawn(async move {
+            let id = number % 80;
+            let found = provider.fetch(&format!("{id}'\" ?1"), now()).await.unwrap();
+            let data = found.map(|record| record.data);
+            assert_eq!(data, (id < 70).then(|| id.to_string().into()), "{id}");
+            let later = now() + Duration::from_secs(number % 2);
+            let found = provider.fetch("expires", later).await.unwrap();
+            assert_eq!(found.is_some(), number % 2 == 0);
+        })
+    });
+    for fetch in fetches.collect::<Vec<_>>() {
+        fetch.await.unwrap();
+    }
 }
