@@ -70,6 +70,18 @@ async fn a_save_leaves_nothing_of_what_it_replaces() {
     assert_eq!(space.cli(&["HKEYS", &key]), "v\nf\nd");
     assert_eq!(space.cli(&["PTTL", &key]), "-1");
     assert_eq!(provider.fetch("a", now()).await.unwrap(), Some(bare));
+    // Only the owner goes, or only the expiry.
+    for (id, expires, owner) in [("b", true, false), ("c", false, true)] {
+        provider.save(&record(id, 1, HOUR, Some(ADA)), Expect::Absent, now()).await.unwrap();
+        let mut next = record(id, 2, HOUR, owner.then_some(ADA));
+        next.expires_at = next.expires_at.filter(|_| expires);
+        provider.save(&next, Expect::Version(1), now()).await.unwrap();
+        assert_eq!(provider.fetch(id, now()).await.unwrap(), Some(next));
+        let key = format!("{}:record:{id}", space.prefix);
+        assert_eq!(space.cli(&["PTTL", &key]) != "-1", expires, "{id}");
+        let fields = space.cli(&["HKEYS", &key]);
+        assert_eq!(fields.contains('o') && fields.contains('l'), owner, "{fields}");
+    }
 }
 
 #[tokio::test]

@@ -37,14 +37,20 @@ if owner and listed_until == "" then
     end
     listed_until = held[4]
 end
--- Else an old expiry, owner or time to live would survive.
-redis.call("DEL", KEYS[1])
-redis.call("HSET", KEYS[1], "v", ARGV[3], "f", ARGV[5], "d", ARGV[6])
+-- Of what the record held before, only these would survive: an expiry and its time to live, an owner.
+if (held[2] and expires_at == "") or (held[3] and not owner) then
+    redis.call("DEL", KEYS[1])
+end
+local fields = { "v", ARGV[3], "f", ARGV[5], "d", ARGV[6] }
 if owner then
-    redis.call("HSET", KEYS[1], "o", owner, "l", listed_until)
+    fields[7], fields[8], fields[9], fields[10] = "o", owner, "l", listed_until
 end
 if expires_at ~= "" then
-    redis.call("HSET", KEYS[1], "e", expires_at)
+    local count = #fields
+    fields[count + 1], fields[count + 2] = "e", expires_at
+end
+redis.call("HSET", KEYS[1], unpack(fields))
+if expires_at ~= "" then
     redis.call("PEXPIREAT", KEYS[1], string.format("%.0f", remove_at))
 end
 return 1
