@@ -47,6 +47,8 @@ pub struct CookieConfig {
     same_site: SameSite,
     persistent: bool,
     insecure: bool,
+    partitioned: bool,
+    http_prefix: bool,
 }
 
 impl Default for CookieConfig {
@@ -70,6 +72,8 @@ impl CookieConfig {
             same_site: SameSite::Lax,
             persistent: true,
             insecure: false,
+            partitioned: false,
+            http_prefix: false,
         }
     }
 
@@ -146,6 +150,45 @@ impl CookieConfig {
         self
     }
 
+    /// Gives each site that embeds this one a cookie of its own (`Partitioned`, also called CHIPS).
+    /// Browsers that block third-party cookies still keep such a cookie. A visitor then has one
+    /// session for each embedding site.
+    ///
+    /// It needs [`SameSite::None`] and a secure cookie:
+    /// [`StoreBuilder::build`](crate::StoreBuilder::build) refuses anything else.
+    ///
+    /// ```
+    /// use sessions::{CookieConfig, MemoryProvider, SameSite, Store};
+    ///
+    /// let embedded = CookieConfig::new().same_site(SameSite::None).partitioned();
+    /// assert!(Store::builder(MemoryProvider::new()).cookie(embedded).build().is_ok());
+    /// let lax = CookieConfig::new().partitioned();
+    /// assert!(Store::builder(MemoryProvider::new()).cookie(lax).build().is_err());
+    /// ```
+    #[must_use]
+    pub fn partitioned(mut self) -> Self {
+        self.partitioned = true;
+        self
+    }
+
+    /// Uses the prefix `__Host-Http-`, or `__Http-` with a domain or a path, in place of `__Host-`
+    /// and `__Secure-`. A browser that knows these prefixes accepts the cookie only from a header
+    /// with `HttpOnly`, so no script can plant one. Other browsers ignore the prefix, and with it
+    /// what `__Host-` and `__Secure-` promise.
+    ///
+    /// The name is part of what a token is bound to, so switching it on or off logs visitors out.
+    ///
+    /// ```
+    /// use sessions::CookieConfig;
+    ///
+    /// assert_eq!(CookieConfig::new().http_prefix().cookie_name("visitor"), "__Host-Http-visitor");
+    /// ```
+    #[must_use]
+    pub fn http_prefix(mut self) -> Self {
+        self.http_prefix = true;
+        self
+    }
+
     /// Returns the full name of the cookie of the session type `name`.
     ///
     /// ```
@@ -156,10 +199,13 @@ impl CookieConfig {
     /// ```
     #[must_use]
     pub fn cookie_name(&self, name: &str) -> String {
-        let prefix = match (self.insecure, self.domain.is_none() && self.path == "/") {
-            (true, _) => "",
-            (false, true) => "__Host-",
-            (false, false) => "__Secure-",
+        let is_host = self.domain.is_none() && self.path == "/";
+        let prefix = match (self.insecure, is_host, self.http_prefix) {
+            (true, _, _) => "",
+            (false, true, false) => "__Host-",
+            (false, false, false) => "__Secure-",
+            (false, true, true) => "__Host-Http-",
+            (false, false, true) => "__Http-",
         };
         format!("{prefix}{name}")
     }
@@ -170,6 +216,18 @@ impl CookieConfig {
             return Err(Error::config(
                 "browsers refuse SameSite=None without Secure; choose SameSite::Lax, or drop \
                  danger_plain_http()",
+            ));
+        }
+        if self.partitioned && (self.insecure || self.same_site != SameSite::None) {
+            return Err(Error::config(
+                "a partitioned cookie is for pages that other sites embed: call \
+                 same_site(SameSite::None), and drop danger_plain_http()",
+            ));
+        }
+        if self.http_prefix && self.insecure {
+            return Err(Error::config(
+                "danger_plain_http() leaves out every prefix of the name; drop it, or drop \
+                 http_prefix()",
             ));
         }
         let plain = |text: &str| {
@@ -197,6 +255,9 @@ impl CookieConfig {
         });
         if let Some(domain) = &self.domain {
             cookie.set_domain(domain);
+        }
+        if self.partitioned {
+            cookie.set_partitioned(true);
         }
         SetCookie { name, end: cookie.to_string(), persistent: self.persistent }
     }
@@ -398,6 +459,31 @@ mod tests {
             cookie.clear().unwrap(),
             "__Host-visitor=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0"
         );
+    }
+
+    #[test]
+    fn a_partitioned_cookie_is_set_and_cleared_alike() {
+        let config = CookieConfig::new().same_site(SameSite::None).partitioned();
+        config.check().unwrap();
+        let cookie = config.named(config.cookie_name("visitor"));
+        for header in [cookie.set("abc", HOUR, false).unwrap(), cookie.clear().unwrap()] {
+            assert!(header.to_str().unwrap().contains("; Partitioned"), "{header:?}");
+            assert!(header.to_str().unwrap().contains("; Secure"), "{header:?}");
+        }
+        let plain = CookieConfig::new().partitioned();
+        assert!(plain.check().unwrap_err().to_string().contains("SameSite::None"));
+        let strict = CookieConfig::new().same_site(SameSite::Strict).partitioned();
+        assert!(strict.check().is_err());
+    }
+
+    #[test]
+    fn the_prefix_says_that_no_script_wrote_the_cookie_where_asked_for() {
+        let config = CookieConfig::new().http_prefix();
+        assert_eq!(config.cookie_name("visitor"), "__Host-Http-visitor");
+        assert_eq!(config.clone().path("/a").cookie_name("visitor"), "__Http-visitor");
+        assert_eq!(config.clone().domain("example.com").cookie_name("visitor"), "__Http-visitor");
+        config.check().unwrap();
+        assert!(config.danger_plain_http().check().is_err());
     }
 
     #[test]

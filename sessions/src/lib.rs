@@ -186,9 +186,11 @@ pub use crate::memory::MemoryProvider;
 pub use crate::provider::Page;
 pub use crate::session::Session;
 pub use crate::store::Store;
+pub use crate::store::base::Arrival;
 pub use crate::store::builder::StoreBuilder;
 pub use crate::store::fence::LoginAttempt;
 pub use crate::store::owner::{SessionInfo, SessionPage};
+pub use crate::store::settings::SessionSettings;
 #[cfg(feature = "derive")]
 #[doc = include_str!("derive.md")]
 pub use sessions_derive::Session;

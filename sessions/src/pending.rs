@@ -8,7 +8,7 @@ use http::HeaderValue;
 
 use crate::error::Error;
 use crate::schema::fields::Fields;
-use crate::store::base::Base;
+use crate::store::base::{Arrival, Base};
 use crate::store::change::{Change, Unsettled};
 use crate::store::core::Core;
 use crate::store::patch::Asks;
@@ -22,6 +22,8 @@ pub(crate) struct State {
     /// The fields that the value came from, if they are not those of the base's record.
     pub(crate) ancestor: Option<Fields>,
     pub(crate) loaded_at: SystemTime,
+    /// What the request came with.
+    pub(crate) arrival: Arrival,
     /// The number of times that the request had destroyed its session when the handle was loaded.
     pub(crate) epoch: u32,
     /// Whether the value was borrowed mutably and may have changed.
@@ -43,6 +45,7 @@ impl State {
         Self {
             core,
             session_type,
+            arrival: base.arrival(),
             base,
             ancestor: None,
             loaded_at,

@@ -17,13 +17,13 @@ use crate::id::StoreKey;
 use crate::pending::{Pending, State};
 use crate::request::slots::Home;
 use crate::schema::fields::Fields;
-use crate::schema::header::Summary;
+use crate::schema::header::{OwnTimes, Summary};
 use crate::schema::merge;
-use crate::store::base::Base;
+use crate::store::base::{Arrival, Base};
 use crate::store::change::{Change, Failed, InFlight, Outcome, Settled, Unsettled};
 use crate::store::core::Core;
 use crate::store::fence::LoginAttempt;
-use crate::store::patch::Asks;
+use crate::store::patch::{AskedTimes, Asks};
 use crate::store::session_type::SessionType;
 use crate::telemetry;
 use crate::telemetry::labels::{CallOutcome, Operation};
@@ -122,7 +122,9 @@ impl<T: SessionData> Live<T> {
             return Err(error);
         }
         telemetry::reset(session_type.name(), &error);
-        Self::new(state(live.map_or(Base::Absent { cookie: true }, Base::Unreadable)))
+        Self::new(state(
+            live.map_or(Base::Absent { arrival: Arrival::Unreadable }, Base::Unreadable),
+        ))
     }
 
     pub(crate) fn new(mut state: State) -> Result<Box<Self>, Error> {
@@ -133,7 +135,7 @@ impl<T: SessionData> Live<T> {
                     value
                 } else {
                     telemetry::misfiled(state.session_type.name(), &loaded.key);
-                    state.base = Base::Absent { cookie: true };
+                    state.base = Base::Absent { arrival: Arrival::Ended };
                     T::fresh()
                 }
             }
@@ -174,7 +176,7 @@ impl<T: SessionData> Live<T> {
         state.base = done.base;
         state.epoch += u32::from(done.outcome == Outcome::Destroyed);
         state.borrowed = false;
-        state.asks = Asks::default();
+        state.asks = Asks { skip_touch: state.asks.skip_touch, ..Asks::default() };
         (state.ancestor, state.unsettled) = (None, None);
         Ok(())
     }
@@ -292,7 +294,7 @@ impl<T: SessionData> Session<T> {
     /// ```
     #[must_use]
     pub fn last_seen(&self) -> Option<SystemTime> {
-        Some(self.state().core.span(self.summary()?).last_seen(self.expires_at()?))
+        Some(self.state().session_type.span(self.summary()?).last_seen(self.expires_at()?))
     }
 
     /// Returns when the session ends if it is not used again. It is `None` for a new session. This
@@ -476,16 +478,171 @@ impl<T: SessionData> Session<T> {
     /// # Ok(()) }
     /// ```
     pub fn remember(&mut self, time: Duration) {
-        let state = self.state();
-        let granted = time.min(state.core.longest_remember());
-        if granted < time {
-            telemetry::remember_capped(
-                state.session_type.name(),
-                time.as_secs(),
-                granted.as_secs(),
-            );
+        let time = Some(self.grant(time));
+        self.ask_times(AskedTimes {
+            idle: time,
+            lifetime: time,
+            persistent: true,
+            ..AskedTimes::default()
+        });
+    }
+
+    /// Keeps this session for as long as the visitor comes back within `time`, without an end. The
+    /// browser keeps its cookie when it closes.
+    ///
+    /// The limits are those of [`remember`](Self::remember). A browser drops a cookie after 400
+    /// days; each touch sets it again.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { clock, mut visitor, .. } = example().await?;
+    /// use std::time::Duration;
+    ///
+    /// const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    /// visitor.user = Some(7);
+    /// visitor.remember_while_used(90 * DAY);
+    /// let _ = visitor.commit().await?;
+    /// // 90 days, and the touch interval.
+    /// assert!(visitor.expires_at() > Some(clock.now() + 90 * DAY));
+    /// # Ok(()) }
+    /// ```
+    pub fn remember_while_used(&mut self, time: Duration) {
+        let idle = Some(self.grant(time));
+        self.ask_times(AskedTimes {
+            idle,
+            lifetime: Some(OwnTimes::NEVER),
+            persistent: true,
+            ..AskedTimes::default()
+        });
+    }
+
+    /// Takes back [`remember`](Self::remember) and the session's other times of its own: those of
+    /// its type apply again, and the browser gets its cookie again.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { clock, mut visitor, .. } = example().await?;
+    /// use std::time::Duration;
+    ///
+    /// visitor.user = Some(7);
+    /// visitor.remember(Duration::from_secs(60 * 24 * 60 * 60));
+    /// let _ = visitor.commit().await?;
+    /// visitor.forget();
+    /// let _ = visitor.commit().await?;
+    /// // Seven days and an hour, with the default settings.
+    /// assert_eq!(visitor.expires_at(), Some(clock.now() + Duration::from_secs(169 * 60 * 60)));
+    /// # Ok(()) }
+    /// ```
+    pub fn forget(&mut self) {
+        self.ask_times(AskedTimes { forget: true, ..AskedTimes::default() });
+    }
+
+    /// Sets this session's own idle timeout, in place of its type's. It goes on while it is used,
+    /// up to its lifetime. The next login of another owner drops it.
+    ///
+    /// The minimum is one second. The store grants at most its
+    /// [`longest_remember`](crate::StoreBuilder::longest_remember). The setting is kept only if the
+    /// session stores something.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { clock, mut visitor, .. } = example().await?;
+    /// use std::time::Duration;
+    ///
+    /// const MINUTE: Duration = Duration::from_secs(60);
+    /// visitor.user = Some(7);
+    /// visitor.set_idle_timeout(20 * MINUTE);
+    /// let _ = visitor.commit().await?;
+    /// // And a tenth of it, the touch interval.
+    /// assert_eq!(visitor.expires_at(), Some(clock.now() + 22 * MINUTE));
+    /// # Ok(()) }
+    /// ```
+    pub fn set_idle_timeout(&mut self, time: Duration) {
+        let idle = Some(self.grant(time));
+        self.ask_times(AskedTimes { idle, ..AskedTimes::default() });
+    }
+
+    /// Sets this session's own lifetime, in place of its type's, counted from when it was created
+    /// or its owner logged in. The limits are those of
+    /// [`set_idle_timeout`](Self::set_idle_timeout).
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { clock, mut visitor, .. } = example().await?;
+    /// use std::time::Duration;
+    ///
+    /// const HOUR: Duration = Duration::from_secs(60 * 60);
+    /// visitor.user = Some(7);
+    /// visitor.set_lifetime(8 * HOUR);
+    /// let _ = visitor.commit().await?;
+    /// assert_eq!(visitor.expires_at(), Some(clock.now() + 8 * HOUR));
+    /// # Ok(()) }
+    /// ```
+    pub fn set_lifetime(&mut self, time: Duration) {
+        let lifetime = Some(self.grant(time));
+        self.ask_times(AskedTimes { lifetime, ..AskedTimes::default() });
+    }
+
+    /// Marks this request as no activity of the visitor, such as polling or the countdown to the
+    /// end of the session: reading does not move the expiry. A request that saves a change still
+    /// moves it.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// /// How long the session lives if its visitor does nothing. The page polls it.
+    /// fn seconds_left(mut visitor: Session<Visitor>, now: SystemTime) -> u64 {
+    ///     visitor.skip_touch();
+    ///     let left = visitor.expires_at().and_then(|end| end.duration_since(now).ok());
+    ///     left.unwrap_or_default().as_secs()
+    /// }
+    /// # let _ = (seconds_left, example);
+    /// ```
+    pub fn skip_touch(&mut self) {
+        if let Some(home) = &self.home {
+            home.skip_touch();
         }
-        self.ask(|asks| asks.remember = Some(granted));
+        self.live_mut().state.asks.skip_touch = true;
+    }
+
+    /// Returns what the request came with: no cookie, a live session, or a cookie of one that is
+    /// not live any more. Commits do not change it.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { visitor, .. } = example().await?;
+    /// assert_eq!(visitor.arrival(), sessions::Arrival::New);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn arrival(&self) -> Arrival {
+        self.state().arrival
+    }
+
+    /// Caps a time of the session's own.
+    fn grant(&self, time: Duration) -> Duration {
+        let session_type = &self.state().session_type;
+        let granted = time.min(session_type.longest_remember);
+        if granted < time {
+            let name = session_type.name();
+            telemetry::remember_capped(name, time.as_secs(), granted.as_secs());
+        }
+        // A record holds whole milliseconds.
+        let millis = u64::try_from(granted.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(millis).max(Duration::from_secs(1))
+    }
+
+    fn ask_times(&mut self, times: AskedTimes) {
+        self.ask(|asks| {
+            let earlier = asks.times.as_deref().copied().unwrap_or_default();
+            asks.times = Some(Box::new(earlier.and(times)));
+        });
     }
 
     /// Returns the label of this session, as it is stored or as [`set_label`](Self::set_label) has
@@ -663,6 +820,8 @@ impl<T: SessionData> Session<T> {
         let was_live = live.state.base.key().is_some();
         let mut state = State::new(core, session_type.clone(), base, now);
         state.epoch = live.state.epoch;
+        state.arrival = live.state.arrival;
+        state.asks.skip_touch = live.state.asks.skip_touch;
         state.owed = live.state.owed.take();
         let fresh = Live::<T>::new(state)?;
         let is_gone = was_live && fresh.state.base.summary().is_none();
@@ -685,7 +844,12 @@ impl<T: SessionData> Session<T> {
     async fn commit_now(&mut self) -> Result<(Outcome, Option<HeaderValue>), CommitError> {
         let live = self.live_mut();
         if !live.state.is_touched()
-            && !live.state.core.is_due(&live.state.base, live.state.core.now())
+            && !live.state.core.is_due(
+                &live.state.session_type,
+                &live.state.base,
+                live.state.asks.skip_touch,
+                live.state.core.now(),
+            )
         {
             return Ok((Outcome::Unchanged, None));
         }

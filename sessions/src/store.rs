@@ -20,6 +20,7 @@ mod reported;
 mod save;
 mod sent;
 pub(crate) mod session_type;
+pub(crate) mod settings;
 pub(crate) mod times;
 pub(crate) mod tracker;
 

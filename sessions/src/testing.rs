@@ -25,7 +25,7 @@ use crate::provider::ProviderError;
 use crate::random::Random;
 use crate::session::Session;
 use crate::store::Store;
-use crate::store::base::Base;
+use crate::store::base::{Arrival, Base};
 use crate::store::builder::StoreBuilder;
 use crate::store::change::Change;
 use crate::store::patch::Asks;
@@ -181,7 +181,7 @@ impl TestStore {
         let saved = own(async {
             let change = Change {
                 session_type: self.store.core().session_type::<T>()?,
-                base: Base::Absent { cookie: false },
+                base: Base::Absent { arrival: Arrival::New },
                 ancestor: None,
                 fields: Some(value.fields()?),
                 asks: Asks::default(),

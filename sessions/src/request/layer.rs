@@ -307,7 +307,8 @@ impl Slot {
     }
 
     fn is_due(&self) -> bool {
-        self.store.is_due(&self.base, self.store.now())
+        let now = self.store.now();
+        self.store.is_due(&self.session_type, &self.base, self.skip_touch, now)
     }
 
     /// Decides what remains to do for this session.
@@ -330,10 +331,12 @@ impl Slot {
     fn change(&mut self, end: SlotEnd) -> Result<Option<Change>, Error> {
         let asks = match end {
             SlotEnd::Commit => {
-                return fold(&self.session_type, &self.base, &mut self.returned).map(Some);
+                let mut change = fold(&self.session_type, &self.base, &mut self.returned)?;
+                change.asks.skip_touch |= self.skip_touch;
+                return Ok(Some(change));
             }
             SlotEnd::Destroy => Asks { destroy: true, ..Asks::default() },
-            SlotEnd::KeepAlive => Asks::default(),
+            SlotEnd::KeepAlive => Asks { skip_touch: self.skip_touch, ..Asks::default() },
             SlotEnd::Nothing => return Ok(None),
         };
         // The session's earlier saves must be settled before it is destroyed, even if its changes

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::pending::{Pending, State};
 use crate::schema::fields::Fields;
 use crate::schema::merge;
-use crate::store::base::Base;
+use crate::store::base::{Arrival, Base};
 use crate::store::change::{Change, Committed, Failed, Outcome, Settled};
 use crate::store::core::Core;
 use crate::store::patch::Asks;
@@ -84,6 +84,8 @@ pub(crate) struct Slot {
     /// that is rare.
     pub(super) committed: Option<Committed>,
     pub(super) loaded_at: SystemTime,
+    /// What the request came with.
+    pub(super) arrival: Arrival,
     /// The number of times that the session was destroyed before the handler responded.
     pub(super) epoch: u32,
     /// The sessions that dropped handles returned. There are several if two handles existed at the
@@ -93,6 +95,8 @@ pub(crate) struct Slot {
     pub(super) out: u32,
     /// Whether a live handle may have changed the session.
     pub(super) borrowed: bool,
+    /// Whether the request is no activity.
+    pub(super) skip_touch: bool,
     /// Whether a handle was dropped by a panic. The layer then saves nothing.
     pub(super) spoiled: bool,
     /// The cookie of a session that was destroyed without a handle.
@@ -113,6 +117,13 @@ impl Home {
     pub(crate) fn borrowed(&self) {
         if let Some(slot) = self.request.slots().slots.get_mut(self.slot) {
             slot.borrowed = true;
+        }
+    }
+
+    /// Marks the slot: the request is no activity.
+    pub(crate) fn skip_touch(&self) {
+        if let Some(slot) = self.request.slots().slots.get_mut(self.slot) {
+            slot.skip_touch = true;
         }
     }
 
@@ -249,6 +260,7 @@ impl Slot {
         Self {
             store,
             session_type,
+            arrival: base.arrival(),
             base,
             committed: None,
             loaded_at,
@@ -256,6 +268,7 @@ impl Slot {
             returned: SmallVec::new(),
             out: 1,
             borrowed: false,
+            skip_touch: false,
             spoiled: false,
             set_cookie: None,
             saves: SmallVec::new(),
@@ -276,6 +289,8 @@ impl Slot {
         let (session_type, base) = (self.session_type.clone(), self.base.clone());
         let mut state = State::new(self.store.clone(), session_type, base, self.loaded_at);
         state.epoch = self.epoch;
+        state.arrival = self.arrival;
+        state.asks.skip_touch = self.skip_touch;
         state
     }
 }

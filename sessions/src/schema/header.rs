@@ -23,8 +23,26 @@ pub const MAX_SAVES: usize = 8;
 
 /// The keys of the extras that this build knows. A build must not use a record with an odd key that
 /// it does not know, and keeps an even one.
-const REMEMBER: u64 = 1;
+const IDLE: u64 = 1;
 const LABEL: u64 = 2;
+const LIFETIME: u64 = 3;
+const PERSISTENT: u64 = 4;
+
+/// The times that a session has in place of its type's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnTimes {
+    /// How long it lives without a request.
+    pub idle: Option<Duration>,
+    /// How long it lives at most.
+    pub lifetime: Option<Duration>,
+    /// Whether the browser keeps its cookie when it closes, whatever the configuration says.
+    pub persistent: bool,
+}
+
+impl OwnTimes {
+    /// The lifetime of a session that has no end while it is used.
+    pub const NEVER: Duration = Duration::from_millis(u64::MAX);
+}
 
 /// The part of a header that every request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +54,8 @@ pub struct Summary {
     pub min_reader: u16,
     /// When the session began, in whole milliseconds.
     pub created_at: SystemTime,
-    /// This session's own lifetime and idle timeout, if `remember` set one.
-    pub remember: Option<Duration>,
+    /// The session's own times.
+    pub own: OwnTimes,
     /// The hash of the secret that the browser must have. Every record has one; a client-side
     /// session has none.
     pub secret: Option<SecretHash>,
@@ -87,7 +105,7 @@ impl Header {
                 schema_version: 0,
                 min_reader: 0,
                 created_at,
-                remember: None,
+                own: OwnTimes::default(),
                 secret: None,
                 previous: None,
                 renewed_at: created_at,
@@ -131,16 +149,19 @@ impl Header {
         wire::put_head(out, cbor::UNSIGNED, self.ticket);
         put_bytes(out, self.mark.as_ref().map(Mark::as_bytes));
         let unknown = if forget { &[] } else { &*self.unknown.0 };
-        let known = u64::from(self.summary.remember.is_some()) + u64::from(self.label.is_some());
+        let OwnTimes { idle, lifetime, persistent } = self.summary.own;
+        let known = [idle.is_some(), self.label.is_some(), lifetime.is_some(), persistent];
+        let known = known.into_iter().map(u64::from).sum::<u64>();
         wire::put_head(out, cbor::MAP, known + unknown.len() as u64);
-        if let Some(remember) = self.summary.remember {
-            wire::put_head(out, cbor::UNSIGNED, REMEMBER);
-            let millis = u64::try_from(remember.as_millis()).unwrap_or(u64::MAX);
-            wire::put_head(out, cbor::UNSIGNED, millis);
-        }
+        put_time(out, IDLE, idle);
         if let Some(label) = &self.label {
             wire::put_head(out, cbor::UNSIGNED, LABEL);
             wire::put_text(out, label);
+        }
+        put_time(out, LIFETIME, lifetime);
+        if persistent {
+            wire::put_head(out, cbor::UNSIGNED, PERSISTENT);
+            wire::put_head(out, cbor::UNSIGNED, 1);
         }
         for extra in unknown {
             out.put(extra);
@@ -174,12 +195,12 @@ fn parse(
     if let Some(header) = &mut rest {
         (header.ticket, header.mark) = (ticket, mark.map(Mark::from_bytes));
     }
-    let (remember, critical, at) = parse_extras(data, at, rest)?;
+    let (own, critical, at) = parse_extras(data, at, rest)?;
     let summary = Summary {
         schema_version,
         min_reader,
         created_at,
-        remember,
+        own,
         secret: secret.map(SecretHash::from_bytes),
         previous: previous.map(SecretHash::from_bytes),
         renewed_at: from_unix_millis(renewed_at),
@@ -208,20 +229,26 @@ fn parse_extras(
     data: &Bytes,
     at: usize,
     mut rest: Option<&mut Header>,
-) -> Result<(Option<Duration>, bool, usize), Malformed> {
+) -> Result<(OwnTimes, bool, usize), Malformed> {
     let head = wire::head(data, at)?;
     let (cbor::MAP, Some(count)) = (head.major, head.argument) else {
         return Err(wrong_type("map", data, at));
     };
-    let (mut remember, mut critical) = (None, false);
+    let (mut own, mut critical) = (OwnTimes::default(), false);
     let mut at = head.end;
     for _ in 0..count {
         let start = at;
         let (key, value) = number(data, at)?;
         at = match key {
-            REMEMBER => {
+            IDLE | LIFETIME => {
                 let (millis, end) = number(data, value)?;
-                remember = Some(Duration::from_millis(millis));
+                let time = if key == IDLE { &mut own.idle } else { &mut own.lifetime };
+                *time = Some(Duration::from_millis(millis));
+                end
+            }
+            PERSISTENT => {
+                let (is, end) = number(data, value)?;
+                own.persistent = is != 0;
                 end
             }
             LABEL => {
@@ -243,7 +270,13 @@ fn parse_extras(
             }
         };
     }
-    Ok((remember, critical, at))
+    Ok((own, critical, at))
+}
+
+fn put_time(out: &mut (impl Out + ?Sized), key: u64, time: Option<Duration>) {
+    let Some(time) = time else { return };
+    wire::put_head(out, cbor::UNSIGNED, key);
+    wire::put_head(out, cbor::UNSIGNED, u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
 }
 
 /// Extras of a header that this build does not know, each a key and its value as encoded.
@@ -288,7 +321,11 @@ mod tests {
         header.summary.schema_version = 3;
         header.summary.min_reader = 2;
         header.saves = SmallVec::from_slice(&[u64::MAX, 1, 2, 3, 4, 5, 6, 7]);
-        header.summary.remember = Some(Duration::from_millis(86_400_001));
+        header.summary.own = OwnTimes {
+            idle: Some(Duration::from_millis(86_400_001)),
+            lifetime: Some(Duration::from_millis(u64::MAX)),
+            persistent: true,
+        };
         header.label = Some("Firefox on Linux".into());
         header.summary.secret = Some(SecretHash::from_bytes([1; 16]));
         header.summary.previous = Some(SecretHash::from_bytes([2; 16]));

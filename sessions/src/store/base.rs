@@ -20,8 +20,8 @@ use crate::schema::stored::Stored;
 pub(crate) enum Base {
     /// No session. The first save creates one under a new id: an unknown id is never adopted.
     Absent {
-        /// Whether the browser sent a cookie of this name, valid or not.
-        cookie: bool,
+        /// What the request came with: never a live session.
+        arrival: Arrival,
     },
     /// A live record whose secret the browser has.
     Live(Arc<Loaded>),
@@ -36,7 +36,53 @@ pub(crate) enum Base {
     Ended(StoreKey),
 }
 
+/// What a request came with: [`Session::arrival`](crate::Session::arrival) returns it.
+///
+/// ```
+/// use sessions::{Arrival, MemoryProvider, Session, Store};
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { visits: u32 }
+///
+/// fn greeting(visitor: &Session<Visitor>) -> &'static str {
+///     match visitor.arrival() {
+///         Arrival::Ended | Arrival::Superseded => "your session has expired, please log in again",
+///         _ => "please log in",
+///     }
+/// }
+/// # let _ = greeting;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Arrival {
+    /// No cookie of this session type.
+    New,
+    /// A live session.
+    Live,
+    /// A session that has ended: it expired, was logged out or revoked, or its record was lost. The
+    /// store keeps nothing of an ended session, so it cannot tell which.
+    Ended,
+    /// The cookie from before a login, a logout or a renewal that another request made.
+    Superseded,
+    /// A cookie that does not open: it is damaged or forged, of another app, or its key is gone
+    /// because it is too old.
+    Invalid,
+    /// A live session that this build cannot read, and whose place a new one takes.
+    Unreadable,
+}
+
 impl Base {
+    /// What a request that finds this base came with.
+    pub(crate) fn arrival(&self) -> Arrival {
+        match self {
+            Self::Absent { arrival } => *arrival,
+            Self::Live(_) | Self::Sealed(_) => Arrival::Live,
+            Self::Superseded(_) => Arrival::Superseded,
+            Self::Unreadable(_) => Arrival::Unreadable,
+            Self::Ended(_) => Arrival::Ended,
+        }
+    }
+
     /// Returns the session's key, if it has or had one.
     pub(crate) fn key(&self) -> Option<&StoreKey> {
         match self {

@@ -1,5 +1,6 @@
 //! The settings of a store, checked before it exists.
 
+use std::any::TypeId;
 use std::fmt;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -11,11 +12,12 @@ use super::core::Core;
 use super::keep::KeepChanges;
 use super::queue::Queues;
 use super::reported::Reported;
-use super::times::Times;
+use super::settings::{SessionSettings, TypeSettings};
 use super::tracker::Commits;
 use crate::clock::{Clock, SystemClock};
 use crate::codec::Codec;
 use crate::cookie::CookieConfig;
+use crate::data::SessionData;
 use crate::error::Error;
 use crate::keyring::encryption::KeyEncryption;
 use crate::provider::Provider;
@@ -41,10 +43,10 @@ pub struct StoreBuilder {
     clock: Arc<dyn Clock>,
     random: Random,
     app: String,
-    idle: Duration,
-    lifetime: Duration,
-    touch: Option<Duration>,
-    longest_remember: Option<Duration>,
+    /// What applies to every session type that sets nothing else.
+    settings: SessionSettings,
+    /// The session types with settings of their own, and their names.
+    types: Vec<(TypeId, &'static str, SessionSettings)>,
     most_sessions: Option<usize>,
     record_limit: usize,
     client_side: bool,
@@ -52,7 +54,6 @@ pub struct StoreBuilder {
     encrypt_records: bool,
     accept_plain_records: bool,
     reset_unreadable: bool,
-    cookie: CookieConfig,
     keep: KeepChanges,
     key_rotation: Option<Duration>,
     key_encryption: Option<Arc<dyn KeyEncryption>>,
@@ -65,10 +66,8 @@ impl StoreBuilder {
             clock: Arc::new(SystemClock),
             random: Random::default(),
             app: "app".to_owned(),
-            idle: 7 * DAY,
-            lifetime: 30 * DAY,
-            touch: None,
-            longest_remember: None,
+            settings: SessionSettings::default(),
+            types: Vec::new(),
             most_sessions: None,
             record_limit: RECORD_LIMIT,
             client_side: false,
@@ -76,7 +75,6 @@ impl StoreBuilder {
             encrypt_records: false,
             accept_plain_records: false,
             reset_unreadable: false,
-            cookie: CookieConfig::new(),
             keep: KeepChanges::default(),
             key_rotation: None,
             key_encryption: None,
@@ -110,7 +108,7 @@ impl StoreBuilder {
     /// # Ok::<(), sessions::Error>(())
     /// ```
     pub fn idle_timeout(mut self, idle: Duration) -> Self {
-        self.idle = idle;
+        self.settings = self.settings.idle_timeout(idle);
         self
     }
 
@@ -127,7 +125,7 @@ impl StoreBuilder {
     /// # Ok::<(), sessions::Error>(())
     /// ```
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
-        self.lifetime = lifetime;
+        self.settings = self.settings.lifetime(lifetime);
         self
     }
 
@@ -144,7 +142,7 @@ impl StoreBuilder {
     /// # Ok::<(), sessions::Error>(())
     /// ```
     pub fn touch_interval(mut self, interval: Duration) -> Self {
-        self.touch = Some(interval);
+        self.settings = self.settings.touch_interval(interval);
         self
     }
 
@@ -162,7 +160,7 @@ impl StoreBuilder {
     /// # Ok::<(), sessions::Error>(())
     /// ```
     pub fn longest_remember(mut self, longest: Duration) -> Self {
-        self.longest_remember = Some(longest);
+        self.settings = self.settings.longest_remember(longest);
         self
     }
 
@@ -309,7 +307,38 @@ impl StoreBuilder {
     /// # Ok::<(), sessions::Error>(())
     /// ```
     pub fn cookie(mut self, cookie: CookieConfig) -> Self {
-        self.cookie = cookie;
+        self.settings = self.settings.cookie(cookie);
+        self
+    }
+
+    /// Sets what is different for one session type: its times and its cookie. Everything else is the
+    /// store's. A second call for the same type adds to the first.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessions::{CookieConfig, MemoryProvider, SameSite, Session, Store};
+    ///
+    /// #[derive(Session)]
+    /// #[session(name = "admin", version = 1)]
+    /// struct Admin {
+    ///     #[session(owner)]
+    ///     user: Option<u64>,
+    /// }
+    ///
+    /// let strict = CookieConfig::new().same_site(SameSite::Strict);
+    /// let store = Store::builder(MemoryProvider::new())
+    ///     .session::<Admin>(|it| it.idle_timeout(Duration::from_secs(15 * 60)).cookie(strict))
+    ///     .build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
+    pub fn session<T: SessionData>(
+        mut self,
+        set: impl FnOnce(SessionSettings) -> SessionSettings,
+    ) -> Self {
+        let type_id = TypeId::of::<T>();
+        let known = self.types.iter().position(|(known, ..)| *known == type_id);
+        let own = known.map(|at| self.types.swap_remove(at).2).unwrap_or_default();
+        self.types.push((type_id, T::SCHEMA.name, set(own)));
         self
     }
 
@@ -386,15 +415,15 @@ impl StoreBuilder {
     /// See [`build`](Self::build).
     pub(crate) fn core(self) -> Result<Core, Error> {
         self.check()?;
-        let touch = self.touch.unwrap_or_else(|| HOUR.min(self.idle / 10));
-        let longest_remember = self.longest_remember.unwrap_or(self.lifetime.max(90 * DAY));
+        let plain = SessionSettings::default().over(&self.settings);
+        let own = |(id, _, own): &(_, _, SessionSettings)| (*id, own.over(&self.settings));
+        let types: Vec<(TypeId, TypeSettings)> = self.types.iter().map(own).collect();
+        let all = || types.iter().map(|(_, settings)| settings).chain([&plain]);
         // A browser may send its first token as late as the session can live.
-        let max_age = self
-            .lifetime
-            .min(self.idle.saturating_mul(2).max(self.idle.saturating_add(touch)))
-            .max(longest_remember);
+        let max_age = all().map(TypeSettings::token_age).max().unwrap_or_default();
         // A record is encrypted when it is saved, and may be read until its session ends.
-        let max_age = if self.encrypt_records { max_age.max(self.lifetime) } else { max_age };
+        let lifetime = all().map(|settings| settings.times.lifetime).max().unwrap_or_default();
+        let max_age = if self.encrypt_records { max_age.max(lifetime) } else { max_age };
         let mut codec = Codec::builder(self.provider.clone())
             .app(&self.app)
             .clock(self.clock.clone())
@@ -428,13 +457,12 @@ impl StoreBuilder {
             clock: self.clock,
             random: self.random,
             app: self.app,
-            times: Times { idle: self.idle, lifetime: self.lifetime, touch },
-            longest_remember,
+            settings: plain,
+            own_settings: types,
             most_sessions: self.most_sessions,
             record_limit: self.record_limit,
             client_side: self.client_side,
             reset_unreadable: self.reset_unreadable,
-            cookie: self.cookie,
             keep: self.keep,
             types: RwLock::default(),
             commits: Commits::default(),
@@ -452,24 +480,20 @@ impl StoreBuilder {
                 self.app
             )));
         }
-        if self.idle < SECOND || self.lifetime < SECOND {
-            return Err(Error::config("idle_timeout and lifetime must be at least a second"));
-        }
-        if self.idle > self.lifetime {
-            return Err(Error::config(format!(
-                "idle_timeout ({:?}) is longer than lifetime ({:?}); raise `lifetime` or lower \
-                 `idle_timeout`",
-                self.idle, self.lifetime
-            )));
-        }
-        if self.touch.is_some_and(|touch| touch > self.idle) {
-            return Err(Error::config(
-                "touch_interval is longer than idle_timeout, so an unused session would live for \
-                 more than twice idle_timeout; choose at most a tenth of it",
-            ));
-        }
-        if self.longest_remember.is_some_and(|longest| longest < SECOND) {
-            return Err(Error::config("longest_remember must be at least a second"));
+        SessionSettings::default().over(&self.settings).check()?;
+        for (at, (_, name, own)) in self.types.iter().enumerate() {
+            own.over(&self.settings).check().map_err(|error| match error {
+                Error::Config(text) => {
+                    Error::config(format!("the settings of session type \"{name}\": {text}"))
+                }
+                error => error,
+            })?;
+            // Their records would be one another's.
+            if self.types[..at].iter().any(|(_, other, _)| other == name) {
+                return Err(Error::config(format!(
+                    "two session types are named \"{name}\"; give one of them another name"
+                )));
+            }
         }
         if !(1 << 10..=MAX_RECORD).contains(&self.record_limit) {
             return Err(Error::config(format!(
@@ -511,7 +535,7 @@ impl StoreBuilder {
                 "max_sessions_per_owner(0) would end every login; choose at least 1",
             ));
         }
-        self.cookie.check()
+        Ok(())
     }
 }
 
@@ -519,21 +543,17 @@ impl fmt::Debug for StoreBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoreBuilder")
             .field("app", &self.app)
-            .field("idle_timeout", &self.idle)
-            .field("lifetime", &self.lifetime)
-            .field("cookie", &self.cookie)
+            .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
 }
-
-const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(60 * 60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::MemoryProvider;
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
     fn builder() -> StoreBuilder {
         StoreBuilder::new(MemoryProvider::new())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::base::{Base, Sealed};
+use super::base::{Arrival, Base, Sealed};
 use super::change::{Committed, Outcome};
 use super::core::Core;
 use super::patch::{Asks, Draft, Patch};
@@ -42,16 +42,15 @@ impl Core {
         cookies: &impl CookieHeaders,
     ) -> Result<Base, Error> {
         let mut unavailable = None;
-        let mut sent = false;
+        let mut arrival = Arrival::New;
         for token in
             cookie::values(cookies, &session_type.cookie.name).take(super::load::MOST_COOKIES)
         {
-            sent = true;
             match self.codec.open_sealed(&session_type.client_side, token).await {
                 Ok((data, seal)) => {
                     let data = Bytes::from(data);
                     let stored = Stored::parse(session_type.name(), &data)?;
-                    let expires_at = self.span(&stored.summary).expiry(seal.issued_at);
+                    let expires_at = session_type.span(&stored.summary).expiry(seal.issued_at);
                     if expires_at > self.now() {
                         let owner = owner(session_type, &stored)?;
                         let reissue = seal.reissue;
@@ -59,12 +58,18 @@ impl Core {
                         return Ok(Base::Sealed(sealed.into()));
                     }
                     telemetry::refused_cookie(session_type.name(), "expired");
+                    arrival = Arrival::Ended;
                 }
-                Err(Error::InvalidToken) => telemetry::refused_cookie(session_type.name(), "token"),
+                Err(Error::InvalidToken) => {
+                    telemetry::refused_cookie(session_type.name(), "token");
+                    if arrival == Arrival::New {
+                        arrival = Arrival::Invalid;
+                    }
+                }
                 Err(error) => unavailable = Some(error),
             }
         }
-        unavailable.map_or(Ok(Base::Absent { cookie: sent }), Err)
+        unavailable.map_or(Ok(Base::Absent { arrival }), Err)
     }
 
     /// Commits a session that its cookie holds.
@@ -81,11 +86,11 @@ impl Core {
         };
         let quiet = fields.is_none() && asks.is_empty();
         if quiet || (sealed.is_none() && fields.is_none()) {
-            return self.keep_sealed(session_type, base).await;
+            return self.keep_sealed(session_type, base, asks.skip_touch).await;
         }
         let was = base.fields(session_type)?;
         let mine = fields.unwrap_or_else(|| was.clone());
-        let renew = asks.renew;
+        let (renew, skip_touch) = (asks.renew, asks.skip_touch);
         let now = self.now();
         let patch = Patch::new(session_type.clone(), was, mine, base.owner(), asks, now)?;
         let draft = match &sealed {
@@ -94,7 +99,7 @@ impl Core {
             Some(sealed) => {
                 let Sealed { stored, owner, .. } = &**sealed;
                 if !patch.diff.changed && !renew && !patch.changes_header(stored)? {
-                    return self.keep_sealed(session_type, base).await;
+                    return self.keep_sealed(session_type, base, skip_touch).await;
                 }
                 patch.over(stored, owner.as_ref(), None)?
             }
@@ -107,9 +112,10 @@ impl Core {
         &self,
         session_type: &SessionType,
         base: Base,
+        skip_touch: bool,
     ) -> Result<Committed, Error> {
         let Base::Sealed(sealed) = &base else { return Ok(Committed::unchanged(base, None)) };
-        if !self.is_due(&base, self.now()) {
+        if !self.is_due(session_type, &base, skip_touch, self.now()) {
             return Ok(Committed::unchanged(base, None));
         }
         let summary = &sealed.stored.summary;
@@ -121,7 +127,7 @@ impl Core {
         let data = draft.fields.to_data(&draft.header)?;
         let set_cookie = self.sealed_cookie(session_type, &data, &draft.header.summary).await?;
         let stored = Stored::parse(session_type.name(), &data)?;
-        let expires_at = self.span(&draft.header.summary).expiry(self.now());
+        let expires_at = session_type.span(&draft.header.summary).expiry(self.now());
         let owner = draft.owner;
         let sealed = Sealed { data, stored, expires_at, owner, reissue: false };
         Ok(Committed::new(Outcome::Saved, Base::Sealed(sealed.into()), Some(set_cookie)))
@@ -138,8 +144,8 @@ impl Core {
         let token = (data.len() + TOKEN_OVERHEAD).saturating_mul(4).div_ceil(3);
         cookie::check_length(&session_type.cookie.name, token)?;
         let token = self.codec.seal(&session_type.client_side, data).await?;
-        let left = self.span(summary).end().duration_since(self.now()).unwrap_or_default();
-        session_type.cookie.set(&token, left, summary.remember.is_some())
+        let left = session_type.span(summary).end().duration_since(self.now()).unwrap_or_default();
+        session_type.cookie.set(&token, left, summary.own.persistent)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::any::TypeId;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use tokio::sync::watch;
 
@@ -15,16 +15,14 @@ use super::plan::Due;
 use super::queue::Queues;
 use super::reported::Reported;
 use super::session_type::SessionType;
-use super::times::{Span, Times};
+use super::settings::TypeSettings;
 use super::tracker::Commits;
 use crate::clock::Clock;
 use crate::codec::Codec;
-use crate::cookie::CookieConfig;
 use crate::data::SessionData;
 use crate::error::Error;
 use crate::provider::Provider;
 use crate::random::Random;
-use crate::schema::header::Summary;
 
 /// What a [`Store`](crate::Store) shares with its clones, its sessions and their commits.
 pub(crate) struct Core {
@@ -33,9 +31,9 @@ pub(crate) struct Core {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Random,
     pub(super) app: String,
-    pub(super) times: Times,
-    pub(super) longest_remember: Duration,
-    pub(super) cookie: CookieConfig,
+    /// The settings of the session types that have none of their own.
+    pub(super) settings: TypeSettings,
+    pub(super) own_settings: Vec<(TypeId, TypeSettings)>,
     // Only the layers read it.
     #[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))]
     pub(super) keep: KeepChanges,
@@ -69,7 +67,9 @@ impl Core {
             return Ok(known);
         }
         drop(types);
-        let new = Arc::new(SessionType::of::<T>(&self.app, &self.cookie));
+        let own = self.own_settings.iter().find(|(id, _)| *id == TypeId::of::<T>());
+        let settings = own.map_or(&self.settings, |(_, own)| own);
+        let new = Arc::new(SessionType::of::<T>(&self.app, settings));
         let mut types = self.types.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known(&types) {
             return Ok(known);
@@ -102,43 +102,43 @@ impl Core {
         &self.commits
     }
 
-    pub(crate) fn longest_remember(&self) -> Duration {
-        self.longest_remember
-    }
-
-    /// The times that apply to the session of this record.
-    pub(crate) fn span(&self, summary: &Summary) -> Span {
-        self.times.of(summary.created_at, summary.remember)
-    }
-
     /// Whether an unchanged session still has something to write: its expiry, or its cookie.
-    pub(crate) fn is_due(&self, base: &Base, now: SystemTime) -> bool {
-        self.due(base, now) != Due::default()
+    /// If the request is no activity (`skip_touch`), its expiry stays.
+    pub(crate) fn is_due(
+        &self,
+        session_type: &SessionType,
+        base: &Base,
+        skip_touch: bool,
+        now: SystemTime,
+    ) -> bool {
+        self.due(session_type, base, skip_touch, now) != Due::default()
     }
 
-    pub(super) fn due(&self, base: &Base, now: SystemTime) -> Due {
+    pub(super) fn due(
+        &self,
+        session_type: &SessionType,
+        base: &Base,
+        skip_touch: bool,
+        now: SystemTime,
+    ) -> Due {
         match base {
             Base::Live(loaded) => Due {
-                touch: self.touch_due(loaded, now).is_some(),
+                touch: !skip_touch && session_type.touch_due(loaded, now).is_some(),
                 // A renewal's cookie may still be on its way to the browser, so no other cookie is
                 // sent after it.
-                cookie: loaded.bearer.as_ref().is_some_and(base::Bearer::is_due)
-                    && !base::is_recent(&loaded.stored.summary, now),
+                cookie: loaded.bearer.as_ref().is_some_and(|bearer| {
+                    session_type.is_cookie_due(bearer, &loaded.stored.summary, now)
+                }) && !base::is_recent(&loaded.stored.summary, now),
             },
             Base::Sealed(sealed) => {
-                let span = self.span(&sealed.stored.summary);
-                let touch = span.touch(sealed.expires_at, now).is_some();
+                let span = session_type.span(&sealed.stored.summary);
+                let touch = !skip_touch && span.touch(sealed.expires_at, now).is_some();
                 Due { touch, cookie: sealed.reissue }
             }
             Base::Absent { .. } | Base::Superseded(_) | Base::Unreadable(_) | Base::Ended(_) => {
                 Due::default()
             }
         }
-    }
-
-    /// The new expiry, if a touch is due.
-    pub(crate) fn touch_due(&self, loaded: &base::Loaded, now: SystemTime) -> Option<SystemTime> {
-        self.span(&loaded.stored.summary).touch(loaded.expires_at?, now)
     }
 }
 

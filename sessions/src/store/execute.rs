@@ -77,8 +77,8 @@ impl Core {
         token: &str,
         summary: &Summary,
     ) -> Result<HeaderValue, Error> {
-        let left = self.span(summary).end().duration_since(self.now()).unwrap_or_default();
-        session_type.cookie.set(token, left, summary.remember.is_some())
+        let left = session_type.span(summary).end().duration_since(self.now()).unwrap_or_default();
+        session_type.cookie.set(token, left, summary.own.persistent)
     }
 }
 
@@ -210,7 +210,7 @@ impl<'s> Execution<'s> {
         let now = self.core.now();
         if self.fields.is_none() && self.asks.is_empty() && self.ancestor.is_none() {
             // Nobody could have changed anything: there is nothing to compare.
-            let due = self.core.due(&self.base, now);
+            let due = self.core.due(&self.session_type, &self.base, self.asks.skip_touch, now);
             return match &self.base {
                 Base::Live(loaded) if due != Due::default() => {
                     let loaded = loaded.clone();
@@ -267,7 +267,7 @@ impl<'s> Execution<'s> {
         let now = core.now();
         // Whether the provider has just said that the record has still this secret.
         let mut seen = None;
-        if let (true, Some(expiry)) = (due.touch, core.touch_due(&loaded, now)) {
+        if let (true, Some(expiry)) = (due.touch, self.session_type.touch_due(&loaded, now)) {
             let expect = Expect::Version(loaded.version);
             match provider.touch(loaded.key.as_str(), expiry, expect, now).await {
                 Ok(Touched::Touched) => {
@@ -375,6 +375,7 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
+    use crate::store::base::Arrival;
     use crate::{MemoryProvider, Store};
 
     #[derive(crate::Session)]
@@ -397,7 +398,7 @@ mod tests {
         assert!(load <= 1_000, "{load} bytes to load");
         let change = Change {
             session_type: core.session_type::<Visitor>().unwrap(),
-            base: Base::Absent { cookie: false },
+            base: Base::Absent { arrival: Arrival::New },
             ancestor: None,
             fields: None,
             asks: Asks::default(),

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use smallvec::SmallVec;
 
-use super::base::{Base, Bearer, Standing};
+use super::base::{Arrival, Base, Bearer, Standing};
 use super::core::Core;
 use super::session_type::SessionType;
 use crate::codec::Seal;
@@ -40,7 +40,9 @@ impl Core {
             };
             let (mut bearers, sent) = opened.end(session_type)?;
             match (bearers.pop(), bearers.is_empty()) {
-                (None, _) => Ok(Base::Absent { cookie: sent }),
+                (None, _) => {
+                    Ok(Base::Absent { arrival: if sent { Arrival::Invalid } else { Arrival::New } })
+                }
                 (Some(bearer), true) => self.fetch_base(session_type, bearer, now).await,
                 (Some(bearer), false) => {
                     bearers.push(bearer);
@@ -60,7 +62,7 @@ impl Core {
         let key = session_type.key(&bearer.id);
         let Some(record) = self.provider.fetch(key.as_str(), now).await? else {
             telemetry::refused_cookie(session_type.name(), "gone");
-            return Ok(Base::Absent { cookie: true });
+            return Ok(Base::Absent { arrival: Arrival::Ended });
         };
         Ok(match Standing::of(session_type, bearer, key, record, now)? {
             Standing::Live(loaded) => Base::Live(Arc::new(loaded)),
@@ -104,7 +106,7 @@ impl Core {
         if live > 1 {
             telemetry::ambiguous_cookies(session_type.name());
         }
-        found.unwrap_or(Ok(Base::Absent { cookie: true }))
+        found.unwrap_or(Ok(Base::Absent { arrival: Arrival::Ended }))
     }
 
     /// Returns the keys of the sessions that a request's cookies name. A client-side store has

@@ -79,7 +79,7 @@ impl Core {
 
     fn info(&self, session_type: &SessionType, record: &Record) -> Option<SessionInfo> {
         let stored = Stored::parse(session_type.name(), &record.data).ok()?;
-        let (span, created_at) = (self.span(&stored.summary), stored.summary.created_at);
+        let (span, created_at) = (session_type.span(&stored.summary), stored.summary.created_at);
         Some(SessionInfo {
             key: key_of(record)?,
             created_at,

@@ -11,7 +11,7 @@ use super::session_type::SessionType;
 use crate::error::Error;
 use crate::id::{SecretHash, StoreKey};
 use crate::schema::fields::Fields;
-use crate::schema::header::{Header, MAX_SAVES};
+use crate::schema::header::{Header, MAX_SAVES, OwnTimes};
 use crate::schema::limits::check_label;
 use crate::schema::merge::{self, Diff};
 use crate::schema::stored::Stored;
@@ -23,7 +23,10 @@ use crate::telemetry;
 pub(crate) struct Asks {
     pub(crate) destroy: bool,
     pub(crate) renew: bool,
-    pub(crate) remember: Option<Duration>,
+    /// Boxed, because few requests set times.
+    pub(crate) times: Option<Box<AskedTimes>>,
+    /// Whether the request is no activity, so that reading moves no expiry. Asks for nothing.
+    pub(crate) skip_touch: bool,
     pub(crate) label: Option<Arc<str>>,
     /// Boxed, because few requests are logins.
     pub(crate) attempt: Option<Box<LoginAttempt>>,
@@ -33,7 +36,7 @@ impl Asks {
     pub(crate) fn is_empty(&self) -> bool {
         !self.destroy
             && !self.renew
-            && self.remember.is_none()
+            && self.times.is_none()
             && self.label.is_none()
             && self.attempt.is_none()
     }
@@ -48,7 +51,11 @@ impl Asks {
         Self {
             destroy: self.destroy || other.destroy,
             renew: self.renew || other.renew,
-            remember: other.remember.or(self.remember),
+            times: match (self.times, other.times) {
+                (Some(one), Some(two)) => Some(Box::new(one.and(*two))),
+                (one, two) => one.or(two),
+            },
+            skip_touch: self.skip_touch || other.skip_touch,
             label: other.label.or(self.label),
             attempt: other.attempt.or(self.attempt),
         }
@@ -59,9 +66,45 @@ impl Asks {
         Self {
             destroy: self.destroy && !done.destroy,
             renew: self.renew && !done.renew,
-            remember: self.remember.filter(|it| Some(*it) != done.remember),
+            times: self.times.filter(|it| Some(it) != done.times.as_ref()),
+            skip_touch: self.skip_touch,
             label: self.label.filter(|it| Some(it) != done.label.as_ref()),
             attempt: self.attempt.filter(|it| Some(it) != done.attempt.as_ref()),
+        }
+    }
+}
+
+/// The changes of a session's own times that a handler asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct AskedTimes {
+    /// Whether to drop the ones that it has first.
+    pub(crate) forget: bool,
+    pub(crate) idle: Option<Duration>,
+    pub(crate) lifetime: Option<Duration>,
+    pub(crate) persistent: bool,
+}
+
+impl AskedTimes {
+    /// Returns a session's own times with these changes.
+    fn over(self, own: OwnTimes) -> OwnTimes {
+        let own = if self.forget { OwnTimes::default() } else { own };
+        OwnTimes {
+            idle: self.idle.or(own.idle),
+            lifetime: self.lifetime.or(own.lifetime),
+            persistent: self.persistent || own.persistent,
+        }
+    }
+
+    /// These changes, and then the later ones.
+    pub(crate) fn and(self, later: Self) -> Self {
+        if later.forget {
+            return later;
+        }
+        Self {
+            forget: self.forget,
+            idle: later.idle.or(self.idle),
+            lifetime: later.lifetime.or(self.lifetime),
+            persistent: self.persistent || later.persistent,
         }
     }
 }
@@ -163,8 +206,9 @@ impl Patch {
 
     /// Whether the header changes and no field does.
     pub(super) fn changes_header(&self, stored: &Stored) -> Result<bool, Error> {
-        let Asks { remember, label, .. } = &self.asks;
-        if remember.is_some() && *remember != stored.summary.remember {
+        let Asks { times, label, .. } = &self.asks;
+        let own = stored.summary.own;
+        if times.as_ref().is_some_and(|times| times.over(own) != own) {
             return Ok(true);
         }
         Ok(label.is_some() && *label != stored.header()?.label)
@@ -191,7 +235,7 @@ impl Patch {
     /// Returns my value as a session's first record.
     pub(super) fn first(&self, renewal: Option<Renewal>) -> Draft<'_> {
         let mut header = Header::new(self.now);
-        header.summary.remember = self.asks.remember;
+        header.summary.own = self.own_times(OwnTimes::default());
         header.label = self.asks.label.clone();
         if let Some(renewal) = renewal {
             self.renew(&mut header, renewal);
@@ -238,8 +282,8 @@ impl Patch {
         let login = renewal.is_some_and(|renewal| renewal.login.is_some());
         // Settings of one login do not carry over to the next.
         let inherits = stays && !login;
-        header.summary.remember =
-            self.asks.remember.or(header.summary.remember.filter(|_| inherits));
+        let own = if inherits { header.summary.own } else { OwnTimes::default() };
+        header.summary.own = self.own_times(own);
         header.label = self.asks.label.clone().or(header.label.filter(|_| inherits));
         if !stays {
             // A new owner restarts the lifetime.
@@ -250,6 +294,10 @@ impl Patch {
         }
         let owner = if self.diff.owner { self.owner.clone() } else { owner.cloned() };
         Ok(Draft { fields, header, owner })
+    }
+
+    fn own_times(&self, own: OwnTimes) -> OwnTimes {
+        self.asks.times.as_ref().map_or(own, |times| times.over(own))
     }
 
     fn renew(&self, header: &mut Header, renewal: Renewal) {

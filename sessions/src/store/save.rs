@@ -10,6 +10,7 @@ use super::base::Loaded;
 use super::core::Core;
 use super::patch::Draft;
 use super::queue::Turn;
+use super::session_type::SessionType;
 use crate::error::Error;
 use crate::id::StoreKey;
 use crate::provider::{Deleted, Expect, ProviderError, Record, Saved};
@@ -251,6 +252,7 @@ impl Core {
     /// Returns the record that follows `version`.
     pub(super) fn record(
         &self,
+        session_type: &SessionType,
         id: &Arc<str>,
         version: u64,
         draft: &Draft<'_>,
@@ -259,7 +261,7 @@ impl Core {
         Ok(Record {
             id: id.clone(),
             version: version + 1,
-            expires_at: Some(self.span(&draft.header.summary).expiry(now)),
+            expires_at: Some(session_type.span(&draft.header.summary).expiry(now)),
             format: draft.fields.format(),
             data: draft.fields.to_data_within(&draft.header, self.record_limit)?,
             owner: draft.owner.clone(),
@@ -269,11 +271,12 @@ impl Core {
     /// As [`record`](Self::record), over what was loaded.
     pub(super) fn next_record(
         &self,
+        session_type: &SessionType,
         loaded: &Loaded,
         draft: &Draft<'_>,
         now: SystemTime,
     ) -> Result<Record, Error> {
-        self.record(&loaded.id, loaded.version, draft, now)
+        self.record(session_type, &loaded.id, loaded.version, draft, now)
     }
 }
 

@@ -2,13 +2,18 @@
 
 use std::any::TypeId;
 use std::fmt::{self, Write};
+use std::time::{Duration, SystemTime};
 
-use crate::cookie::{CookieConfig, SetCookie};
+use super::base::{Bearer, Loaded};
+use super::settings::TypeSettings;
+use super::times::{Span, Times};
+use crate::cookie::SetCookie;
 use crate::crypto::purpose::Purpose;
 use crate::data::SessionData;
 use crate::error::Error;
 use crate::id::{KeyHasher, Secret, SecretHash, SessionId, StoreKey};
 use crate::schema::fields::Fields;
+use crate::schema::header::Summary;
 use crate::schema::table::Table;
 use crate::telemetry::metrics::Tallies;
 
@@ -23,6 +28,8 @@ pub(crate) struct SessionType {
     /// The fields of a new session.
     pub(crate) fresh: fn() -> Result<Fields, Error>,
     pub(crate) tallies: Tallies,
+    pub(crate) longest_remember: Duration,
+    times: Times,
     ids: KeyHasher,
     secrets: KeyHasher,
     bindings: KeyHasher,
@@ -31,8 +38,9 @@ pub(crate) struct SessionType {
 }
 
 impl SessionType {
-    pub(crate) fn of<T: SessionData>(app: &str, config: &CookieConfig) -> Self {
+    pub(crate) fn of<T: SessionData>(app: &str, settings: &TypeSettings) -> Self {
         let name = T::SCHEMA.name;
+        let config = &settings.cookie;
         let cookie = config.named(config.cookie_name(name));
         let hasher = |domain| KeyHasher::new(domain, app, name);
         Self {
@@ -43,6 +51,8 @@ impl SessionType {
             cookie,
             fresh: || T::fresh().fields(),
             tallies: Tallies::new(name),
+            longest_remember: settings.longest_remember,
+            times: settings.times,
             ids: hasher("session"),
             secrets: hasher("secret"),
             bindings: hasher("binding"),
@@ -53,6 +63,33 @@ impl SessionType {
 
     pub(crate) fn name(&self) -> &'static str {
         self.table.schema.name
+    }
+
+    /// Returns the times that apply to the session of this record.
+    pub(crate) fn span(&self, summary: &Summary) -> Span {
+        self.times.of(summary.created_at, summary.own)
+    }
+
+    /// Returns the new expiry, if a touch is due.
+    pub(super) fn touch_due(&self, loaded: &Loaded, now: SystemTime) -> Option<SystemTime> {
+        self.span(&loaded.stored.summary).touch(loaded.expires_at?, now)
+    }
+
+    /// Whether the browser should get its token again, so that it has a valid one for as long as the
+    /// session lives.
+    pub(super) fn is_cookie_due(
+        &self,
+        bearer: &Bearer,
+        summary: &Summary,
+        now: SystemTime,
+    ) -> bool {
+        // A token is valid for the longest time that a session may be unused. One that has no end
+        // would outlive it, so its token is as new as its expiry.
+        let is_old = || {
+            let age = now.duration_since(bearer.seal.issued_at).unwrap_or_default();
+            age >= self.span(summary).touch_interval()
+        };
+        bearer.is_due() || summary.own.lifetime > Some(self.longest_remember) && is_old()
     }
 
     pub(crate) fn key(&self, id: &SessionId) -> StoreKey {
@@ -140,6 +177,7 @@ impl fmt::Debug for SessionType {
 mod tests {
     use super::*;
     use crate::Session;
+    use crate::store::settings::SessionSettings;
 
     #[derive(Session)]
     #[session(name = "visitor", version = 1, crate = crate)]
@@ -147,7 +185,8 @@ mod tests {
 
     #[test]
     fn a_record_is_filed_under_the_owner_that_displays_so() {
-        let session_type = SessionType::of::<Visitor>("shop", &CookieConfig::new());
+        let settings = SessionSettings::default().over(&SessionSettings::default());
+        let session_type = SessionType::of::<Visitor>("shop", &settings);
         let long = "x".repeat(300);
         for owner in ["7", "", "a/b", "/rooted", "nul\0", "ünïcode", &long] {
             let filed = session_type.owner(owner);

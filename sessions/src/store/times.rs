@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::clock::{from_unix_millis, to_unix_millis};
+use crate::schema::header::OwnTimes;
 
 /// The times that a store was built with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +21,15 @@ pub(crate) struct Span {
 }
 
 impl Times {
-    /// `remember` is a session's own lifetime and idle timeout.
-    pub(crate) fn of(self, created: SystemTime, remember: Option<Duration>) -> Span {
-        let times = remember.map_or(self, |own| Self { idle: own, lifetime: own, ..self });
+    /// `own` are the session's own times.
+    pub(crate) fn of(self, created: SystemTime, own: OwnTimes) -> Span {
+        let idle = own.idle.unwrap_or(self.idle);
+        let times = Self {
+            idle,
+            lifetime: own.lifetime.unwrap_or(self.lifetime),
+            // The type's interval may be longer than a session lives that is short by its own wish.
+            touch: if idle < self.idle { self.touch.min(idle / 10) } else { self.touch },
+        };
         Span { created, times }
     }
 }
@@ -59,6 +66,11 @@ impl Span {
         (gain >= self.times.touch && !gain.is_zero()).then_some(expiry)
     }
 
+    /// How often a touch is due.
+    pub(crate) fn touch_interval(self) -> Duration {
+        self.times.touch
+    }
+
     /// Returns the last activity that follows from the expiry. Once the lifetime caps the expiry,
     /// this is a lower bound.
     pub(crate) fn last_seen(self, expires_at: SystemTime) -> SystemTime {
@@ -83,7 +95,7 @@ mod tests {
 
     fn span(created: u64) -> Span {
         Times { idle: 100 * SECOND, lifetime: 1_000 * SECOND, touch: 10 * SECOND }
-            .of(at(created), None)
+            .of(at(created), OwnTimes::default())
     }
 
     #[test]
@@ -102,8 +114,8 @@ mod tests {
 
     #[test]
     fn without_an_interval_every_gain_counts_and_none_does_not() {
-        let span =
-            Times { idle: SECOND, lifetime: 9 * SECOND, touch: Duration::ZERO }.of(at(0), None);
+        let span = Times { idle: SECOND, lifetime: 9 * SECOND, touch: Duration::ZERO };
+        let span = span.of(at(0), OwnTimes::default());
         assert_eq!(span.touch(at(1), at(0)), None);
         assert_eq!(span.touch(at(1), at(1)), Some(at(2)));
     }
@@ -114,11 +126,21 @@ mod tests {
     }
 
     #[test]
-    fn remember_replaces_idle_and_lifetime() {
+    fn a_sessions_own_times_replace_its_types() {
         let times = Times { idle: SECOND, lifetime: SECOND, touch: SECOND };
-        let span = times.of(at(0), Some(50 * SECOND));
+        let own = |idle, lifetime| OwnTimes { idle, lifetime, persistent: false };
+        let span = times.of(at(0), own(Some(50 * SECOND), Some(50 * SECOND)));
         assert_eq!(span.end(), at(50));
         assert_eq!(span.expiry(at(0)), at(50));
+        let span = times.of(at(0), own(None, Some(50 * SECOND)));
+        assert_eq!((span.end(), span.expiry(at(0))), (at(50), at(2)));
+        // A shorter idle timeout comes with a shorter touch interval.
+        let times = Times { idle: 100 * SECOND, lifetime: 100 * SECOND, touch: 10 * SECOND };
+        let span = times.of(at(0), own(Some(20 * SECOND), None));
+        assert_eq!((span.end(), span.expiry(at(0))), (at(100), at(22)));
+        // While it is used, without an end.
+        let span = times.of(at(0), own(Some(50 * SECOND), Some(Duration::MAX)));
+        assert_eq!(span.expiry(at(1_000_000)), at(1_000_055));
     }
 
     #[test]
@@ -131,6 +153,7 @@ mod tests {
     #[test]
     fn endless_durations_saturate() {
         let times = Times { idle: Duration::MAX, lifetime: Duration::MAX, touch: Duration::ZERO };
-        assert_eq!(times.of(at(5), None).expiry(at(9)), from_unix_millis(u64::MAX));
+        let span = times.of(at(5), OwnTimes::default());
+        assert_eq!(span.expiry(at(9)), from_unix_millis(u64::MAX));
     }
 }

@@ -15,6 +15,7 @@ mod model;
 mod overwritten;
 mod owner;
 mod record;
+mod settings;
 mod testing_kit;
 mod times;
 mod unchanged;

@@ -196,10 +196,11 @@ async fn remember_sets_a_sessions_own_times() {
     assert!(!life.is_live().await);
 }
 
-/// The token's age is told in whole seconds, and its `max_age` is the lifetime here.
+/// The token's age is told in whole seconds, and its `max_age` is the lifetime and a touch interval
+/// here.
 #[tokio::test]
 async fn a_token_is_issued_again_past_half_its_age() {
-    let half = LIFETIME / 2;
+    let half = (LIFETIME + TOUCH) / 2;
     let settings = |builder: StoreBuilder| builder.idle_timeout(LIFETIME);
     let mut life = Life::begin_with(settings).await;
     let start = life.clock.now();
@@ -481,4 +482,117 @@ async fn last_seen_is_told_to_within_the_touch_interval() {
     life.at(start, TOUCH);
     life.request(|_| ()).await;
     assert_eq!(life.load().await.last_seen(), Some(start + TOUCH));
+}
+
+#[tokio::test]
+async fn an_idle_timeout_of_its_own_goes_on_while_the_session_is_used() {
+    let mut life = Life::begin().await;
+    let start = life.clock.now();
+    life.request(|visitor| visitor.set_idle_timeout(10 * MINUTE)).await;
+    let touch = MINUTE;
+    assert_eq!(life.load().await.expires_at(), Some(start + 10 * MINUTE + touch));
+    for minutes in (5..=235).step_by(5) {
+        life.at(start, minutes * MINUTE);
+        life.request(|_| ()).await;
+        assert!(life.is_live().await, "{minutes}");
+    }
+    life.at(start, LIFETIME);
+    assert!(!life.is_live().await, "the lifetime is its type's");
+
+    let mut life = Life::begin().await;
+    let start = life.clock.now();
+    life.request(|visitor| visitor.set_idle_timeout(10 * MINUTE)).await;
+    life.at(start, 10 * MINUTE + touch - MILLI);
+    assert!(life.is_live().await);
+    life.at(start, 10 * MINUTE + touch);
+    assert!(!life.is_live().await);
+}
+
+#[tokio::test]
+async fn a_lifetime_of_its_own_ends_a_session_in_use_and_another_login_drops_it() {
+    let mut life = Life::begin().await;
+    let start = life.clock.now();
+    life.request(|visitor| visitor.set_lifetime(20 * MINUTE)).await;
+    assert_eq!(life.load().await.expires_at(), Some(start + 20 * MINUTE));
+    life.at(start, 10 * MINUTE);
+    life.request(|_| ()).await;
+    life.at(start, 20 * MINUTE - MILLI);
+    assert!(life.is_live().await);
+    // A login is another session's beginning, with its type's times.
+    life.request(|visitor| visitor.user = Some(7)).await;
+    let login = life.clock.now();
+    assert_eq!(life.load().await.expires_at(), Some(login + IDLE + TOUCH));
+    life.at(start, 21 * MINUTE);
+    assert!(life.is_live().await);
+}
+
+/// Ninety days at a time, for three years: the expiry, the cookie and its keys move along.
+#[tokio::test]
+async fn remembered_while_used_has_no_end_but_the_time_without_a_visit() {
+    let with = |builder: StoreBuilder| builder.longest_remember(90 * DAY);
+    let mut life = Life::begin_with(with).await;
+    life.request(|visitor| visitor.remember_while_used(90 * DAY)).await;
+    let mut last = life.clock.now();
+    for visit in 0..12 {
+        // The first request of a visit sets the cookie again, the next one is too soon for that.
+        life.at(last, 90 * DAY);
+        assert!(life.is_live().await, "visit {visit}");
+        // Some visits only read, and some write.
+        life.request(|visitor| visitor.count += visit % 2).await;
+        life.clock.advance(TOUCH - MILLI);
+        life.request(|_| ()).await;
+        last = life.clock.now();
+    }
+    life.at(last, 90 * DAY + TOUCH);
+    assert!(!life.is_live().await);
+}
+
+#[tokio::test]
+async fn forget_takes_back_what_a_session_was_given() {
+    let mut life = Life::begin_with(|builder| {
+        builder
+            .longest_remember(90 * DAY)
+            .cookie(sessions::CookieConfig::new().until_browser_closes())
+    })
+    .await;
+    let start = life.clock.now();
+    let set_cookie = async |life: &mut Life, ask: fn(&mut Session<Visitor>)| {
+        let mut session = life.load().await;
+        ask(&mut session);
+        let commit = session.commit().await.unwrap();
+        life.jar.keep(&commit);
+        commit.set_cookie().map(|cookie| cookie.to_str().unwrap().contains("Max-Age"))
+    };
+    let remembered = set_cookie(&mut life, |visitor| visitor.remember(60 * DAY)).await;
+    assert_eq!(remembered, Some(true));
+    assert_eq!(life.load().await.expires_at(), Some(start + 60 * DAY));
+    assert_eq!(set_cookie(&mut life, |visitor| visitor.remember(60 * DAY)).await, None);
+    // In one request, the last one counts.
+    let both = set_cookie(&mut life, |visitor| {
+        visitor.set_lifetime(2 * HOUR);
+        visitor.forget();
+        visitor.set_idle_timeout(HOUR);
+    });
+    assert_eq!(both.await, Some(false));
+    let expires_at = life.load().await.expires_at();
+    assert_eq!(expires_at, Some(start + HOUR + TOUCH));
+    assert_eq!(set_cookie(&mut life, Session::forget).await, Some(false));
+    assert_eq!(life.load().await.expires_at(), Some(start + IDLE + TOUCH));
+}
+
+#[tokio::test]
+async fn a_request_that_is_no_activity_moves_no_expiry() {
+    let mut life = Life::begin().await;
+    let start = life.clock.now();
+    life.at(start, 20 * MINUTE);
+    assert_eq!(life.request(Session::skip_touch).await, Outcome::Unchanged);
+    assert_eq!(life.watch.take(), Calls { fetch: 1, ..Calls::default() });
+    assert_eq!(life.load().await.expires_at(), Some(start + IDLE + TOUCH));
+    // A save is activity.
+    let saved = life.request(|visitor| {
+        visitor.skip_touch();
+        visitor.count += 1;
+    });
+    assert_eq!(saved.await, Outcome::Saved);
+    assert_eq!(life.load().await.expires_at(), Some(start + 20 * MINUTE + IDLE + TOUCH));
 }

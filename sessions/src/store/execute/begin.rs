@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::id::{Secret, SessionId, StoreKey};
 use crate::provider::{Expect, Record};
 use crate::schema::fields::Fields;
-use crate::store::base::{Base, Bearer, Loaded};
+use crate::store::base::{Arrival, Base, Bearer, Loaded};
 use crate::store::change::{Committed, NextBase, Outcome};
 use crate::store::patch::{Patch, Renewal, SaveId};
 use crate::store::save::{EndOutcome, Patience, SaveOutcome, SavedRecord};
@@ -41,7 +41,7 @@ impl Execution<'_> {
             let save: SaveId = rand::random();
             let mut draft = patch.first(Some(Renewal { secret: hash, login: ticket }));
             draft.stamp(save);
-            let record = core.record(&key.shared(), 0, &draft, core.now())?;
+            let record = core.record(&self.session_type, &key.shared(), 0, &draft, core.now())?;
             let summary = draft.header.summary;
             let claim = None;
             self.send(Sent {
@@ -166,7 +166,7 @@ impl Execution<'_> {
                 return Err(Error::Gone);
             }
         }
-        self.base = Base::Absent { cookie: true };
+        self.base = Base::Absent { arrival: Arrival::Ended };
         (self.ancestor, self.ending) = (None, false);
         let patch = patch.as_new()?;
         if patch.diff.changed {

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::provider::Record;
 use crate::schema::stored::Stored;
 use crate::store::base;
-use crate::store::base::{Base, Bearer, Loaded, Standing, Superseded};
+use crate::store::base::{Arrival, Base, Bearer, Loaded, Standing, Superseded};
 use crate::store::change::{Committed, Outcome};
 use crate::store::save::{EndOutcome, Patience};
 use crate::store::session_type::SessionType;
@@ -53,13 +53,13 @@ impl Execution<'_> {
     }
 
     pub(super) fn has_cookie(&self) -> bool {
-        !matches!(self.base, Base::Absent { cookie: false })
+        !matches!(self.base, Base::Absent { arrival: Arrival::New })
     }
 
     pub(super) fn destroyed(&mut self, cookie: bool) -> Result<Committed, Error> {
         let set_cookie = if cookie { Some(self.session_type.cookie.clear()?) } else { None };
         self.owed = None;
-        Ok(Committed::new(Outcome::Destroyed, Base::Absent { cookie: false }, set_cookie))
+        Ok(Committed::new(Outcome::Destroyed, Base::Absent { arrival: Arrival::New }, set_cookie))
     }
 
     /// `destroy()`: it always clears its sender's cookie.

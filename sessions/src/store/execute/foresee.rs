@@ -91,6 +91,6 @@ pub(super) fn facts(core: &Core, base: &Base, patch: &Patch) -> Result<Facts, Er
         header,
         rights: patch.diff.renew || patch.diff.owner,
         owner: patch.owner_move,
-        due: core.due(base, patch.now),
+        due: core.due(&patch.session_type, base, patch.asks.skip_touch, patch.now),
     })
 }

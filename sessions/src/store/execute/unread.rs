@@ -9,7 +9,7 @@ use crate::cookie::CookieHeaders;
 use crate::error::Error;
 use crate::provider::Record;
 use crate::schema::stored::Stored;
-use crate::store::base::Base;
+use crate::store::base::{Arrival, Base};
 use crate::store::change::{Change, Committed, Failed, Outcome, Unsettled};
 use crate::store::core::Core;
 use crate::store::patch::Asks;
@@ -28,7 +28,7 @@ impl Core {
         cookies: &impl CookieHeaders,
     ) -> Result<Committed, Box<Failed>> {
         let work = async {
-            let base = Base::Absent { cookie: false };
+            let base = Base::Absent { arrival: Arrival::New };
             let change = |base| Change {
                 session_type: session_type.clone(),
                 base,
@@ -77,7 +77,7 @@ impl Core {
             }
         }
         let set_cookie = Some(session_type.cookie.clear()?);
-        Ok(Committed::new(Outcome::Destroyed, Base::Absent { cookie: false }, set_cookie))
+        Ok(Committed::new(Outcome::Destroyed, Base::Absent { arrival: Arrival::New }, set_cookie))
     }
 
     /// What is stored now of a handle's session, and the cookie of an earlier commit that turned

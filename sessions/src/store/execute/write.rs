@@ -9,7 +9,7 @@ use crate::provider::{Expect, Record};
 use crate::schema::header::Summary;
 use crate::schema::stored::Stored;
 use crate::store::base;
-use crate::store::base::{Base, Bearer, Loaded, Standing};
+use crate::store::base::{Arrival, Base, Bearer, Loaded, Standing};
 use crate::store::change::{Committed, NextBase, Outcome};
 use crate::store::patch::{Patch, Renewal};
 use crate::store::save::{Patience, SaveOutcome, SavedRecord};
@@ -44,7 +44,10 @@ impl Execution<'_> {
                 patch.over(&loaded.stored, owner, renewal)?
             };
             draft.stamp(save);
-            (core.next_record(&loaded, &draft, patch.now)?, draft.header.summary)
+            (
+                core.next_record(&self.session_type, &loaded, &draft, patch.now)?,
+                draft.header.summary,
+            )
         };
         self.send(Sent {
             save,
@@ -161,7 +164,7 @@ impl Execution<'_> {
             let mut draft = patch.onto(&loaded.key, &stored, record.owner.as_ref(), renewal)?;
             draft.stamp(last(&mut self.sends).save);
             let now = core.now();
-            let next = core.record(&loaded.id, record.version, &draft, now)?;
+            let next = core.record(&self.session_type, &loaded.id, record.version, &draft, now)?;
             let (summary, expect) = (draft.header.summary, Expect::Version(record.version));
             last(&mut self.sends).version = record.version;
             let lost = &mut last(&mut self.sends).lost;
@@ -217,8 +220,10 @@ impl Execution<'_> {
 
     /// Whether a save that renewed nothing gives the browser its token again.
     pub(super) fn is_due_after(&self, bearer: &Bearer, loaded: &Loaded, summary: &Summary) -> bool {
-        let recent = base::is_recent(summary, self.core.now());
-        loaded.stored.summary.remember != summary.remember || bearer.is_due() && !recent
+        let now = self.core.now();
+        let recent = base::is_recent(summary, now);
+        loaded.stored.summary.own != summary.own
+            || self.session_type.is_cookie_due(bearer, summary, now) && !recent
     }
 
     /// No answer came in time.
@@ -273,7 +278,7 @@ impl Execution<'_> {
             return Box::pin(self.create(fresh, Some(patch.mine.clone()), true, None)).await;
         }
         if login && !lost {
-            self.base = Base::Absent { cookie: true };
+            self.base = Base::Absent { arrival: Arrival::Ended };
             return Box::pin(self.create(patch.as_new()?, None, true, None)).await;
         }
         Err(Error::Gone)

@@ -1,0 +1,224 @@
+//! The settings of one session type, where they differ from its store's.
+
+use std::time::Duration;
+
+use super::times::Times;
+use crate::cookie::CookieConfig;
+use crate::error::Error;
+
+/// The settings of one session type, for
+/// [`StoreBuilder::session`](crate::StoreBuilder::session). A setting that is not set is the
+/// store's.
+///
+/// ```
+/// use std::time::Duration;
+/// use sessions::{CookieConfig, MemoryProvider, SameSite, Session, Store};
+///
+/// #[derive(Session)]
+/// #[session(name = "admin", version = 1)]
+/// struct Admin {
+///     #[session(owner)]
+///     user: Option<u64>,
+/// }
+///
+/// const MINUTE: Duration = Duration::from_secs(60);
+/// let store = Store::builder(MemoryProvider::new())
+///     .session::<Admin>(|admin| {
+///         admin
+///             .idle_timeout(15 * MINUTE)
+///             .lifetime(8 * 60 * MINUTE)
+///             .cookie(CookieConfig::new().same_site(SameSite::Strict))
+///     })
+///     .build()?;
+/// # Ok::<(), sessions::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "return it from the closure"]
+pub struct SessionSettings {
+    idle: Option<Duration>,
+    lifetime: Option<Duration>,
+    touch: Option<Duration>,
+    longest_remember: Option<Duration>,
+    cookie: Option<CookieConfig>,
+}
+
+impl SessionSettings {
+    /// Sets how long a session of this type lives without a request, at least one second. Without
+    /// it the store's [`idle_timeout`](crate::StoreBuilder::idle_timeout) applies, or this type's
+    /// lifetime if that is shorter.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessions::SessionSettings;
+    ///
+    /// let _ = SessionSettings::default().idle_timeout(Duration::from_secs(15 * 60));
+    /// ```
+    pub fn idle_timeout(mut self, idle: Duration) -> Self {
+        self.idle = Some(idle);
+        self
+    }
+
+    /// Sets how long a session of this type lives at most, even if it is in use; at least one
+    /// second.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessions::SessionSettings;
+    ///
+    /// let _ = SessionSettings::default().lifetime(Duration::from_secs(8 * 60 * 60));
+    /// ```
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = Some(lifetime);
+        self
+    }
+
+    /// Sets how often reading a session of this type moves its expiry. Without it, a type with an
+    /// idle timeout of its own uses the smaller of an hour and a tenth of that.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessions::SessionSettings;
+    ///
+    /// let _ = SessionSettings::default().touch_interval(Duration::from_secs(60));
+    /// ```
+    pub fn touch_interval(mut self, interval: Duration) -> Self {
+        self.touch = Some(interval);
+        self
+    }
+
+    /// Sets the longest time that [`Session::remember`](crate::Session::remember) grants a session
+    /// of this type, at least one second.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessions::SessionSettings;
+    ///
+    /// let _ = SessionSettings::default().longest_remember(Duration::from_secs(24 * 60 * 60));
+    /// ```
+    pub fn longest_remember(mut self, longest: Duration) -> Self {
+        self.longest_remember = Some(longest);
+        self
+    }
+
+    /// Sets how the cookies of this type are written. It replaces the store's configuration as a
+    /// whole.
+    ///
+    /// ```
+    /// use sessions::{CookieConfig, SameSite, SessionSettings};
+    ///
+    /// let strict = CookieConfig::new().same_site(SameSite::Strict);
+    /// let _ = SessionSettings::default().cookie(strict);
+    /// ```
+    pub fn cookie(mut self, cookie: CookieConfig) -> Self {
+        self.cookie = Some(cookie);
+        self
+    }
+
+    /// Returns what applies to the type in a store with these settings.
+    pub(super) fn over(&self, store: &Self) -> TypeSettings {
+        let lifetime = self.lifetime.or(store.lifetime).unwrap_or(30 * DAY);
+        let idle = self.idle.unwrap_or_else(|| match self.lifetime {
+            // A type that only lives shorter is not used for longer.
+            Some(lifetime) => store.idle.unwrap_or(IDLE).min(lifetime),
+            None => store.idle.unwrap_or(IDLE),
+        });
+        let default = HOUR.min(idle / 10);
+        let touch = match (self.touch, self.idle, store.touch) {
+            (Some(own), _, _) => own,
+            (None, None, Some(touch)) if self.lifetime.is_some() => touch.min(idle),
+            (None, None, Some(touch)) => touch,
+            (None, _, _) => default,
+        };
+        let longest_remember = self.longest_remember.or(store.longest_remember);
+        TypeSettings {
+            times: Times { idle, lifetime, touch },
+            longest_remember: longest_remember.unwrap_or(lifetime.max(90 * DAY)),
+            cookie: self.cookie.as_ref().or(store.cookie.as_ref()).cloned().unwrap_or_default(),
+        }
+    }
+}
+
+/// The settings that apply to a session type.
+#[derive(Clone, Debug)]
+pub(crate) struct TypeSettings {
+    pub(super) times: Times,
+    pub(super) longest_remember: Duration,
+    pub(super) cookie: CookieConfig,
+}
+
+impl TypeSettings {
+    /// Refuses settings that cannot work.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let Times { idle, lifetime, touch } = self.times;
+        if idle < SECOND || lifetime < SECOND {
+            return Err(Error::config("idle_timeout and lifetime must be at least a second"));
+        }
+        if idle > lifetime {
+            return Err(Error::config(format!(
+                "idle_timeout ({idle:?}) is longer than lifetime ({lifetime:?}); raise `lifetime` \
+                 or lower `idle_timeout`"
+            )));
+        }
+        if touch > idle {
+            return Err(Error::config(
+                "touch_interval is longer than idle_timeout, so an unused session would live for \
+                 more than twice idle_timeout; choose at most a tenth of it",
+            ));
+        }
+        if self.longest_remember < SECOND {
+            return Err(Error::config("longest_remember must be at least a second"));
+        }
+        self.cookie.check()
+    }
+
+    /// How long a browser may hold a token before it sends it.
+    pub(super) fn token_age(&self) -> Duration {
+        let Times { idle, lifetime, touch } = self.times;
+        let twice = idle.saturating_mul(2).max(idle.saturating_add(touch));
+        // One that has no end is unused for as long, and its token is as old as a touch was skipped.
+        lifetime.min(twice).max(self.longest_remember.saturating_add(touch))
+    }
+}
+
+const IDLE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn times(
+        settings: &SessionSettings,
+        store: &SessionSettings,
+    ) -> (Duration, Duration, Duration) {
+        let Times { idle, lifetime, touch } = settings.over(store).times;
+        (idle, lifetime, touch)
+    }
+
+    #[test]
+    fn a_setting_that_is_not_set_is_the_stores() {
+        let plain = SessionSettings::default;
+        assert_eq!(times(&plain(), &plain()), (7 * DAY, 30 * DAY, HOUR));
+        let store = plain().idle_timeout(2 * DAY).lifetime(9 * DAY).touch_interval(5 * HOUR);
+        assert_eq!(times(&plain(), &store), (2 * DAY, 9 * DAY, 5 * HOUR));
+        // An idle timeout of its own comes with the touch interval that fits it.
+        let quarter = HOUR / 4;
+        assert_eq!(times(&plain().idle_timeout(quarter), &store), (quarter, 9 * DAY, quarter / 10));
+        // A shorter life needs no other setting.
+        assert_eq!(times(&plain().lifetime(HOUR), &store), (HOUR, HOUR, HOUR));
+        let own = plain().touch_interval(SECOND);
+        assert_eq!(times(&own, &store), (2 * DAY, 9 * DAY, SECOND));
+    }
+
+    #[test]
+    fn the_longest_time_to_remember_follows_the_lifetime() {
+        let plain = SessionSettings::default;
+        assert_eq!(plain().over(&plain()).longest_remember, 90 * DAY);
+        assert_eq!(plain().lifetime(99 * DAY).over(&plain()).longest_remember, 99 * DAY);
+        let store = plain().longest_remember(DAY);
+        assert_eq!(plain().over(&store).longest_remember, DAY);
+        assert_eq!(plain().longest_remember(HOUR).over(&store).longest_remember, HOUR);
+    }
+}
