@@ -179,6 +179,15 @@ impl Loaded {
             stored,
         }
     }
+
+    /// Returns the new expiry, if a touch is due.
+    pub(super) fn touch_due(
+        &self,
+        session_type: &SessionType,
+        now: SystemTime,
+    ) -> Option<SystemTime> {
+        session_type.span(&self.stored.summary).touch(self.expires_at?, now)
+    }
 }
 
 /// A live record whose secret the browser does not have any more.
@@ -239,9 +248,23 @@ impl Bearer {
             || self.spare.as_ref().is_some_and(|it| session_type.hash(it) == hash)
     }
 
-    /// Whether the browser should get its token again.
-    pub(crate) fn is_due(&self) -> bool {
-        self.seal.reissue || self.spare.is_some()
+    /// Whether the browser should get its token again, so that it has a valid one for as long as the
+    /// session lives.
+    pub(super) fn is_due(
+        &self,
+        session_type: &SessionType,
+        summary: &Summary,
+        now: SystemTime,
+    ) -> bool {
+        // A token is valid for the longest time that a session may be unused. One that has no end
+        // would outlive it, so its token is as new as its expiry.
+        let is_old = || {
+            let age = now.duration_since(self.seal.issued_at).unwrap_or_default();
+            age >= session_type.span(summary).touch_interval()
+        };
+        self.seal.reissue
+            || self.spare.is_some()
+            || summary.own.lifetime > Some(session_type.longest_remember) && is_old()
     }
 }
 

@@ -122,14 +122,16 @@ impl Core {
         now: SystemTime,
     ) -> Due {
         match base {
-            Base::Live(loaded) => Due {
-                touch: !skip_touch && session_type.touch_due(loaded, now).is_some(),
-                // A renewal's cookie may still be on its way to the browser, so no other cookie is
-                // sent after it.
-                cookie: loaded.bearer.as_ref().is_some_and(|bearer| {
-                    session_type.is_cookie_due(bearer, &loaded.stored.summary, now)
-                }) && !base::is_recent(&loaded.stored.summary, now),
-            },
+            Base::Live(loaded) => {
+                Due {
+                    touch: !skip_touch && loaded.touch_due(session_type, now).is_some(),
+                    // A renewal's cookie may still be on its way to the browser, so no other cookie is
+                    // sent after it.
+                    cookie: loaded.bearer.as_ref().is_some_and(|bearer| {
+                        bearer.is_due(session_type, &loaded.stored.summary, now)
+                    }) && !base::is_recent(&loaded.stored.summary, now),
+                }
+            }
             Base::Sealed(sealed) => {
                 let span = session_type.span(&sealed.stored.summary);
                 let touch = !skip_touch && span.touch(sealed.expires_at, now).is_some();

@@ -267,7 +267,7 @@ impl<'s> Execution<'s> {
         let now = core.now();
         // Whether the provider has just said that the record has still this secret.
         let mut seen = None;
-        if let (true, Some(expiry)) = (due.touch, self.session_type.touch_due(&loaded, now)) {
+        if let (true, Some(expiry)) = (due.touch, loaded.touch_due(&self.session_type, now)) {
             let expect = Expect::Version(loaded.version);
             match provider.touch(loaded.key.as_str(), expiry, expect, now).await {
                 Ok(Touched::Touched) => {

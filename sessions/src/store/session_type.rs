@@ -2,9 +2,8 @@
 
 use std::any::TypeId;
 use std::fmt::{self, Write};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use super::base::{Bearer, Loaded};
 use super::settings::TypeSettings;
 use super::times::{Span, Times};
 use crate::cookie::SetCookie;
@@ -68,28 +67,6 @@ impl SessionType {
     /// Returns the times that apply to the session of this record.
     pub(crate) fn span(&self, summary: &Summary) -> Span {
         self.times.of(summary.created_at, summary.own)
-    }
-
-    /// Returns the new expiry, if a touch is due.
-    pub(super) fn touch_due(&self, loaded: &Loaded, now: SystemTime) -> Option<SystemTime> {
-        self.span(&loaded.stored.summary).touch(loaded.expires_at?, now)
-    }
-
-    /// Whether the browser should get its token again, so that it has a valid one for as long as the
-    /// session lives.
-    pub(super) fn is_cookie_due(
-        &self,
-        bearer: &Bearer,
-        summary: &Summary,
-        now: SystemTime,
-    ) -> bool {
-        // A token is valid for the longest time that a session may be unused. One that has no end
-        // would outlive it, so its token is as new as its expiry.
-        let is_old = || {
-            let age = now.duration_since(bearer.seal.issued_at).unwrap_or_default();
-            age >= self.span(summary).touch_interval()
-        };
-        bearer.is_due() || summary.own.lifetime > Some(self.longest_remember) && is_old()
     }
 
     pub(crate) fn key(&self, id: &SessionId) -> StoreKey {

@@ -39,7 +39,7 @@ fn from_hex(text: &str) -> Bytes {
 fn header() -> Header {
     let mut header = Header::new(from_unix_millis(1_767_225_600_123));
     header.saves = (1..=8).map(|n| 0x0123_4567_89ab_cdef * n).collect();
-    header.summary.remember = Some(Duration::from_secs(86_400 * 30));
+    header.summary.own.idle = Some(Duration::from_secs(86_400 * 30));
     header.label = Some("Firefox on Linux".into());
     header
 }

@@ -223,7 +223,7 @@ impl Execution<'_> {
         let now = self.core.now();
         let recent = base::is_recent(summary, now);
         loaded.stored.summary.own != summary.own
-            || self.session_type.is_cookie_due(bearer, summary, now) && !recent
+            || bearer.is_due(&self.session_type, summary, now) && !recent
     }
 
     /// No answer came in time.
