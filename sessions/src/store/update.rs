@@ -115,7 +115,7 @@ impl Core {
             let mut draft = patch.over(&stored, record.owner.as_ref(), None)?;
             draft.stamp(save);
             let mut next =
-                self.record(&session_type, &record.id, record.version, &draft, patch.now)?;
+                self.record(session_type, &record.id, record.version, &draft, patch.now)?;
             // A background change is no activity of the visitor, and must not undo an expiry that a
             // touch moves at the same time.
             next.expires_at = record.expires_at;
