@@ -10,8 +10,8 @@ use sqlx::sqlite::{SqliteArguments, SqlitePool};
 use tokio::sync::oneshot;
 
 use crate::error::{again, provider_error};
-use crate::provider::{millis, to_record};
 use crate::queue::Batch;
+use crate::row::{millis, to_record};
 use crate::sql::Statements;
 
 pub(crate) struct Fetches {

@@ -49,7 +49,8 @@
 //! growing pauses, in no order. So [`SqliteProvider::open`] keeps a single connection for writing, for
 //! which the tasks of a process queue in order without polling, and a few more for reading. In WAL
 //! mode readers never wait for the writer, and the writer never waits for readers. The provider waits
-//! for other processes that write to the same file, up to the busy timeout of 5 seconds.
+//! for other processes that write to the same file, up to the busy timeout of 5 seconds. A call that
+//! queues behind such a wait may wait once more.
 //!
 //! Writes that queue while another one runs become one transaction of up to 64 statements, and wait
 //! for the disk once. Each has its own answer, which it gets after the commit. If one of them fails,
@@ -99,6 +100,7 @@ mod fetches;
 mod private;
 mod provider;
 mod queue;
+mod row;
 mod sql;
 mod writes;
 

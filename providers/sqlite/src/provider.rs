@@ -1,7 +1,6 @@
 //! The provider: each call is one statement, and a second one after a conflict. Calls that wait for
 //! a connection go together.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZero;
 use std::path::Path;
@@ -12,19 +11,18 @@ use std::time::{Duration, Instant, SystemTime};
 use async_trait::async_trait;
 use sessions::provider::{
     Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
-    from_unix_millis, to_unix_millis,
 };
+use sqlx::SqlStr;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
-    SqliteSynchronous,
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Row, SqlStr};
 use tokio::sync::oneshot;
 
 use crate::error::{is_busy, provider_error};
 use crate::fetches::{Fetch, Fetches};
 use crate::private;
 use crate::queue::{Queue, Turn};
+use crate::row::{millis, to_record};
 use crate::sql::{DEFAULT_TABLE, Statements};
 use crate::writes::{Waiting, Write, Writes, Written};
 
@@ -500,24 +498,6 @@ fn default_statements() -> Statements {
 /// The error of a call whose runtime shut down while another task ran it.
 fn dropped() -> ProviderError {
     ProviderError::unavailable("the runtime shut down during the call, which may have taken place")
-}
-
-/// Times end with the year 9999, so they fit.
-pub(crate) fn millis(time: SystemTime) -> i64 {
-    to_unix_millis(time).cast_signed()
-}
-
-pub(crate) fn to_record(row: &SqliteRow) -> Result<Record, sqlx::Error> {
-    Ok(Record {
-        id: row.try_get::<&str, _>(0)?.into(),
-        version: row.try_get::<i64, _>(1)?.cast_unsigned(),
-        expires_at: row
-            .try_get::<Option<i64>, _>(2)?
-            .map(|at| from_unix_millis(u64::try_from(at).unwrap_or_default())),
-        format: Cow::Owned(row.try_get(3)?),
-        owner: row.try_get::<Option<&str>, _>(4)?.map(Into::into),
-        data: row.try_get::<Vec<u8>, _>(5)?.into(),
-    })
 }
 
 /// Repeats what did not happen because of a lock, for as long as a request waits. Not for saves.
