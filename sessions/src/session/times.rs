@@ -153,7 +153,7 @@ impl<T: SessionData> Session<T> {
     ///     let left = visitor.expires_at().and_then(|end| end.duration_since(now).ok());
     ///     left.unwrap_or_default().as_secs()
     /// }
-    /// # let _ = (seconds_left, example);
+    /// # fn main() { let _ = (seconds_left, example); }
     /// ```
     pub fn skip_touch(&mut self) {
         if let Some(home) = &self.home {
