@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Session;
 use crate::data::SessionData;
+use crate::pending::State;
 use crate::schema::header::OwnTimes;
 use crate::store::patch::AskedTimes;
 use crate::telemetry;
@@ -43,7 +44,10 @@ impl<T: SessionData> Session<T> {
     /// browser keeps its cookie when it closes.
     ///
     /// The limits are those of [`remember`](Self::remember). A browser drops a cookie after 400
-    /// days; each touch sets it again.
+    /// days; each touch sets it again. In a store that
+    /// [encrypts its records](crate::StoreBuilder::encrypt_records) the session ends after
+    /// [`longest_remember`](crate::StoreBuilder::longest_remember) all the same, because its record's
+    /// key does.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
@@ -61,9 +65,13 @@ impl<T: SessionData> Session<T> {
     /// ```
     pub fn remember_while_used(&mut self, time: Duration) {
         let idle = Some(self.grant(time));
+        let State { core, session_type, .. } = self.state();
+        // A touch does not encrypt a record anew, so without an end it would outlive its key.
+        let lifetime =
+            if core.encrypts_records() { session_type.longest_remember } else { OwnTimes::NEVER };
         self.ask_times(AskedTimes {
             idle,
-            lifetime: Some(OwnTimes::NEVER),
+            lifetime: Some(lifetime),
             persistent: true,
             ..AskedTimes::default()
         });

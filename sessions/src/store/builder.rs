@@ -462,6 +462,7 @@ impl StoreBuilder {
             most_sessions: self.most_sessions,
             record_limit: self.record_limit,
             client_side: self.client_side,
+            encrypts_records: self.encrypt_records,
             reset_unreadable: self.reset_unreadable,
             keep: self.keep,
             types: RwLock::default(),

@@ -44,6 +44,8 @@ pub(crate) struct Core {
     pub(super) reset_unreadable: bool,
     /// Whether sessions live in their cookies.
     pub(super) client_side: bool,
+    /// Whether records are encrypted, under keys that are kept for as long as a session lives.
+    pub(super) encrypts_records: bool,
     /// The largest size of a record's data, in bytes.
     pub(super) record_limit: usize,
     /// The most sessions that an owner may have.
@@ -92,6 +94,10 @@ impl Core {
     #[cfg(any(feature = "actix", feature = "axum"))]
     pub(crate) fn keep(&self) -> KeepChanges {
         self.keep
+    }
+
+    pub(crate) fn encrypts_records(&self) -> bool {
+        self.encrypts_records
     }
 
     pub(crate) fn resets_unreadable(&self) -> bool {

@@ -596,3 +596,31 @@ async fn a_request_that_is_no_activity_moves_no_expiry() {
     assert_eq!(saved.await, Outcome::Saved);
     assert_eq!(life.load().await.expires_at(), Some(start + 20 * MINUTE + IDLE + TOUCH));
 }
+
+/// A touch does not encrypt a record anew, so its key has to last.
+#[tokio::test]
+async fn an_encrypted_session_that_is_only_read_ends_in_order_however_it_is_remembered() {
+    let longest = 90 * DAY;
+    let mut life = Life::begin_with(|builder| {
+        builder.longest_remember(longest).encrypt_records().danger_plain_keys()
+    })
+    .await;
+    life.request(|visitor| visitor.remember_while_used(longest)).await;
+    let start = life.clock.now();
+    for day in 1..90 {
+        life.at(start, day * DAY);
+        life.request(|_| ()).await;
+        assert!(life.is_live().await, "day {day}");
+    }
+    life.at(start, longest);
+    assert!(!life.is_live().await);
+    // Where keys are only for cookies, it goes on.
+    let mut life = Life::begin_with(|builder| builder.longest_remember(longest)).await;
+    life.request(|visitor| visitor.remember_while_used(longest)).await;
+    let start = life.clock.now();
+    for day in 1..400 {
+        life.at(start, day * DAY);
+        life.request(|_| ()).await;
+        assert!(life.is_live().await, "day {day}");
+    }
+}

@@ -23,8 +23,8 @@ async fn a_change_whose_answer_was_lost_is_applied_once_whoever_tries_again() {
     assert_eq!((visitor.points, visitor.cart.clone()), (111, cart));
 }
 
-#[tokio::test(start_paused = true)]
-async fn it_is_applied_once_also_where_others_saved_and_renewed_meanwhile() {
+/// A visitor whose save of ten points lost its answer, before so many saves of a hundred by others.
+async fn overtaken_by(saves: usize) -> (Life, StoreKey, Session<Visitor>) {
     let life = Life::new();
     let (jar, key) = life.visitor().await;
     let mut visitor = life.load(&jar).await;
@@ -32,11 +32,17 @@ async fn it_is_applied_once_also_where_others_saved_and_renewed_meanwhile() {
     life.faults.set(Fault::LostThenDown(Call::Save));
     assert!(visitor.save().await.unwrap_err().is_unavailable());
     life.faults.set(Fault::None);
-    for _ in 0..5 {
+    for _ in 0..saves {
         let mut other = life.load(&jar).await;
         other.points += 100;
         let _ = other.commit().await.unwrap();
     }
+    (life, key, visitor)
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_applied_once_also_where_others_saved_and_renewed_meanwhile() {
+    let (life, key, mut visitor) = overtaken_by(5).await;
     visitor.points += 1;
     visitor.save().await.unwrap();
     assert_eq!(life.stored(&key).await.unwrap().0, 611);
@@ -44,18 +50,7 @@ async fn it_is_applied_once_also_where_others_saved_and_renewed_meanwhile() {
 
 #[tokio::test(start_paused = true)]
 async fn after_more_than_eight_saves_nobody_can_tell_until_reload() {
-    let life = Life::new();
-    let (jar, key) = life.visitor().await;
-    let mut visitor = life.load(&jar).await;
-    visitor.points += 10;
-    life.faults.set(Fault::LostThenDown(Call::Save));
-    assert!(visitor.save().await.unwrap_err().is_unavailable());
-    life.faults.set(Fault::None);
-    for _ in 0..9 {
-        let mut other = life.load(&jar).await;
-        other.points += 100;
-        let _ = other.commit().await.unwrap();
-    }
+    let (life, key, mut visitor) = overtaken_by(9).await;
     for _ in 0..2 {
         assert!(visitor.save().await.unwrap_err().is_unavailable());
     }
