@@ -448,7 +448,7 @@ fn settle<B: MessageBody>(
     ended: Ended,
     hook: Option<&Hook>,
 ) -> Handled<EitherBody<B>> {
-    let Ended { read, refused, report } = ended;
+    let Ended { varies, refused, report } = ended;
     let replaced = if refused {
         Some(refusal())
     } else {
@@ -472,11 +472,12 @@ fn settle<B: MessageBody>(
     };
     match &mut answer {
         Ok(response) => {
-            request::headers::finish_headers(response.headers_mut(), read, report.cookies);
+            request::headers::finish_headers(response.headers_mut(), &varies, report.deliveries);
         }
-        Err(_) if !read && report.cookies.is_empty() => {}
+        Err(_) if varies.is_empty() && report.deliveries.is_empty() => {}
         Err(error) => error.add_response_mapper(move |mut response| {
-            request::headers::finish_headers(response.headers_mut(), read, report.cookies.clone());
+            let deliveries = report.deliveries.clone();
+            request::headers::finish_headers(response.headers_mut(), &varies, deliveries);
             response
         }),
     }

@@ -1,39 +1,62 @@
-//! The result of a commit: its outcome, and the cookie that the response must carry.
+//! The result of a commit: its outcome, and the headers that the response must carry.
 
 use std::fmt;
 
-use http::HeaderValue;
+use http::header::{HeaderName, HeaderValue, SET_COOKIE};
 
 use crate::error::Error;
 pub use crate::store::change::Outcome;
 pub use crate::store::keep::KeepChanges;
+use crate::transport::DeliveryHeaders;
 
-/// The result of [`Session::commit`](crate::Session::commit): its outcome, and the cookie that the
+/// The result of [`Session::commit`](crate::Session::commit): its outcome, and the headers that the
 /// response must carry.
 ///
 /// ```
 /// use sessions::commit::Commit;
 ///
-/// fn respond(commit: &Commit, headers: &mut http::HeaderMap) {
-///     if let Some(cookie) = commit.set_cookie() {
-///         headers.append(http::header::SET_COOKIE, cookie.clone());
-///     }
+/// fn respond(commit: &Commit, response: &mut http::HeaderMap) {
+///     response.extend(commit.headers());
 /// }
 /// # let _ = respond;
 /// ```
 #[derive(Clone, Debug)]
-#[must_use = "the response must carry its `Set-Cookie`"]
+#[must_use = "the response must carry its headers"]
 pub struct Commit {
     outcome: Outcome,
-    set_cookie: Option<HeaderValue>,
+    headers: DeliveryHeaders,
 }
 
 impl Commit {
-    pub(crate) fn new(outcome: Outcome, set_cookie: Option<HeaderValue>) -> Self {
-        Self { outcome, set_cookie }
+    pub(crate) fn new(outcome: Outcome, headers: DeliveryHeaders) -> Self {
+        Self { outcome, headers }
     }
 
-    /// Returns the `Set-Cookie` header that the response must carry, if any.
+    /// Returns the headers that the response must carry: none, a `Set-Cookie` (two while a store
+    /// [also reads](crate::StoreBuilder::also_read_cookie) another cookie), or the
+    /// [token header](crate::StoreBuilder::token_header). Append them: a response may have other
+    /// cookies. No shared cache may keep such a response.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
+    /// visitor.visits = 1;
+    /// let mut response = http::HeaderMap::new();
+    /// response.extend(visitor.commit().await?.headers());
+    /// assert!(response.contains_key("set-cookie"));
+    ///
+    /// // The browser has it now.
+    /// visitor.visits = 2;
+    /// assert_eq!(visitor.commit().await?.headers().count(), 0);
+    /// # Ok(()) }
+    /// ```
+    pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
+        self.headers.clone().into_iter()
+    }
+
+    /// Returns the `Set-Cookie` header that gives the browser a cookie or clears it, if there is
+    /// one.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
@@ -41,15 +64,11 @@ impl Commit {
     /// # let Example { mut visitor, .. } = example().await?;
     /// visitor.visits = 1;
     /// assert!(visitor.commit().await?.set_cookie().is_some());
-    ///
-    /// // The browser has it now.
-    /// visitor.visits = 2;
-    /// assert!(visitor.commit().await?.set_cookie().is_none());
     /// # Ok(()) }
     /// ```
     #[must_use]
     pub fn set_cookie(&self) -> Option<&HeaderValue> {
-        self.set_cookie.as_ref()
+        set_cookie(&self.headers)
     }
 
     /// Returns the outcome of the commit.
@@ -74,9 +93,7 @@ impl Commit {
 /// use sessions::commit::CommitError;
 ///
 /// fn respond(error: CommitError, headers: &mut http::HeaderMap) -> sessions::Error {
-///     if let Some(cookie) = error.set_cookie() {
-///         headers.append(http::header::SET_COOKIE, cookie.clone());
-///     }
+///     headers.extend(error.headers());
 ///     error.into_error()
 /// }
 /// # let _ = respond;
@@ -84,13 +101,28 @@ impl Commit {
 #[derive(Debug)]
 pub struct CommitError {
     pub(crate) error: Error,
-    pub(crate) set_cookie: Option<HeaderValue>,
+    pub(crate) headers: DeliveryHeaders,
 }
 
 impl CommitError {
-    /// Returns the `Set-Cookie` header that the response must carry although the commit failed.
-    /// There is one if a session was renewed and the provider's answer was lost, or if `destroy()`
-    /// could only clear the cookie.
+    /// Returns the headers that the response must carry although the commit failed. There are some
+    /// if a session was renewed and the provider's answer was lost, or if `destroy()` could only
+    /// clear the cookie.
+    ///
+    /// ```
+    /// fn headers(error: &sessions::commit::CommitError) -> http::HeaderMap {
+    ///     let mut headers = http::HeaderMap::new();
+    ///     headers.extend(error.headers());
+    ///     headers
+    /// }
+    /// # let _ = headers;
+    /// ```
+    pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
+        self.headers.clone().into_iter()
+    }
+
+    /// Returns the `Set-Cookie` header that gives the browser a cookie or clears it, if there is
+    /// one.
     ///
     /// ```
     /// fn cookie(error: &sessions::commit::CommitError) -> Option<&http::HeaderValue> {
@@ -100,7 +132,7 @@ impl CommitError {
     /// ```
     #[must_use]
     pub fn set_cookie(&self) -> Option<&HeaderValue> {
-        self.set_cookie.as_ref()
+        set_cookie(&self.headers)
     }
 
     /// Returns the error.
@@ -116,7 +148,7 @@ impl CommitError {
         &self.error
     }
 
-    /// Returns the error without the cookie.
+    /// Returns the error without the headers.
     ///
     /// ```
     /// fn error(error: sessions::commit::CommitError) -> sessions::Error {
@@ -138,7 +170,7 @@ impl From<CommitError> for Error {
 
 impl From<Error> for CommitError {
     fn from(error: Error) -> Self {
-        Self { error, set_cookie: None }
+        Self { error, headers: DeliveryHeaders::new() }
     }
 }
 
@@ -152,4 +184,9 @@ impl std::error::Error for CommitError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.error.source()
     }
+}
+
+/// The cookie of the current configuration comes last.
+fn set_cookie(headers: &DeliveryHeaders) -> Option<&HeaderValue> {
+    headers.iter().rev().find(|(name, _)| *name == SET_COOKIE).map(|(_, value)| value)
 }

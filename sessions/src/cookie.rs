@@ -5,9 +5,10 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use cookie::Cookie;
-use http::header::{COOKIE, HeaderMap, HeaderValue};
+use http::header::HeaderValue;
 
 use crate::error::Error;
+use crate::transport::RequestHeaders;
 
 /// The `SameSite` attribute: whether a browser sends a cookie with requests that other sites cause.
 ///
@@ -242,6 +243,19 @@ impl CookieConfig {
         self.domain.as_deref().map_or(Ok(()), check_domain)
     }
 
+    /// Whether a browser keeps a cookie of these settings beside one of the others (RFC 6265bis,
+    /// section 5.7). Otherwise the one replaces the other.
+    pub(crate) fn is_apart(&self, other: &Self) -> bool {
+        let place = |config: &Self| {
+            let domain = config
+                .domain
+                .as_deref()
+                .map(|domain| domain.strip_prefix('.').unwrap_or(domain).to_ascii_lowercase());
+            (domain, config.path.clone(), config.cookie_name(""), config.partitioned)
+        };
+        place(self) != place(other)
+    }
+
     /// Returns the cookie of this name. Its attributes are formatted once, not for each response.
     pub(crate) fn named(&self, name: String) -> SetCookie {
         let mut cookie = Cookie::new("", "");
@@ -361,39 +375,10 @@ pub(crate) fn check_length(name: &str, value: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// The headers of a request: `http`'s `HeaderMap`, or actix-web's.
-///
-/// ```
-/// use sessions::request::CookieHeaders;
-///
-/// fn may_hold_cookies(headers: &impl CookieHeaders) {
-///     let _ = headers;
-/// }
-/// may_hold_cookies(&http::HeaderMap::new());
-/// ```
-pub trait CookieHeaders: sealed::Cookies {}
-
-impl<H: sealed::Cookies> CookieHeaders for H {}
-
-pub(crate) mod sealed {
-    #[allow(unreachable_pub)] // It seals a public trait.
-    pub trait Cookies {
-        /// Returns the value of each `Cookie` header. HTTP/2 splits cookies into several headers
-        /// (RFC 9113, section 8.2.3).
-        fn cookies(&self) -> impl Iterator<Item = &[u8]>;
-    }
-}
-
-impl sealed::Cookies for HeaderMap {
-    fn cookies(&self) -> impl Iterator<Item = &[u8]> {
-        self.get_all(COOKIE).into_iter().map(HeaderValue::as_bytes)
-    }
-}
-
 /// Returns the values of the cookies called `name`, in the order in which the browser sent them.
 /// Skips everything that is not a cookie.
 pub(crate) fn values<'h>(
-    headers: &'h impl CookieHeaders,
+    headers: &'h impl RequestHeaders,
     name: &'h str,
 ) -> impl Iterator<Item = &'h [u8]> {
     headers.cookies().flat_map(pairs).filter_map(move |pair| {
@@ -435,6 +420,8 @@ impl fmt::Display for SameSite {
 
 #[cfg(test)]
 mod tests {
+    use http::header::{COOKIE, HeaderMap};
+
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3600);

@@ -167,6 +167,7 @@ pub mod tower;
 #[cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "tower-sessions", feature = "tower-sessions-0-14"))))]
 pub mod tower_sessions;
+mod transport;
 
 /// The keys of the [`codec`]: their protection at rest, and what operators see of them.
 pub mod keys {
@@ -191,6 +192,7 @@ pub use crate::store::builder::StoreBuilder;
 pub use crate::store::fence::LoginAttempt;
 pub use crate::store::owner::{SessionInfo, SessionPage};
 pub use crate::store::settings::SessionSettings;
+pub use crate::transport::Transport;
 #[cfg(feature = "derive")]
 #[doc = include_str!("derive.md")]
 pub use sessions_derive::Session;

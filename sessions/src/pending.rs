@@ -13,6 +13,7 @@ use crate::store::change::{Change, Unsettled};
 use crate::store::core::Core;
 use crate::store::patch::Asks;
 use crate::store::session_type::SessionType;
+use crate::transport::Delivery;
 
 /// A handle's state, without its value.
 pub(crate) struct State {
@@ -31,8 +32,10 @@ pub(crate) struct State {
     pub(crate) asks: Asks,
     /// The earlier commits with unknown results.
     pub(crate) unsettled: Option<Box<Unsettled>>,
-    /// A cookie that no response carries yet.
-    pub(crate) owed: Option<HeaderValue>,
+    /// The newest token of the handle's commits, if the client carries it in a header.
+    pub(crate) token: Option<HeaderValue>,
+    /// A token that no response carries yet.
+    pub(crate) owed: Option<Delivery>,
 }
 
 impl State {
@@ -53,6 +56,7 @@ impl State {
             borrowed: false,
             asks: Asks::default(),
             unsettled: None,
+            token: None,
             owed: None,
         }
     }

@@ -18,13 +18,13 @@ use http::Extensions;
 use smallvec::SmallVec;
 
 use self::slots::{Home, Phase, RequestSlots, Served, Slot, Slots, fold};
-pub use crate::cookie::CookieHeaders;
 use crate::data::SessionData;
 use crate::error::Error;
 use crate::session::{Live, Session};
 use crate::store::change::{Failed, Outcome, Settled};
 use crate::store::core::Core;
 use crate::store::session_type::SessionType;
+pub use crate::transport::RequestHeaders;
 
 /// The sessions of one request. A layer puts this value into the request's extensions. The
 /// frameworks' extractors load sessions from it, and a plain `tower` service can do so too.
@@ -68,7 +68,7 @@ impl RequestSessions {
         extensions.get().ok_or_else(|| Error::misuse(NO_LAYER))
     }
 
-    /// Loads this request's session of type `T`, or creates a new one. `cookies` are the request's
+    /// Loads this request's session of type `T`, or creates a new one. `headers` are the request's
     /// headers.
     ///
     /// A second handle of the same type sees the changes of the first handle if the first was
@@ -100,9 +100,9 @@ impl RequestSessions {
     /// ```
     pub async fn load<T: SessionData>(
         &self,
-        cookies: &impl CookieHeaders,
+        headers: &impl RequestHeaders,
     ) -> Result<Session<T>, Error> {
-        self.find(cookies, false).await
+        self.find(headers, false).await
     }
 
     /// Loads the session like [`load`](Self::load), but creates a new one if this build cannot read
@@ -131,14 +131,14 @@ impl RequestSessions {
     /// ```
     pub async fn load_or_new<T: SessionData>(
         &self,
-        cookies: &impl CookieHeaders,
+        headers: &impl RequestHeaders,
     ) -> Result<Session<T>, Error> {
-        self.find(cookies, true).await
+        self.find(headers, true).await
     }
 
     async fn find<T: SessionData>(
         &self,
-        cookies: &impl CookieHeaders,
+        headers: &impl RequestHeaders,
         or_new: bool,
     ) -> Result<Session<T>, Error> {
         let store = self.store_of::<T>()?;
@@ -147,7 +147,7 @@ impl RequestSessions {
         if let Some(session) = self.again::<T>(store, &session_type, &mut self.inner.slots())? {
             return Ok(session);
         }
-        let live = Live::<T>::find(store, &session_type, cookies, or_new).await?;
+        let live = Live::<T>::find(store, &session_type, headers, or_new).await?;
         loop {
             self.inner.commits_to_end().await;
             let mut slots = self.inner.slots();
@@ -189,29 +189,29 @@ impl RequestSessions {
     /// }
     /// # let _ = logout::<()>;
     /// ```
-    pub async fn destroy<T: SessionData>(&self, cookies: &impl CookieHeaders) -> Result<(), Error> {
+    pub async fn destroy<T: SessionData>(
+        &self,
+        headers: &impl RequestHeaders,
+    ) -> Result<(), Error> {
         let store = self.store_of::<T>()?;
         let session_type = store.session_type::<T>()?;
         self.check_alone(store, &session_type, &self.inner.slots())?;
         if self.inner.dry.is_some() {
-            self.inner.slots().spared = true;
+            session_type.vary(&mut self.inner.slots().spared);
             return Ok(());
         }
-        let (done, error) = match store.destroy_unread(&session_type, cookies).await {
+        let (done, error) = match store.destroy_unread(&session_type, headers).await {
             Ok(committed) => (committed.settle()?, None),
             Err(failed) => {
-                let Failed { error, set_cookie, base, .. } = *failed;
-                (
-                    Settled { outcome: Outcome::Unchanged, base, merged: None, set_cookie },
-                    Some(error),
-                )
+                let Failed { error, delivery, base, .. } = *failed;
+                (Settled { outcome: Outcome::Unchanged, base, merged: None, delivery }, Some(error))
             }
         };
         let mut slots = self.inner.slots();
         let is_same = |slot: &Slot| slot.session_type.type_id == session_type.type_id;
         let slot = match slots.slots.iter().position(is_same) {
             Some(index) => &mut slots.slots[index],
-            None if error.is_some() && done.set_cookie.is_none() => {
+            None if error.is_some() && done.delivery.is_none() => {
                 return error.map_or(Ok(()), Err);
             }
             None => {
@@ -226,8 +226,8 @@ impl RequestSessions {
         if error.is_none() {
             slot.settle(&done);
         }
-        if done.set_cookie.is_some() {
-            slot.set_cookie.clone_from(&done.set_cookie);
+        if done.delivery.is_some() {
+            slot.delivery.clone_from(&done.delivery);
         }
         error.map_or(Ok(()), Err)
     }

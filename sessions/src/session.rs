@@ -1,6 +1,7 @@
 //! [`Session<T>`], the handle of a session.
 
 mod times;
+mod transport;
 
 use std::any::Any;
 use std::fmt;
@@ -8,11 +9,9 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::HeaderValue;
 use tokio::sync::oneshot;
 
 use crate::commit::{Commit, CommitError};
-use crate::cookie::CookieHeaders;
 use crate::data::SessionData;
 use crate::error::Error;
 use crate::id::StoreKey;
@@ -30,6 +29,7 @@ use crate::store::session_type::SessionType;
 use crate::telemetry;
 use crate::telemetry::labels::{CallOutcome, Operation};
 use crate::telemetry::span::observe;
+use crate::transport::{Carrier, Delivery, RequestHeaders};
 
 /// A visitor's session, as a typed value.
 ///
@@ -84,13 +84,14 @@ impl<T: SessionData> Live<T> {
     pub(crate) fn find<'a>(
         core: &'a Arc<Core>,
         session_type: &'a Arc<SessionType>,
-        cookies: &'a impl CookieHeaders,
+        cookies: &'a impl RequestHeaders,
         or_new: bool,
     ) -> impl Future<Output = Result<Box<Self>, Error>> + 'a {
         let work = async move {
             let now = core.now();
             let found = core.find(session_type, cookies, now).await;
-            Self::loaded(core, session_type, found, now, or_new)
+            let carrier = || session_type.carrier(cookies);
+            Self::loaded(core, session_type, found, now, or_new, carrier)
         };
         observe(Operation::Load, session_type.name(), Some(&session_type.tallies), work, |live| {
             loaded(&live.state.base)
@@ -103,6 +104,7 @@ impl<T: SessionData> Live<T> {
         found: Result<Base, Error>,
         loaded_at: SystemTime,
         or_new: bool,
+        carrier: impl FnOnce() -> Carrier,
     ) -> Result<Box<Self>, Error> {
         let state = |base| State::new(core.clone(), session_type.clone(), base, loaded_at);
         // An unreadable record with the browser's secret ends when a new session replaces it. If
@@ -124,9 +126,8 @@ impl<T: SessionData> Live<T> {
             return Err(error);
         }
         telemetry::reset(session_type.name(), &error);
-        Self::new(state(
-            live.map_or(Base::Absent { arrival: Arrival::Unreadable }, Base::Unreadable),
-        ))
+        let unread = || Base::Absent { arrival: Arrival::Unreadable, carrier: carrier() };
+        Self::new(state(live.map_or_else(unread, Base::Unreadable)))
     }
 
     pub(crate) fn new(mut state: State) -> Result<Box<Self>, Error> {
@@ -137,12 +138,13 @@ impl<T: SessionData> Live<T> {
                     value
                 } else {
                     telemetry::misfiled(state.session_type.name(), &loaded.key);
-                    state.base = Base::Absent { arrival: Arrival::Ended };
+                    let carrier = loaded.carrier();
+                    state.base = Base::Absent { arrival: Arrival::Ended, carrier };
                     T::fresh()
                 }
             }
             Base::Sealed(sealed) => T::load(&sealed.stored)?,
-            Base::Absent { .. } | Base::Superseded(_) | Base::Unreadable(_) | Base::Ended(_) => {
+            Base::Absent { .. } | Base::Superseded(_) | Base::Unreadable(_) | Base::Ended(..) => {
                 T::fresh()
             }
         };
@@ -320,7 +322,7 @@ impl<T: SessionData> Session<T> {
         match &self.state().base {
             Base::Live(loaded) => loaded.expires_at,
             Base::Sealed(sealed) => Some(sealed.expires_at),
-            Base::Absent { .. } | Base::Superseded(_) | Base::Unreadable(_) | Base::Ended(_) => {
+            Base::Absent { .. } | Base::Superseded(_) | Base::Unreadable(_) | Base::Ended(..) => {
                 None
             }
         }
@@ -572,13 +574,12 @@ impl<T: SessionData> Session<T> {
     /// ```
     pub async fn save(&mut self) -> Result<(), Error> {
         match self.commit_now().await {
-            Ok((_, set_cookie)) => {
-                self.owe(set_cookie);
+            Ok((_, delivery)) => {
+                self.owe(delivery);
                 Ok(())
             }
-            Err(failed) => {
-                let CommitError { error, set_cookie } = failed;
-                self.owe(set_cookie);
+            Err((error, delivery)) => {
+                self.owe(delivery);
                 Err(error)
             }
         }
@@ -611,11 +612,14 @@ impl<T: SessionData> Session<T> {
     /// ```
     pub async fn commit(&mut self) -> Result<Commit, CommitError> {
         let owed = self.live_mut().state.owed.take();
-        match self.commit_now().await {
-            Ok((outcome, set_cookie)) => Ok(Commit::new(outcome, set_cookie.or(owed))),
-            Err(CommitError { error, set_cookie }) => {
-                Err(CommitError { error, set_cookie: set_cookie.or(owed) })
-            }
+        let result = self.commit_now().await;
+        let headers = |delivery: Option<Delivery>| {
+            let delivery = delivery.or(owed);
+            delivery.map(|it| self.state().session_type.headers(it)).unwrap_or_default()
+        };
+        match result {
+            Ok((outcome, delivery)) => Ok(Commit::new(outcome, headers(delivery))),
+            Err((error, delivery)) => Err(CommitError { error, headers: headers(delivery) }),
         }
     }
 
@@ -662,15 +666,17 @@ impl<T: SessionData> Session<T> {
         if is_gone { Err(Error::Gone) } else { Ok(()) }
     }
 
-    /// Keeps a cookie for the response, or for the next commit.
-    fn owe(&mut self, set_cookie: Option<HeaderValue>) {
-        if set_cookie.is_some() && self.home.as_ref().is_none_or(Home::is_closed) {
-            self.live_mut().state.owed = set_cookie;
+    /// Keeps a token for the response, or for the next commit.
+    fn owe(&mut self, delivery: Option<Delivery>) {
+        if delivery.is_some() && self.home.as_ref().is_none_or(Home::is_closed) {
+            self.live_mut().state.owed = delivery;
         }
     }
 
     /// Saves the changes, for [`commit`](Self::commit) and [`save`](Self::save).
-    async fn commit_now(&mut self) -> Result<(Outcome, Option<HeaderValue>), CommitError> {
+    async fn commit_now(
+        &mut self,
+    ) -> Result<(Outcome, Option<Delivery>), (Error, Option<Delivery>)> {
         let live = self.live_mut();
         if !live.state.is_touched()
             && !live.state.core.is_due(
@@ -687,14 +693,14 @@ impl<T: SessionData> Session<T> {
             return Ok((Outcome::Unchanged, None));
         }
         let live = self.live_mut();
-        let change = live.change()?;
+        let change = live.change().map_err(undelivered)?;
         let core = live.state.core.clone();
         let begun = match &self.home {
             Some(home) => match home.begin_save(&core, &change) {
                 Ok(begun) => begun,
                 Err(error) => {
                     self.live_mut().state.unsettled = change.unsettled;
-                    return Err(error.into());
+                    return Err(undelivered(error));
                 }
             },
             None => None,
@@ -724,24 +730,26 @@ impl<T: SessionData> Session<T> {
         let committed = unsettled.and_then(|mut unsettled| unsettled.take_result());
         match committed {
             Some(Ok(committed)) => {
-                let done = committed.settle()?;
-                let (outcome, set_cookie) = (done.outcome, done.set_cookie.clone());
+                let done = committed.settle().map_err(undelivered)?;
+                let (outcome, delivery) = (done.outcome, done.delivery.clone());
+                self.keep_token(delivery.as_ref());
                 if let Some(home) = &self.home {
                     home.saved(&done);
                 }
-                self.live_mut().settle(done)?;
-                Ok((outcome, set_cookie))
+                self.live_mut().settle(done).map_err(undelivered)?;
+                Ok((outcome, delivery))
             }
             Some(Err(mut failed)) => {
-                let set_cookie = failed.set_cookie.take();
+                let delivery = failed.delivery.take();
                 let error = live.fail(*failed);
+                self.keep_token(delivery.as_ref());
                 if let Some(home) = &self.home {
                     home.failed(&self.live().state.base);
                 }
-                Err(CommitError { error, set_cookie })
+                Err((error, delivery))
             }
             // Unreachable: the task sends its result before it ends.
-            None => Err(Error::unavailable("a commit ended without a result").into()),
+            None => Err(undelivered(Error::unavailable("a commit ended without a result"))),
         }
     }
 
@@ -769,12 +777,17 @@ impl<T: SessionData> Session<T> {
     }
 }
 
+/// An error of a commit that has no token for the client.
+fn undelivered(error: Error) -> (Error, Option<Delivery>) {
+    (error, None)
+}
+
 /// Returns the outcome of a load, for telemetry.
 fn loaded(base: &Base) -> (CallOutcome, Option<&StoreKey>) {
     let ended = match base {
         Base::Live(_) | Base::Sealed(_) => CallOutcome::Live,
         Base::Absent { .. } | Base::Unreadable(_) => CallOutcome::New,
-        Base::Superseded(_) | Base::Ended(_) => CallOutcome::Gone,
+        Base::Superseded(_) | Base::Ended(..) => CallOutcome::Gone,
     };
     (ended, base.key())
 }

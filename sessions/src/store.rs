@@ -45,6 +45,7 @@ use crate::error::Error;
 use crate::id::StoreKey;
 use crate::provider::{Page, Provider};
 use crate::session::{Live, Session};
+use crate::transport::Delivery;
 
 /// Loads and commits sessions: a provider, the keys that seal cookies, and the rules of a session's
 /// life.
@@ -113,9 +114,9 @@ impl Store {
     /// assert!(visitor.is_new());
     /// # Ok(()) }
     /// ```
-    pub async fn load<T: SessionData>(&self, cookies: &HeaderMap) -> Result<Session<T>, Error> {
+    pub async fn load<T: SessionData>(&self, headers: &HeaderMap) -> Result<Session<T>, Error> {
         let session_type = self.core.session_type::<T>()?;
-        Ok(Session::new(Live::find(&self.core, &session_type, cookies, false).await?, None))
+        Ok(Session::new(Live::find(&self.core, &session_type, headers, false).await?, None))
     }
 
     /// As [`load`](Self::load), but a record that this build cannot read counts as none: for
@@ -139,10 +140,10 @@ impl Store {
     /// ```
     pub async fn load_or_new<T: SessionData>(
         &self,
-        cookies: &HeaderMap,
+        headers: &HeaderMap,
     ) -> Result<Session<T>, Error> {
         let session_type = self.core.session_type::<T>()?;
-        Ok(Session::new(Live::find(&self.core, &session_type, cookies, true).await?, None))
+        Ok(Session::new(Live::find(&self.core, &session_type, headers, true).await?, None))
     }
 
     /// Ends the session that a request's cookies stand for, without reading it: logging out works
@@ -168,12 +169,18 @@ impl Store {
     /// ```
     pub async fn destroy<T: SessionData>(
         &self,
-        cookies: &HeaderMap,
+        headers: &HeaderMap,
     ) -> Result<Commit, CommitError> {
         let session_type = self.core.session_type::<T>()?;
-        match self.core.destroy_unread(&session_type, cookies).await {
-            Ok(done) => Ok(Commit::new(done.outcome, done.set_cookie)),
-            Err(failed) => Err(CommitError { error: failed.error, set_cookie: failed.set_cookie }),
+        let result = self.core.destroy_unread(&session_type, headers).await;
+        let headers = |delivery: Option<Delivery>| {
+            delivery.map(|it| session_type.headers(it)).unwrap_or_default()
+        };
+        match result {
+            Ok(done) => Ok(Commit::new(done.outcome, headers(done.delivery))),
+            Err(failed) => {
+                Err(CommitError { error: failed.error, headers: headers(failed.delivery) })
+            }
         }
     }
 

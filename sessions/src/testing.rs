@@ -11,7 +11,7 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use http::header::{COOKIE, HeaderMap, HeaderValue};
+use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue};
 
 pub use self::cookies::{CookieSource, cookies_after};
 pub use self::provider::{Call, Calls};
@@ -19,6 +19,7 @@ pub use self::provider::{Call, Calls};
 use self::provider::{Control, TestProvider, own};
 use crate::clock::ManualClock;
 use crate::data::SessionData;
+use crate::error::Error;
 use crate::id::StoreKey;
 use crate::memory::MemoryProvider;
 use crate::provider::ProviderError;
@@ -29,6 +30,7 @@ use crate::store::base::{Arrival, Base};
 use crate::store::builder::StoreBuilder;
 use crate::store::change::Change;
 use crate::store::patch::Asks;
+use crate::transport::{TokenHeader, Transport};
 
 /// A store for tests: in memory, with a clock that the test moves, and with the same "random" ids
 /// and keys in every run.
@@ -178,34 +180,79 @@ impl TestStore {
     /// # }
     /// ```
     pub async fn cookie<T: SessionData>(&self, value: &T) -> String {
+        let text = self.first_token(value, false).await;
+        text.split(';').next().unwrap_or_default().to_owned()
+    }
+
+    /// Saves a session with this `value` whose client carries its token in a header, and returns the
+    /// token: `sess_...`. A request sends it as `Authorization: Bearer sess_...`, or in the store's
+    /// [`token_header`](crate::StoreBuilder::token_header).
+    ///
+    /// # Panics
+    /// Panics as [`cookie`](Self::cookie) does, and if the session type has no
+    /// [`Transport`](crate::Transport) for headers.
+    ///
+    /// ```
+    /// use sessions::{Session, Transport, testing::TestStore};
+    ///
+    /// #[derive(Session, Default)]
+    /// #[session(name = "visitor", version = 1)]
+    /// struct Visitor {
+    ///     #[session(owner)]
+    ///     user: Option<u64>,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let test = TestStore::with(|store| store.transport(Transport::Header));
+    /// let token = test.token(&Visitor { user: Some(7) }).await;
+    /// assert!(token.starts_with("sess_"));
+    /// # }
+    /// ```
+    pub async fn token<T: SessionData>(&self, value: &T) -> String {
+        self.first_token(value, true).await
+    }
+
+    /// Saves a session. Returns the value of the header that gives its client the token.
+    async fn first_token<T: SessionData>(&self, value: &T, header: bool) -> String {
+        let name = T::SCHEMA.name;
         let saved = own(async {
+            let session_type = self.store.core().session_type::<T>()?;
+            let carrier = session_type.first_carrier();
+            let refused = match header {
+                true => session_type.transport == Transport::Cookie,
+                false => session_type.transport == Transport::Header,
+            };
+            if refused {
+                return Err(Error::misuse(format!(
+                    "its transport is {:?}; call the other one of cookie() and token()",
+                    session_type.transport
+                )));
+            }
             let change = Change {
-                session_type: self.store.core().session_type::<T>()?,
-                base: Base::Absent { arrival: Arrival::New },
+                session_type,
+                base: Base::Absent { arrival: Arrival::New, carrier },
                 ancestor: None,
                 fields: Some(value.fields()?),
-                asks: Asks::default(),
+                asks: Asks { header, ..Asks::default() },
                 loaded_at: self.store.now(),
                 unsettled: None,
             };
             self.store.core().commit(change).await.map_err(|failed| failed.error)
         });
-        let name = T::SCHEMA.name;
         let done = saved.await.unwrap_or_else(|error| {
             panic!("session `{name}` cannot be saved: {}", crate::telemetry::emit::chain(&error))
         });
-        let Some(cookie) = done.set_cookie else {
+        let Some(delivery) = done.delivery else {
             panic!(
-                "this value of session `{name}` is that of a new visitor, who has no cookie; \
+                "this value of session `{name}` is that of a new visitor, who has no token; \
                  send a request without one"
             )
         };
-        let text = String::from_utf8_lossy(cookie.as_bytes()).into_owned();
-        text.split(';').next().unwrap_or_default().to_owned()
+        String::from_utf8_lossy(delivery.value.as_bytes()).into_owned()
     }
 
-    /// Reads the session that a response's `Set-Cookie` header or a request's `Cookie` header
-    /// names, as it is stored now. Returns `None` if it names no live session.
+    /// Reads the session that a response's `Set-Cookie` or token header, a request's `Cookie` header
+    /// or a token names, as it is stored now. Returns `None` if it names no live session.
     ///
     /// A response sets a cookie only if the session is new or was renewed, as after a login. If the
     /// session only changed, read what the request's cookie names. [`cookies_after`] combines both.
@@ -233,6 +280,15 @@ impl TestStore {
         let mut headers = HeaderMap::new();
         if let Ok(value) = HeaderValue::from_str(&text) {
             headers.insert(COOKIE, value);
+        }
+        if let Ok(session_type) = self.store.core().session_type::<T>()
+            && session_type.transport != Transport::Cookie
+        {
+            let TokenHeader { request, response } = &session_type.token_header;
+            let token = self::cookies::sealed::CookieSource::token(cookies, response.as_str());
+            let scheme = if *request == AUTHORIZATION { "Bearer " } else { "" };
+            let value = token.and_then(|it| HeaderValue::try_from(format!("{scheme}{it}")).ok());
+            headers.extend(value.map(|value| (request.clone(), value)));
         }
         let session = own(self.store.load::<T>(&headers)).await.unwrap_or_else(|error| {
             let name = T::SCHEMA.name;

@@ -347,7 +347,7 @@ where
             Ok(response) => response.map(Body::new),
             Err(error) => return Poll::Ready(Err(error)),
         };
-        let Ended { read, refused, report } = ended;
+        let Ended { varies, refused, report } = ended;
         let hook = this.hook.as_ref();
         if refused {
             response = in_place_of(&response, refusal());
@@ -361,7 +361,7 @@ where
             request::headers::complete(&error, instead.headers_mut());
             response = in_place_of(&response, instead);
         }
-        request::headers::finish_headers(response.headers_mut(), read, report.cookies);
+        request::headers::finish_headers(response.headers_mut(), &varies, report.deliveries);
         Poll::Ready(Ok(response))
     }
 }

@@ -3,12 +3,16 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
 
-use crate::cookie::sealed::Cookies;
 use crate::request::headers::ResponseHeaders;
+use crate::transport::sealed::Headers;
 
-impl Cookies for HeaderMap {
+impl Headers for HeaderMap {
     fn cookies(&self) -> impl Iterator<Item = &[u8]> {
         self.get_all(COOKIE).map(HeaderValue::as_bytes)
+    }
+
+    fn all(&self, name: &http::HeaderName) -> impl Iterator<Item = &[u8]> {
+        self.get_all(name.as_str()).map(HeaderValue::as_bytes)
     }
 }
 

@@ -41,6 +41,11 @@ impl Purpose {
         Self::of_kind("session", cookie_name)
     }
 
+    /// Creates the purpose of the tokens that clients of this session type carry in a header.
+    pub(crate) fn session_header(session: &str) -> Self {
+        Self::of_kind("session header", session)
+    }
+
     /// Creates the purpose of a cookie of this name that holds a whole session.
     pub(crate) fn client_side(cookie_name: &str) -> Self {
         Self::of_kind("client-side session", cookie_name)

@@ -9,7 +9,7 @@ use http::StatusCode;
 use pin_project_lite::pin_project;
 
 use super::RequestSessions;
-use super::layer::{Kept, Report};
+use super::layer::{Kept, Report, Varies};
 use crate::store::tracker::Finish;
 
 /// The answer of a framework's handler.
@@ -20,8 +20,8 @@ pub(crate) trait Answer {
 /// The result of a finished request, for its framework.
 #[derive(Default)]
 pub(crate) struct Ended {
-    /// Whether the handler took a session, so that the response depends on the cookie.
-    pub(crate) read: bool,
+    /// The request headers that the response depends on, because its handler took a session.
+    pub(crate) varies: Varies,
     /// Whether the request was a prefetch that changed a session, so that its answer must not be
     /// used.
     pub(crate) refused: bool,
@@ -71,7 +71,7 @@ impl<F: Future<Output: Answer>> Future for Ending<F> {
             let Some(sessions) = sessions.take() else { return Poll::Pending };
             let finished = sessions.finish(answer.status());
             let report = Report { error: finished.hidden, ..Report::default() };
-            let ended = Ended { read: finished.read, refused: finished.refused, report };
+            let ended = Ended { varies: finished.varies, refused: finished.refused, report };
             let Some(commit) = finished.commit else { return Poll::Ready((answer, ended)) };
             let closing = Closing(Some(sessions));
             self.set(Self::Committing { answer: Some(answer), ended, commit, closing });

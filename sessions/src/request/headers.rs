@@ -1,11 +1,9 @@
 //! The cache headers of a response that depends on a session, and the headers that the response to
 //! an error keeps from the response that it replaces.
 
-use http::header::{
-    CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE, VARY,
-};
+use http::header::{CACHE_CONTROL, COOKIE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, VARY};
 
-use super::layer::Cookies;
+use super::layer::{Deliveries, Varies};
 use crate::error::Error;
 use crate::telemetry;
 
@@ -47,19 +45,32 @@ impl ResponseHeaders for HeaderMap {
     }
 }
 
-/// Writes a response's session cookies and cache headers. A response with a session cookie belongs
-/// to one browser. If its handler took a session (`read`), it depends on the cookie.
-pub(crate) fn finish_headers(headers: &mut impl ResponseHeaders, read: bool, cookies: Cookies) {
-    if let Some((session, _)) = cookies.first() {
-        keep_from_shared_caches(headers, session);
+/// Writes a response's session tokens and cache headers. A response with a token belongs to one
+/// client. If its handler took a session, it depends on the headers that carry the tokens
+/// (`varies`).
+pub(crate) fn finish_headers(
+    headers: &mut impl ResponseHeaders,
+    varies: &Varies,
+    deliveries: Deliveries,
+) {
+    if let Some((session_type, _)) = deliveries.first() {
+        keep_from_shared_caches(headers, session_type.name());
     }
-    for (_, cookie) in cookies {
-        headers.append(&SET_COOKIE, cookie);
-    }
-    if read {
-        if !headers.any(&VARY, |value| names(value, "cookie") || names(value, "*")) {
-            headers.append_text(&VARY, "cookie");
+    for (session_type, delivery) in deliveries {
+        for (name, value) in session_type.headers(delivery) {
+            headers.append(&name, value);
         }
+    }
+    for name in varies {
+        if !headers.any(&VARY, |value| names(value, name.as_str()) || names(value, "*")) {
+            if name == COOKIE {
+                headers.append_text(&VARY, "cookie");
+            } else {
+                headers.append(&VARY, HeaderValue::from(name.clone()));
+            }
+        }
+    }
+    if !varies.is_empty() {
         if headers.none(&CACHE_CONTROL) {
             headers.append_text(&CACHE_CONTROL, "private");
         }

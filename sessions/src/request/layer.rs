@@ -1,12 +1,12 @@
 //! The part of a framework's layer that handles a request's sessions: it opens them, commits them
-//! after the handler has responded, and reports the cookies and the error of the commits.
+//! after the handler has responded, and reports the tokens and the error of the commits.
 
 use std::any::TypeId;
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 
 use http::StatusCode;
-use http::header::HeaderValue;
+use http::header::HeaderName;
 use smallvec::SmallVec;
 use tokio::sync::{Notify, oneshot};
 
@@ -19,8 +19,10 @@ use crate::store::base::Base;
 use crate::store::change::{Change, Committed, Failed};
 use crate::store::core::Core;
 use crate::store::patch::Asks;
+use crate::store::session_type::SessionType;
 use crate::store::tracker::Finish;
 use crate::telemetry;
+use crate::transport::Delivery;
 
 impl Served {
     /// Serves every session type.
@@ -106,20 +108,23 @@ impl RequestSessions {
     /// Ends the request, and prepares the commit of the changes that the response's status allows.
     /// This costs nothing if there is nothing to do.
     pub(crate) fn finish(&self, status: StatusCode) -> Finished {
-        let (mut slots, spared, hidden) = {
+        let (mut slots, mut varies, hidden) = {
             let mut slots = self.inner.slots();
             slots.phase = Phase::Committing;
             #[cfg(feature = "actix")]
             let hidden = slots.hidden.take();
             #[cfg(not(feature = "actix"))]
             let hidden: Option<Error> = None;
-            (std::mem::take(&mut slots.slots), slots.spared, hidden)
+            (std::mem::take(&mut slots.slots), std::mem::take(&mut slots.spared), hidden)
         };
-        let read = !slots.is_empty() || spared;
-        let mut finished = Finished { read, refused: false, hidden: None, commit: None };
+        let was_spared = !varies.is_empty();
+        for slot in &slots {
+            slot.session_type.vary(&mut varies);
+        }
+        let mut finished = Finished { varies, refused: false, hidden: None, commit: None };
         match self.inner.dry {
             Some(dry) => {
-                let changed = self.discards(dry, &mut slots) || spared;
+                let changed = self.discards(dry, &mut slots) || was_spared;
                 finished.refused = changed && dry == Dry::Prefetch;
                 finished.hidden = hidden;
             }
@@ -176,20 +181,20 @@ impl RequestSessions {
                 telemetry::outlived(slot.session_type.name());
             }
             let end = slot.decide(status);
-            if end == SlotEnd::Nothing && slot.set_cookie.is_none() && slot.saves.is_empty() {
+            if end == SlotEnd::Nothing && slot.delivery.is_none() && slot.saves.is_empty() {
                 // A later load in the body must not see the discarded changes.
                 slot.returned.clear();
                 continue;
             }
-            let (session, set_cookie) = (slot.session_type.name(), slot.set_cookie.take());
+            let (session_type, delivery) = (slot.session_type.clone(), slot.delivery.take());
             let change = slot.change(end);
             slot.returned.clear();
             match change {
                 Ok(change) => {
                     let (store, saves) = (slot.store.clone(), std::mem::take(&mut slot.saves));
-                    jobs.push(Job { slot: index, store, session, change, set_cookie, saves });
+                    jobs.push(Job { slot: index, store, session_type, change, delivery, saves });
                 }
-                Err(error) => report.failed(session, error, set_cookie),
+                Err(error) => report.failed(&session_type, error, delivery),
             }
         }
         if jobs.is_empty() && report.is_empty() {
@@ -219,8 +224,9 @@ impl RequestSessions {
 
 /// The result of [`RequestSessions::finish`], with the commit that remains to do.
 pub(crate) struct Finished {
-    /// Whether a handler took a session, so that caches must distinguish visitors.
-    pub(crate) read: bool,
+    /// The request headers that carry the tokens of the sessions that a handler took, so that caches
+    /// must distinguish visitors. Empty if it took none.
+    pub(crate) varies: Varies,
     /// Whether the request was a prefetch that changed a session, so that its answer must not be
     /// used.
     pub(crate) refused: bool,
@@ -232,7 +238,7 @@ pub(crate) struct Finished {
 /// The result of a request's commits.
 #[derive(Default)]
 pub(crate) struct Report {
-    pub(crate) cookies: Cookies,
+    pub(crate) deliveries: Deliveries,
     pub(crate) error: Option<Error>,
     pub(crate) kept: Kept,
 }
@@ -240,23 +246,26 @@ pub(crate) struct Report {
 /// The results of the commits by slot: what was committed, or the last known base after a failure.
 pub(crate) type Kept = SmallVec<[(usize, Result<Committed, Base>); 1]>;
 
-/// The session cookies of a response, each with the name of its session type.
-pub(crate) type Cookies = SmallVec<[(&'static str, HeaderValue); 1]>;
+/// The tokens of a response, each with its session type.
+pub(crate) type Deliveries = SmallVec<[(Arc<SessionType>, Delivery); 1]>;
+
+/// The names of the request headers that a response depends on.
+pub(crate) type Varies = SmallVec<[HeaderName; 1]>;
 
 impl Report {
     fn is_empty(&self) -> bool {
-        self.cookies.is_empty() && self.error.is_none()
+        self.deliveries.is_empty() && self.error.is_none()
     }
 
-    fn saved(&mut self, session: &'static str, set_cookie: Option<HeaderValue>) {
-        self.cookies.extend(set_cookie.map(|cookie| (session, cookie)));
+    fn saved(&mut self, session_type: &Arc<SessionType>, delivery: Option<Delivery>) {
+        self.deliveries.extend(delivery.map(|delivery| (session_type.clone(), delivery)));
     }
 
-    /// Records a failed commit. `earlier` is the cookie of saves that succeeded before it.
-    fn failed(&mut self, session: &'static str, error: Error, earlier: Option<HeaderValue>) {
-        telemetry::commit_failed(session, &error);
+    /// Records a failed commit. `earlier` is the token of saves that succeeded before it.
+    fn failed(&mut self, session_type: &Arc<SessionType>, error: Error, earlier: Option<Delivery>) {
+        telemetry::commit_failed(session_type.name(), &error);
         self.error.get_or_insert(error);
-        self.saved(session, earlier);
+        self.saved(session_type, earlier);
     }
 }
 
@@ -292,7 +301,7 @@ enum SlotEnd {
     Commit,
     Destroy,
     KeepAlive,
-    /// No store call. The response may still carry the cookie of an earlier save.
+    /// No store call. The response may still carry the token of an earlier save.
     Nothing,
 }
 
@@ -300,7 +309,7 @@ impl Slot {
     /// Whether there is nothing to commit and nothing to report.
     fn is_quiet(&self) -> bool {
         self.out == 0
-            && self.set_cookie.is_none()
+            && self.delivery.is_none()
             && self.saves.is_empty()
             && self.returned.iter().all(|one| !one.state().is_touched())
             && !self.is_due()
@@ -366,11 +375,11 @@ impl Slot {
 struct Job {
     slot: usize,
     store: Arc<Core>,
-    session: &'static str,
+    session_type: Arc<SessionType>,
     change: Option<Change>,
-    set_cookie: Option<HeaderValue>,
+    delivery: Option<Delivery>,
     /// The handler's own saves. They may still run.
-    saves: SmallVec<[oneshot::Receiver<Option<HeaderValue>>; 1]>,
+    saves: SmallVec<[oneshot::Receiver<Option<Delivery>>; 1]>,
 }
 
 // Not an async function, because its future would store the arguments twice.
@@ -381,15 +390,15 @@ fn run(
     mut report: Report,
 ) -> impl Future<Output = Report> {
     async move {
-        for Job { slot, store, session, change, set_cookie: earlier, saves } in &mut jobs {
+        for Job { slot, store, session_type, change, delivery: earlier, saves } in &mut jobs {
             for save in saves.drain(..) {
                 // A save whose future was dropped before it began sends nothing.
-                if let Ok(Some(cookie)) = save.await {
-                    *earlier = Some(cookie);
+                if let Ok(Some(delivery)) = save.await {
+                    *earlier = Some(delivery);
                 }
             }
             let Some(change) = change.take() else {
-                report.saved(session, earlier.take());
+                report.saved(session_type, earlier.take());
                 continue;
             };
             let key = change.base.key().cloned();
@@ -403,12 +412,12 @@ fn run(
             };
             match committed {
                 Ok(mut done) => {
-                    report.saved(session, done.set_cookie.take().or(earlier.take()));
+                    report.saved(session_type, done.delivery.take().or(earlier.take()));
                     report.kept.push((*slot, Ok(done)));
                 }
                 Err(failed) => {
-                    let Failed { error, set_cookie, destroying, base, .. } = *failed;
-                    let cookie = set_cookie.or(earlier.take());
+                    let Failed { error, delivery, destroying, base, .. } = *failed;
+                    let delivery = delivery.or(earlier.take());
                     report.kept.push((*slot, Err(base.clone())));
                     if matches!(error, Error::Gone) && !destroying {
                         // A concurrent request ended or renewed the session, for example by a
@@ -417,10 +426,10 @@ fn run(
                             Base::Superseded(_) => "superseded",
                             _ => "ended",
                         };
-                        telemetry::dropped(session, key.as_ref(), reason);
-                        report.saved(session, cookie);
+                        telemetry::dropped(session_type.name(), key.as_ref(), reason);
+                        report.saved(session_type, delivery);
                     } else {
-                        report.failed(session, error, cookie);
+                        report.failed(session_type, error, delivery);
                     }
                 }
             }

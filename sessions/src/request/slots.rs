@@ -5,7 +5,7 @@ use std::any::TypeId;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use http::header::HeaderValue;
+use http::HeaderName;
 use smallvec::SmallVec;
 use tokio::sync::{Notify, oneshot};
 
@@ -19,6 +19,7 @@ use crate::store::core::Core;
 use crate::store::patch::Asks;
 use crate::store::session_type::SessionType;
 use crate::telemetry;
+use crate::transport::Delivery;
 
 /// A layer's store, and the session types that it serves.
 #[derive(Clone)]
@@ -52,8 +53,9 @@ pub(crate) struct RequestSlots {
 pub(crate) struct Slots {
     pub(super) phase: Phase,
     pub(super) slots: SmallVec<[Slot; 1]>,
-    /// Whether `destroy` was called in a dry request, and therefore did nothing.
-    pub(super) spared: bool,
+    /// The headers of the session types for which `destroy` was called in a dry request, and
+    /// therefore did nothing.
+    pub(super) spared: SmallVec<[HeaderName; 1]>,
     /// The error of a failed load that the handler did not see.
     #[cfg(feature = "actix")]
     pub(super) hidden: Option<Error>,
@@ -99,10 +101,10 @@ pub(crate) struct Slot {
     pub(super) skip_touch: bool,
     /// Whether a handle was dropped by a panic. The layer then saves nothing.
     pub(super) spoiled: bool,
-    /// The cookie of a session that was destroyed without a handle.
-    pub(super) set_cookie: Option<HeaderValue>,
+    /// What withdraws the token of a session that was destroyed without a handle.
+    pub(super) delivery: Option<Delivery>,
     /// The handler's own saves. Each may set a cookie, and sends it when it ends.
-    pub(super) saves: SmallVec<[oneshot::Receiver<Option<HeaderValue>>; 1]>,
+    pub(super) saves: SmallVec<[oneshot::Receiver<Option<Delivery>>; 1]>,
 }
 
 /// The slot that a dropped handle returns its session to.
@@ -203,7 +205,7 @@ impl Home {
     /// Records that a save before the layer's commit failed. If the session has ended, or another
     /// request renewed it, the layer must not repeat the refused save.
     pub(crate) fn failed(&self, base: &Base) {
-        if matches!(base, Base::Ended(_) | Base::Superseded(_)) {
+        if matches!(base, Base::Ended(..) | Base::Superseded(_)) {
             self.reloaded(base);
         }
     }
@@ -217,16 +219,16 @@ impl Home {
 }
 
 /// A save that the response waits for.
-pub(crate) struct BegunSave(oneshot::Sender<Option<HeaderValue>>);
+pub(crate) struct BegunSave(oneshot::Sender<Option<Delivery>>);
 
 impl BegunSave {
     pub(crate) fn end(self, committed: &Result<Committed, Box<Failed>>) {
-        let set_cookie = match committed {
-            Ok(committed) => committed.set_cookie.clone(),
-            Err(failed) => failed.set_cookie.clone(),
+        let delivery = match committed {
+            Ok(committed) => committed.delivery.clone(),
+            Err(failed) => failed.delivery.clone(),
         };
         // There is no receiver if the response was sent without this cookie.
-        let _ = self.0.send(set_cookie);
+        let _ = self.0.send(delivery);
     }
 }
 
@@ -270,7 +272,7 @@ impl Slot {
             borrowed: false,
             skip_touch: false,
             spoiled: false,
-            set_cookie: None,
+            delivery: None,
             saves: SmallVec::new(),
         }
     }

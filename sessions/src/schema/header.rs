@@ -27,6 +27,7 @@ const IDLE: u64 = 1;
 const LABEL: u64 = 2;
 const LIFETIME: u64 = 3;
 const PERSISTENT: u64 = 4;
+const TOKEN_IN_HEADER: u64 = 8;
 
 /// The times that a session has in place of its type's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,6 +82,8 @@ pub struct Header {
     pub mark: Option<Mark>,
     /// The session's label, such as a device's name.
     pub label: Option<Arc<str>>,
+    /// Whether the client carries its token in a header, not in a cookie.
+    pub token_in_header: bool,
     /// Extras of newer builds, kept as they are.
     pub unknown: UnknownExtras,
 }
@@ -115,6 +118,7 @@ impl Header {
             ticket: 0,
             mark: None,
             label: None,
+            token_in_header: false,
             unknown: UnknownExtras::default(),
         }
     }
@@ -150,7 +154,9 @@ impl Header {
         put_bytes(out, self.mark.as_ref().map(Mark::as_bytes));
         let unknown = if forget { &[] } else { &*self.unknown.0 };
         let OwnTimes { idle, lifetime, persistent } = self.summary.own;
-        let known = [idle.is_some(), self.label.is_some(), lifetime.is_some(), persistent];
+        let in_header = self.token_in_header;
+        let known =
+            [idle.is_some(), self.label.is_some(), lifetime.is_some(), persistent, in_header];
         let known = known.into_iter().map(u64::from).sum::<u64>();
         wire::put_head(out, cbor::MAP, known + unknown.len() as u64);
         put_time(out, IDLE, idle);
@@ -159,10 +165,8 @@ impl Header {
             wire::put_text(out, label);
         }
         put_time(out, LIFETIME, lifetime);
-        if persistent {
-            wire::put_head(out, cbor::UNSIGNED, PERSISTENT);
-            wire::put_head(out, cbor::UNSIGNED, 1);
-        }
+        put_flag(out, PERSISTENT, persistent);
+        put_flag(out, TOKEN_IN_HEADER, in_header);
         for extra in unknown {
             out.put(extra);
         }
@@ -251,6 +255,13 @@ fn parse_extras(
                 own.persistent = is != 0;
                 end
             }
+            TOKEN_IN_HEADER => {
+                let (is, end) = number(data, value)?;
+                if let Some(header) = &mut rest {
+                    header.token_in_header = is != 0;
+                }
+                end
+            }
             LABEL => {
                 let (text, end) = slice(data, value, cbor::TEXT)?;
                 let text = std::str::from_utf8(text)
@@ -271,6 +282,13 @@ fn parse_extras(
         };
     }
     Ok((own, critical, at))
+}
+
+fn put_flag(out: &mut (impl Out + ?Sized), key: u64, is: bool) {
+    if is {
+        wire::put_head(out, cbor::UNSIGNED, key);
+        wire::put_head(out, cbor::UNSIGNED, 1);
+    }
 }
 
 fn put_time(out: &mut (impl Out + ?Sized), key: u64, time: Option<Duration>) {
@@ -327,6 +345,7 @@ mod tests {
             persistent: true,
         };
         header.label = Some("Firefox on Linux".into());
+        header.token_in_header = true;
         header.summary.secret = Some(SecretHash::from_bytes([1; 16]));
         header.summary.previous = Some(SecretHash::from_bytes([2; 16]));
         header.summary.renewed_at = from_unix_millis(1_767_225_600_124);
@@ -352,7 +371,7 @@ mod tests {
         let mut data = Vec::new();
         Header::new(from_unix_millis(5)).put(&mut data, 1, 1, false);
         *data.last_mut().unwrap() = 0xa2;
-        data.extend_from_slice(b"\x08\x82\x01\x02\x02\x61x");
+        data.extend_from_slice(b"\x16\x82\x01\x02\x02\x61x");
         let data = Bytes::from(data);
         let (header, end) = Header::parse(&data, 0).unwrap();
         assert_eq!(end, data.len());
@@ -368,7 +387,7 @@ mod tests {
 
     #[test]
     fn an_unknown_extra_of_an_odd_number_is_critical() {
-        for (number, critical) in [(8, false), (9, true)] {
+        for (number, critical) in [(22, false), (23, true)] {
             let mut data = Vec::new();
             Header::new(from_unix_millis(5)).put(&mut data, 1, 1, false);
             *data.last_mut().unwrap() = 0xa1;

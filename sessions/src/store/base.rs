@@ -13,6 +13,7 @@ use crate::provider::Record;
 use crate::schema::fields::Fields;
 use crate::schema::header::Summary;
 use crate::schema::stored::Stored;
+use crate::transport::Carrier;
 
 /// The base of a session: what it was loaded from. Cheap to clone and to move, because each request
 /// does both several times.
@@ -22,6 +23,8 @@ pub(crate) enum Base {
     Absent {
         /// What the request came with: never a live session.
         arrival: Arrival,
+        /// How the client gets a token.
+        carrier: Carrier,
     },
     /// A live record whose secret the browser has.
     Live(Arc<Loaded>),
@@ -33,7 +36,7 @@ pub(crate) enum Base {
     /// The session that it begins takes the record's place.
     Unreadable(Arc<Loaded>),
     /// A session that ended after it was loaded. It is never saved again.
-    Ended(StoreKey),
+    Ended(StoreKey, Carrier),
 }
 
 /// What a request came with: [`Session::arrival`](crate::Session::arrival) returns it.
@@ -75,11 +78,21 @@ impl Base {
     /// What a request that finds this base came with.
     pub(crate) fn arrival(&self) -> Arrival {
         match self {
-            Self::Absent { arrival } => *arrival,
+            Self::Absent { arrival, .. } => *arrival,
             Self::Live(_) | Self::Sealed(_) => Arrival::Live,
             Self::Superseded(_) => Arrival::Superseded,
             Self::Unreadable(_) => Arrival::Unreadable,
-            Self::Ended(_) => Arrival::Ended,
+            Self::Ended(..) => Arrival::Ended,
+        }
+    }
+
+    /// How the client has or gets its token.
+    pub(crate) fn carrier(&self) -> Carrier {
+        match self {
+            Self::Absent { carrier, .. } | Self::Ended(_, carrier) => *carrier,
+            Self::Live(loaded) | Self::Unreadable(loaded) => loaded.carrier(),
+            Self::Superseded(superseded) => superseded.bearer.carrier,
+            Self::Sealed(_) => Carrier::Cookie,
         }
     }
 
@@ -88,7 +101,7 @@ impl Base {
         match self {
             Self::Live(loaded) => Some(&loaded.key),
             Self::Superseded(superseded) => Some(&superseded.key),
-            Self::Ended(key) => Some(key),
+            Self::Ended(key, _) => Some(key),
             Self::Absent { .. } | Self::Sealed(_) | Self::Unreadable(_) => None,
         }
     }
@@ -98,7 +111,7 @@ impl Base {
         match self {
             Self::Live(loaded) => Some(&loaded.stored),
             Self::Sealed(sealed) => Some(&sealed.stored),
-            Self::Absent { .. } | Self::Superseded(_) | Self::Unreadable(_) | Self::Ended(_) => {
+            Self::Absent { .. } | Self::Superseded(_) | Self::Unreadable(_) | Self::Ended(..) => {
                 None
             }
         }
@@ -114,7 +127,7 @@ impl Base {
         match self {
             Self::Live(loaded) => loaded.owner.as_ref(),
             Self::Sealed(sealed) => sealed.owner.as_ref(),
-            Self::Absent { .. } | Self::Superseded(_) | Self::Unreadable(_) | Self::Ended(_) => {
+            Self::Absent { .. } | Self::Superseded(_) | Self::Unreadable(_) | Self::Ended(..) => {
                 None
             }
         }
@@ -129,7 +142,7 @@ impl Base {
             }
             (Self::Sealed(one), Self::Sealed(two)) => one.data == two.data,
             (Self::Superseded(one), Self::Superseded(two)) => one.key == two.key,
-            (Self::Ended(one), Self::Ended(two)) => one == two,
+            (Self::Ended(one, _), Self::Ended(two, _)) => one == two,
             _ => false,
         }
     }
@@ -139,7 +152,7 @@ impl Base {
         match self {
             Self::Live(loaded) => loaded.stored.fields(session_type.table),
             Self::Sealed(sealed) => sealed.stored.fields(session_type.table),
-            Self::Absent { .. } | Self::Superseded(_) | Self::Unreadable(_) | Self::Ended(_) => {
+            Self::Absent { .. } | Self::Superseded(_) | Self::Unreadable(_) | Self::Ended(..) => {
                 (session_type.fresh)()
             }
         }
@@ -178,6 +191,11 @@ impl Loaded {
             owner: record.owner,
             stored,
         }
+    }
+
+    /// How the client has its token. A session that was named by its key gives nobody one.
+    pub(crate) fn carrier(&self) -> Carrier {
+        self.bearer.as_ref().map_or(Carrier::Cookie, |bearer| bearer.carrier)
     }
 
     /// Returns the new expiry, if a touch is due.
@@ -224,12 +242,15 @@ pub(crate) struct Bearer {
     /// session has one of the two.
     pub(crate) spare: Option<Secret>,
     pub(crate) seal: Seal,
+    /// How the token travels.
+    pub(crate) carrier: Carrier,
 }
 
 impl Bearer {
     /// The properties of a token that this commit seals.
-    pub(crate) fn new(id: SessionId, secret: Secret, now: SystemTime) -> Self {
-        Self { id, secret, spare: None, seal: Seal { issued_at: now, reissue: false } }
+    pub(crate) fn new(id: SessionId, secret: Secret, now: SystemTime, carrier: Carrier) -> Self {
+        let seal = Seal { issued_at: now, reissue: false };
+        Self { id, secret, spare: None, seal, carrier }
     }
 
     /// Whether one of the secrets is the record's. Puts that secret first.
@@ -264,6 +285,7 @@ impl Bearer {
         };
         self.seal.reissue
             || self.spare.is_some()
+            || self.carrier == Carrier::OtherCookie
             || summary.own.lifetime > Some(session_type.longest_remember) && is_old()
     }
 }

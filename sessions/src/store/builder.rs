@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use http::HeaderName;
 use tokio::sync::watch;
 
 use super::at_rest::AtRest;
@@ -23,6 +24,7 @@ use crate::keyring::encryption::KeyEncryption;
 use crate::provider::Provider;
 use crate::random::Random;
 use crate::schema::limits::{MAX_RECORD, RECORD_LIMIT};
+use crate::transport::Transport;
 
 /// Builds a [`Store`](crate::Store). [`Store::builder`](crate::Store::builder) creates it.
 ///
@@ -311,8 +313,57 @@ impl StoreBuilder {
         self
     }
 
-    /// Sets what is different for one session type: its times and its cookie. Everything else is the
-    /// store's. A second call for the same type adds to the first.
+    /// Also reads the cookies of another configuration, while a deploy changes the cookie's name,
+    /// domain, path or partition. See [`SessionSettings::also_read_cookie`] for the two deploys that
+    /// log nobody out.
+    ///
+    /// ```
+    /// use sessions::{CookieConfig, MemoryProvider, Store};
+    ///
+    /// let store = Store::builder(MemoryProvider::new())
+    ///     .cookie(CookieConfig::new().domain("example.com"))
+    ///     .also_read_cookie(CookieConfig::new())
+    ///     .build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
+    pub fn also_read_cookie(mut self, cookie: CookieConfig) -> Self {
+        self.settings = self.settings.also_read_cookie(cookie);
+        self
+    }
+
+    /// Sets how clients carry the token of their session. The default is a cookie.
+    ///
+    /// ```
+    /// use sessions::{MemoryProvider, Store, Transport};
+    ///
+    /// let store = Store::builder(MemoryProvider::new()).transport(Transport::Either).build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
+    pub fn transport(mut self, transport: Transport) -> Self {
+        self.settings = self.settings.transport(transport);
+        self
+    }
+
+    /// Sets the header that carries tokens, in requests and in responses. The default is
+    /// `Authorization: Bearer` in requests and `Session-Token` in responses.
+    ///
+    /// ```
+    /// use http::HeaderName;
+    /// use sessions::{MemoryProvider, Store, Transport};
+    ///
+    /// let store = Store::builder(MemoryProvider::new())
+    ///     .transport(Transport::Header)
+    ///     .token_header(HeaderName::from_static("x-session-token"))
+    ///     .build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
+    pub fn token_header(mut self, name: HeaderName) -> Self {
+        self.settings = self.settings.token_header(name);
+        self
+    }
+
+    /// Sets what is different for one session type: its times, its cookie and its transport.
+    /// Everything else is the store's. A second call for the same type adds to the first.
     ///
     /// ```
     /// use std::time::Duration;
@@ -513,6 +564,15 @@ impl StoreBuilder {
                 "client_side() keeps no records to encrypt; drop encrypt_records()",
             ));
         }
+        let own = self.types.iter().map(|(_, _, own)| own.over(&self.settings).transport);
+        let carried = |transport| transport != Transport::Cookie;
+        if self.client_side
+            && own.chain([SessionSettings::default().over(&self.settings).transport]).any(carried)
+        {
+            return Err(Error::config(
+                "client_side() keeps sessions in cookies; drop transport(), or drop client_side()",
+            ));
+        }
         if self.accept_plain_records && !self.encrypt_records {
             return Err(Error::config(
                 "accept_plain_records() needs encrypt_records(); add it, or drop \
@@ -580,6 +640,10 @@ mod tests {
             (builder().lifetime(Duration::MAX).encrypt_records().danger_plain_keys(), "keys"),
             (builder().client_side().danger_plain_keys().max_sessions_per_owner(1), "drop one"),
             (builder().cookie(CookieConfig::new().path("x")), "path"),
+            (builder().also_read_cookie(CookieConfig::new()), "must differ"),
+            (builder().also_read_cookie(CookieConfig::new().path("x")), "path"),
+            (builder().token_header(http::header::COOKIE), "another meaning"),
+            (builder().client_side().danger_plain_keys().transport(Transport::Either), "drop"),
         ] {
             let error = builder.build().unwrap_err().to_string();
             assert!(error.contains(word), "{error}");

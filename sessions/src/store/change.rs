@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::HeaderValue;
 use tokio::sync::oneshot;
 
 use super::base::{Base, Bearer, Loaded};
@@ -18,6 +17,7 @@ use crate::schema::fields::Fields;
 use crate::schema::stored::Stored;
 use crate::telemetry::labels::CallOutcome;
 use crate::telemetry::span::Fault;
+use crate::transport::Delivery;
 
 /// One session's part of a request, without its type.
 pub(crate) struct Change {
@@ -60,7 +60,7 @@ pub enum Outcome {
 /// What a commit came to.
 pub(crate) struct Committed {
     pub(crate) outcome: Outcome,
-    pub(crate) set_cookie: Option<HeaderValue>,
+    pub(crate) delivery: Option<Delivery>,
     pub(super) next: NextBase,
 }
 
@@ -77,14 +77,14 @@ pub(crate) struct Settled {
     pub(crate) base: Base,
     /// The saved fields, where they may differ from the handle's.
     pub(crate) merged: Option<Fields>,
-    pub(crate) set_cookie: Option<HeaderValue>,
+    pub(crate) delivery: Option<Delivery>,
 }
 
 /// A commit that failed, and what its handle goes on with.
 pub(crate) struct Failed {
     pub(crate) error: Error,
     /// What the response must carry all the same.
-    pub(crate) set_cookie: Option<HeaderValue>,
+    pub(crate) delivery: Option<Delivery>,
     pub(crate) base: Base,
     pub(crate) ancestor: Option<Fields>,
     pub(crate) unsettled: Option<Box<Unsettled>>,
@@ -93,12 +93,12 @@ pub(crate) struct Failed {
 }
 
 impl Committed {
-    pub(super) fn new(outcome: Outcome, base: Base, set_cookie: Option<HeaderValue>) -> Self {
-        Self { outcome, set_cookie, next: NextBase::Base(base) }
+    pub(super) fn new(outcome: Outcome, base: Base, delivery: Option<Delivery>) -> Self {
+        Self { outcome, delivery, next: NextBase::Base(base) }
     }
 
-    pub(super) fn unchanged(base: Base, set_cookie: Option<HeaderValue>) -> Self {
-        Self::new(Outcome::Unchanged, base, set_cookie)
+    pub(super) fn unchanged(base: Base, delivery: Option<Delivery>) -> Self {
+        Self::new(Outcome::Unchanged, base, delivery)
     }
 
     /// How it is reported.
@@ -117,7 +117,7 @@ impl Committed {
 
     /// What its handle needs to go on.
     pub(crate) fn settle(self) -> Result<Settled, Error> {
-        let Self { outcome, set_cookie, next } = self;
+        let Self { outcome, delivery, next } = self;
         let (base, merged) = match next {
             NextBase::Base(base) => (base, None),
             NextBase::Saved(session_type, written) => {
@@ -127,7 +127,7 @@ impl Committed {
                 (Base::Live(Arc::new(Loaded::new(key, bearer, record, stored))), merged)
             }
         };
-        Ok(Settled { outcome, base, merged, set_cookie })
+        Ok(Settled { outcome, base, merged, delivery })
     }
 }
 

@@ -4,18 +4,17 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderValue;
 
 use super::base::{Arrival, Base, Sealed};
 use super::change::{Committed, Outcome};
 use super::core::Core;
 use super::patch::{Asks, Draft, Patch};
 use super::session_type::SessionType;
-use crate::cookie::CookieHeaders;
 use crate::error::Error;
 use crate::schema::fields::Fields;
 use crate::schema::header::Summary;
 use crate::schema::stored::Stored;
+use crate::transport::{Carrier, Delivery, RequestHeaders};
 use crate::{cookie, telemetry};
 
 impl Core {
@@ -39,37 +38,46 @@ impl Core {
     pub(super) async fn find_sealed(
         &self,
         session_type: &SessionType,
-        cookies: &impl CookieHeaders,
+        cookies: &impl RequestHeaders,
     ) -> Result<Base, Error> {
         let mut unavailable = None;
         let mut arrival = Arrival::New;
-        for token in
-            cookie::values(cookies, &session_type.cookie.name).take(super::load::MOST_COOKIES)
-        {
-            match self.codec.open_sealed(&session_type.client_side, token).await {
-                Ok((data, seal)) => {
-                    let data = Bytes::from(data);
-                    let stored = Stored::parse(session_type.name(), &data)?;
-                    let expires_at = session_type.span(&stored.summary).expiry(seal.issued_at);
-                    if expires_at > self.now() {
-                        let owner = owner(session_type, &stored)?;
-                        let reissue = seal.reissue;
-                        let sealed = Sealed { data, stored, expires_at, owner, reissue };
-                        return Ok(Base::Sealed(sealed.into()));
+        let own = (&session_type.cookie.name, &session_type.client_side, false);
+        let other = session_type.other_cookie.as_ref();
+        // One of the same name was read already.
+        let other = other.filter(|other| other.cookie.name != *own.0);
+        let other = other.map(|other| (&other.cookie.name, &other.client_side, true));
+        for (name, purpose, is_other) in [own].into_iter().chain(other) {
+            // One of the current cookie opened, and has expired, or cannot be opened now.
+            if is_other && (arrival == Arrival::Ended || unavailable.is_some()) {
+                break;
+            }
+            for token in cookie::values(cookies, name).take(super::load::MOST_COOKIES) {
+                match self.codec.open_sealed(purpose, token).await {
+                    Ok((data, seal)) => {
+                        let data = Bytes::from(data);
+                        let stored = Stored::parse(session_type.name(), &data)?;
+                        let expires_at = session_type.span(&stored.summary).expiry(seal.issued_at);
+                        if expires_at > self.now() {
+                            let owner = owner(session_type, &stored)?;
+                            let reissue = seal.reissue || is_other;
+                            let sealed = Sealed { data, stored, expires_at, owner, reissue };
+                            return Ok(Base::Sealed(sealed.into()));
+                        }
+                        telemetry::refused_cookie(session_type.name(), "expired");
+                        arrival = Arrival::Ended;
                     }
-                    telemetry::refused_cookie(session_type.name(), "expired");
-                    arrival = Arrival::Ended;
-                }
-                Err(Error::InvalidToken) => {
-                    telemetry::refused_cookie(session_type.name(), "token");
-                    if arrival == Arrival::New {
-                        arrival = Arrival::Invalid;
+                    Err(Error::InvalidToken) => {
+                        telemetry::refused_cookie(session_type.name(), "token");
+                        if arrival == Arrival::New {
+                            arrival = Arrival::Invalid;
+                        }
                     }
+                    Err(error) => unavailable = Some(error),
                 }
-                Err(error) => unavailable = Some(error),
             }
         }
-        unavailable.map_or(Ok(Base::Absent { arrival }), Err)
+        unavailable.map_or(Ok(Base::Absent { arrival, carrier: Carrier::Cookie }), Err)
     }
 
     /// Commits a session that its cookie holds.
@@ -95,7 +103,7 @@ impl Core {
         let patch = Patch::new(session_type.clone(), was, mine, base.owner(), asks, now)?;
         let draft = match &sealed {
             None if !patch.diff.changed => return Ok(Committed::unchanged(base, None)),
-            None => patch.first(None),
+            None => patch.first(None, Carrier::Cookie),
             Some(sealed) => {
                 let Sealed { stored, owner, .. } = &**sealed;
                 if !patch.diff.changed && !renew && !patch.changes_header(stored)? {
@@ -125,12 +133,12 @@ impl Core {
 
     async fn seal(&self, session_type: &SessionType, draft: Draft<'_>) -> Result<Committed, Error> {
         let data = draft.fields.to_data(&draft.header)?;
-        let set_cookie = self.sealed_cookie(session_type, &data, &draft.header.summary).await?;
+        let delivery = self.sealed_cookie(session_type, &data, &draft.header.summary).await?;
         let stored = Stored::parse(session_type.name(), &data)?;
         let expires_at = session_type.span(&draft.header.summary).expiry(self.now());
         let owner = draft.owner;
         let sealed = Sealed { data, stored, expires_at, owner, reissue: false };
-        Ok(Committed::new(Outcome::Saved, Base::Sealed(sealed.into()), Some(set_cookie)))
+        Ok(Committed::new(Outcome::Saved, Base::Sealed(sealed.into()), Some(delivery)))
     }
 
     async fn sealed_cookie(
@@ -138,14 +146,14 @@ impl Core {
         session_type: &SessionType,
         data: &[u8],
         summary: &Summary,
-    ) -> Result<HeaderValue, Error> {
+    ) -> Result<Delivery, Error> {
         // Checked before sealing, because the codec seals more than a browser keeps, but not any
         // length.
         let token = (data.len() + TOKEN_OVERHEAD).saturating_mul(4).div_ceil(3);
         cookie::check_length(&session_type.cookie.name, token)?;
         let token = self.codec.seal(&session_type.client_side, data).await?;
         let left = session_type.span(summary).end().duration_since(self.now()).unwrap_or_default();
-        session_type.cookie.set(&token, left, summary.own.persistent)
+        session_type.deliver(Carrier::Cookie, &token, left, summary.own.persistent)
     }
 }
 

@@ -83,6 +83,14 @@ impl Core {
                 new.name()
             )));
         }
+        if let Some(other) = types.iter().find(|other| other.shares_header(&new)) {
+            return Err(Error::misuse(format!(
+                "the session types \"{}\" and \"{}\" read their tokens from one header; give one of \
+                 them another with session::<T>(|it| it.token_header(..))",
+                other.name(),
+                new.name()
+            )));
+        }
         types.push(new.clone());
         Ok(new)
     }
@@ -143,7 +151,7 @@ impl Core {
                 let touch = !skip_touch && span.touch(sealed.expires_at, now).is_some();
                 Due { touch, cookie: sealed.reissue }
             }
-            Base::Absent { .. } | Base::Superseded(_) | Base::Unreadable(_) | Base::Ended(_) => {
+            Base::Absent { .. } | Base::Superseded(_) | Base::Unreadable(_) | Base::Ended(..) => {
                 Due::default()
             }
         }

@@ -13,8 +13,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::HeaderValue;
-
 use super::base;
 use super::base::{Base, Bearer, Loaded};
 use super::change::{Change, Committed, Failed, Outcome, Unsettled};
@@ -31,6 +29,7 @@ use crate::schema::stored::Stored;
 use crate::telemetry;
 use crate::telemetry::labels::Operation;
 use crate::telemetry::span::observe;
+use crate::transport::{Carrier, Delivery};
 
 impl Core {
     /// Carries out what a handler did to one session.
@@ -67,18 +66,19 @@ impl Core {
             }
             None => 32,
         };
-        self.codec.seal(&session_type.purpose, &payload[..length]).await
+        self.codec.seal(session_type.purpose_of(bearer.carrier), &payload[..length]).await
     }
 
-    /// The header that gives a session's browser its token.
-    pub(super) fn cookie(
+    /// Returns what gives a session's client its token.
+    pub(super) fn deliver(
         &self,
         session_type: &SessionType,
+        carrier: Carrier,
         token: &str,
         summary: &Summary,
-    ) -> Result<HeaderValue, Error> {
+    ) -> Result<Delivery, Error> {
         let left = session_type.span(summary).end().duration_since(self.now()).unwrap_or_default();
-        session_type.cookie.set(token, left, summary.own.persistent)
+        session_type.deliver(carrier, token, left, summary.own.persistent)
     }
 }
 
@@ -100,9 +100,9 @@ pub(super) struct Execution<'s> {
     /// An earlier commit of the handle turned out to have taken place.
     took: bool,
     /// The cookie of an earlier commit that turned out to have taken place.
-    owed: Option<HeaderValue>,
+    owed: Option<Delivery>,
     /// What the response must carry although the commit fails.
-    recovery: Option<HeaderValue>,
+    recovery: Option<Delivery>,
 }
 
 /// What a renewal draws and seals before anything is saved.
@@ -154,7 +154,7 @@ impl<'s> Execution<'s> {
         };
         match result {
             Ok(mut committed) => {
-                committed.set_cookie = committed.set_cookie.or(self.owed.take());
+                committed.delivery = committed.delivery.or(self.owed.take());
                 self.sends.drain(..).for_each(|send| {
                     send.settle();
                 });
@@ -171,7 +171,7 @@ impl<'s> Execution<'s> {
         Failed {
             error,
             // What an earlier commit owes is lost otherwise.
-            set_cookie: self.recovery.take().or(self.owed.take()),
+            delivery: self.recovery.take().or(self.owed.take()),
             base: self.base.clone(),
             ancestor: self.ancestor.take(),
             unsettled: (!unsettled.is_settled()).then(|| Box::new(unsettled)),
@@ -283,7 +283,7 @@ impl<'s> Execution<'s> {
                 }
             }
         }
-        let mut set_cookie = None;
+        let mut delivery = None;
         if let (true, Some(bearer)) = (due.cookie, &loaded.bearer) {
             let seen = match seen {
                 Some(seen) => seen,
@@ -296,13 +296,13 @@ impl<'s> Execution<'s> {
             if seen {
                 let bearer = Bearer { spare: None, ..bearer.clone() };
                 let token = core.token(&self.session_type, &bearer).await?;
-                set_cookie =
-                    Some(core.cookie(&self.session_type, &token, &loaded.stored.summary)?);
+                let (session_type, summary) = (&self.session_type, &loaded.stored.summary);
+                delivery = Some(core.deliver(session_type, bearer.carrier, &token, summary)?);
             }
         }
         self.base = Base::Live(loaded);
         let mut left = self.leave();
-        left.set_cookie = set_cookie;
+        left.delivery = delivery;
         Ok(left)
     }
 
@@ -398,7 +398,7 @@ mod tests {
         assert!(load <= 1_000, "{load} bytes to load");
         let change = Change {
             session_type: core.session_type::<Visitor>().unwrap(),
-            base: Base::Absent { arrival: Arrival::New },
+            base: Base::Absent { arrival: Arrival::New, carrier: Carrier::Cookie },
             ancestor: None,
             fields: None,
             asks: Asks::default(),

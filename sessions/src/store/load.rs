@@ -9,9 +9,10 @@ use super::base::{Arrival, Base, Bearer, Standing};
 use super::core::Core;
 use super::session_type::SessionType;
 use crate::codec::Seal;
-use crate::cookie::CookieHeaders;
+use crate::crypto::purpose::Purpose;
 use crate::error::Error;
 use crate::id::{Secret, SessionId, StoreKey};
+use crate::transport::{Carried, Carrier, RequestHeaders, Transport};
 use crate::{cookie, telemetry};
 
 impl Core {
@@ -26,7 +27,7 @@ impl Core {
     pub(crate) fn find<'a>(
         &'a self,
         session_type: &'a SessionType,
-        cookies: &'a impl CookieHeaders,
+        cookies: &'a impl RequestHeaders,
         now: SystemTime,
     ) -> impl Future<Output = Result<Base, Error>> + 'a {
         async move {
@@ -40,9 +41,10 @@ impl Core {
             };
             let (mut bearers, sent) = opened.end(session_type)?;
             match (bearers.pop(), bearers.is_empty()) {
-                (None, _) => {
-                    Ok(Base::Absent { arrival: if sent { Arrival::Invalid } else { Arrival::New } })
-                }
+                (None, _) => Ok(Base::Absent {
+                    arrival: if sent { Arrival::Invalid } else { Arrival::New },
+                    carrier: session_type.carrier(cookies),
+                }),
                 (Some(bearer), true) => self.fetch_base(session_type, bearer, now).await,
                 (Some(bearer), false) => {
                     bearers.push(bearer);
@@ -62,7 +64,8 @@ impl Core {
         let key = session_type.key(&bearer.id);
         let Some(record) = self.provider.fetch(key.as_str(), now).await? else {
             telemetry::refused_cookie(session_type.name(), "gone");
-            return Ok(Base::Absent { arrival: Arrival::Ended });
+            let carrier = session_type.after(bearer.carrier);
+            return Ok(Base::Absent { arrival: Arrival::Ended, carrier });
         };
         Ok(match Standing::of(session_type, bearer, key, record, now)? {
             Standing::Live(loaded) => Base::Live(Arc::new(loaded)),
@@ -87,7 +90,9 @@ impl Core {
     ) -> Result<Base, Error> {
         let mut found: Option<Result<Base, Error>> = None;
         let mut live = 0;
+        let mut carrier = session_type.first_carrier();
         for bearer in bearers {
+            carrier = session_type.after(bearer.carrier);
             let base = self.fetch_base(session_type, bearer, now).await;
             live += usize::from(matches!(base, Ok(Base::Live(_))));
             let better = match (&found, &base) {
@@ -106,7 +111,7 @@ impl Core {
         if live > 1 {
             telemetry::ambiguous_cookies(session_type.name());
         }
-        found.unwrap_or(Ok(Base::Absent { arrival: Arrival::Ended }))
+        found.unwrap_or(Ok(Base::Absent { arrival: Arrival::Ended, carrier }))
     }
 
     /// Returns the keys of the sessions that a request's cookies name. A client-side store has
@@ -114,7 +119,7 @@ impl Core {
     pub(super) async fn named(
         &self,
         session_type: &SessionType,
-        cookies: &impl CookieHeaders,
+        cookies: &impl RequestHeaders,
     ) -> Result<SmallVec<[StoreKey; 1]>, Error> {
         if self.is_client_side() {
             return Ok(SmallVec::new());
@@ -128,13 +133,15 @@ impl Core {
     fn open_cookies_now(
         &self,
         session_type: &SessionType,
-        cookies: &impl CookieHeaders,
+        cookies: &impl RequestHeaders,
         now: SystemTime,
     ) -> Option<Opened> {
         let mut opened = Opened::default();
-        for token in cookie::values(cookies, &session_type.cookie.name).take(MOST_COOKIES) {
-            let purpose = &session_type.purpose;
-            opened.take(self.codec.open_short_now(purpose, token, now, payload)?);
+        for (carrier, purpose, token) in session_type.tokens(cookies) {
+            if opened.is_enough(carrier) {
+                break;
+            }
+            opened.take(carrier, self.codec.open_short_now(purpose, token, now, payload)?);
         }
         Some(opened)
     }
@@ -142,18 +149,74 @@ impl Core {
     async fn open_cookies_later(
         &self,
         session_type: &SessionType,
-        cookies: &impl CookieHeaders,
+        cookies: &impl RequestHeaders,
     ) -> Opened {
         let mut opened = Opened::default();
-        for token in cookie::values(cookies, &session_type.cookie.name).take(MOST_COOKIES) {
-            let purpose = &session_type.purpose;
-            opened.take(self.codec.open_short(purpose, token, payload).await);
+        for (carrier, purpose, token) in session_type.tokens(cookies) {
+            if opened.is_enough(carrier) {
+                break;
+            }
+            opened.take(carrier, self.codec.open_short(purpose, token, payload).await);
         }
         opened
     }
 }
 
-/// The sessions that the cookies of one request name.
+impl SessionType {
+    /// Returns the tokens of a request, and what they are sealed for. With a token in the header,
+    /// no cookie counts.
+    fn tokens<'a>(
+        &'a self,
+        headers: &'a impl RequestHeaders,
+    ) -> impl Iterator<Item = (Carrier, &'a Purpose, &'a [u8])> {
+        let carried = self.carried(headers);
+        let header = match carried {
+            Carried::Nothing => None,
+            Carried::Token(token) => Some(token),
+            // No token is empty, so it does not open.
+            Carried::Unusable => Some(&b""[..]),
+        };
+        let header = header.map(|token| (Carrier::Header, &self.header_purpose, token));
+        let reads = self.transport != Transport::Header && header.is_none();
+        let own = reads.then(|| cookie::values(headers, &self.cookie.name).take(MOST_COOKIES));
+        let own = own.into_iter().flatten();
+        let own = own.map(|token| (Carrier::Cookie, &self.purpose, token));
+        // One of the same name was read already.
+        let other = self.other_cookie.as_ref();
+        let other = other.filter(|other| reads && other.cookie.name != self.cookie.name);
+        let other = other.into_iter().flat_map(|other| {
+            let values = cookie::values(headers, &other.cookie.name).take(MOST_COOKIES);
+            values.map(|token| (Carrier::OtherCookie, &other.purpose, token))
+        });
+        header.into_iter().chain(own).chain(other)
+    }
+
+    /// Returns how the client of a request without a live session gets a token.
+    pub(crate) fn carrier(&self, headers: &impl RequestHeaders) -> Carrier {
+        match self.carried(headers) {
+            Carried::Nothing => self.first_carrier(),
+            Carried::Token(_) | Carried::Unusable => self.after(Carrier::Header),
+        }
+    }
+
+    /// Returns how the client whose token names no live session gets another.
+    fn after(&self, carrier: Carrier) -> Carrier {
+        match (carrier.transport(), self.transport) {
+            (Transport::Header, Transport::Header) => Carrier::Header,
+            (Transport::Header, _) => Carrier::Unasked,
+            _ => Carrier::Cookie,
+        }
+    }
+
+    fn carried<'a>(&self, headers: &'a impl RequestHeaders) -> Carried<'a> {
+        match self.transport {
+            Transport::Cookie => Carried::Nothing,
+            Transport::Header | Transport::Either => self.token_header.read(headers),
+        }
+    }
+}
+
+/// The sessions that the tokens of one request name.
 pub(super) type Bearers = SmallVec<[Bearer; 1]>;
 
 /// The payload of a token: an id and a secret, or two secrets if it is unknown which one the record
@@ -180,11 +243,19 @@ struct Opened {
 }
 
 impl Opened {
-    fn take(&mut self, opened: Result<(Payload, Seal), Error>) {
+    /// Whether the tokens of this carrier do not count any more: one of the current cookie opened, so
+    /// nobody can plant the other one in its place.
+    fn is_enough(&self, carrier: Carrier) -> bool {
+        carrier == Carrier::OtherCookie
+            && (self.unavailable.is_some()
+                || self.bearers.iter().any(|bearer| bearer.carrier != carrier))
+    }
+
+    fn take(&mut self, carrier: Carrier, opened: Result<(Payload, Seal), Error>) {
         self.sent = true;
         match opened {
             Ok(((id, secret, spare), seal)) => {
-                let bearer = Bearer { id, secret, spare, seal };
+                let bearer = Bearer { id, secret, spare, seal, carrier };
                 let same = |other: &Bearer| other.id == bearer.id && other.secret == bearer.secret;
                 if self.bearers.len() < MOST_SESSIONS && !self.bearers.iter().any(same) {
                     self.bearers.push(bearer);

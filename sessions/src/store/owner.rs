@@ -18,6 +18,7 @@ use crate::schema::stored::Stored;
 use crate::telemetry;
 use crate::telemetry::labels::{CallOutcome, Operation};
 use crate::telemetry::span::observe;
+use crate::transport::Transport;
 
 /// One session of an owner, as [`Store::list`](crate::Store::list) returns it.
 ///
@@ -41,6 +42,8 @@ pub struct SessionInfo {
     pub expires_at: Option<SystemTime>,
     /// The label that the app set with [`Session::set_label`](crate::Session::set_label).
     pub label: Option<String>,
+    /// How the client carries its token: a cookie, or a header.
+    pub transport: Transport,
 }
 
 /// One page of an owner's sessions.
@@ -80,12 +83,17 @@ impl Core {
     fn info(&self, session_type: &SessionType, record: &Record) -> Option<SessionInfo> {
         let stored = Stored::parse(session_type.name(), &record.data).ok()?;
         let (span, created_at) = (session_type.span(&stored.summary), stored.summary.created_at);
+        let header = stored.header().ok()?;
         Some(SessionInfo {
             key: key_of(record)?,
             created_at,
             last_seen: record.expires_at.map_or(created_at, |at| span.last_seen(at)),
             expires_at: record.expires_at,
-            label: stored.header().ok()?.label.as_deref().map(str::to_owned),
+            label: header.label.as_deref().map(str::to_owned),
+            transport: match header.token_in_header {
+                true => Transport::Header,
+                false => Transport::Cookie,
+            },
         })
     }
 

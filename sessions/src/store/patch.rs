@@ -16,6 +16,7 @@ use crate::schema::limits::check_label;
 use crate::schema::merge::{self, Diff};
 use crate::schema::stored::Stored;
 use crate::telemetry;
+use crate::transport::{Carrier, Transport};
 
 /// A handler's requests besides its changes. In one commit, destroying comes first, then renewal,
 /// then changes.
@@ -28,6 +29,8 @@ pub(crate) struct Asks {
     /// Whether the request is no activity, so that reading moves no expiry. Asks for nothing.
     pub(crate) skip_touch: bool,
     pub(crate) label: Option<Arc<str>>,
+    /// Whether a session that begins has its token in the header.
+    pub(crate) header: bool,
     /// Boxed, because few requests are logins.
     pub(crate) attempt: Option<Box<LoginAttempt>>,
 }
@@ -38,6 +41,7 @@ impl Asks {
             && !self.renew
             && self.times.is_none()
             && self.label.is_none()
+            && !self.header
             && self.attempt.is_none()
     }
 
@@ -57,6 +61,7 @@ impl Asks {
             },
             skip_touch: self.skip_touch || other.skip_touch,
             label: other.label.or(self.label),
+            header: self.header || other.header,
             attempt: other.attempt.or(self.attempt),
         }
     }
@@ -69,6 +74,7 @@ impl Asks {
             times: self.times.filter(|it| Some(it) != done.times.as_ref()),
             skip_touch: self.skip_touch,
             label: self.label.filter(|it| Some(it) != done.label.as_ref()),
+            header: self.header && !done.header,
             attempt: self.attempt.filter(|it| Some(it) != done.attempt.as_ref()),
         }
     }
@@ -233,10 +239,11 @@ impl Patch {
     }
 
     /// Returns my value as a session's first record.
-    pub(super) fn first(&self, renewal: Option<Renewal>) -> Draft<'_> {
+    pub(super) fn first(&self, renewal: Option<Renewal>, carrier: Carrier) -> Draft<'_> {
         let mut header = Header::new(self.now);
         header.summary.own = self.own_times(OwnTimes::default());
         header.label = self.asks.label.clone();
+        header.token_in_header = carrier.transport() == Transport::Header;
         if let Some(renewal) = renewal {
             self.renew(&mut header, renewal);
             header.summary.previous = None;

@@ -4,6 +4,12 @@ use std::any::TypeId;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
+#[cfg(any(feature = "actix", feature = "axum"))]
+use http::header::{COOKIE, HeaderName};
+use http::header::{HeaderValue, SET_COOKIE};
+#[cfg(any(feature = "actix", feature = "axum"))]
+use smallvec::SmallVec;
+
 use super::settings::TypeSettings;
 use super::times::{Span, Times};
 use crate::cookie::SetCookie;
@@ -15,6 +21,7 @@ use crate::schema::fields::Fields;
 use crate::schema::header::Summary;
 use crate::schema::table::Table;
 use crate::telemetry::metrics::Tallies;
+use crate::transport::{Carrier, Delivery, DeliveryHeaders, PREFIX, TokenHeader, Transport};
 
 /// A session type as the store sees it, without the type.
 pub(crate) struct SessionType {
@@ -22,6 +29,11 @@ pub(crate) struct SessionType {
     pub(crate) table: &'static Table,
     pub(crate) cookie: SetCookie,
     pub(crate) purpose: Purpose,
+    /// Another cookie that is still read.
+    pub(crate) other_cookie: Option<OtherCookie>,
+    pub(crate) transport: Transport,
+    pub(crate) token_header: TokenHeader,
+    pub(crate) header_purpose: Purpose,
     /// The purpose of a cookie that holds the whole session.
     pub(crate) client_side: Purpose,
     /// The fields of a new session.
@@ -41,6 +53,14 @@ impl SessionType {
         let name = T::SCHEMA.name;
         let config = &settings.cookie;
         let cookie = config.named(config.cookie_name(name));
+        let other_cookie = settings.other_cookie.as_ref().map(|config| {
+            let other = config.named(config.cookie_name(name));
+            OtherCookie {
+                purpose: Purpose::session(&other.name),
+                client_side: Purpose::client_side(&other.name),
+                cookie: other,
+            }
+        });
         let hasher = |domain| KeyHasher::new(domain, app, name);
         Self {
             type_id: TypeId::of::<T>(),
@@ -48,6 +68,10 @@ impl SessionType {
             purpose: Purpose::session(&cookie.name),
             client_side: Purpose::client_side(&cookie.name),
             cookie,
+            other_cookie,
+            transport: settings.transport,
+            token_header: settings.token_header.clone(),
+            header_purpose: Purpose::session_header(name),
             fresh: || T::fresh().fields(),
             tallies: Tallies::new(name),
             longest_remember: settings.longest_remember,
@@ -62,6 +86,100 @@ impl SessionType {
 
     pub(crate) fn name(&self) -> &'static str {
         self.table.schema.name
+    }
+
+    /// Returns how the token of a new session travels that a handler has asked to be in the header,
+    /// or not. `None` if no response may carry it.
+    pub(crate) fn birth(&self, carrier: Carrier, asked: bool) -> Option<Carrier> {
+        match carrier {
+            Carrier::Unasked if !asked => None,
+            Carrier::Unasked => Some(Carrier::Header),
+            _ if asked => Some(Carrier::Header),
+            Carrier::OtherCookie => Some(Carrier::Cookie),
+            Carrier::Cookie | Carrier::Header => Some(carrier),
+        }
+    }
+
+    /// Whether both types would take one token of a request as theirs.
+    pub(crate) fn shares_header(&self, other: &Self) -> bool {
+        self.transport != Transport::Cookie
+            && other.transport != Transport::Cookie
+            && self.token_header.request == other.token_header.request
+    }
+
+    /// How a request without a token gets one.
+    pub(crate) fn first_carrier(&self) -> Carrier {
+        match self.transport {
+            Transport::Header => Carrier::Header,
+            Transport::Cookie | Transport::Either => Carrier::Cookie,
+        }
+    }
+
+    /// Returns what the tokens of a carrier are sealed for.
+    pub(crate) fn purpose_of(&self, carrier: Carrier) -> &Purpose {
+        match carrier.transport() {
+            Transport::Header => &self.header_purpose,
+            _ => &self.purpose,
+        }
+    }
+
+    /// Returns what gives the client its token. `left` is how long the session can last.
+    pub(crate) fn deliver(
+        &self,
+        carrier: Carrier,
+        token: &str,
+        left: Duration,
+        persistent: bool,
+    ) -> Result<Delivery, Error> {
+        let transport = carrier.transport();
+        let value = match transport {
+            Transport::Header => {
+                let value = HeaderValue::try_from([PREFIX, token].concat());
+                let mut value = value.map_err(|_| Error::misuse("a token is not base64url"))?;
+                value.set_sensitive(true);
+                value
+            }
+            _ => self.cookie.set(token, left, persistent)?,
+        };
+        Ok(Delivery { transport, value })
+    }
+
+    /// Returns what makes the client drop its token: a cookie that has expired, or an empty header.
+    pub(crate) fn withdraw(&self, carrier: Carrier) -> Result<Delivery, Error> {
+        let transport = carrier.transport();
+        let value = match transport {
+            Transport::Header => HeaderValue::from_static(""),
+            _ => self.cookie.clear()?,
+        };
+        Ok(Delivery { transport, value })
+    }
+
+    /// Returns the headers of a response that deliver a token.
+    pub(crate) fn headers(&self, delivery: Delivery) -> DeliveryHeaders {
+        let Delivery { transport, value } = delivery;
+        let mut headers = DeliveryHeaders::new();
+        if transport == Transport::Header {
+            headers.push((self.token_header.response.clone(), value));
+            return headers;
+        }
+        // The browser has one of the two afterwards, with any cookie that it came with.
+        let other = self.other_cookie.as_ref().and_then(|other| other.cookie.clear().ok());
+        headers.extend(other.map(|value| (SET_COOKIE, value)));
+        headers.push((SET_COOKIE, value));
+        headers
+    }
+
+    /// Adds the request headers that a response of this type depends on.
+    #[cfg(any(feature = "actix", feature = "axum"))]
+    pub(crate) fn vary(&self, names: &mut SmallVec<[HeaderName; 1]>) {
+        let cookie = (self.transport != Transport::Header).then_some(COOKIE);
+        let header =
+            (self.transport != Transport::Cookie).then(|| self.token_header.request.clone());
+        for name in cookie.into_iter().chain(header) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
     }
 
     /// Returns the times that apply to the session of this record.
@@ -129,6 +247,13 @@ impl SessionType {
         }
         filed == self.owner(&owner.to_string())
     }
+}
+
+/// A cookie of another configuration that is still read.
+pub(crate) struct OtherCookie {
+    pub(crate) cookie: SetCookie,
+    pub(crate) purpose: Purpose,
+    pub(crate) client_side: Purpose,
 }
 
 /// What is left of a text once what was written is taken from its front.

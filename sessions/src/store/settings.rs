@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use http::HeaderName;
+
 use super::times::Times;
 use crate::cookie::CookieConfig;
 use crate::error::Error;
+use crate::transport::{TokenHeader, Transport};
 
 /// The settings of one session type, for
 /// [`StoreBuilder::session`](crate::StoreBuilder::session). A setting that is not set is the
@@ -40,6 +43,9 @@ pub struct SessionSettings {
     touch: Option<Duration>,
     longest_remember: Option<Duration>,
     cookie: Option<CookieConfig>,
+    other_cookie: Option<CookieConfig>,
+    transport: Option<Transport>,
+    token_header: Option<TokenHeader>,
 }
 
 impl SessionSettings {
@@ -114,6 +120,58 @@ impl SessionSettings {
         self
     }
 
+    /// Also reads the cookies of another configuration, so that nobody is logged out when the
+    /// cookie's name, domain, path or partition changes. It takes two deploys, because a rolling
+    /// deploy runs both: the first reads both and writes the old one, the second writes the new one
+    /// and still reads the old one. Once no browser has an old cookie, after the longest life of a
+    /// session, a third deploy drops this setting.
+    ///
+    /// A response that sets one cookie clears the other. If a request has both, the cookie of the
+    /// current configuration wins, even if its session has ended, so that a subdomain cannot plant
+    /// the other one in its place. The two must differ in name, domain, path or partition.
+    ///
+    /// ```
+    /// use sessions::{CookieConfig, SessionSettings};
+    ///
+    /// // The second deploy: the cookie goes to every subdomain from now on.
+    /// let _ = SessionSettings::default()
+    ///     .cookie(CookieConfig::new().domain("example.com"))
+    ///     .also_read_cookie(CookieConfig::new());
+    /// ```
+    pub fn also_read_cookie(mut self, cookie: CookieConfig) -> Self {
+        self.other_cookie = Some(cookie);
+        self
+    }
+
+    /// Sets how clients carry the token of a session of this type.
+    ///
+    /// ```
+    /// use sessions::{SessionSettings, Transport};
+    ///
+    /// let _ = SessionSettings::default().transport(Transport::Header);
+    /// ```
+    pub fn transport(mut self, transport: Transport) -> Self {
+        self.transport = Some(transport);
+        self
+    }
+
+    /// Sets the header that carries the token of a session of this type, in requests and in
+    /// responses. The default is `Authorization: Bearer` in requests and `Session-Token` in
+    /// responses. Two session types of one store need two headers.
+    ///
+    /// ```
+    /// use http::HeaderName;
+    /// use sessions::{SessionSettings, Transport};
+    ///
+    /// let _ = SessionSettings::default()
+    ///     .transport(Transport::Header)
+    ///     .token_header(HeaderName::from_static("x-admin-session"));
+    /// ```
+    pub fn token_header(mut self, name: HeaderName) -> Self {
+        self.token_header = Some(TokenHeader::named(name));
+        self
+    }
+
     /// Returns what applies to the type in a store with these settings.
     pub(super) fn over(&self, store: &Self) -> TypeSettings {
         let lifetime = self.lifetime.or(store.lifetime).unwrap_or(30 * DAY);
@@ -134,6 +192,18 @@ impl SessionSettings {
             times: Times { idle, lifetime, touch },
             longest_remember: longest_remember.unwrap_or(lifetime.max(90 * DAY)),
             cookie: self.cookie.as_ref().or(store.cookie.as_ref()).cloned().unwrap_or_default(),
+            // It belongs to the cookie: a type with a cookie of its own has none of its store's.
+            other_cookie: match (&self.other_cookie, &self.cookie) {
+                (None, None) => store.other_cookie.clone(),
+                (own, _) => own.clone(),
+            },
+            transport: self.transport.or(store.transport).unwrap_or_default(),
+            token_header: self
+                .token_header
+                .as_ref()
+                .or(store.token_header.as_ref())
+                .cloned()
+                .unwrap_or_default(),
         }
     }
 }
@@ -144,6 +214,9 @@ pub(crate) struct TypeSettings {
     pub(super) times: Times,
     pub(super) longest_remember: Duration,
     pub(super) cookie: CookieConfig,
+    pub(super) other_cookie: Option<CookieConfig>,
+    pub(super) transport: Transport,
+    pub(super) token_header: TokenHeader,
 }
 
 impl TypeSettings {
@@ -168,7 +241,17 @@ impl TypeSettings {
         if self.longest_remember < SECOND {
             return Err(Error::config("longest_remember must be at least a second"));
         }
-        self.cookie.check()
+        self.token_header.check()?;
+        self.cookie.check()?;
+        let Some(other) = &self.other_cookie else { return Ok(()) };
+        other.check()?;
+        if !self.cookie.is_apart(other) {
+            return Err(Error::config(
+                "also_read_cookie() names the cookie that is already read: the two must differ in \
+                 name, domain, path or partition",
+            ));
+        }
+        Ok(())
     }
 
     /// How long a browser may hold a token before it sends it.

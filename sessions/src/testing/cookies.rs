@@ -4,8 +4,10 @@ use cookie::Cookie;
 use cookie::time::Duration;
 use http::header::{HeaderMap, SET_COOKIE};
 
-/// A source of cookies: the text of a `Cookie` header, or a response with its `Set-Cookie` headers,
-/// of axum, any other `tower` stack, or actix-web.
+use crate::transport::PREFIX;
+
+/// A source of cookies or of a token: the text of a `Cookie` header, a token (`sess_...`), or a
+/// response of axum, any other `tower` stack, or actix-web.
 ///
 /// ```
 /// use sessions::testing::cookies_after;
@@ -57,6 +59,9 @@ pub(super) mod sealed {
     pub trait CookieSource {
         /// Returns names with their new values, and `None` for a cleared cookie.
         fn changes(&self) -> Vec<(String, Option<String>)>;
+
+        /// Returns the token in a header of this name.
+        fn token(&self, header: &str) -> Option<String>;
     }
 }
 
@@ -65,11 +70,19 @@ impl sealed::CookieSource for str {
         let cookies = Cookie::split_parse(self).flatten();
         cookies.map(|it| (it.name().to_owned(), Some(it.value().to_owned()))).collect()
     }
+
+    fn token(&self, _: &str) -> Option<String> {
+        self.starts_with(PREFIX).then(|| self.to_owned())
+    }
 }
 
 impl sealed::CookieSource for String {
     fn changes(&self) -> Vec<(String, Option<String>)> {
         self.as_str().changes()
+    }
+
+    fn token(&self, header: &str) -> Option<String> {
+        self.as_str().token(header)
     }
 }
 
@@ -77,11 +90,19 @@ impl sealed::CookieSource for HeaderMap {
     fn changes(&self) -> Vec<(String, Option<String>)> {
         self.get_all(SET_COOKIE).iter().filter_map(|value| set_cookie(value.as_bytes())).collect()
     }
+
+    fn token(&self, header: &str) -> Option<String> {
+        self.get(header)?.to_str().ok().map(str::to_owned)
+    }
 }
 
 impl<B> sealed::CookieSource for http::Response<B> {
     fn changes(&self) -> Vec<(String, Option<String>)> {
         self.headers().changes()
+    }
+
+    fn token(&self, header: &str) -> Option<String> {
+        self.headers().token(header)
     }
 }
 
@@ -91,6 +112,10 @@ impl sealed::CookieSource for actix_web::http::header::HeaderMap {
         let values = self.get_all(actix_web::http::header::SET_COOKIE);
         values.filter_map(|value| set_cookie(value.as_bytes())).collect()
     }
+
+    fn token(&self, header: &str) -> Option<String> {
+        self.get(header)?.to_str().ok().map(str::to_owned)
+    }
 }
 
 #[cfg(feature = "actix")]
@@ -98,12 +123,20 @@ impl<B> sealed::CookieSource for actix_web::dev::ServiceResponse<B> {
     fn changes(&self) -> Vec<(String, Option<String>)> {
         self.headers().changes()
     }
+
+    fn token(&self, header: &str) -> Option<String> {
+        self.headers().token(header)
+    }
 }
 
 #[cfg(feature = "actix")]
 impl<B> sealed::CookieSource for actix_web::HttpResponse<B> {
     fn changes(&self) -> Vec<(String, Option<String>)> {
         self.headers().changes()
+    }
+
+    fn token(&self, header: &str) -> Option<String> {
+        self.headers().token(header)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::end::ended;
 use super::{Execution, last};
 use crate::error::Error;
 use crate::id::{Secret, SessionId, StoreKey};
@@ -13,6 +14,7 @@ use crate::store::patch::{Patch, Renewal, SaveId};
 use crate::store::save::{EndOutcome, Patience, SaveOutcome, SavedRecord};
 use crate::store::sent::{Drawn, Login, Sent};
 use crate::telemetry;
+use crate::transport::Carrier;
 
 impl Execution<'_> {
     /// The first save of a new session. `whole`: the handle's value, where the patch is but its
@@ -27,6 +29,7 @@ impl Execution<'_> {
         let core = self.core;
         let mut patience =
             patience.unwrap_or_else(if login { Patience::persistent } else { Patience::new });
+        let carrier = self.birth(login)?;
         let login = if login { Some(self.login(&patch)?) } else { None };
         let ticket = match &login {
             Some(_) => Some(core.ticket(&patch, &mut patience).await?),
@@ -35,11 +38,11 @@ impl Execution<'_> {
         loop {
             let (id, secret) = (SessionId::random(&core.random)?, Secret::random(&core.random)?);
             let (key, hash) = (self.session_type.key(&id), self.session_type.hash(&secret));
-            let bearer = Bearer::new(id, secret, patch.now);
+            let bearer = Bearer::new(id, secret, patch.now, carrier);
             // Sealed before it is saved: what no cookie can name must not be stored.
             let token = core.token(&self.session_type, &bearer).await?;
             let save: SaveId = rand::random();
-            let mut draft = patch.first(Some(Renewal { secret: hash, login: ticket }));
+            let mut draft = patch.first(Some(Renewal { secret: hash, login: ticket }), carrier);
             draft.stamp(save);
             let record = core.record(&self.session_type, &key.shared(), 0, &draft, core.now())?;
             let summary = draft.header.summary;
@@ -65,15 +68,23 @@ impl Execution<'_> {
                 self.admit(login, &key, &record, &mut patience).await?;
             }
             let bearer = self.sends.pop().and_then(Sent::settle);
-            let set_cookie = Some(core.cookie(&self.session_type, &token, &summary)?);
+            let delivery = Some(core.deliver(&self.session_type, carrier, &token, &summary)?);
             if matches!(self.base, Base::Unreadable(_)) {
                 Box::pin(self.end_unreadable()).await;
             }
             telemetry::created(self.name(), &self.session_type.tallies, &key);
             let written = SavedRecord { record, merged: whole.is_some() };
             let next = NextBase::Saved(self.session_type.clone(), Box::new((written, key, bearer)));
-            return Ok(Committed { outcome: Outcome::Saved, set_cookie, next });
+            return Ok(Committed { outcome: Outcome::Saved, delivery, next });
         }
+    }
+
+    /// Returns how the token of a session that begins travels.
+    fn birth(&self, login: bool) -> Result<Carrier, Error> {
+        let carrier = self.session_type.birth(self.base.carrier(), self.asks.header);
+        // What the visitor did belongs to the session that their token named. A login that nobody
+        // could use must not look like one.
+        carrier.ok_or(if login { Error::misuse(UNASKED) } else { Error::Gone })
     }
 
     /// Saves a new record once. Where the answer is lost it looks for the record before anything
@@ -135,7 +146,7 @@ impl Execution<'_> {
         }
         self.core.delete_any(key.as_str(), patience).await?;
         self.forget_last();
-        self.base = Base::Ended(key.clone());
+        self.base = Base::Ended(key.clone(), self.base.carrier());
         self.ancestor = None;
         Err(Error::LoginUndone)
     }
@@ -157,7 +168,7 @@ impl Execution<'_> {
             // As good as ended: by this handle, or for whoever brings their own proof.
             EndOutcome::Gone if login || self.ending => {}
             EndOutcome::Gone => {
-                self.base = Base::Ended(loaded.key.clone());
+                self.base = ended(&loaded);
                 return Err(Error::Gone);
             }
             EndOutcome::Refused(record) => {
@@ -166,14 +177,19 @@ impl Execution<'_> {
                 return Err(Error::Gone);
             }
         }
-        self.base = Base::Absent { arrival: Arrival::Ended };
+        let carrier = loaded.carrier();
+        self.base = Base::Absent { arrival: Arrival::Ended, carrier };
         (self.ancestor, self.ending) = (None, false);
         let patch = patch.as_new()?;
         if patch.diff.changed {
             return self.create(patch, None, login, Some(patience)).await;
         }
         // Nobody in particular, who stores nothing.
-        let set_cookie = Some(self.session_type.cookie.clear()?);
-        Ok(Committed::new(Outcome::Saved, self.base.clone(), set_cookie))
+        let delivery = Some(self.withdrawn()?);
+        Ok(Committed::new(Outcome::Saved, self.base.clone(), delivery))
     }
 }
+
+/// The error of a login whose token nothing may carry.
+const UNASKED: &str = "the request has a token in its header that names no session, so the response \
+    sets no cookie: call use_header() before the commit if this client keeps its token itself";

@@ -12,6 +12,7 @@ use crate::store::change::{Committed, Outcome};
 use crate::store::save::{EndOutcome, Patience};
 use crate::store::session_type::SessionType;
 use crate::telemetry;
+use crate::transport::Delivery;
 
 impl Execution<'_> {
     /// Ends the record that this build cannot read: another session has taken its place, and no
@@ -31,7 +32,7 @@ impl Execution<'_> {
 
     pub(super) fn standing(&self, loaded: &Loaded, record: Record) -> Result<Base, Error> {
         let key = loaded.key.clone();
-        let Some(bearer) = loaded.bearer.clone() else { return Ok(Base::Ended(key)) };
+        let Some(bearer) = loaded.bearer.clone() else { return Ok(ended(loaded)) };
         let now = self.core.now();
         Ok(match Standing::of(&self.session_type, bearer, key, record, now)? {
             Standing::Live(loaded) => Base::Live(Arc::new(loaded)),
@@ -52,14 +53,21 @@ impl Execution<'_> {
         self.core.end(loaded.key.as_str(), version, patience, &mut self.ending, may).await
     }
 
+    /// What makes the client drop its token.
+    pub(super) fn withdrawn(&self) -> Result<Delivery, Error> {
+        self.session_type.withdraw(self.base.carrier())
+    }
+
     pub(super) fn has_cookie(&self) -> bool {
-        !matches!(self.base, Base::Absent { arrival: Arrival::New })
+        !matches!(self.base, Base::Absent { arrival: Arrival::New, .. })
     }
 
     pub(super) fn destroyed(&mut self, cookie: bool) -> Result<Committed, Error> {
-        let set_cookie = if cookie { Some(self.session_type.cookie.clear()?) } else { None };
+        let carrier = self.base.carrier();
+        let delivery = if cookie { Some(self.session_type.withdraw(carrier)?) } else { None };
         self.owed = None;
-        Ok(Committed::new(Outcome::Destroyed, Base::Absent { arrival: Arrival::New }, set_cookie))
+        let base = Base::Absent { arrival: Arrival::New, carrier };
+        Ok(Committed::new(Outcome::Destroyed, base, delivery))
     }
 
     /// `destroy()`: it always clears its sender's cookie.
@@ -80,10 +88,10 @@ impl Execution<'_> {
             }
             Base::Superseded(superseded) => {
                 telemetry::dropped(self.name(), Some(&superseded.key), "superseded");
-                self.recovery = Some(self.session_type.cookie.clear()?);
+                self.recovery = Some(self.withdrawn()?);
                 return Err(Error::Gone);
             }
-            Base::Absent { .. } | Base::Sealed(_) | Base::Ended(_) => EndOutcome::Gone,
+            Base::Absent { .. } | Base::Sealed(_) | Base::Ended(..) => EndOutcome::Gone,
         };
         match ended {
             EndOutcome::Ended(record) => {
@@ -94,12 +102,17 @@ impl Execution<'_> {
             EndOutcome::Gone => {}
             EndOutcome::Refused(_) => {
                 telemetry::dropped(self.name(), self.base.key(), "superseded");
-                self.recovery = Some(self.session_type.cookie.clear()?);
+                self.recovery = Some(self.withdrawn()?);
                 return Err(Error::Gone);
             }
         }
         self.destroyed(cookie)
     }
+}
+
+/// What a session that was loaded is after its end.
+pub(super) fn ended(loaded: &Loaded) -> Base {
+    Base::Ended(loaded.key.clone(), loaded.carrier())
 }
 
 pub(super) fn may_end(

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::end::ended;
 use super::{Execution, untold};
 use crate::error::Error;
 use crate::id::StoreKey;
@@ -21,7 +22,7 @@ impl Execution<'_> {
                 Ok(Ok(committed)) => {
                     let done = committed.settle()?;
                     self.asks = std::mem::take(&mut self.asks).without(&flight.asks);
-                    self.owed = done.set_cookie;
+                    self.owed = done.delivery;
                     if done.outcome == Outcome::Destroyed {
                         // What the handle holds is the destroyed session's.
                         (self.base, self.ancestor, self.fields) = (done.base, None, None);
@@ -36,7 +37,7 @@ impl Execution<'_> {
                 }
                 Ok(Err(failed)) => {
                     (self.base, self.ancestor) = (failed.base, failed.ancestor);
-                    self.recovery = failed.set_cookie;
+                    self.recovery = failed.delivery;
                     if let Some(unsettled) = failed.unsettled {
                         (self.sends, self.ending) = (unsettled.sends, unsettled.ending);
                         self.unknown = unsettled.unknown;
@@ -82,7 +83,7 @@ impl Execution<'_> {
             self.sends.drain(..).for_each(|send| {
                 send.settle();
             });
-            self.base = Base::Ended(loaded.key.clone());
+            self.base = ended(&loaded);
             return Ok(());
         };
         let stored = Stored::parse(self.name(), &record.data)?;
@@ -127,7 +128,8 @@ impl Execution<'_> {
         }
         if let Some(bearer) = &drawn {
             let token = core.token(&self.session_type, bearer).await?;
-            self.owed = Some(core.cookie(&self.session_type, &token, &stored.summary)?);
+            let (session_type, summary) = (&self.session_type, &stored.summary);
+            self.owed = Some(core.deliver(session_type, bearer.carrier, &token, summary)?);
         }
         self.sends.drain(..).for_each(|send| {
             send.settle();

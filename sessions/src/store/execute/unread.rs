@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use http::HeaderValue;
-
 use super::Execution;
-use crate::cookie::CookieHeaders;
 use crate::error::Error;
 use crate::provider::Record;
 use crate::schema::stored::Stored;
@@ -18,6 +15,7 @@ use crate::store::session_type::SessionType;
 use crate::telemetry;
 use crate::telemetry::labels::Operation;
 use crate::telemetry::span::observe;
+use crate::transport::{Delivery, RequestHeaders};
 
 impl Core {
     /// Ends what a request's cookies stand for. No field is decoded, so that logging out works
@@ -25,10 +23,11 @@ impl Core {
     pub(crate) async fn destroy_unread(
         self: &Arc<Self>,
         session_type: &Arc<SessionType>,
-        cookies: &impl CookieHeaders,
+        cookies: &impl RequestHeaders,
     ) -> Result<Committed, Box<Failed>> {
         let work = async {
-            let base = Base::Absent { arrival: Arrival::New };
+            let carrier = session_type.carrier(cookies);
+            let base = Base::Absent { arrival: Arrival::New, carrier };
             let change = |base| Change {
                 session_type: session_type.clone(),
                 base,
@@ -57,7 +56,7 @@ impl Core {
     pub(super) async fn destroy_unreadable(
         &self,
         session_type: &SessionType,
-        cookies: &impl CookieHeaders,
+        cookies: &impl RequestHeaders,
     ) -> Result<Committed, Error> {
         let is_unreadable = |record: &Record| {
             let stored = Stored::parse(session_type.name(), &record.data);
@@ -76,8 +75,10 @@ impl Core {
                 telemetry::ended(session_type.name(), &key, "destroyed");
             }
         }
-        let set_cookie = Some(session_type.cookie.clear()?);
-        Ok(Committed::new(Outcome::Destroyed, Base::Absent { arrival: Arrival::New }, set_cookie))
+        let carrier = session_type.carrier(cookies);
+        let delivery = Some(session_type.withdraw(carrier)?);
+        let base = Base::Absent { arrival: Arrival::New, carrier };
+        Ok(Committed::new(Outcome::Destroyed, base, delivery))
     }
 
     /// What is stored now of a handle's session, and the cookie of an earlier commit that turned
@@ -87,7 +88,7 @@ impl Core {
         session_type: &Arc<SessionType>,
         base: Base,
         unsettled: &mut Option<Box<Unsettled>>,
-    ) -> Result<(Base, Option<HeaderValue>), Error> {
+    ) -> Result<(Base, Option<Delivery>), Error> {
         let mut execution = Execution::new(
             self,
             Change {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::end::ended;
 use super::{Execution, Renewing, StepOutcome, last, untold};
 use crate::error::Error;
 use crate::id::Secret;
@@ -92,7 +93,7 @@ impl Execution<'_> {
         let Some(bearer) = &loaded.bearer else { return Ok(Renewing::default()) };
         let secret = Secret::random(&core.random)?;
         let hash = self.session_type.hash(&secret);
-        let bearer = Bearer::new(bearer.id.clone(), secret, patch.now);
+        let bearer = Bearer::new(bearer.id.clone(), secret, patch.now, bearer.carrier);
         // Once the old secret is dead, a cookie must hold the new one.
         let token = Some(core.token(&self.session_type, &bearer).await?);
         let ticket = match &login {
@@ -196,12 +197,14 @@ impl Execution<'_> {
         let drawn = self.sends.pop().and_then(Sent::settle);
         let renewed = drawn.is_some();
         let bearer = drawn.or_else(|| loaded.bearer.clone());
-        let set_cookie = match (&bearer, token) {
-            (Some(_), Some(token)) => Some(core.cookie(&self.session_type, &token, &summary)?),
+        let delivery = match (&bearer, token) {
+            (Some(bearer), Some(token)) => {
+                Some(core.deliver(&self.session_type, bearer.carrier, &token, &summary)?)
+            }
             (Some(bearer), None) if self.is_due_after(bearer, loaded, &summary) => {
                 let bearer = Bearer { spare: None, ..bearer.clone() };
                 let token = Box::pin(core.token(&self.session_type, &bearer)).await?;
-                Some(core.cookie(&self.session_type, &token, &summary)?)
+                Some(core.deliver(&self.session_type, bearer.carrier, &token, &summary)?)
             }
             _ => None,
         };
@@ -210,7 +213,7 @@ impl Execution<'_> {
         }
         Ok(Committed {
             outcome: Outcome::Saved,
-            set_cookie,
+            delivery,
             next: NextBase::Saved(
                 self.session_type.clone(),
                 Box::new((written, loaded.key.clone(), bearer)),
@@ -241,7 +244,8 @@ impl Execution<'_> {
             let summary = &loaded.stored.summary;
             let core = self.core;
             if let Ok(token) = core.token(&self.session_type, &both).await {
-                self.recovery = core.cookie(&self.session_type, &token, summary).ok();
+                let (session_type, carrier) = (&self.session_type, both.carrier);
+                self.recovery = core.deliver(session_type, carrier, &token, summary).ok();
             }
         }
         error
@@ -267,7 +271,7 @@ impl Execution<'_> {
                     Standing::Superseded(superseded) => Base::Superseded(Arc::new(superseded)),
                 }
             }
-            _ => Base::Ended(key.clone()),
+            _ => ended(loaded),
         };
         // A login carries its own proof: it begins a session of its own. But where this very login
         // may have taken place, what is gone has ended as its own.
@@ -278,7 +282,7 @@ impl Execution<'_> {
             return Box::pin(self.create(fresh, Some(patch.mine.clone()), true, None)).await;
         }
         if login && !lost {
-            self.base = Base::Absent { arrival: Arrival::Ended };
+            self.base = Base::Absent { arrival: Arrival::Ended, carrier: loaded.carrier() };
             return Box::pin(self.create(patch.as_new()?, None, true, None)).await;
         }
         Err(Error::Gone)
