@@ -19,6 +19,16 @@ pub struct Browser {
     pub jar: Jar,
 }
 
+/// Adds headers in place of those of the same names.
+fn say(to: &mut HeaderMap, headers: &[(&'static str, &str)]) {
+    for (name, _) in headers {
+        to.remove(*name);
+    }
+    for (name, value) in headers {
+        to.append(*name, HeaderValue::from_str(value).expect("text that a header can hold"));
+    }
+}
+
 /// A response, read to its end.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -76,10 +86,7 @@ impl Browser {
         headers: &[(&'static str, &str)],
     ) -> Answer {
         let mut request = self.request(Method::POST, path, Some(form));
-        for (name, value) in headers {
-            let value = HeaderValue::from_str(value).expect("text that a header can hold");
-            request.headers_mut().insert(*name, value);
-        }
+        say(request.headers_mut(), headers);
         self.exchange(request).await
     }
 
@@ -89,10 +96,7 @@ impl Browser {
     /// When the server cannot be reached, or a header is none.
     pub async fn get_saying(&mut self, path: &str, headers: &[(&'static str, &str)]) -> Answer {
         let mut request = self.request(Method::GET, path, None);
-        for (name, value) in headers {
-            let value = HeaderValue::from_str(value).expect("text that a header can hold");
-            request.headers_mut().insert(*name, value);
-        }
+        say(request.headers_mut(), headers);
         self.exchange(request).await
     }
 

@@ -53,13 +53,22 @@ pub(crate) fn finish_headers(
     varies: &Varies,
     deliveries: Deliveries,
 ) {
-    if let Some((session_type, _)) = deliveries.first() {
-        keep_from_shared_caches(headers, session_type.name());
+    let session = deliveries.first().map(|(session_type, _)| session_type.name());
+    let tokens = deliveries.into_iter().flat_map(|(session_type, it)| session_type.headers(it));
+    finish(headers, varies, session, tokens);
+}
+
+fn finish(
+    headers: &mut impl ResponseHeaders,
+    varies: &Varies,
+    session: Option<&'static str>,
+    tokens: impl Iterator<Item = (HeaderName, HeaderValue)>,
+) {
+    if let Some(session) = session {
+        keep_from_shared_caches(headers, session);
     }
-    for (session_type, delivery) in deliveries {
-        for (name, value) in session_type.headers(delivery) {
-            headers.append(&name, value);
-        }
+    for (name, value) in tokens {
+        headers.append(&name, value);
     }
     for name in varies {
         if !headers.any(&VARY, |value| names(value, name.as_str()) || names(value, "*")) {
@@ -70,10 +79,8 @@ pub(crate) fn finish_headers(
             }
         }
     }
-    if !varies.is_empty() {
-        if headers.none(&CACHE_CONTROL) {
-            headers.append_text(&CACHE_CONTROL, "private");
-        }
+    if !varies.is_empty() && headers.none(&CACHE_CONTROL) {
+        headers.append_text(&CACHE_CONTROL, "private");
     }
 }
 
@@ -248,14 +255,22 @@ fn names(value: &[u8], word: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn cookies() -> Varies {
+        Varies::from_iter([COOKIE])
+    }
+
+    /// The headers of a response that read a session, and gave its client no token.
+    fn read(headers: &mut HeaderMap, varies: &Varies) {
+        finish(headers, varies, None, std::iter::empty());
+    }
+
     fn with_cookie(headers: &[(&'static str, &str)]) -> HeaderMap {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_str(value).unwrap());
         }
-        let mut cookies = Cookies::new();
-        cookies.push(("visitor", HeaderValue::from_static("a=b")));
-        finish_headers(&mut map, true, cookies);
+        let cookie = (http::header::SET_COOKIE, HeaderValue::from_static("a=b"));
+        finish(&mut map, &cookies(), Some("visitor"), [cookie].into_iter());
         map
     }
 
@@ -329,18 +344,36 @@ mod tests {
     #[test]
     fn a_response_that_was_read_for_is_private_unless_its_handler_says_otherwise() {
         let mut headers = HeaderMap::new();
-        finish_headers(&mut headers, true, Cookies::new());
+        read(&mut headers, &cookies());
         assert_eq!(
             (&headers[CACHE_CONTROL], &headers[VARY]),
             (&HeaderValue::from_static("private"), &HeaderValue::from_static("cookie"))
         );
         let mut headers = HeaderMap::new();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=5"));
-        finish_headers(&mut headers, true, Cookies::new());
+        read(&mut headers, &cookies());
         assert_eq!(headers[CACHE_CONTROL], "public, max-age=5");
         let mut headers = HeaderMap::new();
-        finish_headers(&mut headers, false, Cookies::new());
+        read(&mut headers, &Varies::new());
         assert!(headers.is_empty());
+    }
+
+    #[test]
+    fn a_response_varies_by_each_header_that_carries_tokens() {
+        let vary = |said: &[&'static str]| -> Vec<String> {
+            let mut headers = HeaderMap::new();
+            for value in said {
+                headers.append(VARY, HeaderValue::from_static(value));
+            }
+            let names = Varies::from_iter([COOKIE, http::header::AUTHORIZATION]);
+            read(&mut headers, &names);
+            let values = headers.get_all(VARY).iter();
+            values.map(|value| value.to_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(vary(&[]), ["cookie", "authorization"]);
+        assert_eq!(vary(&["Authorization"]), ["Authorization", "cookie"]);
+        assert_eq!(vary(&["origin, Cookie, authorization"]), ["origin, Cookie, authorization"]);
+        assert_eq!(vary(&["*"]), ["*"]);
     }
 
     #[test]

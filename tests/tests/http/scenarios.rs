@@ -9,6 +9,7 @@ mod owners;
 mod rollback;
 mod safe;
 mod streams;
+mod transport;
 
 /// Each scenario as a test of each framework.
 macro_rules! suite {
@@ -72,4 +73,12 @@ suite! {
     safe::a_hook_does_not_answer_a_prefetch,
     streams::a_session_is_read_and_saved_after_the_headers_have_gone,
     streams::what_needs_a_cookie_is_refused_after_the_headers_have_gone,
+    transport::a_client_without_cookies_has_its_token_in_a_header,
+    transport::a_client_that_lost_its_new_token_logs_in_again,
+    transport::with_a_token_in_the_header_no_cookie_counts,
+    transport::a_session_keeps_the_transport_that_it_began_with,
+    transport::two_types_have_two_transports_in_one_request,
+    transport::no_authorization_header_does_harm,
+    transport::a_cookie_of_another_configuration_is_read_and_replaced,
+    transport::a_cookie_that_a_subdomain_planted_does_not_count,
 }

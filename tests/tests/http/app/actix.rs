@@ -85,6 +85,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .route("/dark", get().to(app::dark))
         .route("/both", get().to(app::both))
         .route("/login", post().to(app::login))
+        .route("/token", post().to(app::token))
         .route("/logout", post().to(app::logout))
         .route("/fail_logout", post().to(app::fail_logout))
         .route("/add", post().to(app::add))

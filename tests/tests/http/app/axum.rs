@@ -22,6 +22,7 @@ pub(crate) fn router(app: &App) -> Router {
         .route("/dark", get(app::dark))
         .route("/both", get(app::both))
         .route("/login", post(app::login))
+        .route("/token", post(app::token))
         .route("/logout", post(app::logout))
         .route("/fail_logout", post(app::fail_logout))
         .route("/add", post(app::add))

@@ -106,6 +106,7 @@ async fn handle(request: Request<Incoming>, app: &App) -> Result<Reply, Error> {
         "/dark" => app::dark(sessions.load(headers).await?).await,
         "/both" => app::both(sessions.load(headers).await?, sessions.load(headers).await?).await,
         "/login" => app::login(sessions.load(headers).await?, text().await).await,
+        "/token" => app::token(sessions.load(headers).await?, text().await).await?,
         "/logout" => app::logout(sessions.load(headers).await?).await,
         "/fail_logout" => app::fail_logout(sessions.load(headers).await?).await,
         "/add" => app::add(sessions.load(headers).await?, text().await).await,
