@@ -136,7 +136,8 @@ use http::StatusCode;
 use pin_project_lite::pin_project;
 
 pub use self::extract::{
-    Existing, Loading, LoadingExisting, LoadingOrNew, OrNew, SessionRejection,
+    Authenticated, Existing, Loading, LoadingAuthenticated, LoadingExisting, LoadingOrNew, OrNew,
+    SessionRejection,
 };
 use crate::data::SessionData;
 use crate::error::Error;

@@ -107,5 +107,5 @@
 
 mod extract;
 
-pub use self::extract::{OrNew, SessionRejection};
+pub use self::extract::{Authenticated, OrNew, SessionRejection};
 pub use crate::tower::{ResponseFuture, SessionLayer, SessionService, error_response};

@@ -77,6 +77,16 @@ pub enum Error {
     /// again.
     LoginUndone,
 
+    /// The visitor has to prove who they are first: nobody is logged in, or the last proof is too
+    /// old for what they asked for. [`Session::require_authentication`](crate::Session::require_authentication)
+    /// and the extractors `Authenticated` return it. A web service redirects to its login, or
+    /// answers 401.
+    NotAuthenticated {
+        /// The path to come back to, sealed: see
+        /// [`Store::open_return_path`](crate::Store::open_return_path).
+        return_path: Option<String>,
+    },
+
     /// The record was written by a newer build whose changes this build cannot read. The record
     /// is neither overwritten nor deleted. After a rollback, which no deploy finishes, the handlers
     /// that log in and out take `OrNew` or [`load_or_new`](crate::request::RequestSessions::load_or_new);
@@ -169,6 +179,37 @@ impl Error {
         matches!(self, Self::Conflict { .. })
     }
 
+    /// Returns whether the visitor has to prove who they are first. A web service redirects to its
+    /// login, or answers 401.
+    ///
+    /// ```
+    /// use sessions::Error;
+    /// assert!(Error::NotAuthenticated { return_path: None }.is_not_authenticated());
+    /// ```
+    #[must_use]
+    pub fn is_not_authenticated(&self) -> bool {
+        matches!(self, Self::NotAuthenticated { .. })
+    }
+
+    /// Returns the sealed path that the visitor comes back to after they have proved who they are.
+    ///
+    /// ```
+    /// use sessions::Error;
+    ///
+    /// fn login(error: &Error) -> Option<String> {
+    ///     let next = error.return_path()?;
+    ///     Some(format!("/login?next={next}"))
+    /// }
+    /// assert_eq!(login(&Error::Gone), None);
+    /// ```
+    #[must_use]
+    pub fn return_path(&self) -> Option<&str> {
+        match self {
+            Self::NotAuthenticated { return_path } => return_path.as_deref(),
+            _ => None,
+        }
+    }
+
     /// Whether a record holds what this build cannot read.
     pub(crate) fn is_unreadable(&self) -> bool {
         matches!(self, Self::NewerSchema { .. } | Self::Decode { .. })
@@ -205,6 +246,9 @@ impl fmt::Display for Error {
                  saved",
             ),
             Self::LoginUndone => f.write_str("the login was undone, log in again"),
+            Self::NotAuthenticated { .. } => f.write_str(
+                "the visitor has to log in, or to prove again who they are; redirect to the login",
+            ),
             Self::NewerSchema { session, min_reader, supported, .. } if min_reader <= supported => {
                 write!(
                     f,

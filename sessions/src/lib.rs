@@ -129,6 +129,7 @@ pub mod __private;
 #[cfg(feature = "actix")]
 #[cfg_attr(docsrs, doc(cfg(feature = "actix")))]
 pub mod actix;
+mod authentication;
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub mod axum;
@@ -154,6 +155,7 @@ mod pending;
 pub mod provider;
 mod random;
 pub mod request;
+mod return_path;
 pub mod schema;
 mod session;
 mod store;
@@ -176,6 +178,7 @@ pub mod keys {
     pub use crate::keyring::state::{KeyInfo, KeyRingInfo, KeyState};
 }
 
+pub use crate::authentication::{Authentication, Proof};
 pub use crate::cookie::{CookieConfig, SameSite};
 #[doc(inline)]
 pub use crate::data::SessionData;

@@ -1,5 +1,6 @@
 //! [`Session<T>`], the handle of a session.
 
+mod identity;
 mod times;
 mod transport;
 

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, ResponseError};
@@ -38,21 +39,28 @@ impl<T: SessionData> FromRequest for Session<T> {
     type Future = Loading<T>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Loading<T> {
-        Loading::new(request, false)
+        Loading::new(request, false, None)
     }
 }
 
 impl<T: SessionData> Loading<T> {
-    fn new(request: &HttpRequest, or_new: bool) -> Self {
+    /// `within`: how long ago the owner may have proved who they are.
+    fn new(request: &HttpRequest, or_new: bool, within: Option<Duration>) -> Self {
         let sessions = request.extensions().get::<RequestSessions>().cloned();
         let (request, own) = (request.clone(), sessions.clone());
         let load = Box::pin(async move {
             let sessions = own.ok_or_else(|| Error::misuse(NO_MIDDLEWARE))?;
-            if or_new {
-                sessions.load_or_new(request.headers()).await
+            let session: Session<T> = if or_new {
+                sessions.load_or_new(request.headers()).await?
             } else {
-                sessions.load(request.headers()).await
+                sessions.load(request.headers()).await?
+            };
+            if let Some(within) = within {
+                let is_page = request.method() == actix_web::http::Method::GET;
+                let path = request.uri().path_and_query().filter(|_| is_page);
+                session.require_authentication(within, path.map(|path| path.as_str())).await?;
             }
+            Ok(session)
         });
         Self { load, sessions, unseen: None }
     }
@@ -104,7 +112,9 @@ impl<T: SessionData> Drop for Loading<T> {
     /// `Option` drops it so early, and the handler then takes its visitor for a new one.
     fn drop(&mut self) {
         let (Some(unseen), Some(sessions)) = (&self.unseen, &self.sessions) else { return };
-        if let Some(error) = unseen.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let error = unseen.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Whoever asks for an `Option` of an authenticated visitor wants to know that there is none.
+        if let Some(error) = error.filter(|error| !error.is_not_authenticated()) {
             sessions.hide(error);
         }
     }
@@ -209,7 +219,7 @@ impl<T: SessionData> FromRequest for OrNew<T> {
     type Future = LoadingOrNew<T>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> LoadingOrNew<T> {
-        LoadingOrNew(Loading::new(request, true))
+        LoadingOrNew(Loading::new(request, true, None))
     }
 }
 
@@ -237,6 +247,78 @@ impl<T: SessionData> Future for LoadingOrNew<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0).poll(context).map_ok(OrNew)
+    }
+}
+
+/// Loads the session of a visitor who proved who they are at most `SECONDS` ago
+/// ([`Session::authenticated_within`]), as before a change of password. Otherwise it rejects the
+/// request with [`Error::NotAuthenticated`], which is a 401.
+///
+/// The error of a GET request holds its path, sealed, so that the visitor comes back after the
+/// login: [`Error::return_path`]. The middleware's
+/// [`on_error`](super::SessionMiddleware::on_error) redirects for all handlers at once.
+///
+/// ```
+/// use actix_web::http::{StatusCode, header};
+/// use actix_web::{App, HttpResponse, web};
+/// use sessions::actix::{Authenticated, SessionMiddleware};
+/// use sessions::{MemoryProvider, Session, Store};
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { #[session(owner)] user: Option<u64> }
+///
+/// const FIVE_MINUTES: u64 = 5 * 60;
+///
+/// async fn keys(Authenticated(visitor): Authenticated<Visitor, FIVE_MINUTES>) -> String {
+///     format!("the keys of user {:?}", visitor.user)
+/// }
+///
+/// let middleware = SessionMiddleware::new(Store::new(MemoryProvider::new()));
+/// let middleware = middleware.on_error(|error, _| match error.return_path() {
+///     Some(next) => {
+///         let login = (header::LOCATION, format!("/login?next={next}"));
+///         HttpResponse::SeeOther().insert_header(login).finish()
+///     }
+///     None => HttpResponse::new(StatusCode::SERVICE_UNAVAILABLE),
+/// });
+/// let app = App::new().route("/keys", web::get().to(keys)).wrap(middleware);
+/// ```
+#[derive(Debug)]
+pub struct Authenticated<T: SessionData, const SECONDS: u64>(pub Session<T>);
+
+impl<T: SessionData, const SECONDS: u64> FromRequest for Authenticated<T, SECONDS> {
+    type Error = SessionRejection;
+    type Future = LoadingAuthenticated<T, SECONDS>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> LoadingAuthenticated<T, SECONDS> {
+        LoadingAuthenticated(Loading::new(request, false, Some(Duration::from_secs(SECONDS))))
+    }
+}
+
+/// The future of the [`Authenticated`] extractor.
+///
+/// ```
+/// use actix_web::{FromRequest, HttpRequest};
+/// use sessions::SessionData;
+/// use sessions::actix::{Authenticated, LoadingAuthenticated};
+///
+/// fn load<T: SessionData>(request: &HttpRequest) -> LoadingAuthenticated<T, 300> {
+///     Authenticated::<T, 300>::extract(request)
+/// }
+/// # use sessions::Session;
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { visits: u32 }
+/// # let _ = load::<Visitor>;
+/// ```
+#[derive(Debug)]
+pub struct LoadingAuthenticated<T: SessionData, const SECONDS: u64>(Loading<T>);
+
+impl<T: SessionData, const SECONDS: u64> Future for LoadingAuthenticated<T, SECONDS> {
+    type Output = Result<Authenticated<T, SECONDS>, SessionRejection>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map_ok(Authenticated)
     }
 }
 

@@ -1,10 +1,12 @@
 //! The extractors.
 
 use std::fmt;
+use std::time::Duration;
 
 use axum_core::body::Body;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
+use http::Method;
 use http::request::Parts;
 
 use crate::data::SessionData;
@@ -111,8 +113,58 @@ impl<T: SessionData, S: Sync> FromRequestParts<S> for OrNew<T> {
     }
 }
 
+/// Loads the session of a visitor who proved who they are at most `SECONDS` ago
+/// ([`Session::authenticated_within`]), as before a change of password. Otherwise it rejects the
+/// request with [`Error::NotAuthenticated`], which is a 401.
+///
+/// The error of a GET request holds its path, sealed, so that the visitor comes back after the
+/// login: [`Error::return_path`]. The layer's [`on_error`](crate::tower::SessionLayer::on_error)
+/// redirects for all handlers at once. In a nested router, axum takes the prefix off the path: call
+/// [`Session::require_authentication`] with axum's `OriginalUri` there.
+///
+/// ```
+/// use axum::response::{IntoResponse, Redirect};
+/// use axum::{Router, http::StatusCode, routing::get};
+/// use sessions::axum::{Authenticated, SessionLayer};
+/// use sessions::{MemoryProvider, Session, Store};
+/// # #[derive(Session)]
+/// # #[session(name = "visitor", version = 1)]
+/// # struct Visitor { #[session(owner)] user: Option<u64> }
+///
+/// const FIVE_MINUTES: u64 = 5 * 60;
+///
+/// async fn keys(Authenticated(visitor): Authenticated<Visitor, FIVE_MINUTES>) -> String {
+///     format!("the keys of user {:?}", visitor.user)
+/// }
+///
+/// let layer = SessionLayer::new(Store::new(MemoryProvider::new()));
+/// let layer = layer.on_error(|error, _| match error.return_path() {
+///     Some(next) => Redirect::to(&format!("/login?next={next}")).into_response(),
+///     None if error.is_not_authenticated() => Redirect::to("/login").into_response(),
+///     None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+/// });
+/// let app: Router = Router::new().route("/keys", get(keys)).layer(layer);
+/// ```
+#[derive(Debug)]
+pub struct Authenticated<T: SessionData, const SECONDS: u64>(pub Session<T>);
+
+impl<T: SessionData, S: Sync, const SECONDS: u64> FromRequestParts<S>
+    for Authenticated<T, SECONDS>
+{
+    type Rejection = SessionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, SessionRejection> {
+        let session = <Session<T> as FromRequestParts<S>>::from_request_parts(parts, state).await?;
+        let is_page = parts.method == Method::GET;
+        let path = parts.uri.path_and_query().filter(|_| is_page).map(|path| path.as_str());
+        let required = session.require_authentication(Duration::from_secs(SECONDS), path).await;
+        required.map_err(SessionRejection)?;
+        Ok(Self(session))
+    }
+}
+
 /// The error of an extractor that could not load a session. Its response is a 503 with
-/// `Retry-After` if a retry can help, otherwise a 500. The event contains the reason. The response
+/// `Retry-After` if a retry can help, a 401 for [`Authenticated`], otherwise a 500. The event contains the reason. The response
 /// contains it only for an [`Error::Misuse`].
 ///
 /// To respond differently, take `Result<Session<T>, SessionRejection>` in the handler.

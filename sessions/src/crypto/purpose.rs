@@ -46,6 +46,11 @@ impl Purpose {
         Self::of_kind("session header", session)
     }
 
+    /// Creates the purpose of the paths that visitors come back to.
+    pub(crate) fn return_path() -> Self {
+        Self::of_kind("return path", "")
+    }
+
     /// Creates the purpose of a cookie of this name that holds a whole session.
     pub(crate) fn client_side(cookie_name: &str) -> Self {
         Self::of_kind("client-side session", cookie_name)

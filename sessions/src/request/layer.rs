@@ -275,6 +275,8 @@ pub(crate) fn status(error: &Error) -> StatusCode {
         StatusCode::SERVICE_UNAVAILABLE
     } else if error.is_conflict() || matches!(error, Error::Gone | Error::LoginUndone) {
         StatusCode::CONFLICT
+    } else if error.is_not_authenticated() {
+        StatusCode::UNAUTHORIZED
     } else {
         StatusCode::INTERNAL_SERVER_ERROR
     }
@@ -286,6 +288,7 @@ pub(crate) fn text(error: &Error) -> &'static str {
     match status(error) {
         _ if matches!(error, Error::LoginUndone) => "the login was undone, log in again",
         _ if matches!(error, Error::Gone) => "the session has ended or was renewed, try again",
+        StatusCode::UNAUTHORIZED => "log in, or prove again who you are",
         StatusCode::SERVICE_UNAVAILABLE => "sessions are unavailable, try again",
         StatusCode::CONFLICT => "another request changed the same thing, try again",
         _ => match error {

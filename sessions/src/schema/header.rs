@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use super::malformed::{Malformed, Reason};
 use super::wire::Out;
 use super::{cbor, wire};
+use crate::authentication::Authentication;
 use crate::clock::{from_unix_millis, to_unix_millis};
 use crate::id::{Mark, SecretHash};
 
@@ -27,7 +28,9 @@ const IDLE: u64 = 1;
 const LABEL: u64 = 2;
 const LIFETIME: u64 = 3;
 const PERSISTENT: u64 = 4;
+const ACTING_AS: u64 = 7;
 const TOKEN_IN_HEADER: u64 = 8;
+const AUTHENTICATION: u64 = 10;
 
 /// The times that a session has in place of its type's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,6 +87,11 @@ pub struct Header {
     pub label: Option<Arc<str>>,
     /// Whether the client carries its token in a header, not in a cookie.
     pub token_in_header: bool,
+    /// The last proof of who the owner is. `None` if that is when the owner logged in, and nothing
+    /// more is known of it. Boxed, because each save moves a header.
+    pub authentication: Option<Box<Authentication>>,
+    /// The person for whom the owner acts, as the owner's field would display them.
+    pub acting_as: Option<Arc<str>>,
     /// Extras of newer builds, kept as they are.
     pub unknown: UnknownExtras,
 }
@@ -119,6 +127,8 @@ impl Header {
             mark: None,
             label: None,
             token_in_header: false,
+            authentication: None,
+            acting_as: None,
             unknown: UnknownExtras::default(),
         }
     }
@@ -154,9 +164,15 @@ impl Header {
         put_bytes(out, self.mark.as_ref().map(Mark::as_bytes));
         let unknown = if forget { &[] } else { &*self.unknown.0 };
         let OwnTimes { idle, lifetime, persistent } = self.summary.own;
-        let in_header = self.token_in_header;
-        let known =
-            [idle.is_some(), self.label.is_some(), lifetime.is_some(), persistent, in_header];
+        let known = [
+            idle.is_some(),
+            self.label.is_some(),
+            lifetime.is_some(),
+            persistent,
+            self.acting_as.is_some(),
+            self.token_in_header,
+            self.authentication.is_some(),
+        ];
         let known = known.into_iter().map(u64::from).sum::<u64>();
         wire::put_head(out, cbor::MAP, known + unknown.len() as u64);
         put_time(out, IDLE, idle);
@@ -166,7 +182,14 @@ impl Header {
         }
         put_time(out, LIFETIME, lifetime);
         put_flag(out, PERSISTENT, persistent);
-        put_flag(out, TOKEN_IN_HEADER, in_header);
+        if let Some(whom) = &self.acting_as {
+            wire::put_head(out, cbor::UNSIGNED, ACTING_AS);
+            wire::put_text(out, whom);
+        }
+        put_flag(out, TOKEN_IN_HEADER, self.token_in_header);
+        if let Some(authentication) = &self.authentication {
+            put_authentication(out, authentication);
+        }
         for extra in unknown {
             out.put(extra);
         }
@@ -255,6 +278,20 @@ fn parse_extras(
                 own.persistent = is != 0;
                 end
             }
+            ACTING_AS => {
+                let (whom, end) = text(data, value, "person acted for")?;
+                if let Some(header) = &mut rest {
+                    header.acting_as = Some(whom.unwrap_or_default());
+                }
+                end
+            }
+            AUTHENTICATION => {
+                let (authentication, end) = authentication(data, value)?;
+                if let Some(header) = &mut rest {
+                    header.authentication = Some(Box::new(authentication));
+                }
+                end
+            }
             TOKEN_IN_HEADER => {
                 let (is, end) = number(data, value)?;
                 if let Some(header) = &mut rest {
@@ -264,8 +301,7 @@ fn parse_extras(
             }
             LABEL => {
                 let (text, end) = slice(data, value, cbor::TEXT)?;
-                let text = std::str::from_utf8(text)
-                    .map_err(|_| Malformed::from("the label is not UTF-8"))?;
+                let text = utf8(text, "label")?;
                 if let Some(header) = &mut rest {
                     header.label = Some(text.into());
                 }
@@ -282,6 +318,41 @@ fn parse_extras(
         };
     }
     Ok((own, critical, at))
+}
+
+fn utf8<'d>(text: &'d [u8], what: &str) -> Result<&'d str, Malformed> {
+    std::str::from_utf8(text).map_err(|_| format!("the {what} is not UTF-8").into())
+}
+
+/// A text, or none for an empty one.
+fn text(data: &[u8], at: usize, what: &str) -> Result<(Option<Arc<str>>, usize), Malformed> {
+    let (text, end) = slice(data, at, cbor::TEXT)?;
+    let text = utf8(text, what)?;
+    Ok(((!text.is_empty()).then(|| text.into()), end))
+}
+
+fn authentication(data: &[u8], at: usize) -> Result<(Authentication, usize), Malformed> {
+    let head = wire::head(data, at)?;
+    if (head.major, head.argument) != (cbor::ARRAY, Some(4)) {
+        return Err(wrong_type("an authentication", data, at));
+    }
+    let (millis, end) = number(data, head.end)?;
+    let (level, end) = number(data, end)?;
+    let level = u8::try_from(level).map_err(|_| Malformed::from("a level is at most 255"))?;
+    let (method, end) = text(data, end, "method")?;
+    let (credential, end) = text(data, end, "credential")?;
+    Ok((Authentication { at: from_unix_millis(millis), level, method, credential }, end))
+}
+
+fn put_authentication(out: &mut (impl Out + ?Sized), authentication: &Authentication) {
+    let Authentication { at, level, method, credential } = authentication;
+    wire::put_head(out, cbor::UNSIGNED, AUTHENTICATION);
+    wire::put_head(out, cbor::ARRAY, 4);
+    wire::put_head(out, cbor::UNSIGNED, to_unix_millis(*at));
+    wire::put_head(out, cbor::UNSIGNED, (*level).into());
+    for text in [method, credential] {
+        wire::put_text(out, text.as_deref().unwrap_or_default());
+    }
 }
 
 fn put_flag(out: &mut (impl Out + ?Sized), key: u64, is: bool) {
@@ -346,6 +417,13 @@ mod tests {
         };
         header.label = Some("Firefox on Linux".into());
         header.token_in_header = true;
+        header.acting_as = Some("8".into());
+        header.authentication = Some(Box::new(Authentication {
+            at: from_unix_millis(1_767_225_600_125),
+            level: 2,
+            method: Some("hwk".into()),
+            credential: Some("credential-17".into()),
+        }));
         header.summary.secret = Some(SecretHash::from_bytes([1; 16]));
         header.summary.previous = Some(SecretHash::from_bytes([2; 16]));
         header.summary.renewed_at = from_unix_millis(1_767_225_600_124);

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::malformed::Malformed;
+use crate::authentication::Proof;
 use crate::error::Error;
 
 /// The default limit on the size of a record that is written. Every request reads its record whole,
@@ -14,6 +15,12 @@ pub const MAX_RECORD: usize = 16 << 20;
 
 /// How many bytes a session's label may have.
 pub const MAX_LABEL: usize = 256;
+
+/// How many bytes the method of a proof may have.
+const MAX_METHOD: usize = 64;
+
+/// How many bytes the credential of a proof may have.
+const MAX_CREDENTIAL: usize = 255;
 
 /// Checks the length of a label, which often comes from a request; `session` names the type for
 /// errors.
@@ -31,6 +38,26 @@ pub fn check_label(session: &'static str, label: &str) -> Result<(), Error> {
         field: Cow::Borrowed("label"),
         source: text.into(),
     })
+}
+
+/// Checks the lengths of a proof; `session` names the type for errors.
+///
+/// # Errors
+/// [`Error::Encode`] if the method is longer than 64 bytes, or the credential than 255.
+pub(crate) fn check_proof(session: &'static str, proof: &Proof) -> Result<(), Error> {
+    let credential = proof.credential.as_deref().unwrap_or_default();
+    for (field, text, limit) in
+        [("method", &*proof.method, MAX_METHOD), ("credential", credential, MAX_CREDENTIAL)]
+    {
+        if text.len() > limit {
+            return Err(Error::Encode {
+                session: Cow::Borrowed(session),
+                field: Cow::Borrowed(field),
+                source: too_long(text.len(), limit).into(),
+            });
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn too_long(length: usize, limit: usize) -> Malformed {

@@ -27,7 +27,7 @@ use crate::random::Random;
 /// What a [`Store`](crate::Store) shares with its clones, its sessions and their commits.
 pub(crate) struct Core {
     pub(super) provider: Arc<dyn Provider>,
-    pub(super) codec: Codec,
+    pub(crate) codec: Codec,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Random,
     pub(super) app: String,

@@ -9,6 +9,7 @@ use super::patch::Patch;
 use super::save::{EndOutcome, Patience, SaveOutcome, key_of};
 use super::sent::Login;
 use super::session_type::SessionType;
+use crate::authentication::Authentication;
 use crate::data::SessionData;
 use crate::error::Error;
 use crate::id::{Mark, StoreKey};
@@ -44,6 +45,10 @@ pub struct SessionInfo {
     pub label: Option<String>,
     /// How the client carries its token: a cookie, or a header.
     pub transport: Transport,
+    /// When and how the owner last proved who they are.
+    pub authentication: Authentication,
+    /// For whom the owner acts in this session: see [`Session::act_as`](crate::Session::act_as).
+    pub acting_as: Option<String>,
 }
 
 /// One page of an owner's sessions.
@@ -89,6 +94,10 @@ impl Core {
             created_at,
             last_seen: record.expires_at.map_or(created_at, |at| span.last_seen(at)),
             expires_at: record.expires_at,
+            authentication: header
+                .authentication
+                .map_or_else(|| Authentication::plain(created_at), |it| *it),
+            acting_as: header.acting_as.as_deref().map(str::to_owned),
             label: header.label.as_deref().map(str::to_owned),
             transport: match header.token_in_header {
                 true => Transport::Header,

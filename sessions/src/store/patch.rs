@@ -8,11 +8,12 @@ use std::time::{Duration, SystemTime};
 use super::fence::LoginAttempt;
 use super::plan::{Asked, OwnerMove};
 use super::session_type::SessionType;
+use crate::authentication::{Authentication, Proof};
 use crate::error::Error;
 use crate::id::{SecretHash, StoreKey};
 use crate::schema::fields::Fields;
 use crate::schema::header::{Header, MAX_SAVES, OwnTimes};
-use crate::schema::limits::check_label;
+use crate::schema::limits::{check_label, check_proof};
 use crate::schema::merge::{self, Diff};
 use crate::schema::stored::Stored;
 use crate::telemetry;
@@ -33,6 +34,23 @@ pub(crate) struct Asks {
     pub(crate) header: bool,
     /// Boxed, because few requests are logins.
     pub(crate) attempt: Option<Box<LoginAttempt>>,
+    /// Boxed, because few requests set it.
+    pub(crate) identity: Option<Box<AskedIdentity>>,
+}
+
+/// What a handler says of the owner.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct AskedIdentity {
+    /// The owner has just proved who they are.
+    pub(crate) proof: Option<Proof>,
+    /// For whom the owner acts from now on; `Some(None)`: for themselves.
+    pub(crate) acting_as: Option<Option<Arc<str>>>,
+}
+
+impl AskedIdentity {
+    fn and(self, later: Self) -> Self {
+        Self { proof: later.proof.or(self.proof), acting_as: later.acting_as.or(self.acting_as) }
+    }
 }
 
 impl Asks {
@@ -43,11 +61,16 @@ impl Asks {
             && self.label.is_none()
             && !self.header
             && self.attempt.is_none()
+            && self.identity.is_none()
     }
 
     pub(crate) fn asked(&self) -> Asked {
-        let Self { destroy, renew, ref attempt, .. } = *self;
-        Asked { destroy, renew, proof: attempt.is_some() }
+        let Self { destroy, renew, .. } = *self;
+        Asked { destroy, renew, proof: self.attempt.is_some() || self.proof().is_some() }
+    }
+
+    pub(crate) fn proof(&self) -> Option<&Proof> {
+        self.identity.as_ref()?.proof.as_ref()
     }
 
     /// Combines these requests with those of another handle of the same session.
@@ -63,6 +86,10 @@ impl Asks {
             label: other.label.or(self.label),
             header: self.header || other.header,
             attempt: other.attempt.or(self.attempt),
+            identity: match (self.identity, other.identity) {
+                (Some(one), Some(two)) => Some(Box::new(one.and(*two))),
+                (one, two) => one.or(two),
+            },
         }
     }
 
@@ -76,6 +103,7 @@ impl Asks {
             label: self.label.filter(|it| Some(it) != done.label.as_ref()),
             header: self.header && !done.header,
             attempt: self.attempt.filter(|it| Some(it) != done.attempt.as_ref()),
+            identity: self.identity.filter(|it| Some(it) != done.identity.as_ref()),
         }
     }
 }
@@ -165,9 +193,11 @@ impl Patch {
         if let Some(label) = &asks.label {
             check_label(session_type.name(), label)?;
         }
+        if let Some(proof) = asks.proof() {
+            check_proof(session_type.name(), proof)?;
+        }
         let diff = merge::diff(table, &base, &mut mine)?;
-        let owner_name =
-            if diff.owner || asks.attempt.is_some() { mine.owner(table)? } else { None };
+        let owner_name = if diff.owner || asks.asked().proof { mine.owner(table)? } else { None };
         let owner_name: Option<Arc<str>> = owner_name.map(Into::into);
         let (owner_move, owner) = match (owner, &owner_name) {
             (owner, None) if !diff.owner => match owner {
@@ -186,6 +216,15 @@ impl Patch {
                 }
             }
         };
+        let needs_owner = asks.identity.as_ref().is_some_and(|it| {
+            it.proof.is_some() || it.acting_as.as_ref().is_some_and(Option::is_some)
+        });
+        if needs_owner && owner.is_none() {
+            return Err(Error::misuse(
+                "authenticated() and act_as() are about the session's owner, and it has none; assign \
+                 the owner first",
+            ));
+        }
         // Boxed, so that it does not move while it is being saved.
         Ok(Box::new(Self {
             session_type,
@@ -214,6 +253,9 @@ impl Patch {
     pub(super) fn changes_header(&self, stored: &Stored) -> Result<bool, Error> {
         let Asks { times, label, .. } = &self.asks;
         let own = stored.summary.own;
+        if self.asks.identity.is_some() {
+            return Ok(true);
+        }
         if times.as_ref().is_some_and(|times| times.over(own) != own) {
             return Ok(true);
         }
@@ -244,6 +286,7 @@ impl Patch {
         header.summary.own = self.own_times(OwnTimes::default());
         header.label = self.asks.label.clone();
         header.token_in_header = carrier.transport() == Transport::Header;
+        self.identify(&mut header, false, false);
         if let Some(renewal) = renewal {
             self.renew(&mut header, renewal);
             header.summary.previous = None;
@@ -287,8 +330,10 @@ impl Patch {
         let mut header = below.header()?;
         let stays = matches!(self.owner_move, OwnerMove::Same | OwnerMove::Nobody);
         let login = renewal.is_some_and(|renewal| renewal.login.is_some());
-        // Settings of one login do not carry over to the next.
-        let inherits = stays && !login;
+        // Settings of one login do not carry over to the next. An owner who proves again who they
+        // are goes on with theirs.
+        let inherits = stays && !(login && self.asks.proof().is_none());
+        self.identify(&mut header, inherits, login);
         let own = if inherits { header.summary.own } else { OwnTimes::default() };
         header.summary.own = self.own_times(own);
         header.label = self.asks.label.clone().or(header.label.filter(|_| inherits));
@@ -301,6 +346,24 @@ impl Patch {
         }
         let owner = if self.diff.owner { self.owner.clone() } else { owner.cloned() };
         Ok(Draft { fields, header, owner })
+    }
+
+    /// Writes who the owner is known to be, and for whom they act.
+    fn identify(&self, header: &mut Header, inherits: bool, login: bool) {
+        if !inherits {
+            (header.authentication, header.acting_as) = (None, None);
+        }
+        let stays = matches!(self.owner_move, OwnerMove::Same);
+        header.authentication = match self.asks.proof() {
+            Some(proof) => Some(Authentication::of(proof, self.now)),
+            // A new owner logs in when the session is created.
+            None if login && stays => Some(Authentication::plain(self.now)),
+            None => header.authentication.take().map(|it| *it),
+        }
+        .map(Box::new);
+        if let Some(whom) = self.asks.identity.as_ref().and_then(|it| it.acting_as.clone()) {
+            header.acting_as = whom;
+        }
     }
 
     fn own_times(&self, own: OwnTimes) -> OwnTimes {
@@ -317,7 +380,10 @@ impl Patch {
         summary.renewed_at = self.now;
         if let Some(ticket) = renewal.login {
             header.ticket = ticket;
-            header.mark = self.asks.attempt.as_ref().and_then(|attempt| attempt.mark());
+            // An owner who proves again who they are has begun no login.
+            if self.asks.attempt.is_some() || self.owner_move != OwnerMove::Same {
+                header.mark = self.asks.attempt.as_ref().and_then(|attempt| attempt.mark());
+            }
         }
     }
 }

@@ -214,6 +214,10 @@ pub(crate) fn commit_failed(session: &'static str, error: &Error) {
 /// A request could not load its session.
 #[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) fn load_failed(session: &'static str, error: &Error) {
+    if error.is_not_authenticated() {
+        // The visitor is asked to log in: nothing failed.
+        return;
+    }
     emit!(ERROR, "session.load_failed", { session, error = %chain(error) }, "load failed");
 }
 
