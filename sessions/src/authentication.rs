@@ -83,16 +83,30 @@ pub struct Authentication {
     pub method: Option<Arc<str>>,
     /// The credential of the [`Proof`].
     pub credential: Option<Arc<str>>,
+    /// The credential of the login that the session goes back to.
+    pub(crate) opened_by: Option<Arc<str>>,
 }
 
 impl Authentication {
     /// A login of which the app said no more.
     pub(crate) fn plain(at: SystemTime) -> Self {
-        Self { at, level: 1, method: None, credential: None }
+        Self { at, level: 1, method: None, credential: None, opened_by: None }
     }
 
+    /// A login with this proof.
     pub(crate) fn of(proof: &Proof, at: SystemTime) -> Self {
         let Proof { method, level, credential } = proof;
-        Self { at, level: *level, method: Some(method.clone()), credential: credential.clone() }
+        Self {
+            at,
+            level: *level,
+            method: Some(method.clone()),
+            credential: credential.clone(),
+            opened_by: credential.clone(),
+        }
+    }
+
+    /// Whether the session was opened with this credential, or is used by virtue of it.
+    pub(crate) fn used(&self, credential: &str) -> bool {
+        [&self.credential, &self.opened_by].into_iter().flatten().any(|used| **used == *credential)
     }
 }

@@ -356,6 +356,38 @@ impl Store {
         self.core.revoke_all::<T>(&owner.name()).await
     }
 
+    /// Ends the sessions of an owner that one credential opened or that it was last used in, as when
+    /// a passkey is lost. Returns how many it ended. [`Proof::credential`](crate::Proof::credential)
+    /// names the credential.
+    ///
+    /// It also undoes the logins with this credential that are under way, as
+    /// [`revoke_all`](Self::revoke_all) does. Remove the credential first, then call this. If it is
+    /// called for more than 16 credentials of one owner within an hour, every login of that owner
+    /// that is under way is undone too, and has to be repeated.
+    ///
+    /// # Errors
+    /// The errors of [`revoke_all`](Self::revoke_all).
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { store, mut visitor, .. } = example().await?;
+    /// use sessions::Proof;
+    ///
+    /// visitor.user = Some(7);
+    /// visitor.authenticated(Proof::new("hwk").credential("passkey-17"));
+    /// let _ = visitor.commit().await?;
+    /// assert_eq!(store.revoke_credential::<Visitor>(7, "passkey-17").await?, 1);
+    /// # Ok(()) }
+    /// ```
+    pub async fn revoke_credential<T: SessionData>(
+        &self,
+        owner: impl AsOwner<T::Owner> + Send,
+        credential: &str,
+    ) -> Result<u64, Error> {
+        self.core.revoke_credential::<T>(&owner.name(), credential).await
+    }
+
     /// Changes the session of this key if it belongs to this owner, without a request of its
     /// visitor: from a background job, a webhook, or a page of the app. For the session of an
     /// anonymous visitor, pass `None::<u64>` as `owner`.

@@ -333,7 +333,7 @@ fn text(data: &[u8], at: usize, what: &str) -> Result<(Option<Arc<str>>, usize),
 
 fn authentication(data: &[u8], at: usize) -> Result<(Authentication, usize), Malformed> {
     let head = wire::head(data, at)?;
-    if (head.major, head.argument) != (cbor::ARRAY, Some(4)) {
+    if (head.major, head.argument) != (cbor::ARRAY, Some(5)) {
         return Err(wrong_type("an authentication", data, at));
     }
     let (millis, end) = number(data, head.end)?;
@@ -341,16 +341,18 @@ fn authentication(data: &[u8], at: usize) -> Result<(Authentication, usize), Mal
     let level = u8::try_from(level).map_err(|_| Malformed::from("a level is at most 255"))?;
     let (method, end) = text(data, end, "method")?;
     let (credential, end) = text(data, end, "credential")?;
-    Ok((Authentication { at: from_unix_millis(millis), level, method, credential }, end))
+    let (opened_by, end) = text(data, end, "credential")?;
+    let at = from_unix_millis(millis);
+    Ok((Authentication { at, level, method, credential, opened_by }, end))
 }
 
 fn put_authentication(out: &mut (impl Out + ?Sized), authentication: &Authentication) {
-    let Authentication { at, level, method, credential } = authentication;
+    let Authentication { at, level, method, credential, opened_by } = authentication;
     wire::put_head(out, cbor::UNSIGNED, AUTHENTICATION);
-    wire::put_head(out, cbor::ARRAY, 4);
+    wire::put_head(out, cbor::ARRAY, 5);
     wire::put_head(out, cbor::UNSIGNED, to_unix_millis(*at));
     wire::put_head(out, cbor::UNSIGNED, (*level).into());
-    for text in [method, credential] {
+    for text in [method, credential, opened_by] {
         wire::put_text(out, text.as_deref().unwrap_or_default());
     }
 }
@@ -423,6 +425,7 @@ mod tests {
             level: 2,
             method: Some("hwk".into()),
             credential: Some("credential-17".into()),
+            opened_by: Some("credential-16".into()),
         }));
         header.summary.secret = Some(SecretHash::from_bytes([1; 16]));
         header.summary.previous = Some(SecretHash::from_bytes([2; 16]));

@@ -331,7 +331,9 @@ impl<'s> Execution<'s> {
                 return Err(Error::LoginUndone);
             }
         }
-        Ok(Login { name, attempt: patch.asks.attempt.clone(), loaded_at: self.loaded_at })
+        let credential = patch.asks.proof().and_then(|proof| proof.credential.clone());
+        let attempt = patch.asks.attempt.clone();
+        Ok(Login { name, attempt, credential, loaded_at: self.loaded_at })
     }
 
     /// Keeps a send until it is settled.

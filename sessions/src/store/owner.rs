@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::core::Core;
-use super::fence::{Fence, LoginAttempt};
+use super::fence::{CredentialHash, Fence, LoginAttempt, Raised};
 use super::patch::Patch;
 use super::save::{EndOutcome, Patience, SaveOutcome, key_of};
 use super::sent::Login;
@@ -158,7 +158,18 @@ impl Core {
     pub(crate) async fn revoke_all<T: SessionData>(&self, owner: &str) -> Result<u64, Error> {
         self.needs_records("revoke_all()")?;
         let session_type = self.session_type::<T>()?;
-        self.observe_revoke_all(&session_type, owner, None).await
+        self.observe_revoke_all(&session_type, owner, Revoked::All).await
+    }
+
+    /// See [`Store::revoke_credential`](crate::Store::revoke_credential).
+    pub(crate) async fn revoke_credential<T: SessionData>(
+        &self,
+        owner: &str,
+        credential: &str,
+    ) -> Result<u64, Error> {
+        self.needs_records("revoke_credential()")?;
+        let session_type = self.session_type::<T>()?;
+        self.observe_revoke_all(&session_type, owner, Revoked::OfCredential(credential)).await
     }
 
     /// See [`Store::revoke_others`](crate::Store::revoke_others): all of an owner's but this one.
@@ -169,16 +180,16 @@ impl Core {
         self.needs_records("revoke_others()")?;
         let session_type = self.session_type::<T>()?;
         let Some((owner, key)) = session else { return Ok(0) };
-        self.observe_revoke_all(&session_type, owner, Some(key)).await
+        self.observe_revoke_all(&session_type, owner, Revoked::AllBut(key)).await
     }
 
     async fn observe_revoke_all(
         &self,
         session_type: &SessionType,
         name: &str,
-        except: Option<&StoreKey>,
+        which: Revoked<'_>,
     ) -> Result<u64, Error> {
-        let work = self.end_all(session_type, name, except);
+        let work = self.end_all(session_type, name, which);
         let end = |_: &u64| (CallOutcome::Done, None);
         let ended = observe(Operation::RevokeAll, session_type.name(), None, work, end).await?;
         telemetry::revoked_all(session_type.name(), ended);
@@ -189,16 +200,20 @@ impl Core {
         &self,
         session_type: &SessionType,
         name: &str,
-        except: Option<&StoreKey>,
+        which: Revoked<'_>,
     ) -> Result<u64, Error> {
-        let mark = self.raise_fence(&session_type.fence(name)).await?;
+        let credential = match which {
+            Revoked::OfCredential(credential) => Some(session_type.credential(credential)),
+            Revoked::All | Revoked::AllBut(_) => None,
+        };
+        let mark = self.raise_fence(&session_type.fence(name), credential).await?;
         let owner = session_type.owner(name);
         let mut ended = 0;
         // A login that is being undone may still be in the list, so this reads the list again until
         // nothing is left to end. Logins without an attempt could continue for ever, so the number
         // of passes is limited.
         for _ in 0..MOST_PASSES {
-            let found = self.end_listed(session_type, &owner, mark, except).await?;
+            let found = self.end_listed(session_type, &owner, mark, which).await?;
             ended += found;
             if found == 0 {
                 break;
@@ -207,27 +222,37 @@ impl Core {
         Ok(ended)
     }
 
-    /// Ends the owner's sessions except `except` and those that began with this fence's mark.
+    /// Ends these sessions of the owner, except those that began with this fence's mark.
     async fn end_listed(
         &self,
         session_type: &SessionType,
         owner: &str,
         mark: Mark,
-        except: Option<&StoreKey>,
+        which: Revoked<'_>,
     ) -> Result<u64, Error> {
         let mut patience = Patience::new();
         let mut ended = 0;
         let mut page = Page::first(PAGE);
         // The session must belong to the owner, and must not have begun after the fence was raised.
         let may = |record: &Record| {
+            let header = || header_of(session_type, record);
             record.owner.as_deref() == Some(owner)
-                && header_of(session_type, record).and_then(|header| header.mark) != Some(mark)
+                && match which {
+                    Revoked::All => header().and_then(|header| header.mark) != Some(mark),
+                    Revoked::AllBut(key) => {
+                        *record.id != *key.as_str()
+                            && header().and_then(|header| header.mark) != Some(mark)
+                    }
+                    Revoked::OfCredential(credential) => header()
+                        .and_then(|header| header.authentication)
+                        .is_some_and(|authentication| authentication.used(credential)),
+                }
         };
         loop {
             let listed = self.provider.list(owner, page, self.now()).await?;
             for record in listed.records {
                 let Some(key) = key_of(&record) else { continue };
-                if Some(&key) == except || !may(&record) {
+                if !may(&record) {
                     continue;
                 }
                 let (version, lost) = (record.version, &mut false);
@@ -259,23 +284,33 @@ impl Core {
         Ok(self.fetch(id, patience).await?.as_ref().and_then(Fence::read))
     }
 
-    /// Raises an owner's fence, above any earlier one.
-    async fn raise_fence(&self, id: &str) -> Result<Mark, Error> {
+    /// Raises an owner's fence, above any earlier one: for the sessions of a credential, or for all.
+    async fn raise_fence(
+        &self,
+        id: &str,
+        credential: Option<CredentialHash>,
+    ) -> Result<Mark, Error> {
         let mark = Mark::random(&self.random);
         let mut patience = Patience::persistent();
         let (mut expect, mut version) = (Expect::Absent, 0);
+        let mut fence = Fence::default();
         loop {
             let now = self.now();
-            let record = Fence::new(mark, now).record(id, version + 1, now);
+            fence.raise(credential, Raised::new(mark, now));
+            let record = fence.record(id, version + 1, now);
             match self.save(&record, expect, now, &mut patience, &mut false).await? {
                 SaveOutcome::Saved => return Ok(mark),
                 SaveOutcome::Conflict(Some(other)) => {
-                    if Fence::read(&other).is_some_and(|fence| fence.mark == mark) {
+                    fence = Fence::read(&other).unwrap_or_default();
+                    if fence.holds(mark) {
                         return Ok(mark);
                     }
                     (expect, version) = (Expect::Version(other.version), other.version);
                 }
-                SaveOutcome::Conflict(None) => (expect, version) = (Expect::Absent, 0),
+                SaveOutcome::Conflict(None) => {
+                    (expect, version) = (Expect::Absent, 0);
+                    fence = Fence::default();
+                }
             }
             patience.after_conflict().await?;
         }
@@ -295,12 +330,14 @@ impl Core {
         if let Some(fence) = self.fence(&id, patience).await? {
             let now = self.now();
             let attempt = login.attempt.as_deref();
-            if attempt.is_none() && fence.is_ahead(now) {
-                // The host that raised the fence has a clock far ahead. Until that time the fence
-                // would undo every login.
-                self.raise_fence(&id).await?;
-            }
-            if fence.undoes(attempt, login.loaded_at, now) {
+            let credential = login.credential.as_deref().map(|it| session_type.credential(it));
+            if let Some(raised) = fence.undoes(attempt, credential, login.loaded_at, now) {
+                if attempt.is_none() && raised.is_ahead(now) {
+                    // The host that raised the fence has a clock far ahead. Until that time the
+                    // fence would undo every login.
+                    let of_all = fence.mark() == Some(raised.mark);
+                    self.raise_fence(&id, credential.filter(|_| !of_all)).await?;
+                }
                 telemetry::login_undone(session_type.name(), key, "revoke_all");
                 return Ok(false);
             }
@@ -398,6 +435,14 @@ fn revoked((ended, key): &(Option<Record>, StoreKey)) -> (CallOutcome, Option<&S
         Some(_) => (CallOutcome::Done, Some(key)),
         None => (CallOutcome::Gone, None),
     }
+}
+
+/// The sessions of an owner that a revocation ends.
+#[derive(Clone, Copy)]
+enum Revoked<'r> {
+    All,
+    AllBut(&'r StoreKey),
+    OfCredential(&'r str),
 }
 
 /// How many sessions to list in one call.

@@ -355,7 +355,14 @@ impl Patch {
         }
         let stays = matches!(self.owner_move, OwnerMove::Same);
         header.authentication = match self.asks.proof() {
-            Some(proof) => Some(Authentication::of(proof, self.now)),
+            Some(proof) => {
+                let mut now = Authentication::of(proof, self.now);
+                if inherits && stays {
+                    let was = header.authentication.take();
+                    now.opened_by = was.map_or(None, |was| was.opened_by);
+                }
+                Some(now)
+            }
             // A new owner logs in when the session is created.
             None if login && stays => Some(Authentication::plain(self.now)),
             None => header.authentication.take().map(|it| *it),

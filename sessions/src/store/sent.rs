@@ -52,6 +52,7 @@ pub(super) struct Login {
     /// The owner as its field displays it.
     pub(super) name: Arc<str>,
     pub(super) attempt: Option<Box<LoginAttempt>>,
+    pub(super) credential: Option<Arc<str>>,
     pub(super) loaded_at: std::time::SystemTime,
 }
 

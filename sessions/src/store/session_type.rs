@@ -10,6 +10,7 @@ use http::header::{HeaderValue, SET_COOKIE};
 #[cfg(any(feature = "actix", feature = "axum"))]
 use smallvec::SmallVec;
 
+use super::fence::CredentialHash;
 use super::settings::TypeSettings;
 use super::times::{Span, Times};
 use crate::cookie::SetCookie;
@@ -45,6 +46,7 @@ pub(crate) struct SessionType {
     secrets: KeyHasher,
     bindings: KeyHasher,
     fences: KeyHasher,
+    credentials: KeyHasher,
     app: String,
 }
 
@@ -80,6 +82,7 @@ impl SessionType {
             secrets: hasher("secret"),
             bindings: hasher("binding"),
             fences: hasher("fence"),
+            credentials: hasher("credential"),
             app: app.to_owned(),
         }
     }
@@ -205,6 +208,11 @@ impl SessionType {
     /// revoke a fence.
     pub(crate) fn fence(&self, owner: &str) -> String {
         format!("{FENCE}{}", self.fences.key(owner.as_bytes()))
+    }
+
+    /// Returns the hash of a credential's id, as a fence holds it.
+    pub(crate) fn credential(&self, credential: &str) -> CredentialHash {
+        self.credentials.half(credential.as_bytes())
     }
 
     /// Returns `"app/name/owner"`, so that user 7 of one type is not user 7 of another. An owner
