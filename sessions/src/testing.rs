@@ -243,8 +243,9 @@ impl TestStore {
             panic!("session `{name}` cannot be saved: {}", crate::telemetry::emit::chain(&error))
         });
         let Some(delivery) = done.delivery else {
+            let what = if header { "token" } else { "cookie" };
             panic!(
-                "this value of session `{name}` is that of a new visitor, who has no token; \
+                "this value of session `{name}` is that of a new visitor, who has no {what}; \
                  send a request without one"
             )
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use http::header::HeaderMap;
 use sessions::provider::{Provider, Record};
-use sessions::{StoreKey, commit::Outcome};
+use sessions::{Page, StoreKey, commit::Outcome};
 use sessions_tests::hooked::Fault;
 
 use crate::client::{Act, Client, End, Kind, headers};
@@ -20,6 +20,9 @@ struct Live {
     tags: Vec<String>,
     /// The clients whose cookies open it; `None` stands for the cookie of the start.
     openers: Vec<Option<usize>>,
+    /// Its owner proved who they are with two factors.
+    stepped_up: bool,
+    acts: bool,
 }
 
 const SAVED: Option<Result<Outcome, Kind>> = Some(Ok(Outcome::Saved));
@@ -34,6 +37,7 @@ impl World {
         self.check_browsers(clients, ends, &live).await?;
         for session in &live {
             self.check_content(clients, ends, session)?;
+            self.check_identity(clients, ends, session)?;
         }
         Ok(())
     }
@@ -63,9 +67,17 @@ impl World {
                     openers.push(client);
                 }
             }
-            live.push(Live { key, record, user, count, tags, openers });
+            let (stepped_up, acts) = self.identity(user, &key).await;
+            live.push(Live { key, record, user, count, tags, openers, stepped_up, acts });
         }
         live
+    }
+
+    async fn identity(&self, user: Option<u64>, key: &StoreKey) -> (bool, bool) {
+        let Some(user) = user else { return (false, false) };
+        let listed = self.plain().list::<Visitor>(user, Page::first(100)).await.unwrap().items;
+        let item = listed.into_iter().find(|item| item.key == *key).expect("it is in the list");
+        (item.authentication.level == 2, item.acting_as.is_some())
     }
 
     async fn key_of(&self, cookie: &HeaderMap) -> Option<StoreKey> {
@@ -166,7 +178,7 @@ impl World {
             // The user who was there already changes nothing.
             Act::Login => self.anonymous(),
             // Nobody who leaves changes nothing.
-            Act::Leave => !self.anonymous(),
+            Act::Leave | Act::StepUp | Act::ActAs => !self.anonymous(),
             _ => false,
         }
     }
@@ -272,6 +284,34 @@ impl World {
                 client.fault != Fault::None && end.committed == Some(Err(Kind::Unavailable))
                     || end.cleared && end.committed == Some(Err(Kind::Gone))
             })
+    }
+
+    /// A proof is what its own request saved, and nobody writes an old one back. Whom the owner acts
+    /// for likewise.
+    fn check_identity(
+        &self,
+        clients: &[Client],
+        ends: &[End],
+        session: &Live,
+    ) -> Result<(), String> {
+        let saved = |act: Act, unknown: bool| {
+            clients.iter().zip(ends).any(|(client, end)| {
+                let lost = unknown && end.committed == Some(Err(Kind::Unavailable));
+                let here = end.committed == SAVED && end.key.as_ref() == Some(&session.key);
+                client.act == act && end.found && !self.anonymous() && (here || lost)
+            })
+        };
+        // A login with a proof of its own begins again with nothing.
+        let login = saved(Act::LoginWithAttempt, true);
+        for (act, is) in [(Act::StepUp, session.stepped_up), (Act::ActAs, session.acts)] {
+            if is && !saved(act, true) {
+                return Err(format!("{act:?} took place by nobody's wish"));
+            }
+            if !is && saved(act, false) && !login {
+                return Err(format!("{act:?} was saved, and is lost"));
+            }
+        }
+        Ok(())
     }
 
     /// Nothing that was saved is lost or there twice.

@@ -2,7 +2,7 @@
 
 use http::header::{COOKIE, HeaderMap, HeaderValue};
 use sessions::{
-    Error, Page, Session, Store, StoreKey,
+    Error, Page, Proof, Session, Store, StoreKey,
     commit::{CommitError, Outcome},
 };
 use sessions_tests::hooked::{Fault, Faults};
@@ -23,6 +23,10 @@ pub(crate) enum Act {
     Renew,
     /// Changes a field of the owner group.
     ChangeRole,
+    /// The owner, if there is one, proves again who they are.
+    StepUp,
+    /// The owner, if there is one, begins to act as user 2.
+    ActAs,
     /// Makes user 2 the owner.
     ReplaceOwner,
     /// Makes nobody the owner.
@@ -209,6 +213,8 @@ impl World {
             Act::Login | Act::LoginWithAttempt | Act::LoginElsewhere => session.user = Some(USER),
             Act::Renew => session.renew(),
             Act::ChangeRole => session.role += 1,
+            Act::StepUp if session.owner().is_some() => session.authenticated(proof()),
+            Act::ActAs if session.owner().is_some() => session.act_as(OTHER),
             Act::ReplaceOwner => session.user = Some(OTHER),
             Act::Leave => session.user = None,
             Act::Reload => {
@@ -259,6 +265,11 @@ impl World {
         let listed = self.plain().list::<Visitor>(user, Page::first(100)).await.unwrap();
         listed.items.into_iter().map(|item| item.key).collect()
     }
+}
+
+/// What no plain login has.
+fn proof() -> Proof {
+    Proof::new("otp").level(2)
 }
 
 fn update_is_ok(committed: Option<Result<Outcome, Kind>>) -> bool {

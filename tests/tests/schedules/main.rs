@@ -18,11 +18,13 @@ use world::Start;
 const STARTS: [Start; 2] = [Start::Anonymous, Start::LoggedIn];
 
 /// What a client does in the pairs.
-const ACTS: [Act; 14] = [
+const ACTS: [Act; 16] = [
     Act::Login,
     Act::LoginWithAttempt,
     Act::Renew,
     Act::ChangeRole,
+    Act::StepUp,
+    Act::ActAs,
     Act::ReplaceOwner,
     Act::Leave,
     Act::Write,
@@ -96,7 +98,10 @@ fn every_triple_that_matters_keeps_what_must_hold() {
                 }
             }
         }
-        for other in [Act::Login, Act::LoginWithAttempt, Act::ReplaceOwner] {
+        for other in [Act::Write, Act::Logout, Act::LoginWithAttempt, Act::ActAs] {
+            schedules += check(start, &[Act::StepUp, Act::Write, other].map(Client::new));
+        }
+        for other in [Act::Login, Act::LoginWithAttempt, Act::ReplaceOwner, Act::StepUp] {
             let clients = [Act::RevokeAll, Act::Logout, other].map(Client::new);
             schedules += check(start, &clients);
         }
@@ -111,7 +116,14 @@ fn every_pair_under_a_cap_keeps_what_must_hold() {
     let mut schedules = 0;
     for start in [Start::Anonymous, Start::TwoDevices] {
         for one in [Act::Login, Act::LoginWithAttempt, Act::LoginElsewhere] {
-            for other in [Act::Login, Act::LoginElsewhere, Act::ChangeRole, Act::Write] {
+            for other in [
+                Act::Login,
+                Act::LoginElsewhere,
+                Act::ChangeRole,
+                Act::Write,
+                Act::StepUp,
+                Act::ActAs,
+            ] {
                 schedules +=
                     check(start, &[Client::new(one).capped(), Client::new(other).capped()]);
             }

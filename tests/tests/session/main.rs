@@ -10,6 +10,7 @@ mod contention;
 mod fields;
 mod flash;
 mod handles;
+mod identity;
 mod logout;
 mod model;
 mod overwritten;
