@@ -139,6 +139,7 @@ pub mod commit;
 mod cookie;
 mod crypto;
 pub mod data;
+mod device;
 mod error;
 mod flash;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -182,6 +183,7 @@ pub use crate::authentication::{Authentication, Proof};
 pub use crate::cookie::{CookieConfig, SameSite};
 #[doc(inline)]
 pub use crate::data::SessionData;
+pub use crate::device::{Device, Devices, TrustedProxies};
 pub use crate::error::Error;
 pub use crate::flash::Flash;
 pub use crate::id::StoreKey;

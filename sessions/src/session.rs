@@ -1,6 +1,7 @@
 //! [`Session<T>`], the handle of a session.
 
 mod identity;
+mod surroundings;
 mod times;
 mod transport;
 
@@ -181,7 +182,8 @@ impl<T: SessionData> Live<T> {
         state.base = done.base;
         state.epoch += u32::from(done.outcome == Outcome::Destroyed);
         state.borrowed = false;
-        state.asks = Asks { skip_touch: state.asks.skip_touch, ..Asks::default() };
+        let (skip_touch, device) = (state.asks.skip_touch, state.asks.device.take());
+        state.asks = Asks { skip_touch, device, ..Asks::default() };
         (state.ancestor, state.unsettled) = (None, None);
         Ok(())
     }
@@ -299,7 +301,9 @@ impl<T: SessionData> Session<T> {
     /// ```
     #[must_use]
     pub fn last_seen(&self) -> Option<SystemTime> {
-        Some(self.state().session_type.span(self.summary()?).last_seen(self.expires_at()?))
+        let summary = self.summary()?;
+        let span = self.state().session_type.span(summary);
+        Some(summary.seen_at.unwrap_or(span.last_seen(self.expires_at()?)))
     }
 
     /// Returns when the session ends if it is not used again. It is `None` for a new session. This
@@ -656,6 +660,7 @@ impl<T: SessionData> Session<T> {
         state.epoch = live.state.epoch;
         state.arrival = live.state.arrival;
         state.asks.skip_touch = live.state.asks.skip_touch;
+        state.asks.device = live.state.asks.device.take();
         state.owed = live.state.owed.take();
         let fresh = Live::<T>::new(state)?;
         let is_gone = was_live && fresh.state.base.summary().is_none();

@@ -345,10 +345,14 @@ impl Slot {
             SlotEnd::Commit => {
                 let mut change = fold(&self.session_type, &self.base, &mut self.returned)?;
                 change.asks.skip_touch |= self.skip_touch;
+                change.asks.device = self.device.take().or(change.asks.device);
                 return Ok(Some(change));
             }
             SlotEnd::Destroy => Asks { destroy: true, ..Asks::default() },
-            SlotEnd::KeepAlive => Asks { skip_touch: self.skip_touch, ..Asks::default() },
+            SlotEnd::KeepAlive => {
+                let (skip_touch, device) = (self.skip_touch, self.device.take());
+                Asks { skip_touch, device, ..Asks::default() }
+            }
             SlotEnd::Nothing => return Ok(None),
         };
         // The session's earlier saves must be settled before it is destroyed, even if its changes

@@ -9,6 +9,7 @@ use http::HeaderName;
 use smallvec::SmallVec;
 use tokio::sync::{Notify, oneshot};
 
+use crate::device::Device;
 use crate::error::Error;
 use crate::pending::{Pending, State};
 use crate::schema::fields::Fields;
@@ -99,6 +100,8 @@ pub(crate) struct Slot {
     pub(super) borrowed: bool,
     /// Whether the request is no activity.
     pub(super) skip_touch: bool,
+    /// From where the request came.
+    pub(super) device: Option<Arc<Device>>,
     /// Whether a handle was dropped by a panic. The layer then saves nothing.
     pub(super) spoiled: bool,
     /// What withdraws the token of a session that was destroyed without a handle.
@@ -126,6 +129,13 @@ impl Home {
     pub(crate) fn skip_touch(&self) {
         if let Some(slot) = self.request.slots().slots.get_mut(self.slot) {
             slot.skip_touch = true;
+        }
+    }
+
+    /// Notes from where the request came.
+    pub(crate) fn seen_from(&self, device: Arc<Device>) {
+        if let Some(slot) = self.request.slots().slots.get_mut(self.slot) {
+            slot.device = Some(device);
         }
     }
 
@@ -271,6 +281,7 @@ impl Slot {
             out: 1,
             borrowed: false,
             skip_touch: false,
+            device: None,
             spoiled: false,
             delivery: None,
             saves: SmallVec::new(),
@@ -292,7 +303,7 @@ impl Slot {
         let mut state = State::new(self.store.clone(), session_type, base, self.loaded_at);
         state.epoch = self.epoch;
         state.arrival = self.arrival;
-        state.asks.skip_touch = self.skip_touch;
+        (state.asks.skip_touch, state.asks.device) = (self.skip_touch, self.device.clone());
         state
     }
 }

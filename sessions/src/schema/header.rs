@@ -11,6 +11,7 @@ use super::wire::Out;
 use super::{cbor, wire};
 use crate::authentication::Authentication;
 use crate::clock::{from_unix_millis, to_unix_millis};
+use crate::device::{Device, Devices};
 use crate::id::{Mark, SecretHash};
 
 /// The envelope version that this build reads and writes.
@@ -30,7 +31,10 @@ const LIFETIME: u64 = 3;
 const PERSISTENT: u64 = 4;
 const ACTING_AS: u64 = 7;
 const TOKEN_IN_HEADER: u64 = 8;
+const LOCKED: u64 = 9;
 const AUTHENTICATION: u64 = 10;
+const SEEN: u64 = 12;
+const DEVICES: u64 = 14;
 
 /// The times that a session has in place of its type's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +71,11 @@ pub struct Summary {
     pub previous: Option<SecretHash>,
     /// When the secret was last replaced, in whole milliseconds.
     pub renewed_at: SystemTime,
+    /// When the session was last used, in whole milliseconds, where its type locks sessions that are
+    /// not used.
+    pub seen_at: Option<SystemTime>,
+    /// Whether the owner has to prove again who they are.
+    pub locked: bool,
     /// Whether the header has an extra of an odd number that this build does not know. Then it must
     /// not use the record.
     pub critical: bool,
@@ -90,6 +99,8 @@ pub struct Header {
     /// The last proof of who the owner is. `None` if that is when the owner logged in, and nothing
     /// more is known of it. Boxed, because each save moves a header.
     pub authentication: Option<Box<Authentication>>,
+    /// From where it was used. Boxed, because each save moves a header.
+    pub devices: Option<Box<Devices>>,
     /// The person for whom the owner acts, as the owner's field would display them.
     pub acting_as: Option<Arc<str>>,
     /// Extras of newer builds, kept as they are.
@@ -120,6 +131,8 @@ impl Header {
                 secret: None,
                 previous: None,
                 renewed_at: created_at,
+                seen_at: None,
+                locked: false,
                 critical: false,
             },
             saves: SmallVec::new(),
@@ -128,6 +141,7 @@ impl Header {
             label: None,
             token_in_header: false,
             authentication: None,
+            devices: None,
             acting_as: None,
             unknown: UnknownExtras::default(),
         }
@@ -171,7 +185,10 @@ impl Header {
             persistent,
             self.acting_as.is_some(),
             self.token_in_header,
+            self.summary.locked,
             self.authentication.is_some(),
+            self.summary.seen_at.is_some(),
+            self.devices.is_some(),
         ];
         let known = known.into_iter().map(u64::from).sum::<u64>();
         wire::put_head(out, cbor::MAP, known + unknown.len() as u64);
@@ -187,8 +204,22 @@ impl Header {
             wire::put_text(out, whom);
         }
         put_flag(out, TOKEN_IN_HEADER, self.token_in_header);
+        put_flag(out, LOCKED, self.summary.locked);
         if let Some(authentication) = &self.authentication {
             put_authentication(out, authentication);
+        }
+        if let Some(seen_at) = self.summary.seen_at {
+            wire::put_head(out, cbor::UNSIGNED, SEEN);
+            wire::put_head(out, cbor::UNSIGNED, to_unix_millis(seen_at));
+        }
+        if let Some(devices) = &self.devices {
+            wire::put_head(out, cbor::UNSIGNED, DEVICES);
+            wire::put_head(out, cbor::ARRAY, 4);
+            for Device { user_agent, network } in [&devices.first, &devices.last] {
+                for text in [user_agent, network] {
+                    wire::put_text(out, text.as_deref().unwrap_or_default());
+                }
+            }
         }
         for extra in unknown {
             out.put(extra);
@@ -222,16 +253,18 @@ fn parse(
     if let Some(header) = &mut rest {
         (header.ticket, header.mark) = (ticket, mark.map(Mark::from_bytes));
     }
-    let (own, critical, at) = parse_extras(data, at, rest)?;
+    let (extras, at) = parse_extras(data, at, rest)?;
     let summary = Summary {
         schema_version,
         min_reader,
         created_at,
-        own,
+        own: extras.own,
         secret: secret.map(SecretHash::from_bytes),
         previous: previous.map(SecretHash::from_bytes),
         renewed_at: from_unix_millis(renewed_at),
-        critical,
+        seen_at: extras.seen_at,
+        locked: extras.locked,
+        critical: extras.critical,
     };
     Ok((summary, at))
 }
@@ -252,16 +285,25 @@ fn put_bytes(out: &mut (impl Out + ?Sized), bytes: Option<&[u8; 16]>) {
     out.put(bytes);
 }
 
+/// The extras that every request needs.
+#[derive(Default)]
+struct Extras {
+    own: OwnTimes,
+    seen_at: Option<SystemTime>,
+    locked: bool,
+    critical: bool,
+}
+
 fn parse_extras(
     data: &Bytes,
     at: usize,
     mut rest: Option<&mut Header>,
-) -> Result<(OwnTimes, bool, usize), Malformed> {
+) -> Result<(Extras, usize), Malformed> {
     let head = wire::head(data, at)?;
     let (cbor::MAP, Some(count)) = (head.major, head.argument) else {
         return Err(wrong_type("map", data, at));
     };
-    let (mut own, mut critical) = (OwnTimes::default(), false);
+    let mut extras = Extras::default();
     let mut at = head.end;
     for _ in 0..count {
         let start = at;
@@ -269,19 +311,37 @@ fn parse_extras(
         at = match key {
             IDLE | LIFETIME => {
                 let (millis, end) = number(data, value)?;
+                let Extras { own, .. } = &mut extras;
                 let time = if key == IDLE { &mut own.idle } else { &mut own.lifetime };
                 *time = Some(Duration::from_millis(millis));
                 end
             }
             PERSISTENT => {
                 let (is, end) = number(data, value)?;
-                own.persistent = is != 0;
+                extras.own.persistent = is != 0;
                 end
             }
             ACTING_AS => {
                 let (whom, end) = text(data, value, "person acted for")?;
                 if let Some(header) = &mut rest {
                     header.acting_as = Some(whom.unwrap_or_default());
+                }
+                end
+            }
+            LOCKED => {
+                let (is, end) = number(data, value)?;
+                extras.locked = is != 0;
+                end
+            }
+            SEEN => {
+                let (millis, end) = number(data, value)?;
+                extras.seen_at = Some(from_unix_millis(millis));
+                end
+            }
+            DEVICES => {
+                let (devices, end) = devices(data, value)?;
+                if let Some(header) = &mut rest {
+                    header.devices = Some(Box::new(devices));
                 }
                 end
             }
@@ -308,7 +368,7 @@ fn parse_extras(
                 end
             }
             _ => {
-                critical |= !key.is_multiple_of(2);
+                extras.critical |= !key.is_multiple_of(2);
                 let end = wire::skip(data, value, cbor::MAX_DEPTH)?;
                 if let Some(header) = &mut rest {
                     header.unknown.0.push(data.slice(start..end));
@@ -317,7 +377,7 @@ fn parse_extras(
             }
         };
     }
-    Ok((own, critical, at))
+    Ok((extras, at))
 }
 
 fn utf8<'d>(text: &'d [u8], what: &str) -> Result<&'d str, Malformed> {
@@ -329,6 +389,22 @@ fn text(data: &[u8], at: usize, what: &str) -> Result<(Option<Arc<str>>, usize),
     let (text, end) = slice(data, at, cbor::TEXT)?;
     let text = utf8(text, what)?;
     Ok(((!text.is_empty()).then(|| text.into()), end))
+}
+
+fn devices(data: &[u8], at: usize) -> Result<(Devices, usize), Malformed> {
+    let head = wire::head(data, at)?;
+    if (head.major, head.argument) != (cbor::ARRAY, Some(4)) {
+        return Err(wrong_type("devices", data, at));
+    }
+    let device = |at: usize| {
+        let (user_agent, end) = text(data, at, "user agent")?;
+        let (network, end) = text(data, end, "network")?;
+        let [user_agent, network] = [user_agent, network].map(|it| it.map(|it| it.to_string()));
+        Ok::<_, Malformed>((Device { user_agent, network }, end))
+    };
+    let (first, end) = device(head.end)?;
+    let (last, end) = device(end)?;
+    Ok((Devices { first, last }, end))
 }
 
 fn authentication(data: &[u8], at: usize) -> Result<(Authentication, usize), Malformed> {
@@ -420,6 +496,16 @@ mod tests {
         header.label = Some("Firefox on Linux".into());
         header.token_in_header = true;
         header.acting_as = Some("8".into());
+        header.summary.seen_at = Some(from_unix_millis(1_767_225_600_126));
+        header.summary.locked = true;
+        let device = |user_agent: Option<&str>, network: Option<&str>| Device {
+            user_agent: user_agent.map(str::to_owned),
+            network: network.map(str::to_owned),
+        };
+        header.devices = Some(Box::new(Devices {
+            first: device(Some("Firefox"), Some("203.0.113.0/24")),
+            last: device(None, Some("2001:db8:1::/48")),
+        }));
         header.authentication = Some(Box::new(Authentication {
             at: from_unix_millis(1_767_225_600_125),
             level: 2,

@@ -71,7 +71,7 @@ impl<T: SessionData> Session<T> {
     }
 
     /// Returns whether the owner proved who they are at most `time` ago. It is `false` if nobody
-    /// owns the stored session. "Remember me" is no proof.
+    /// owns the stored session, or if it is locked. "Remember me" is no proof.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
@@ -89,6 +89,9 @@ impl<T: SessionData> Session<T> {
     #[must_use]
     pub fn authenticated_within(&self, time: Duration) -> bool {
         let now = self.state().core.now();
+        if self.is_locked() {
+            return false;
+        }
         // A time in the future is another host's clock.
         self.authentication()
             .is_some_and(|it| now.duration_since(it.at).unwrap_or_default() <= time)

@@ -204,7 +204,19 @@ impl Loaded {
         session_type: &SessionType,
         now: SystemTime,
     ) -> Option<SystemTime> {
-        session_type.span(&self.stored.summary).touch(self.expires_at?, now)
+        let summary = &self.stored.summary;
+        let span = session_type.span(summary);
+        if session_type.is_locked(summary, self.owner.is_some(), now) {
+            // Only its owner's proof counts as a use.
+            return None;
+        }
+        if !session_type.locks() {
+            return span.touch(self.expires_at?, now);
+        }
+        // Once the lifetime caps it, the expiry does not move, and the last use does.
+        let seen_at = summary.seen_at.unwrap_or(SystemTime::UNIX_EPOCH);
+        let unused = now.duration_since(seen_at).unwrap_or_default();
+        (unused >= span.touch_interval()).then(|| span.expiry(now))
     }
 }
 

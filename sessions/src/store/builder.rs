@@ -573,6 +573,13 @@ impl StoreBuilder {
                 "client_side() keeps sessions in cookies; drop transport(), or drop client_side()",
             ));
         }
+        if self.client_side
+            && self.types.iter().any(|(_, _, own)| own.over(&self.settings).lock.is_some())
+        {
+            return Err(Error::config(
+                "lock_after() needs records, and client_side() keeps none; drop one of them",
+            ));
+        }
         if self.accept_plain_records && !self.encrypt_records {
             return Err(Error::config(
                 "accept_plain_records() needs encrypt_records(); add it, or drop \

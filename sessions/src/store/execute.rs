@@ -22,7 +22,7 @@ use super::plan::{Due, Plan, plan};
 use super::sent::{Claim, Drawn, Login, MOST_SENDS, Sends, Sent};
 use super::session_type::SessionType;
 use crate::error::Error;
-use crate::provider::{Expect, Record, Touched};
+use crate::provider::{Expect, Record, Saved, Touched};
 use crate::schema::fields::Fields;
 use crate::schema::header::Summary;
 use crate::schema::stored::Stored;
@@ -267,7 +267,10 @@ impl<'s> Execution<'s> {
         let now = core.now();
         // Whether the provider has just said that the record has still this secret.
         let mut seen = None;
-        if let (true, Some(expiry)) = (due.touch, loaded.touch_due(&self.session_type, now)) {
+        if due.touch && self.touch_saves(&loaded)? {
+            seen = Some(Box::pin(self.touch_by_save(&mut loaded, now)).await?);
+        } else if let (true, Some(expiry)) = (due.touch, loaded.touch_due(&self.session_type, now))
+        {
             let expect = Expect::Version(loaded.version);
             match provider.touch(loaded.key.as_str(), expiry, expect, now).await {
                 Ok(Touched::Touched) => {
@@ -304,6 +307,44 @@ impl<'s> Execution<'s> {
         let mut left = self.leave();
         left.delivery = delivery;
         Ok(left)
+    }
+
+    /// Whether a touch writes more than the expiry: when the session was used, or a new device.
+    fn touch_saves(&self, loaded: &Loaded) -> Result<bool, Error> {
+        let Some(device) = &self.asks.device else { return Ok(self.session_type.locks()) };
+        let devices = loaded.stored.header()?.devices;
+        Ok(self.session_type.locks() || devices.is_none_or(|devices| devices.last != **device))
+    }
+
+    /// Moves the expiry by a save. As a touch, it is not repeated: the next request does the same.
+    /// Returns whether the provider has said that the record has still its secret.
+    async fn touch_by_save(
+        &self,
+        loaded: &mut Arc<Loaded>,
+        now: SystemTime,
+    ) -> Result<bool, Error> {
+        let (session_type, owner) = (&self.session_type, loaded.owner.as_ref());
+        let fields = loaded.stored.fields(session_type.table)?;
+        let (same, asks) = (fields.clone(), self.asks.clone());
+        let patch = Patch::new(session_type.clone(), fields, same, owner, asks, now)?;
+        let mut draft = patch.over(&loaded.stored, owner, None)?;
+        draft.stamp(rand::random());
+        let record = self.core.next_record(session_type, loaded, &draft, now)?;
+        let expect = Expect::Version(loaded.version);
+        match self.core.provider.save(&record, expect, now).await {
+            Ok(Saved::Saved) => {
+                telemetry::touched(self.name(), &loaded.key);
+                let stored = Stored::parse(self.name(), &record.data)?;
+                let (key, bearer) = (loaded.key.clone(), loaded.bearer.clone());
+                *loaded = Arc::new(Loaded::new(key, bearer, record, stored));
+                Ok(true)
+            }
+            Ok(Saved::Conflict(record)) => Ok(self.is_still(loaded, record)),
+            Err(error) => {
+                telemetry::touch_failed(self.name(), &loaded.key, &error.into());
+                Ok(false)
+            }
+        }
     }
 
     /// Whether a record has still the secret that it was loaded with, and for so long that no

@@ -11,6 +11,7 @@ use super::sent::Login;
 use super::session_type::SessionType;
 use crate::authentication::Authentication;
 use crate::data::SessionData;
+use crate::device::Devices;
 use crate::error::Error;
 use crate::id::{Mark, StoreKey};
 use crate::provider::{Expect, Listed, Page, Record};
@@ -47,6 +48,12 @@ pub struct SessionInfo {
     pub transport: Transport,
     /// When and how the owner last proved who they are.
     pub authentication: Authentication,
+    /// From where it was used, if the app notes it:
+    /// [`Session::seen_from`](crate::Session::seen_from).
+    pub devices: Option<Devices>,
+    /// Whether the owner has to prove again who they are:
+    /// [`Session::is_locked`](crate::Session::is_locked).
+    pub is_locked: bool,
     /// For whom the owner acts in this session: see [`Session::act_as`](crate::Session::act_as).
     pub acting_as: Option<String>,
 }
@@ -92,7 +99,12 @@ impl Core {
         Some(SessionInfo {
             key: key_of(record)?,
             created_at,
-            last_seen: record.expires_at.map_or(created_at, |at| span.last_seen(at)),
+            last_seen: stored
+                .summary
+                .seen_at
+                .unwrap_or_else(|| record.expires_at.map_or(created_at, |at| span.last_seen(at))),
+            devices: header.devices.map(|it| *it),
+            is_locked: session_type.is_locked(&stored.summary, record.owner.is_some(), self.now()),
             expires_at: record.expires_at,
             authentication: header
                 .authentication

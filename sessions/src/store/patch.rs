@@ -9,6 +9,8 @@ use super::fence::LoginAttempt;
 use super::plan::{Asked, OwnerMove};
 use super::session_type::SessionType;
 use crate::authentication::{Authentication, Proof};
+use crate::clock::{from_unix_millis, to_unix_millis};
+use crate::device::{Device, Devices};
 use crate::error::Error;
 use crate::id::{SecretHash, StoreKey};
 use crate::schema::fields::Fields;
@@ -29,6 +31,9 @@ pub(crate) struct Asks {
     pub(crate) times: Option<Box<AskedTimes>>,
     /// Whether the request is no activity, so that reading moves no expiry. Asks for nothing.
     pub(crate) skip_touch: bool,
+    /// From where the request came. Asks for nothing: it is written when something else is.
+    pub(crate) device: Option<Arc<Device>>,
+    pub(crate) lock: bool,
     pub(crate) label: Option<Arc<str>>,
     /// Whether a session that begins has its token in the header.
     pub(crate) header: bool,
@@ -60,6 +65,7 @@ impl Asks {
             && self.times.is_none()
             && self.label.is_none()
             && !self.header
+            && !self.lock
             && self.attempt.is_none()
             && self.identity.is_none()
     }
@@ -83,6 +89,8 @@ impl Asks {
                 (one, two) => one.or(two),
             },
             skip_touch: self.skip_touch || other.skip_touch,
+            device: other.device.or(self.device),
+            lock: self.lock || other.lock,
             label: other.label.or(self.label),
             header: self.header || other.header,
             attempt: other.attempt.or(self.attempt),
@@ -100,6 +108,8 @@ impl Asks {
             renew: self.renew && !done.renew,
             times: self.times.filter(|it| Some(it) != done.times.as_ref()),
             skip_touch: self.skip_touch,
+            device: self.device,
+            lock: self.lock && !done.lock,
             label: self.label.filter(|it| Some(it) != done.label.as_ref()),
             header: self.header && !done.header,
             attempt: self.attempt.filter(|it| Some(it) != done.attempt.as_ref()),
@@ -253,7 +263,7 @@ impl Patch {
     pub(super) fn changes_header(&self, stored: &Stored) -> Result<bool, Error> {
         let Asks { times, label, .. } = &self.asks;
         let own = stored.summary.own;
-        if self.asks.identity.is_some() {
+        if self.asks.identity.is_some() || self.asks.lock && !stored.summary.locked {
             return Ok(true);
         }
         if times.as_ref().is_some_and(|times| times.over(own) != own) {
@@ -287,6 +297,7 @@ impl Patch {
         header.label = self.asks.label.clone();
         header.token_in_header = carrier.transport() == Transport::Header;
         self.identify(&mut header, false, false);
+        self.see(&mut header, false, false);
         if let Some(renewal) = renewal {
             self.renew(&mut header, renewal);
             header.summary.previous = None;
@@ -334,6 +345,7 @@ impl Patch {
         // are goes on with theirs.
         let inherits = stays && !(login && self.asks.proof().is_none());
         self.identify(&mut header, inherits, login);
+        self.see(&mut header, stays && !login, inherits);
         let own = if inherits { header.summary.own } else { OwnTimes::default() };
         header.summary.own = self.own_times(own);
         header.label = self.asks.label.clone().or(header.label.filter(|_| inherits));
@@ -371,6 +383,33 @@ impl Patch {
         if let Some(whom) = self.asks.identity.as_ref().and_then(|it| it.acting_as.clone()) {
             header.acting_as = whom;
         }
+    }
+
+    /// Writes that the session is used, and from where. `goes_on`: its owner was there before, and has
+    /// not proved again who they are.
+    fn see(&self, header: &mut Header, goes_on: bool, inherits: bool) {
+        let Asks { device, lock, skip_touch, .. } = &self.asks;
+        let is_owned = self.owner_move == OwnerMove::Same;
+        let was_locked =
+            goes_on && self.session_type.is_locked(&header.summary, is_owned, self.now);
+        let summary = &mut header.summary;
+        summary.locked = was_locked || *lock;
+        if !self.session_type.locks() && !summary.locked {
+            summary.seen_at = None;
+        } else if !goes_on || !was_locked && !*skip_touch {
+            summary.seen_at = Some(from_unix_millis(to_unix_millis(self.now)));
+        }
+        let device = device.as_deref().filter(|_| !(inherits && *skip_touch));
+        header.devices = match (header.devices.take().filter(|_| inherits), device) {
+            (was, None) => was,
+            (Some(mut was), Some(device)) => {
+                was.last = device.clone();
+                Some(was)
+            }
+            (None, Some(device)) => {
+                Some(Box::new(Devices { first: device.clone(), last: device.clone() }))
+            }
+        };
     }
 
     fn own_times(&self, own: OwnTimes) -> OwnTimes {

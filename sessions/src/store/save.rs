@@ -258,10 +258,13 @@ impl Core {
         draft: &Draft<'_>,
         now: SystemTime,
     ) -> Result<Record, Error> {
+        let summary = &draft.header.summary;
+        // What happens to a locked session is no activity of its owner.
+        let used_at = summary.seen_at.filter(|_| summary.locked).unwrap_or(now);
         Ok(Record {
             id: id.clone(),
             version: version + 1,
-            expires_at: Some(session_type.span(&draft.header.summary).expiry(now)),
+            expires_at: Some(session_type.span(summary).expiry(used_at)),
             format: draft.fields.format(),
             data: draft.fields.to_data_within(&draft.header, self.record_limit)?,
             owner: draft.owner.clone(),

@@ -2,7 +2,7 @@
 
 use std::any::TypeId;
 use std::fmt::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 #[cfg(any(feature = "actix", feature = "axum"))]
 use http::header::{COOKIE, HeaderName};
@@ -42,6 +42,7 @@ pub(crate) struct SessionType {
     pub(crate) tallies: Tallies,
     pub(crate) longest_remember: Duration,
     times: Times,
+    lock: Option<Duration>,
     ids: KeyHasher,
     secrets: KeyHasher,
     bindings: KeyHasher,
@@ -78,6 +79,7 @@ impl SessionType {
             tallies: Tallies::new(name),
             longest_remember: settings.longest_remember,
             times: settings.times,
+            lock: settings.lock,
             ids: hasher("session"),
             secrets: hasher("secret"),
             bindings: hasher("binding"),
@@ -183,6 +185,23 @@ impl SessionType {
                 names.push(name);
             }
         }
+    }
+
+    /// Whether sessions of this type are locked when they are not used.
+    pub(crate) fn locks(&self) -> bool {
+        self.lock.is_some()
+    }
+
+    /// Whether the owner of the session of this record has to prove again who they are. Nobody's
+    /// session is never locked.
+    pub(crate) fn is_locked(&self, summary: &Summary, is_owned: bool, now: SystemTime) -> bool {
+        // The last uses may have been less than a touch interval apart.
+        let unused = || {
+            let (seen_at, lock) = (summary.seen_at?, self.lock?);
+            let most = lock.saturating_add(self.span(summary).touch_interval());
+            Some(now.duration_since(seen_at).is_ok_and(|unused| unused >= most))
+        };
+        is_owned && (summary.locked || unused().unwrap_or(false))
     }
 
     /// Returns the times that apply to the session of this record.

@@ -46,6 +46,7 @@ pub struct SessionSettings {
     other_cookie: Option<CookieConfig>,
     transport: Option<Transport>,
     token_header: Option<TokenHeader>,
+    lock: Option<Duration>,
 }
 
 impl SessionSettings {
@@ -143,6 +144,27 @@ impl SessionSettings {
         self
     }
 
+    /// Locks a session whose owner has not used it for `idle`, at least one second: the session and
+    /// its data are still there, but the owner has to prove who they are, with one factor say, before
+    /// they go on. [`Session::is_locked`](crate::Session::is_locked) says so, and
+    /// [`Session::authenticated`](crate::Session::authenticated) unlocks it. NIST SP 800-63B-4 asks
+    /// for it at AAL2 after an hour, and for a full login at the end of the lifetime.
+    ///
+    /// `idle` must be shorter than the idle timeout, after which the session ends, and at least the
+    /// touch interval. A session of such a type is locked at the earliest after `idle` without a
+    /// request and at the latest a touch interval later, and a touch of it costs a save.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessions::SessionSettings;
+    ///
+    /// let _ = SessionSettings::default().lock_after(Duration::from_secs(15 * 60));
+    /// ```
+    pub fn lock_after(mut self, idle: Duration) -> Self {
+        self.lock = Some(idle);
+        self
+    }
+
     /// Sets how clients carry the token of a session of this type.
     ///
     /// ```
@@ -180,9 +202,10 @@ impl SessionSettings {
             Some(lifetime) => store.idle.unwrap_or(IDLE).min(lifetime),
             None => store.idle.unwrap_or(IDLE),
         });
-        let default = HOUR.min(idle / 10);
+        let default = HOUR.min(idle / 10).min(self.lock.unwrap_or(Duration::MAX) / 10);
         let touch = match (self.touch, self.idle, store.touch) {
             (Some(own), _, _) => own,
+            (None, _, _) if self.lock.is_some() => default,
             (None, None, Some(touch)) if self.lifetime.is_some() => touch.min(idle),
             (None, None, Some(touch)) => touch,
             (None, _, _) => default,
@@ -192,6 +215,7 @@ impl SessionSettings {
             times: Times { idle, lifetime, touch },
             longest_remember: longest_remember.unwrap_or(lifetime.max(90 * DAY)),
             cookie: self.cookie.as_ref().or(store.cookie.as_ref()).cloned().unwrap_or_default(),
+            lock: self.lock,
             // It belongs to the cookie: a type with a cookie of its own has none of its store's.
             other_cookie: match (&self.other_cookie, &self.cookie) {
                 (None, None) => store.other_cookie.clone(),
@@ -217,6 +241,7 @@ pub(crate) struct TypeSettings {
     pub(super) other_cookie: Option<CookieConfig>,
     pub(super) transport: Transport,
     pub(super) token_header: TokenHeader,
+    pub(super) lock: Option<Duration>,
 }
 
 impl TypeSettings {
@@ -240,6 +265,14 @@ impl TypeSettings {
         }
         if self.longest_remember < SECOND {
             return Err(Error::config("longest_remember must be at least a second"));
+        }
+        if let Some(lock) = self.lock
+            && (lock < SECOND || lock >= idle || lock < touch)
+        {
+            return Err(Error::config(format!(
+                "lock_after ({lock:?}) must be at least a second, shorter than idle_timeout \
+                 ({idle:?}) and no shorter than touch_interval ({touch:?})"
+            )));
         }
         self.token_header.check()?;
         self.cookie.check()?;

@@ -100,7 +100,7 @@ impl Core {
                 stored.fields(session_type.table)?,
                 value.fields()?,
                 record.owner.as_ref(),
-                Asks::default(),
+                Asks { skip_touch: true, ..Asks::default() },
                 self.now(),
             )?;
             if patch.diff.owner {

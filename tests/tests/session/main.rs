@@ -17,6 +17,7 @@ mod overwritten;
 mod owner;
 mod record;
 mod settings;
+mod surroundings;
 mod testing_kit;
 mod times;
 mod unchanged;
