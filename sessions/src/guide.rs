@@ -3,6 +3,9 @@
 //! - [Getting started](getting_started): from an empty folder to a tested login.
 //! - [Logging in and out](logging_in_and_out): owners, roles, "remember me", the list of devices,
 //!   logging out everywhere, changing a password.
+//! - [Asking again: step-up](asking_again): how long ago the owner proved who they are, sessions that
+//!   lock, lost credentials, acting as another.
+//! - [Mobile and API clients](mobile_and_api_clients): tokens in a header, for clients without cookies.
 //! - [Concurrent requests](concurrent_requests): what happens when two requests change one
 //!   session, and how to choose the result field by field.
 //! - [Changing your session](changing_your_session): how the struct changes from deploy to deploy,
@@ -30,6 +33,13 @@ pub mod getting_started {}
 
 #[doc = include_str!("guide/logging_in_and_out.md")]
 pub mod logging_in_and_out {}
+
+#[cfg(feature = "actix")]
+#[doc = include_str!("guide/asking_again.md")]
+pub mod asking_again {}
+
+#[doc = include_str!("guide/mobile_and_api_clients.md")]
+pub mod mobile_and_api_clients {}
 
 #[doc = include_str!("guide/concurrent_requests.md")]
 pub mod concurrent_requests {}
