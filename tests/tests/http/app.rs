@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use hyper::body::{Bytes, Frame};
-use sessions::{Error, Session, Store, request::RequestSessions};
+use sessions::{Device, Error, Proof, Session, Store, TrustedProxies, request::RequestSessions};
 use tokio::sync::{Notify, mpsc};
 
 #[derive(Session)]
@@ -198,6 +198,44 @@ pub(crate) async fn token(mut visitor: Session<Visitor>, user: String) -> Result
     visitor.user = Some(user);
     visitor.save().await?;
     Ok(Reply::text(visitor.token().expect("a login has a token")))
+}
+
+/// What the owner of a session says of themselves, from this address.
+pub(crate) async fn act(mut visitor: Session<Visitor>, what: String, agent: HeaderMap) -> Reply {
+    let device = TrustedProxies::new(["127.0.0.1"]).expect("an address");
+    let peer = device.client([127, 0, 0, 1].into(), &agent);
+    let is_new = visitor.seen_from(Device::of(&agent).address(peer));
+    match what.as_str() {
+        "prove" => visitor.authenticated(Proof::new("pwd")),
+        "act as bob" => visitor.act_as("bob"),
+        "act as oneself" => visitor.act_as_oneself(),
+        "lock" => visitor.lock(),
+        _ => {}
+    }
+    Reply::text(if is_new { "elsewhere" } else { "here" })
+}
+
+/// For whoever proved in the last minute who they are; others are sent to do so.
+pub(crate) async fn keys(visitor: Result<Session<Visitor>, Error>) -> Reply {
+    match visitor {
+        Ok(visitor) => {
+            let whom = visitor.acting_as();
+            let whom = whom.as_deref().or(visitor.user.as_deref()).unwrap_or("nobody");
+            Reply::text(format!("keys of {whom}"))
+        }
+        Err(error) => {
+            let next = error.return_path().expect("a page of this site").to_owned();
+            Reply::new(303, "").header("location", &format!("/confirm?next={next}"))
+        }
+    }
+}
+
+/// Where a visitor comes back to.
+pub(crate) async fn back(sealed: String, app: &App) -> Reply {
+    match app.store.open_return_path(&sealed).await {
+        Ok(path) => Reply::text(path),
+        Err(error) => Reply::new(400, error.to_string()),
+    }
 }
 
 /// A login whose password may be wrong.

@@ -4,6 +4,7 @@
 mod commits;
 mod cookies;
 mod errors;
+mod identity;
 mod layers;
 mod owners;
 mod rollback;
@@ -62,6 +63,11 @@ suite! {
     errors::a_hook_answers_errors,
     errors::an_error_that_a_handler_answers_is_its_own,
     errors::an_error_keeps_the_headers_of_the_layers_inside,
+    identity::a_page_asks_for_a_new_proof_and_the_visitor_comes_back,
+    identity::a_proof_renews_and_a_request_from_before_changes_nothing,
+    identity::whoever_acts_as_another_goes_back_without_a_login,
+    identity::a_locked_session_asks_again,
+    identity::the_list_of_devices_says_from_where,
     layers::the_same_layer_inside_itself_adds_nothing,
     layers::of_two_stores_each_serves_its_types_or_says_that_they_meet,
     layers::without_a_layer_the_answer_says_what_to_write,

@@ -11,7 +11,7 @@ use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{Data, ServiceConfig, get, head, post, resource};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, Responder};
 use hyper::body::Bytes;
-use sessions::actix::{Existing, OrNew, SessionMiddleware, SessionRejection};
+use sessions::actix::{Authenticated, Existing, OrNew, SessionMiddleware, SessionRejection};
 use sessions::{Error, Session, Store, request::RequestSessions};
 
 use crate::app::{self, App, Reply, ReplyBody, Theme, Types, Visitor};
@@ -77,6 +77,32 @@ async fn late(request: HttpRequest, form: String) -> Result<Reply, Error> {
     app::late(sessions.expect("the middleware was there"), headers, form).await
 }
 
+/// Whoever proved in the last minute who they are.
+type Minute = Authenticated<Visitor, 60>;
+
+async fn keys(visitor: Result<Minute, SessionRejection>) -> Reply {
+    app::keys(visitor.map(|it| it.0).map_err(SessionRejection::into_error)).await
+}
+
+async fn strict_keys(Authenticated(visitor): Minute) -> Reply {
+    app::keys(Ok(visitor)).await
+}
+
+async fn act(visitor: Session<Visitor>, request: HttpRequest, what: String) -> Reply {
+    let mut headers = http::HeaderMap::new();
+    for name in ["user-agent", "x-forwarded-for"] {
+        if let Some(value) = request.headers().get(name) {
+            let value = http::HeaderValue::from_bytes(value.as_bytes());
+            headers.insert(name, value.expect("a header's value"));
+        }
+    }
+    app::act(visitor, what, headers).await
+}
+
+async fn back(sealed: String, app: Data<App>) -> Reply {
+    app::back(sealed, &app).await
+}
+
 pub(crate) fn routes(config: &mut ServiceConfig) {
     config
         .route("/plain", get().to(app::plain))
@@ -86,6 +112,10 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .route("/both", get().to(app::both))
         .route("/login", post().to(app::login))
         .route("/token", post().to(app::token))
+        .route("/act", post().to(act))
+        .route("/keys", get().to(keys))
+        .route("/strict_keys", get().to(strict_keys))
+        .route("/back", post().to(back))
         .route("/logout", post().to(app::logout))
         .route("/fail_logout", post().to(app::fail_logout))
         .route("/add", post().to(app::add))

@@ -8,13 +8,13 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use sessions::axum::{OrNew, SessionLayer, SessionRejection};
+use sessions::axum::{Authenticated, OrNew, SessionLayer, SessionRejection};
 use sessions::{Error, Session, Store, request::RequestSessions};
 
 use crate::app::{self, App, Layers, Reply, Theme, Types, Visitor};
 
 pub(crate) fn router(app: &App) -> Router {
-    let [saved, seat, both_changed] = [app.clone(), app.clone(), app.clone()];
+    let [saved, seat, both_changed, back] = [(); 4].map(|()| app.clone());
     let router = Router::new()
         .route("/plain", get(app::plain))
         .route("/visit", get(app::visit))
@@ -23,6 +23,10 @@ pub(crate) fn router(app: &App) -> Router {
         .route("/both", get(app::both))
         .route("/login", post(app::login))
         .route("/token", post(app::token))
+        .route("/act", post(async |it, agent, what| app::act(it, what, agent).await))
+        .route("/keys", get(keys))
+        .route("/strict_keys", get(async |Authenticated(it): Minute| app::keys(Ok(it)).await))
+        .route("/back", post(async move |sealed: String| app::back(sealed, &back).await))
         .route("/logout", post(app::logout))
         .route("/fail_logout", post(app::fail_logout))
         .route("/add", post(app::add))
@@ -109,6 +113,13 @@ async fn late(
     form: String,
 ) -> Result<Reply, Error> {
     app::late(sessions, headers, form).await
+}
+
+/// Whoever proved in the last minute who they are.
+type Minute = Authenticated<Visitor, 60>;
+
+async fn keys(visitor: Result<Minute, SessionRejection>) -> Reply {
+    app::keys(visitor.map(|it| it.0).map_err(SessionRejection::into_error)).await
 }
 
 async fn own_rejection(visitor: Result<Session<Visitor>, SessionRejection>) -> Reply {

@@ -4,6 +4,8 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::Body;
+use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::{Bytes, Incoming};
@@ -107,6 +109,10 @@ async fn handle(request: Request<Incoming>, app: &App) -> Result<Reply, Error> {
         "/both" => app::both(sessions.load(headers).await?, sessions.load(headers).await?).await,
         "/login" => app::login(sessions.load(headers).await?, text().await).await,
         "/token" => app::token(sessions.load(headers).await?, text().await).await?,
+        "/act" => app::act(sessions.load(headers).await?, text().await, headers.clone()).await,
+        "/keys" => app::keys(fresh(sessions, &parts).await).await,
+        "/strict_keys" => app::keys(Ok(fresh(sessions, &parts).await?)).await,
+        "/back" => app::back(text().await, app).await,
         "/logout" => app::logout(sessions.load(headers).await?).await,
         "/fail_logout" => app::fail_logout(sessions.load(headers).await?).await,
         "/add" => app::add(sessions.load(headers).await?, text().await).await,
@@ -151,6 +157,14 @@ async fn handle(request: Request<Incoming>, app: &App) -> Result<Reply, Error> {
         }
         path => panic!("no route {path}"),
     })
+}
+
+/// The session of whoever proved in the last minute who they are.
+async fn fresh(sessions: &RequestSessions, parts: &Parts) -> Result<Session<Visitor>, Error> {
+    let visitor: Session<Visitor> = sessions.load(&parts.headers).await?;
+    let path = parts.uri.path_and_query().map(PathAndQuery::as_str);
+    visitor.require_authentication(Duration::from_secs(60), path).await?;
+    Ok(visitor)
 }
 
 fn respond(reply: Reply) -> Response<ReplyBody> {
