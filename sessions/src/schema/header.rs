@@ -27,6 +27,8 @@ const IDLE: u64 = 1;
 const LABEL: u64 = 2;
 const LIFETIME: u64 = 3;
 const PERSISTENT: u64 = 4;
+// Even: a build from before it ends no sessions all at once, and keeps the number.
+const EPOCH: u64 = 6;
 
 /// The times that a session has in place of its type's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +65,9 @@ pub struct Summary {
     pub previous: Option<SecretHash>,
     /// When the secret was last replaced, in whole milliseconds.
     pub renewed_at: SystemTime,
+    /// The number that the host knew when the session began or its owner logged in: `end_all` ends
+    /// those of a lower one. Zero, which is not written, before its first call.
+    pub epoch: u64,
     /// Whether the header has an extra of an odd number that this build does not know. Then it must
     /// not use the record.
     pub critical: bool,
@@ -109,6 +114,7 @@ impl Header {
                 secret: None,
                 previous: None,
                 renewed_at: created_at,
+                epoch: 0,
                 critical: false,
             },
             saves: SmallVec::new(),
@@ -150,7 +156,9 @@ impl Header {
         put_bytes(out, self.mark.as_ref().map(Mark::as_bytes));
         let unknown = if forget { &[] } else { &*self.unknown.0 };
         let OwnTimes { idle, lifetime, persistent } = self.summary.own;
-        let known = [idle.is_some(), self.label.is_some(), lifetime.is_some(), persistent];
+        let epoch = self.summary.epoch;
+        let known =
+            [idle.is_some(), self.label.is_some(), lifetime.is_some(), persistent, epoch > 0];
         let known = known.into_iter().map(u64::from).sum::<u64>();
         wire::put_head(out, cbor::MAP, known + unknown.len() as u64);
         put_time(out, IDLE, idle);
@@ -162,6 +170,10 @@ impl Header {
         if persistent {
             wire::put_head(out, cbor::UNSIGNED, PERSISTENT);
             wire::put_head(out, cbor::UNSIGNED, 1);
+        }
+        if epoch > 0 {
+            wire::put_head(out, cbor::UNSIGNED, EPOCH);
+            wire::put_head(out, cbor::UNSIGNED, epoch);
         }
         for extra in unknown {
             out.put(extra);
@@ -195,7 +207,7 @@ fn parse(
     if let Some(header) = &mut rest {
         (header.ticket, header.mark) = (ticket, mark.map(Mark::from_bytes));
     }
-    let (own, critical, at) = parse_extras(data, at, rest)?;
+    let (Extras { own, epoch, critical }, at) = parse_extras(data, at, rest)?;
     let summary = Summary {
         schema_version,
         min_reader,
@@ -204,6 +216,7 @@ fn parse(
         secret: secret.map(SecretHash::from_bytes),
         previous: previous.map(SecretHash::from_bytes),
         renewed_at: from_unix_millis(renewed_at),
+        epoch,
         critical,
     };
     Ok((summary, at))
@@ -225,16 +238,24 @@ fn put_bytes(out: &mut (impl Out + ?Sized), bytes: Option<&[u8; 16]>) {
     out.put(bytes);
 }
 
+/// What a summary has of the extras.
+#[derive(Default)]
+struct Extras {
+    own: OwnTimes,
+    epoch: u64,
+    critical: bool,
+}
+
 fn parse_extras(
     data: &Bytes,
     at: usize,
     mut rest: Option<&mut Header>,
-) -> Result<(OwnTimes, bool, usize), Malformed> {
+) -> Result<(Extras, usize), Malformed> {
     let head = wire::head(data, at)?;
     let (cbor::MAP, Some(count)) = (head.major, head.argument) else {
         return Err(wrong_type("map", data, at));
     };
-    let (mut own, mut critical) = (OwnTimes::default(), false);
+    let Extras { mut own, mut epoch, mut critical } = Extras::default();
     let mut at = head.end;
     for _ in 0..count {
         let start = at;
@@ -249,6 +270,11 @@ fn parse_extras(
             PERSISTENT => {
                 let (is, end) = number(data, value)?;
                 own.persistent = is != 0;
+                end
+            }
+            EPOCH => {
+                let (number, end) = number(data, value)?;
+                epoch = number;
                 end
             }
             LABEL => {
@@ -270,7 +296,7 @@ fn parse_extras(
             }
         };
     }
-    Ok((own, critical, at))
+    Ok((Extras { own, epoch, critical }, at))
 }
 
 fn put_time(out: &mut (impl Out + ?Sized), key: u64, time: Option<Duration>) {
@@ -327,6 +353,7 @@ mod tests {
             persistent: true,
         };
         header.label = Some("Firefox on Linux".into());
+        header.summary.epoch = 1_800_000_000;
         header.summary.secret = Some(SecretHash::from_bytes([1; 16]));
         header.summary.previous = Some(SecretHash::from_bytes([2; 16]));
         header.summary.renewed_at = from_unix_millis(1_767_225_600_124);
@@ -376,6 +403,20 @@ mod tests {
             let (header, _) = Header::parse(&data.into(), 0).unwrap();
             assert_eq!(header.summary.critical, critical, "{number}");
         }
+    }
+
+    #[test]
+    fn an_epoch_costs_nothing_until_there_is_one() {
+        let mut header = Header::new(from_unix_millis(5));
+        header.summary.schema_version = 1;
+        header.summary.min_reader = 1;
+        let without = encoded(&header);
+        header.summary.epoch = 1_800_000_000;
+        let with = encoded(&header);
+        assert_eq!(with.len(), without.len() + 6);
+        assert_eq!(Header::parse(&with, 0).unwrap().0, header);
+        // A build from before it keeps it, because its number is even.
+        assert!(EPOCH.is_multiple_of(2));
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::cookie::CookieConfig;
 use crate::data::SessionData;
 use crate::error::Error;
 use crate::keyring::encryption::KeyEncryption;
+use crate::keyring::epochs::Epochs;
 use crate::provider::Provider;
 use crate::random::Random;
 use crate::schema::limits::{MAX_RECORD, RECORD_LIMIT};
@@ -424,8 +425,10 @@ impl StoreBuilder {
         // A record is encrypted when it is saved, and may be read until its session ends.
         let lifetime = all().map(|settings| settings.times.lifetime).max().unwrap_or_default();
         let max_age = if self.encrypt_records { max_age.max(lifetime) } else { max_age };
+        let epochs = Arc::new(Epochs::new(self.provider.clone(), self.clock.clone(), &self.app));
         let mut codec = Codec::builder(self.provider.clone())
             .app(&self.app)
+            .epochs(epochs.clone())
             .clock(self.clock.clone())
             .random(self.random.clone())
             .max_age(max_age);
@@ -454,6 +457,7 @@ impl StoreBuilder {
         Ok(Core {
             provider,
             codec,
+            epochs,
             clock: self.clock,
             random: self.random,
             app: self.app,

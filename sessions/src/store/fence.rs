@@ -47,6 +47,8 @@ pub struct LoginAttempt {
     owner: String,
     mark: Option<Mark>,
     began_at: SystemTime,
+    /// The number of the epoch that the host knew.
+    epoch: u64,
 }
 
 impl LoginAttempt {
@@ -54,10 +56,17 @@ impl LoginAttempt {
         session: &str,
         owner: String,
         fence: Option<&Fence>,
+        epoch: u64,
         now: SystemTime,
     ) -> Self {
         let began_at = from_unix_millis(to_unix_millis(now));
-        Self { session: session.to_owned(), owner, mark: fence.map(|fence| fence.mark), began_at }
+        let mark = fence.map(|fence| fence.mark);
+        Self { session: session.to_owned(), owner, mark, began_at, epoch }
+    }
+
+    /// Returns the number of the epoch that the host knew when the login began.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Returns the mark of the fence that existed when the login began.
@@ -79,16 +88,17 @@ impl LoginAttempt {
 impl Serialize for LoginAttempt {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mark = self.mark.as_ref().map(Mark::as_bytes);
-        (&self.session, &self.owner, mark, to_unix_millis(self.began_at)).serialize(serializer)
+        let began_at = to_unix_millis(self.began_at);
+        (&self.session, &self.owner, mark, began_at, self.epoch).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for LoginAttempt {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (session, owner, mark, began_at) =
-            <(String, String, Option<[u8; Mark::LENGTH]>, u64)>::deserialize(deserializer)?;
+        let (session, owner, mark, began_at, epoch) =
+            <(String, String, Option<[u8; Mark::LENGTH]>, u64, u64)>::deserialize(deserializer)?;
         let (mark, began_at) = (mark.map(Mark::from_bytes), from_unix_millis(began_at));
-        Ok(Self { session, owner, mark, began_at })
+        Ok(Self { session, owner, mark, began_at, epoch })
     }
 }
 
@@ -187,7 +197,7 @@ mod tests {
     #[test]
     fn with_an_attempt_the_marks_decide_whatever_the_clocks_say() {
         let attempt =
-            |fence: Option<&Fence>| LoginAttempt::new("visitor", "7".into(), fence, at(50));
+            |fence: Option<&Fence>| LoginAttempt::new("visitor", "7".into(), fence, 0, at(50));
         let (old, new) = (fence(1, 0), fence(2, 0));
         for clock in [0, 50, 100, 100_000] {
             let undone = |fence: &Fence, began: Option<&Fence>| {
@@ -216,7 +226,7 @@ mod tests {
 
     #[test]
     fn an_attempt_is_for_one_owner_of_one_type_and_for_half_an_hour() {
-        let attempt = LoginAttempt::new("visitor", "7".into(), None, at(100));
+        let attempt = LoginAttempt::new("visitor", "7".into(), None, 0, at(100));
         assert!(attempt.is_for("visitor", "7"));
         assert!(!attempt.is_for("visitor", "8") && !attempt.is_for("admin", "7"));
         assert!(!attempt.is_over(at(1_900)) && attempt.is_over(at(1_901)));
@@ -226,7 +236,7 @@ mod tests {
     #[test]
     fn an_attempt_survives_serde() {
         for fence in [None, Some(fence(9, 0))] {
-            let attempt = LoginAttempt::new("visitor", "é/7".into(), fence.as_ref(), at(100));
+            let attempt = LoginAttempt::new("visitor", "é/7".into(), fence.as_ref(), 9, at(100));
             let bytes = cbor4ii::serde::to_vec(Vec::new(), &attempt).unwrap();
             let again: LoginAttempt = cbor4ii::serde::from_slice(&bytes).unwrap();
             assert_eq!(again, attempt);

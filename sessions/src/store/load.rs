@@ -64,6 +64,10 @@ impl Core {
             telemetry::refused_cookie(session_type.name(), "gone");
             return Ok(Base::Absent { arrival: Arrival::Ended });
         };
+        if self.is_ended_record(&record) {
+            telemetry::refused_cookie(session_type.name(), "ended_all");
+            return Ok(Base::Absent { arrival: Arrival::Ended });
+        }
         Ok(match Standing::of(session_type, bearer, key, record, now)? {
             Standing::Live(loaded) => Base::Live(Arc::new(loaded)),
             Standing::Superseded(superseded) => {

@@ -53,6 +53,8 @@ pub(super) struct Login {
     pub(super) name: Arc<str>,
     pub(super) attempt: Option<Box<LoginAttempt>>,
     pub(super) loaded_at: std::time::SystemTime,
+    /// The number of the epoch that the login gets.
+    pub(super) epoch: u64,
 }
 
 impl Sent {
