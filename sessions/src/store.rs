@@ -358,8 +358,8 @@ impl Store {
     /// This host refuses the sessions at once, and every other host within ten minutes: hosts read
     /// what has ended every 5 minutes, together with the key ring. A host that cannot reach the
     /// provider accepts the sessions until it can. An ended session reads as
-    /// [`Arrival::Ended`](crate::session::Arrival::Ended). Its record stays in the database until it
-    /// expires, but no call returns it. Only [`export_owner`](Self::export_owner) shows it, as ended.
+    /// [`Arrival::Ended`](crate::Arrival::Ended). Its record stays in the database until it
+    /// expires, but no call returns it.
     ///
     /// A login that is under way is undone, with [`Error::LoginUndone`], if it began before its host
     /// knew of this call. A host that does not know of it yet completes the login, and the session

@@ -7,6 +7,7 @@ mod background;
 mod bad_input;
 mod client_side;
 mod contention;
+mod epoch;
 mod fields;
 mod flash;
 mod handles;
