@@ -186,6 +186,7 @@ pub use crate::memory::MemoryProvider;
 pub use crate::provider::Page;
 pub use crate::session::Session;
 pub use crate::store::Store;
+pub use crate::store::assurance::Assurance;
 pub use crate::store::base::Arrival;
 pub use crate::store::builder::StoreBuilder;
 pub use crate::store::fence::LoginAttempt;

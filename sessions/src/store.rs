@@ -1,6 +1,7 @@
 //! The store: sessions loaded from a provider and committed back under an optimistic lock.
 
 mod abandon;
+pub(crate) mod assurance;
 mod at_rest;
 pub(crate) mod base;
 pub(crate) mod builder;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::assurance::Assurance;
 use super::at_rest::AtRest;
 use super::core::Core;
 use super::keep::KeepChanges;
@@ -312,6 +313,26 @@ impl StoreBuilder {
         self
     }
 
+    /// Applies the session rules of an assurance level of NIST SP 800-63B-4, which [`Assurance`]
+    /// lists: the times and the cookie, unless the store or a session type sets stricter ones.
+    ///
+    /// [`build`](Self::build) refuses a setting that is weaker than the level, and names it. A
+    /// session cannot get more by [`remember`](crate::Session::remember) or by times of its own: the
+    /// level's limits hold for them too. A session type may have
+    /// [a level of its own](SessionSettings::assurance). Sessions from before the level was set keep
+    /// their expiry until their next touch or save.
+    ///
+    /// ```
+    /// use sessions::{Assurance, MemoryProvider, Store};
+    ///
+    /// let store = Store::builder(MemoryProvider::new()).assurance(Assurance::Aal2).build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
+    pub fn assurance(mut self, level: Assurance) -> Self {
+        self.settings = self.settings.assurance(level);
+        self
+    }
+
     /// Sets what is different for one session type: its times and its cookie. Everything else is the
     /// store's. A second call for the same type adds to the first.
     ///
@@ -556,7 +577,7 @@ impl fmt::Debug for StoreBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::MemoryProvider;
+    use crate::{MemoryProvider, SameSite};
 
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -584,6 +605,26 @@ mod tests {
             (builder().lifetime(Duration::MAX).encrypt_records().danger_plain_keys(), "keys"),
             (builder().client_side().danger_plain_keys().max_sessions_per_owner(1), "drop one"),
             (builder().cookie(CookieConfig::new().path("x")), "path"),
+            (builder().assurance(Assurance::Aal1).lifetime(31 * DAY), "lower `lifetime`"),
+            (builder().assurance(Assurance::Aal2).lifetime(2 * DAY), "lower `lifetime`"),
+            (builder().assurance(Assurance::Aal2).idle_timeout(DAY / 24), "lower `idle_timeout`"),
+            (builder().assurance(Assurance::Aal3).idle_timeout(DAY / 96), "lower `idle_timeout`"),
+            (
+                builder().assurance(Assurance::Aal3).longest_remember(DAY),
+                "lower `longest_remember`",
+            ),
+            (
+                builder()
+                    .cookie(CookieConfig::new().danger_plain_http())
+                    .assurance(Assurance::Aal1),
+                "drop danger_plain_http()",
+            ),
+            (
+                builder()
+                    .cookie(CookieConfig::new().same_site(SameSite::None))
+                    .assurance(Assurance::Aal2),
+                "SameSite::Lax",
+            ),
         ] {
             let error = builder.build().unwrap_err().to_string();
             assert!(error.contains(word), "{error}");

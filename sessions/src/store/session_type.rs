@@ -4,6 +4,7 @@ use std::any::TypeId;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
+use super::assurance::OwnLimits;
 use super::settings::TypeSettings;
 use super::times::{Span, Times};
 use crate::cookie::SetCookie;
@@ -12,7 +13,7 @@ use crate::data::SessionData;
 use crate::error::Error;
 use crate::id::{KeyHasher, Secret, SecretHash, SessionId, StoreKey};
 use crate::schema::fields::Fields;
-use crate::schema::header::Summary;
+use crate::schema::header::{OwnTimes, Summary};
 use crate::schema::table::Table;
 use crate::telemetry::metrics::Tallies;
 
@@ -29,6 +30,7 @@ pub(crate) struct SessionType {
     pub(crate) tallies: Tallies,
     pub(crate) longest_remember: Duration,
     times: Times,
+    own_limits: OwnLimits,
     ids: KeyHasher,
     secrets: KeyHasher,
     bindings: KeyHasher,
@@ -52,6 +54,7 @@ impl SessionType {
             tallies: Tallies::new(name),
             longest_remember: settings.longest_remember,
             times: settings.times,
+            own_limits: settings.own,
             ids: hasher("session"),
             secrets: hasher("secret"),
             bindings: hasher("binding"),
@@ -66,7 +69,14 @@ impl SessionType {
 
     /// Returns the times that apply to the session of this record.
     pub(crate) fn span(&self, summary: &Summary) -> Span {
-        self.times.of(summary.created_at, summary.own)
+        let OwnTimes { idle, lifetime, persistent } = summary.own;
+        let OwnLimits { idle: longest_idle, lifetime: longest } = self.own_limits;
+        let own = OwnTimes {
+            idle: idle.map(|idle| idle.min(longest_idle)),
+            lifetime: lifetime.map(|lifetime| lifetime.min(longest)),
+            persistent,
+        };
+        self.times.of(summary.created_at, own)
     }
 
     pub(crate) fn key(&self, id: &SessionId) -> StoreKey {

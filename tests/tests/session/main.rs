@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
+mod assurance;
 mod at_rest;
 mod background;
 mod bad_input;
