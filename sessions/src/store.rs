@@ -10,6 +10,8 @@ mod client_side;
 pub(crate) mod core;
 mod epoch;
 pub(crate) mod execute;
+#[cfg(feature = "export")]
+mod export;
 pub(crate) mod fence;
 pub(crate) mod keep;
 mod load;
@@ -360,7 +362,7 @@ impl Store {
     /// what has ended every 5 minutes, together with the key ring. A host that cannot reach the
     /// provider accepts the sessions until it can. An ended session reads as
     /// [`Arrival::Ended`](crate::Arrival::Ended). Its record stays in the database until it
-    /// expires, but no call returns it.
+    /// expires, but no call returns it, except that `export_owner` shows it as ended.
     ///
     /// A login that is under way is undone, with [`Error::LoginUndone`], if it began before its host
     /// knew of this call. A host that does not know of it yet completes the login, and the session
@@ -413,6 +415,71 @@ impl Store {
     /// ```
     pub async fn end_all_before(&self, time: SystemTime) -> Result<(), Error> {
         self.core.end_everybodys_before(time).await
+    }
+
+    /// Returns what the store keeps of an owner in sessions of this type, as JSON: for a request for
+    /// access or portability (GDPR, articles 15 and 20). It needs the feature `export`.
+    ///
+    /// ```json
+    /// {
+    ///   "app": "shop",
+    ///   "session": "visitor",
+    ///   "owner": "7",
+    ///   "exported_at": "2026-01-31T09:30:00.000Z",
+    ///   "sessions": [
+    ///     {
+    ///       "key": "rIzFhEBBR0tLtLGF5jQGBqzTq2J5ZCg0xTqHc6kZT5k",
+    ///       "created_at": "2026-01-30T18:00:00.000Z",
+    ///       "last_seen": "2026-01-31T09:00:00.000Z",
+    ///       "expires_at": "2026-02-07T10:00:00.000Z",
+    ///       "label": "Firefox on Linux",
+    ///       "ended": false,
+    ///       "version": 1,
+    ///       "fields": { "cart": ["tea"], "user": 7 }
+    ///     }
+    ///   ]
+    /// }
+    /// ```
+    ///
+    /// - Times are in UTC, as RFC 3339 has them. `last_seen` has the precision of the touch interval.
+    /// - `fields` has every field of the record under its storage key, as the record's `version` of
+    ///   the type stored it, also those that this build does not know.
+    /// - JSON has less than Rust: bytes become text in base64, integers beyond 64 bits become text, and
+    ///   so do `NaN` and the infinities. A map whose keys are not all texts becomes an array of pairs.
+    ///   An integer of 64 bits keeps every digit, which JavaScript's `JSON.parse` rounds.
+    /// - `ended` is true for a session that [`end_all`](Self::end_all) has ended and whose record has
+    ///   not expired yet.
+    /// - A record that cannot be read has a `key`, `expires_at`, and `unreadable` with the reason, in
+    ///   place of the rest.
+    /// - Hashes of ids and secrets are left out, and so are expired records.
+    ///
+    /// It reads 20 records at a time. The text has all of them, so it is as long as they are together:
+    /// at most about twice the [record size](StoreBuilder::max_record_size) for each session. Export each
+    /// session type, and what the app keeps elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails, or keeps no list.
+    /// [`Error::Misuse`] for a client-side store.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { store, mut visitor, .. } = example().await?;
+    /// visitor.user = Some(7);
+    /// visitor.set_label("Firefox on Linux");
+    /// let _ = visitor.commit().await?;
+    ///
+    /// let json = store.export_owner::<Visitor>(7).await?;
+    /// assert!(json.contains(r#""label":"Firefox on Linux""#));
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "export")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "export")))]
+    pub async fn export_owner<T: SessionData>(
+        &self,
+        owner: impl AsOwner<T::Owner> + Send,
+    ) -> Result<String, Error> {
+        self.core.export::<T>(&owner.name()).await
     }
 
     /// Changes the session of this key if it belongs to this owner, without a request of its

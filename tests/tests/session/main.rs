@@ -9,6 +9,7 @@ mod bad_input;
 mod client_side;
 mod contention;
 mod epoch;
+mod export;
 mod fields;
 mod flash;
 mod handles;
