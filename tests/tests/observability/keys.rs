@@ -210,7 +210,7 @@ pub(crate) async fn epochs(world: &mut World) {
     // The next call reads the record.
     let pass = || clock.advance(Duration::from_secs(301));
     store.revoke_any(&key).await.unwrap();
-    let mut damaged = Record::new("shop:epoch", 1, &b"damaged"[..]);
+    let mut damaged = Record::new("shop:epoch", 1, &b"\x01damaged"[..]);
     provider.save(&damaged, Expect::Absent, clock.now()).await.unwrap();
     pass();
     store.revoke_any(&key).await.unwrap();

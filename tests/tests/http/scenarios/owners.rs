@@ -110,7 +110,7 @@ pub(crate) async fn everybodys_sessions_end_at_once(framework: Framework) {
     other.post("/login", "bob").await;
     other.post("/add", "tea").await;
     store.end_all().await.unwrap();
-    watch.take();
+    let _ = watch.take();
 
     assert_eq!(browser.get("/show").await.body, "- 0 - ");
     let calls = watch.take();
