@@ -343,7 +343,7 @@ mod tests {
             assert!(!allows(plain().lifetime(lifetime + Duration::from_millis(1))));
             assert!(allows(plain().longest_remember(lifetime)));
             assert!(!allows(plain().longest_remember(lifetime + Duration::from_millis(1))));
-            assert!(allows(plain().lifetime(SECOND)));
+            assert!(allows(plain().lifetime(lifetime - SECOND)));
             // With a touch interval of a second.
             let idle = |idle| plain().touch_interval(SECOND).idle_timeout(idle);
             let Some((most, touch)) = level.idle(Some(SECOND)) else { continue };

@@ -222,7 +222,7 @@ impl Provider for Stepped {
         expect: Expect,
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
-        if (record.id.ends_with(":keys") || record.id.ends_with(":epoch")) {
+        if record.id.ends_with(":keys") || record.id.ends_with(":epoch") {
             return self.world.memory.save(record, expect, now).await;
         }
         self.pass(&record.id).await;
