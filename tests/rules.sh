@@ -21,7 +21,7 @@ cd "$copy"
 
 # Fails if a test does.
 tests() {
-    cargo test --quiet --locked -p sessions-tests --test session -- record:: model:: \
+    cargo test --quiet --locked -p sessions-tests --test session -- record:: model:: epoch:: \
         && cargo test --quiet --locked -p sessions --lib store:: \
         && cargo test --quiet --locked -p sessions-tests --test schedules
 }

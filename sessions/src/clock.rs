@@ -179,6 +179,25 @@ pub fn from_unix_millis(millis: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(millis.min(LAST_MILLIS))
 }
 
+/// Returns a time as RFC 3339 has it, in UTC and with milliseconds.
+#[cfg(feature = "export")]
+pub(crate) fn to_rfc3339(time: SystemTime) -> String {
+    let millis = to_unix_millis(time);
+    let (days, rest) = (millis / 86_400_000, millis % 86_400_000);
+    let (hour, minute) = (rest / 3_600_000, rest / 60_000 % 60);
+    let (second, milli) = (rest / 1_000 % 60, rest % 1_000);
+    // Counted from 0000-03-01, so that the leap day is the last of its year.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, year) = if month < 10 { (month + 3, year) } else { (month - 9, year + 1) };
+    let year = year + era * 400;
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+}
+
 /// 9999-12-31T23:59:59.999Z. It fits the signed 64-bit numbers of databases.
 const LAST_MILLIS: u64 = 253_402_300_799_999;
 
@@ -192,6 +211,23 @@ mod tests {
         assert_eq!(to_unix_millis(from_unix_millis(u64::MAX)), LAST_MILLIS);
         let end = UNIX_EPOCH + Duration::new(i64::MAX as u64, 999_999_999);
         assert_eq!(to_unix_millis(end), LAST_MILLIS);
+    }
+
+    #[cfg(feature = "export")]
+    #[test]
+    fn times_are_written_as_dates() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (951_868_800_000, "2000-03-01T00:00:00.000Z"),
+            (1_767_225_600_007, "2026-01-01T00:00:00.007Z"),
+            (4_107_542_399_000, "2100-02-28T23:59:59.000Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+            (u64::MAX, "9999-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(to_rfc3339(from_unix_millis(millis)), text);
+        }
     }
 
     #[test]

@@ -211,6 +211,16 @@ impl CookieConfig {
         format!("{prefix}{name}")
     }
 
+    /// Whether it is sent without HTTPS.
+    pub(crate) fn is_insecure(&self) -> bool {
+        self.insecure
+    }
+
+    /// Whether it is always sent with requests that other sites cause.
+    pub(crate) fn is_cross_site(&self) -> bool {
+        self.same_site == SameSite::None
+    }
+
     /// Refuses settings that every browser rejects.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.insecure && self.same_site == SameSite::None {

@@ -71,10 +71,10 @@ pub enum Error {
     /// and a cookie from before a login changes nothing after it.
     Gone,
 
-    /// The login was undone: its owner was logged out everywhere while it was under way, has too
-    /// many other sessions, or it took more than 30 minutes since
-    /// [`begin_login`](crate::Store::begin_login). Nobody is logged in, and the visitor may log in
-    /// again.
+    /// The login was undone: its owner was logged out everywhere while it was under way, or
+    /// [everybody](crate::Store::end_all) was, the owner has too many other sessions, or it took more
+    /// than 30 minutes since [`begin_login`](crate::Store::begin_login). Nobody is logged in, and the
+    /// visitor may log in again.
     LoginUndone,
 
     /// The visitor has to prove who they are first: nobody is logged in, or the last proof is too

@@ -107,6 +107,7 @@
 //! | `metrics` | counters and histograms, through the `metrics` facade |
 //! | `tower-sessions` | [`tower_sessions::ProviderStore`](crate::tower_sessions): tower-sessions over any provider |
 //! | `tower-sessions-0-14` | the same for tower-sessions 0.14, which axum-login 0.18 uses |
+//! | `export` | [`Store::export_owner`]: an owner's sessions as JSON |
 //! | `testing` | [`testing::TestStore`](crate::testing): short tests of an app's handlers |
 //! | `conformance` | the suite that tests a provider |
 
@@ -118,6 +119,7 @@
         feature = "axum",
         feature = "conformance",
         feature = "derive",
+        feature = "export",
         feature = "testing"
     )),
     allow(rustdoc::broken_intra_doc_links)
@@ -192,6 +194,7 @@ pub use crate::memory::MemoryProvider;
 pub use crate::provider::Page;
 pub use crate::session::Session;
 pub use crate::store::Store;
+pub use crate::store::assurance::Assurance;
 pub use crate::store::base::Arrival;
 pub use crate::store::builder::StoreBuilder;
 pub use crate::store::fence::LoginAttempt;

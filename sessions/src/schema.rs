@@ -16,6 +16,8 @@ pub(crate) mod entries;
 pub(crate) mod field;
 pub(crate) mod fields;
 pub(crate) mod header;
+#[cfg(feature = "export")]
+pub(crate) mod json;
 pub(crate) mod limits;
 pub(crate) mod malformed;
 pub(crate) mod merge;

@@ -529,6 +529,9 @@ impl<T: SessionData> Session<T> {
     /// called after the attempt began. If the owner is the same as before, the session is renewed,
     /// because the visitor has proved again who they are.
     ///
+    /// [`end_all`](crate::Store::end_all) undoes it if it was called after that, or if the host that
+    /// began the attempt did not know of it yet.
+    ///
     /// The commit fails with [`Error::LoginUndone`] for an attempt from more than 30 minutes ago,
     /// and with [`Error::Misuse`] for an attempt of another owner.
     ///
@@ -597,7 +600,7 @@ impl<T: SessionData> Session<T> {
     /// - [`Error::Gone`] if the session has ended, or another request renewed it.
     /// - [`Error::Conflict`] if another request changed the same field and its policy refuses to
     ///   choose.
-    /// - [`Error::LoginUndone`] if the owner was logged out everywhere in the meantime.
+    /// - [`Error::LoginUndone`] if the owner, or everybody, was logged out everywhere in the meantime.
     /// - [`Error::Unavailable`] if the provider is down.
     /// - [`Error::Encode`] if a field cannot be encoded.
     ///

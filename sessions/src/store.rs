@@ -1,13 +1,17 @@
 //! The store: sessions loaded from a provider and committed back under an optimistic lock.
 
 mod abandon;
+pub(crate) mod assurance;
 mod at_rest;
 pub(crate) mod base;
 pub(crate) mod builder;
 pub(crate) mod change;
 mod client_side;
 pub(crate) mod core;
+mod epoch;
 pub(crate) mod execute;
+#[cfg(feature = "export")]
+mod export;
 pub(crate) mod fence;
 pub(crate) mod keep;
 mod load;
@@ -386,6 +390,135 @@ impl Store {
         credential: &str,
     ) -> Result<u64, Error> {
         self.core.revoke_credential::<T>(&owner.name(), credential).await
+    }
+
+    /// Ends every session of the app, of all session types and all owners, anonymous ones too: after
+    /// a break-in, or for a change after which nobody may stay logged in. The keys stay, so
+    /// [sealed links](crate::codec::Codec) stay valid. It costs two calls of the provider, however
+    /// many sessions there are.
+    ///
+    /// This host refuses the sessions at once, and every other host within ten minutes: hosts read
+    /// what has ended every 5 minutes, together with the key ring. A host that cannot reach the
+    /// provider accepts the sessions until it can. An ended session reads as
+    /// [`Arrival::Ended`](crate::Arrival::Ended). Its record stays in the database until it
+    /// expires, but no call returns it, except that `export_owner` shows it as ended.
+    ///
+    /// A login that is under way is undone, with [`Error::LoginUndone`], if it began before its host
+    /// knew of this call. A host that does not know of it yet completes the login, and the session
+    /// ends as soon as that host knows. In a client-side store, the cookies are refused.
+    ///
+    /// Every host must run a build that has this method: older builds accept ended sessions.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails. The sessions may or may
+    /// not have ended then: call it again.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let store = Store::new(MemoryProvider::new());
+    /// let mut visitor = store.load::<Visitor>(&http::HeaderMap::new()).await?;
+    /// visitor.user = Some(7);
+    /// let _ = visitor.commit().await?;
+    ///
+    /// store.end_all().await?;
+    /// assert!(store.list::<Visitor>(7, Page::first(20)).await?.items.is_empty());
+    /// # Ok(()) }
+    /// ```
+    pub async fn end_all(&self) -> Result<(), Error> {
+        self.core.end_everybodys().await
+    }
+
+    /// Ends every session of the app that was created, or whose owner logged in, before `time`. In
+    /// everything else it is as [`end_all`](Self::end_all).
+    ///
+    /// Hosts stamp sessions with their own clocks, which may differ by ten minutes. So that no older
+    /// session stays, this ends those with a stamp up to ten minutes after `time`: of the sessions
+    /// that exist now, those that began up to twenty minutes after `time` may end too. A session
+    /// that begins once its host knows of this call stays. An earlier `time` than that of an earlier
+    /// call brings nothing back.
+    ///
+    /// # Errors
+    /// The errors of [`end_all`](Self::end_all). [`Error::Misuse`] for a time that is more than ten
+    /// minutes ahead of this host's clock.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// # let store = sessions::Store::new(sessions::MemoryProvider::new());
+    /// // The attacker was locked out two hours ago.
+    /// let locked_out = store.now() - Duration::from_secs(2 * 60 * 60);
+    /// store.end_all_before(locked_out).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn end_all_before(&self, time: SystemTime) -> Result<(), Error> {
+        self.core.end_everybodys_before(time).await
+    }
+
+    /// Returns what the store keeps of an owner in sessions of this type, as JSON: for a request for
+    /// access or portability (GDPR, articles 15 and 20). It needs the feature `export`.
+    ///
+    /// ```json
+    /// {
+    ///   "app": "shop",
+    ///   "session": "visitor",
+    ///   "owner": "7",
+    ///   "exported_at": "2026-01-31T09:30:00.000Z",
+    ///   "sessions": [
+    ///     {
+    ///       "key": "rIzFhEBBR0tLtLGF5jQGBqzTq2J5ZCg0xTqHc6kZT5k",
+    ///       "created_at": "2026-01-30T18:00:00.000Z",
+    ///       "last_seen": "2026-01-31T09:00:00.000Z",
+    ///       "expires_at": "2026-02-07T10:00:00.000Z",
+    ///       "label": "Firefox on Linux",
+    ///       "ended": false,
+    ///       "version": 1,
+    ///       "fields": { "cart": ["tea"], "user": 7 }
+    ///     }
+    ///   ]
+    /// }
+    /// ```
+    ///
+    /// - Times are in UTC, as RFC 3339 has them. `last_seen` has the precision of the touch interval.
+    /// - `fields` has every field of the record under its storage key, as the record's `version` of
+    ///   the type stored it, also those that this build does not know.
+    /// - JSON has less than Rust: bytes become text in base64, integers beyond 64 bits become text, and
+    ///   so do `NaN` and the infinities. A map whose keys are not all texts becomes an array of pairs.
+    ///   An integer of 64 bits keeps every digit, which JavaScript's `JSON.parse` rounds.
+    /// - `ended` is true for a session that [`end_all`](Self::end_all) has ended and whose record has
+    ///   not expired yet.
+    /// - A record that cannot be read has a `key`, `expires_at`, and `unreadable` with the reason, in
+    ///   place of the rest.
+    /// - Hashes of ids and secrets are left out, and so are expired records.
+    ///
+    /// It reads 20 records at a time. The text has all of them, so it is as long as they are together:
+    /// at most about twice the [record size](StoreBuilder::max_record_size) for each session. Export each
+    /// session type, and what the app keeps elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails, or keeps no list.
+    /// [`Error::Misuse`] for a client-side store.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { store, mut visitor, .. } = example().await?;
+    /// visitor.user = Some(7);
+    /// visitor.set_label("Firefox on Linux");
+    /// let _ = visitor.commit().await?;
+    ///
+    /// let json = store.export_owner::<Visitor>(7).await?;
+    /// assert!(json.contains(r#""label":"Firefox on Linux""#));
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "export")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "export")))]
+    pub async fn export_owner<T: SessionData>(
+        &self,
+        owner: impl AsOwner<T::Owner> + Send,
+    ) -> Result<String, Error> {
+        self.core.export::<T>(&owner.name()).await
     }
 
     /// Changes the session of this key if it belongs to this owner, without a request of its

@@ -169,7 +169,7 @@ impl Answer for Touched {
 
 /// Whether this is the id of the key ring's record, which is read and written in the background.
 fn is_key_ring(id: &str) -> bool {
-    id.ends_with(":keys")
+    id.ends_with(":keys") || id.ends_with(":epoch")
 }
 
 /// A provider whose calls are counted, and which can be switched off.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::keyring::encryption::KeyEncryption;
+use crate::keyring::epochs::Epochs;
 use crate::keyring::settings::Settings;
 use crate::keyring::shared::{Config, KeyRing};
 use crate::provider::Provider;
@@ -37,6 +38,7 @@ pub struct CodecBuilder {
     plain_keys: bool,
     plain_allowed: bool,
     random: Random,
+    epochs: Option<Arc<Epochs>>,
 }
 
 impl CodecBuilder {
@@ -51,6 +53,7 @@ impl CodecBuilder {
             plain_keys: false,
             plain_allowed: false,
             random: Random::default(),
+            epochs: None,
         }
     }
 
@@ -148,6 +151,12 @@ impl CodecBuilder {
         self
     }
 
+    /// Reads a store's epoch whenever the keys are read.
+    pub(crate) fn epochs(mut self, epochs: Arc<Epochs>) -> Self {
+        self.epochs = Some(epochs);
+        self
+    }
+
     /// See [`build`](Self::build).
     pub(super) fn ring(self) -> Result<KeyRing, Error> {
         if self.app.is_empty() || self.app.len() > MAX_APP || self.app.contains('\0') {
@@ -179,6 +188,7 @@ impl CodecBuilder {
             random: self.random,
             key_encryption: self.key_encryption,
             plain_keys: self.plain_keys,
+            epochs: self.epochs,
         })
     }
 }

@@ -1,22 +1,22 @@
 //! Reads the ring's record, merges it with what this host holds, and writes it.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
-use super::flight::{LOOK_EVERY, TIMEOUT};
+use super::flight::LOOK_EVERY;
 use super::plan::Times;
 use super::record::{FORMAT, Unreadable};
 use super::ring::{Key, KeyId, Material, Ring, RootKey, Secret};
 use super::shared::{KeyRing, Snapshot};
+use super::timed::{permanent, timed};
 use super::wait::no_runtime;
 use super::{plan, record};
 use crate::clock::to_unix_millis;
 use crate::error::Error;
-use crate::provider::{Expect, ProviderError, Record, Saved};
+use crate::provider::{Expect, Record, Saved};
 use crate::telemetry;
 use crate::telemetry::labels::{CallOutcome, Operation};
 use crate::telemetry::span::observe;
@@ -75,6 +75,11 @@ impl KeyRing {
 
     async fn change_now(&self, change: Change) -> Result<(), Error> {
         let _turn = self.0.turn.lock().await;
+        // First, so that no session is served by a host that has keys and does not know which
+        // sessions have ended.
+        if let Some(epochs) = &self.config().epochs {
+            epochs.read().await?;
+        }
         let mut found = self.fetch().await?;
         for attempt in 0..ATTEMPTS {
             let base = self.reconcile(found).await?;
@@ -296,15 +301,4 @@ struct Base {
 enum Applied {
     Done,
     Conflict(Option<Record>),
-}
-
-async fn timed<T>(call: impl Future<Output = Result<T, ProviderError>>) -> Result<T, Error> {
-    match tokio::time::timeout(TIMEOUT, call).await {
-        Ok(result) => Ok(result?),
-        Err(_) => Err(Error::unavailable("the provider did not answer in time")),
-    }
-}
-
-pub(super) fn permanent(text: &'static str) -> Error {
-    Error::Provider(ProviderError::permanent(text))
 }

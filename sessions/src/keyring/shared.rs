@@ -8,6 +8,7 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 
 use super::encryption::KeyEncryption;
+use super::epochs::Epochs;
 use super::flight::Flight;
 use super::plan;
 #[cfg(test)]
@@ -30,6 +31,8 @@ pub(crate) struct Config {
     /// Whether a ring without encryption is accepted.
     pub(crate) plain_keys: bool,
     pub(crate) refusals: Refusals,
+    /// What has ended the sessions of a store. A refresh reads it too.
+    pub(crate) epochs: Option<Arc<Epochs>>,
 }
 
 /// The keys of an app. Cheap to clone; clones share one snapshot.

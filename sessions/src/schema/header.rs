@@ -35,6 +35,8 @@ const LOCKED: u64 = 9;
 const AUTHENTICATION: u64 = 10;
 const SEEN: u64 = 12;
 const DEVICES: u64 = 14;
+// Even: a build from before it ends no sessions all at once, and keeps the number.
+const EPOCH: u64 = 6;
 
 /// The times that a session has in place of its type's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,6 +78,9 @@ pub struct Summary {
     pub seen_at: Option<SystemTime>,
     /// Whether the owner has to prove again who they are.
     pub locked: bool,
+    /// The number that the host knew when the session began or its owner logged in: `end_all` ends
+    /// those of a lower one. Zero, which is not written, before its first call.
+    pub epoch: u64,
     /// Whether the header has an extra of an odd number that this build does not know. Then it must
     /// not use the record.
     pub critical: bool,
@@ -133,6 +138,7 @@ impl Header {
                 renewed_at: created_at,
                 seen_at: None,
                 locked: false,
+                epoch: 0,
                 critical: false,
             },
             saves: SmallVec::new(),
@@ -178,11 +184,13 @@ impl Header {
         put_bytes(out, self.mark.as_ref().map(Mark::as_bytes));
         let unknown = if forget { &[] } else { &*self.unknown.0 };
         let OwnTimes { idle, lifetime, persistent } = self.summary.own;
+        let epoch = self.summary.epoch;
         let known = [
             idle.is_some(),
             self.label.is_some(),
             lifetime.is_some(),
             persistent,
+            epoch > 0,
             self.acting_as.is_some(),
             self.token_in_header,
             self.summary.locked,
@@ -220,6 +228,10 @@ impl Header {
                     wire::put_text(out, text.as_deref().unwrap_or_default());
                 }
             }
+        }
+        if epoch > 0 {
+            wire::put_head(out, cbor::UNSIGNED, EPOCH);
+            wire::put_head(out, cbor::UNSIGNED, epoch);
         }
         for extra in unknown {
             out.put(extra);
@@ -264,6 +276,7 @@ fn parse(
         renewed_at: from_unix_millis(renewed_at),
         seen_at: extras.seen_at,
         locked: extras.locked,
+        epoch: extras.epoch,
         critical: extras.critical,
     };
     Ok((summary, at))
@@ -291,6 +304,7 @@ struct Extras {
     own: OwnTimes,
     seen_at: Option<SystemTime>,
     locked: bool,
+    epoch: u64,
     critical: bool,
 }
 
@@ -357,6 +371,11 @@ fn parse_extras(
                 if let Some(header) = &mut rest {
                     header.token_in_header = is != 0;
                 }
+                end
+            }
+            EPOCH => {
+                let (number, end) = number(data, value)?;
+                extras.epoch = number;
                 end
             }
             LABEL => {
@@ -513,6 +532,7 @@ mod tests {
             credential: Some("credential-17".into()),
             opened_by: Some("credential-16".into()),
         }));
+        header.summary.epoch = 1_800_000_000;
         header.summary.secret = Some(SecretHash::from_bytes([1; 16]));
         header.summary.previous = Some(SecretHash::from_bytes([2; 16]));
         header.summary.renewed_at = from_unix_millis(1_767_225_600_124);
@@ -562,6 +582,20 @@ mod tests {
             let (header, _) = Header::parse(&data.into(), 0).unwrap();
             assert_eq!(header.summary.critical, critical, "{number}");
         }
+    }
+
+    #[test]
+    fn an_epoch_costs_nothing_until_there_is_one() {
+        let mut header = Header::new(from_unix_millis(5));
+        header.summary.schema_version = 1;
+        header.summary.min_reader = 1;
+        let without = encoded(&header);
+        header.summary.epoch = 1_800_000_000;
+        let with = encoded(&header);
+        assert_eq!(with.len(), without.len() + 6);
+        assert_eq!(Header::parse(&with, 0).unwrap().0, header);
+        // A build from before it keeps it, because its number is even.
+        assert!(EPOCH.is_multiple_of(2));
     }
 
     #[test]

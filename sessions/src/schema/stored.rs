@@ -100,6 +100,24 @@ impl Stored {
         Ok(fields)
     }
 
+    /// Returns every field as JSON under its storage key, also those that this build does not know.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] for bytes that are no fields.
+    #[cfg(feature = "export")]
+    pub(crate) fn json(&self) -> Result<serde_json::Map<String, serde_json::Value>, Error> {
+        let entries = entries::parse(&self.data, self.body);
+        let entries = entries.map_err(|fault| self.unreadable(fault))?;
+        let field = |entry: &entries::Entry| {
+            let key = String::from_utf8_lossy(entry.key.of(&self.data)).into_owned();
+            match super::json::convert(entry.value.of(&self.data)) {
+                Ok(value) => Ok((key, value)),
+                Err(source) => Err(self.unreadable(source.into())),
+            }
+        };
+        entries.iter().map(field).collect()
+    }
+
     /// Begins to read the fields into a value.
     ///
     /// # Errors

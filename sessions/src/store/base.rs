@@ -62,8 +62,8 @@ pub enum Arrival {
     New,
     /// A live session.
     Live,
-    /// A session that has ended: it expired, was logged out or revoked, or its record was lost. The
-    /// store keeps nothing of an ended session, so it cannot tell which.
+    /// A session that has ended: it expired, was logged out or revoked, ended with everybody's, or
+    /// its record was lost. The store does not tell which.
     Ended,
     /// The cookie from before a login, a logout or a renewal that another request made.
     Superseded,

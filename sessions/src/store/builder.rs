@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::HeaderName;
 use tokio::sync::watch;
 
+use super::assurance::Assurance;
 use super::at_rest::AtRest;
 use super::core::Core;
 use super::keep::KeepChanges;
@@ -21,6 +22,7 @@ use crate::cookie::CookieConfig;
 use crate::data::SessionData;
 use crate::error::Error;
 use crate::keyring::encryption::KeyEncryption;
+use crate::keyring::epochs::Epochs;
 use crate::provider::Provider;
 use crate::random::Random;
 use crate::schema::limits::{MAX_RECORD, RECORD_LIMIT};
@@ -362,6 +364,26 @@ impl StoreBuilder {
         self
     }
 
+    /// Applies the session rules of an assurance level of NIST SP 800-63B-4, which [`Assurance`]
+    /// lists: the times and the cookie, unless the store or a session type sets stricter ones.
+    ///
+    /// [`build`](Self::build) refuses a setting that is weaker than the level, and names it. A
+    /// session cannot get more by [`remember`](crate::Session::remember) or by times of its own: the
+    /// level's limits hold for them too. A session type may have
+    /// [a level of its own](SessionSettings::assurance). Sessions from before the level was set keep
+    /// their expiry until their next touch or save.
+    ///
+    /// ```
+    /// use sessions::{Assurance, MemoryProvider, Store};
+    ///
+    /// let store = Store::builder(MemoryProvider::new()).assurance(Assurance::Aal2).build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
+    pub fn assurance(mut self, level: Assurance) -> Self {
+        self.settings = self.settings.assurance(level);
+        self
+    }
+
     /// Sets what is different for one session type: its times, its cookie and its transport.
     /// Everything else is the store's. A second call for the same type adds to the first.
     ///
@@ -475,8 +497,10 @@ impl StoreBuilder {
         // A record is encrypted when it is saved, and may be read until its session ends.
         let lifetime = all().map(|settings| settings.times.lifetime).max().unwrap_or_default();
         let max_age = if self.encrypt_records { max_age.max(lifetime) } else { max_age };
+        let epochs = Arc::new(Epochs::new(self.provider.clone(), self.clock.clone(), &self.app));
         let mut codec = Codec::builder(self.provider.clone())
             .app(&self.app)
+            .epochs(epochs.clone())
             .clock(self.clock.clone())
             .random(self.random.clone())
             .max_age(max_age);
@@ -505,6 +529,7 @@ impl StoreBuilder {
         Ok(Core {
             provider,
             codec,
+            epochs,
             clock: self.clock,
             random: self.random,
             app: self.app,
@@ -619,7 +644,7 @@ impl fmt::Debug for StoreBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::MemoryProvider;
+    use crate::{MemoryProvider, SameSite};
 
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -651,6 +676,26 @@ mod tests {
             (builder().also_read_cookie(CookieConfig::new().path("x")), "path"),
             (builder().token_header(http::header::COOKIE), "another meaning"),
             (builder().client_side().danger_plain_keys().transport(Transport::Either), "drop"),
+            (builder().assurance(Assurance::Aal1).lifetime(31 * DAY), "lower `lifetime`"),
+            (builder().assurance(Assurance::Aal2).lifetime(2 * DAY), "lower `lifetime`"),
+            (builder().assurance(Assurance::Aal2).idle_timeout(DAY / 24), "lower `idle_timeout`"),
+            (builder().assurance(Assurance::Aal3).idle_timeout(DAY / 96), "lower `idle_timeout`"),
+            (
+                builder().assurance(Assurance::Aal3).longest_remember(DAY),
+                "lower `longest_remember`",
+            ),
+            (
+                builder()
+                    .cookie(CookieConfig::new().danger_plain_http())
+                    .assurance(Assurance::Aal1),
+                "drop danger_plain_http()",
+            ),
+            (
+                builder()
+                    .cookie(CookieConfig::new().same_site(SameSite::None))
+                    .assurance(Assurance::Aal2),
+                "SameSite::Lax",
+            ),
         ] {
             let error = builder.build().unwrap_err().to_string();
             assert!(error.contains(word), "{error}");

@@ -2,6 +2,7 @@
 //! detection.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
@@ -9,6 +10,7 @@ use super::base::{Arrival, Base, Sealed};
 use super::change::{Committed, Outcome};
 use super::core::Core;
 use super::patch::{Asks, Draft, Patch};
+use super::plan::OwnerMove;
 use super::session_type::SessionType;
 use crate::error::Error;
 use crate::schema::fields::Fields;
@@ -58,6 +60,11 @@ impl Core {
                         let data = Bytes::from(data);
                         let stored = Stored::parse(session_type.name(), &data)?;
                         let expires_at = session_type.span(&stored.summary).expiry(seal.issued_at);
+                        if self.is_over(&stored.summary) {
+                            telemetry::refused_cookie(session_type.name(), "ended_all");
+                            arrival = Arrival::Ended;
+                            continue;
+                        }
                         if expires_at > self.now() {
                             let owner = owner(session_type, &stored)?;
                             let reissue = seal.reissue || is_other;
@@ -87,6 +94,7 @@ impl Core {
         base: Base,
         fields: Option<Fields>,
         asks: Asks,
+        loaded_at: SystemTime,
     ) -> Result<Committed, Error> {
         let sealed = match &base {
             Base::Sealed(sealed) => Some(sealed.clone()),
@@ -96,12 +104,20 @@ impl Core {
         if quiet || (sealed.is_none() && fields.is_none()) {
             return self.keep_sealed(session_type, base, asks.skip_touch).await;
         }
+        // A host that has just started knows no number to write yet.
+        self.epochs.read_first().await?;
         let was = base.fields(session_type)?;
         let mine = fields.unwrap_or_else(|| was.clone());
         let (renew, skip_touch) = (asks.renew, asks.skip_touch);
         let now = self.now();
         let patch = Patch::new(session_type.clone(), was, mine, base.owner(), asks, now)?;
-        let draft = match &sealed {
+        if matches!(patch.owner_move, OwnerMove::Appears | OwnerMove::Replaced)
+            && self.epochs.admit(None, loaded_at).is_none()
+        {
+            telemetry::login_refused(session_type.name(), "end_all");
+            return Err(Error::LoginUndone);
+        }
+        let mut draft = match &sealed {
             None if !patch.diff.changed => return Ok(Committed::unchanged(base, None)),
             None => patch.first(None, Carrier::Cookie),
             Some(sealed) => {
@@ -112,6 +128,9 @@ impl Core {
                 patch.over(stored, owner.as_ref(), None)?
             }
         };
+        if sealed.is_none() || !matches!(patch.owner_move, OwnerMove::Same | OwnerMove::Nobody) {
+            draft.header.summary.epoch = self.epochs.number();
+        }
         self.seal(session_type, draft).await
     }
 

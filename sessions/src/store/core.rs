@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::codec::Codec;
 use crate::data::SessionData;
 use crate::error::Error;
+use crate::keyring::epochs::Epochs;
 use crate::provider::Provider;
 use crate::random::Random;
 
@@ -28,6 +29,8 @@ use crate::random::Random;
 pub(crate) struct Core {
     pub(super) provider: Arc<dyn Provider>,
     pub(crate) codec: Codec,
+    /// What `end_all` and `end_all_before` have ended.
+    pub(super) epochs: Arc<Epochs>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Random,
     pub(super) app: String,

@@ -200,7 +200,8 @@ impl<'s> Execution<'s> {
             return self.destroyed(cookie);
         }
         let (base, fields) = (self.base.clone(), self.fields.take());
-        self.core.commit_sealed(&self.session_type, base, fields, self.asks.clone()).await
+        let (asks, loaded_at) = (self.asks.clone(), self.loaded_at);
+        self.core.commit_sealed(&self.session_type, base, fields, asks, loaded_at).await
     }
 
     async fn step(&mut self) -> Result<StepOutcome, Error> {
@@ -228,6 +229,9 @@ impl<'s> Execution<'s> {
         let patch =
             Patch::new(session_type, base, mine, self.base.owner(), self.asks.clone(), now)?;
         match (plan(facts(self.core, &self.base, &patch)?), self.base.clone()) {
+            (Plan::Save { login, .. }, Base::Live(loaded)) if self.core.has_ended(&loaded) => {
+                Box::pin(self.overrun(patch, &loaded, login)).await.map(StepOutcome::Done)
+            }
             (Plan::Save { renew, login }, Base::Live(loaded)) => {
                 self.save(patch, loaded, renew, login).await
             }
@@ -368,13 +372,18 @@ impl<'s> Execution<'s> {
                 ));
             }
             if attempt.is_over(self.core.now()) {
-                telemetry::login_expired(self.name());
+                telemetry::login_refused(self.name(), "too_late");
                 return Err(Error::LoginUndone);
             }
         }
-        let credential = patch.asks.proof().and_then(|proof| proof.credential.clone());
         let attempt = patch.asks.attempt.clone();
-        Ok(Login { name, attempt, credential, loaded_at: self.loaded_at })
+        let (began, loaded_at) = (attempt.as_ref().map(|it| it.epoch()), self.loaded_at);
+        let Some(epoch) = self.core.epochs.admit(began, loaded_at) else {
+            telemetry::login_refused(self.name(), "end_all");
+            return Err(Error::LoginUndone);
+        };
+        let credential = patch.asks.proof().and_then(|proof| proof.credential.clone());
+        Ok(Login { name, attempt, credential, loaded_at, epoch })
     }
 
     /// Keeps a send until it is settled.

@@ -49,6 +49,8 @@ pub struct LoginAttempt {
     /// The marks of the credentials that had been revoked when the login began.
     credentials: Vec<Mark>,
     began_at: SystemTime,
+    /// The number of the epoch that the host knew.
+    epoch: u64,
 }
 
 impl LoginAttempt {
@@ -56,6 +58,7 @@ impl LoginAttempt {
         session: &str,
         owner: String,
         fence: Option<&Fence>,
+        epoch: u64,
         now: SystemTime,
     ) -> Self {
         let began_at = from_unix_millis(to_unix_millis(now));
@@ -66,7 +69,13 @@ impl LoginAttempt {
             mark: fence.and_then(Fence::mark),
             credentials: marks.map(|credential| credential.raised.mark).collect(),
             began_at,
+            epoch,
         }
+    }
+
+    /// Returns the number of the epoch that the host knew when the login began.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Returns the mark of the fence that existed when the login began.
@@ -90,18 +99,18 @@ impl Serialize for LoginAttempt {
         let mark = self.mark.as_ref().map(Mark::as_bytes);
         let credentials: Vec<_> = self.credentials.iter().map(Mark::as_bytes).collect();
         let began_at = to_unix_millis(self.began_at);
-        (&self.session, &self.owner, mark, credentials, began_at).serialize(serializer)
+        (&self.session, &self.owner, mark, credentials, began_at, self.epoch).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for LoginAttempt {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         type Bytes = [u8; Mark::LENGTH];
-        let (session, owner, mark, credentials, began_at) =
-            <(String, String, Option<Bytes>, Vec<Bytes>, u64)>::deserialize(deserializer)?;
+        let (session, owner, mark, credentials, began_at, epoch) =
+            <(String, String, Option<Bytes>, Vec<Bytes>, u64, u64)>::deserialize(deserializer)?;
         let (mark, began_at) = (mark.map(Mark::from_bytes), from_unix_millis(began_at));
         let credentials = credentials.into_iter().map(Mark::from_bytes).collect();
-        Ok(Self { session, owner, mark, credentials, began_at })
+        Ok(Self { session, owner, mark, credentials, began_at, epoch })
     }
 }
 
@@ -318,7 +327,7 @@ mod tests {
     #[test]
     fn with_an_attempt_the_marks_decide_whatever_the_clocks_say() {
         let attempt =
-            |fence: Option<&Fence>| LoginAttempt::new("visitor", "7".into(), fence, at(50));
+            |fence: Option<&Fence>| LoginAttempt::new("visitor", "7".into(), fence, 0, at(50));
         let (old, new) = (fence(1, 0), fence(2, 0));
         for clock in [0, 50, 100, 100_000] {
             let undone = |fence: &Fence, began: Option<&Fence>| {
@@ -376,7 +385,7 @@ mod tests {
 
     #[test]
     fn an_attempt_is_for_one_owner_of_one_type_and_for_half_an_hour() {
-        let attempt = LoginAttempt::new("visitor", "7".into(), None, at(100));
+        let attempt = LoginAttempt::new("visitor", "7".into(), None, 0, at(100));
         assert!(attempt.is_for("visitor", "7"));
         assert!(!attempt.is_for("visitor", "8") && !attempt.is_for("admin", "7"));
         assert!(!attempt.is_over(at(1_900)) && attempt.is_over(at(1_901)));
@@ -388,7 +397,7 @@ mod tests {
         let mut of_credential = fence(9, 0);
         of_credential.raise(Some(KEY), raised(8, 0));
         for fence in [None, Some(fence(9, 0)), Some(of_credential)] {
-            let attempt = LoginAttempt::new("visitor", "é/7".into(), fence.as_ref(), at(100));
+            let attempt = LoginAttempt::new("visitor", "é/7".into(), fence.as_ref(), 9, at(100));
             let bytes = cbor4ii::serde::to_vec(Vec::new(), &attempt).unwrap();
             let again: LoginAttempt = cbor4ii::serde::from_slice(&bytes).unwrap();
             assert_eq!(again, attempt);

@@ -67,6 +67,11 @@ impl Core {
             let carrier = session_type.after(bearer.carrier);
             return Ok(Base::Absent { arrival: Arrival::Ended, carrier });
         };
+        if self.is_ended_record(&record) {
+            telemetry::refused_cookie(session_type.name(), "ended_all");
+            let carrier = session_type.after(bearer.carrier);
+            return Ok(Base::Absent { arrival: Arrival::Ended, carrier });
+        }
         Ok(match Standing::of(session_type, bearer, key, record, now)? {
             Standing::Live(loaded) => Base::Live(Arc::new(loaded)),
             Standing::Superseded(superseded) => {

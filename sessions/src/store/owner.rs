@@ -80,6 +80,7 @@ impl Core {
         page: Page,
     ) -> Result<SessionPage, Error> {
         self.needs_records("list()")?;
+        self.epochs.read_if_old().await?;
         let session_type = self.session_type::<T>()?;
         let owner = session_type.owner(owner);
         let limit = page.limit;
@@ -94,6 +95,9 @@ impl Core {
 
     fn info(&self, session_type: &SessionType, record: &Record) -> Option<SessionInfo> {
         let stored = Stored::parse(session_type.name(), &record.data).ok()?;
+        if self.is_over(&stored.summary) {
+            return None;
+        }
         let (span, created_at) = (session_type.span(&stored.summary), stored.summary.created_at);
         let header = stored.header().ok()?;
         Some(SessionInfo {
@@ -125,6 +129,7 @@ impl Core {
         key: &StoreKey,
     ) -> Result<bool, Error> {
         self.needs_records("revoke()")?;
+        self.epochs.read_if_old().await?;
         let session_type = self.session_type::<T>()?;
         let owner = session_type.owner(owner);
         let work = async { Ok::<_, Error>((self.end_of(&owner, key).await?, key.clone())) };
@@ -138,9 +143,11 @@ impl Core {
     /// See [`Store::revoke_any`](crate::Store::revoke_any).
     pub(crate) async fn revoke_any(&self, key: &StoreKey) -> Result<bool, Error> {
         self.needs_records("revoke_any()")?;
+        self.epochs.read_if_old().await?;
         let work = async {
             let record = self.delete_any(key.as_str(), &mut Patience::new()).await?;
-            Ok::<_, Error>((record.filter(|record| record.is_live(self.now())), key.clone()))
+            let record = self.unless_ended(record).filter(|record| record.is_live(self.now()));
+            Ok::<_, Error>((record, key.clone()))
         };
         let (ended, _) = observe(Operation::Revoke, "", None, work, revoked).await?;
         if let Some(record) = &ended {
@@ -269,7 +276,10 @@ impl Core {
                 }
                 let (version, lost) = (record.version, &mut false);
                 let end = self.end(key.as_str(), version, &mut patience, lost, may).await?;
-                if matches!(end, EndOutcome::Ended(_)) {
+                // What had ended together with everybody's is removed, and not ended again.
+                if let EndOutcome::Ended(record) = end
+                    && !self.is_ended_record(&record)
+                {
                     telemetry::ended(session_type.name(), &key, "revoked_all");
                     ended += 1;
                 }
@@ -287,9 +297,11 @@ impl Core {
         owner: &str,
     ) -> Result<LoginAttempt, Error> {
         self.needs_records("begin_login()")?;
+        self.epochs.read_if_old().await?;
         let session_type = self.session_type::<T>()?;
         let fence = self.fence(&session_type.fence(owner), &mut Patience::new()).await?;
-        Ok(LoginAttempt::new(session_type.name(), owner.to_owned(), fence.as_ref(), self.now()))
+        let (name, owner, epoch) = (session_type.name(), owner.to_owned(), self.epochs.number());
+        Ok(LoginAttempt::new(name, owner, fence.as_ref(), epoch, self.now()))
     }
 
     async fn fence(&self, id: &str, patience: &mut Patience) -> Result<Option<Fence>, Error> {
@@ -338,6 +350,10 @@ impl Core {
         record: &Record,
         patience: &mut Patience,
     ) -> Result<bool, Error> {
+        if self.is_ended_record(record) {
+            telemetry::login_undone(session_type.name(), key, "end_all");
+            return Ok(false);
+        }
         let id = session_type.fence(&login.name);
         if let Some(fence) = self.fence(&id, patience).await? {
             let now = self.now();
@@ -374,7 +390,8 @@ impl Core {
         let (Some(_), Some(owner)) = (self.most_sessions, patch.owner()) else {
             return Ok(0);
         };
-        let tickets = self.tickets(&patch.session_type, owner, patience).await?;
+        // Also above those that have ended together with everybody's: another host may not know.
+        let tickets = self.tickets(&patch.session_type, owner, patience, false).await?;
         Ok(tickets.iter().map(|(ticket, ..)| *ticket).max().unwrap_or(0).saturating_add(1))
     }
 
@@ -390,7 +407,7 @@ impl Core {
         most: usize,
         patience: &mut Patience,
     ) -> Result<bool, Error> {
-        let mut tickets = self.tickets(session_type, owner, patience).await?;
+        let mut tickets = self.tickets(session_type, owner, patience, true).await?;
         // The highest first.
         tickets.sort_unstable_by(|one, two| two.cmp(one));
         let mut stays = true;
@@ -409,12 +426,14 @@ impl Core {
         Ok(stays)
     }
 
-    /// Returns the ticket, the key and the version of each of an owner's sessions.
+    /// Returns the ticket, the key and the version of each of an owner's sessions, or of the `live`
+    /// ones: without those that have ended together with everybody's.
     async fn tickets(
         &self,
         session_type: &SessionType,
         owner: &str,
         patience: &mut Patience,
+        live: bool,
     ) -> Result<Vec<(u64, StoreKey, u64)>, Error> {
         let mut tickets = Vec::new();
         let mut page = Page::first(PAGE);
@@ -424,7 +443,8 @@ impl Core {
                 Err(error) if error.is_unavailable() && patience.after_failure().await => continue,
                 Err(error) => return Err(error.into()),
             };
-            tickets.extend(listed.records.iter().filter_map(|record| {
+            let counts = |record: &&Record| !live || !self.is_ended_record(record);
+            tickets.extend(listed.records.iter().filter(counts).filter_map(|record| {
                 // A session that cannot be read is the first to end.
                 let ticket = header_of(session_type, record).map_or(0, |header| header.ticket);
                 Some((ticket, key_of(record)?, record.version))

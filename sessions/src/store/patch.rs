@@ -173,8 +173,17 @@ pub(crate) struct Patch {
 #[derive(Clone, Copy)]
 pub(super) struct Renewal {
     pub(super) secret: SecretHash,
-    /// The ticket, if the renewal is a login.
-    pub(super) login: Option<u64>,
+    /// What a login writes, if the renewal is one.
+    pub(super) login: Option<Numbers>,
+}
+
+/// The numbers of a login.
+#[derive(Clone, Copy)]
+pub(super) struct Numbers {
+    /// Orders the owner's logins.
+    pub(super) ticket: u64,
+    /// The epoch's.
+    pub(super) epoch: u64,
 }
 
 /// A record about to be saved.
@@ -424,8 +433,9 @@ impl Patch {
             .filter(|_| matches!(self.owner_move, OwnerMove::Same | OwnerMove::Nobody));
         summary.secret = Some(renewal.secret);
         summary.renewed_at = self.now;
-        if let Some(ticket) = renewal.login {
+        if let Some(Numbers { ticket, epoch }) = renewal.login {
             header.ticket = ticket;
+            header.summary.epoch = epoch;
             // An owner who proves again who they are has begun no login.
             if self.asks.attempt.is_some() || self.owner_move != OwnerMove::Same {
                 header.mark = self.asks.attempt.as_ref().and_then(|attempt| attempt.mark());

@@ -120,7 +120,7 @@ impl Core {
         let error = match self.provider.save(record, expect, now).await {
             Ok(saved) => {
                 patience.failures = 0;
-                return Ok(saved.into());
+                return Ok(self.outcome(saved));
             }
             Err(error) if error.is_unavailable() => error,
             Err(error) => return Err(error.into()),
@@ -144,11 +144,18 @@ impl Core {
             match self.provider.save(record, expect, self.now()).await {
                 Ok(saved) => {
                     patience.failures = 0;
-                    return Ok(saved.into());
+                    return Ok(self.outcome(saved));
                 }
                 Err(again) if again.is_unavailable() => error = again,
                 Err(again) => return Err(again.into()),
             }
+        }
+    }
+
+    fn outcome(&self, saved: Saved) -> SaveOutcome {
+        match saved {
+            Saved::Saved => SaveOutcome::Saved,
+            Saved::Conflict(record) => SaveOutcome::Conflict(self.unless_ended(record)),
         }
     }
 
@@ -162,7 +169,7 @@ impl Core {
             match self.provider.fetch(id, self.now()).await {
                 Ok(record) => {
                     patience.failures = 0;
-                    return Ok(record);
+                    return Ok(self.unless_ended(record));
                 }
                 Err(error) if error.is_unavailable() && patience.after_failure().await => {}
                 Err(error) => return Err(error.into()),
@@ -280,15 +287,6 @@ impl Core {
         now: SystemTime,
     ) -> Result<Record, Error> {
         self.record(session_type, &loaded.id, loaded.version, draft, now)
-    }
-}
-
-impl From<Saved> for SaveOutcome {
-    fn from(saved: Saved) -> Self {
-        match saved {
-            Saved::Saved => Self::Saved,
-            Saved::Conflict(record) => Self::Conflict(record),
-        }
     }
 }
 

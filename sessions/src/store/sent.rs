@@ -54,6 +54,8 @@ pub(super) struct Login {
     pub(super) attempt: Option<Box<LoginAttempt>>,
     pub(super) credential: Option<Arc<str>>,
     pub(super) loaded_at: std::time::SystemTime,
+    /// The number of the epoch that the login gets.
+    pub(super) epoch: u64,
 }
 
 impl Sent {

@@ -10,6 +10,7 @@ use http::header::{HeaderValue, SET_COOKIE};
 #[cfg(any(feature = "actix", feature = "axum"))]
 use smallvec::SmallVec;
 
+use super::assurance::OwnLimits;
 use super::fence::CredentialHash;
 use super::settings::TypeSettings;
 use super::times::{Span, Times};
@@ -19,7 +20,7 @@ use crate::data::SessionData;
 use crate::error::Error;
 use crate::id::{KeyHasher, Secret, SecretHash, SessionId, StoreKey};
 use crate::schema::fields::Fields;
-use crate::schema::header::Summary;
+use crate::schema::header::{OwnTimes, Summary};
 use crate::schema::table::Table;
 use crate::telemetry::metrics::Tallies;
 use crate::transport::{Carrier, Delivery, DeliveryHeaders, PREFIX, TokenHeader, Transport};
@@ -43,6 +44,7 @@ pub(crate) struct SessionType {
     pub(crate) longest_remember: Duration,
     times: Times,
     lock: Option<Duration>,
+    own_limits: OwnLimits,
     ids: KeyHasher,
     secrets: KeyHasher,
     bindings: KeyHasher,
@@ -80,6 +82,7 @@ impl SessionType {
             longest_remember: settings.longest_remember,
             times: settings.times,
             lock: settings.lock,
+            own_limits: settings.own,
             ids: hasher("session"),
             secrets: hasher("secret"),
             bindings: hasher("binding"),
@@ -206,7 +209,14 @@ impl SessionType {
 
     /// Returns the times that apply to the session of this record.
     pub(crate) fn span(&self, summary: &Summary) -> Span {
-        self.times.of(summary.created_at, summary.own)
+        let OwnTimes { idle, lifetime, persistent } = summary.own;
+        let OwnLimits { idle: longest_idle, lifetime: longest } = self.own_limits;
+        let own = OwnTimes {
+            idle: idle.map(|idle| idle.min(longest_idle)),
+            lifetime: lifetime.map(|lifetime| lifetime.min(longest)),
+            persistent,
+        };
+        self.times.of(summary.created_at, own)
     }
 
     pub(crate) fn key(&self, id: &SessionId) -> StoreKey {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::assurance::{Assurance, Limits, OwnLimits};
 use super::times::Times;
 use crate::cookie::CookieConfig;
 use crate::error::Error;
@@ -47,6 +48,7 @@ pub struct SessionSettings {
     transport: Option<Transport>,
     token_header: Option<TokenHeader>,
     lock: Option<Duration>,
+    assurance: Option<Assurance>,
 }
 
 impl SessionSettings {
@@ -194,27 +196,75 @@ impl SessionSettings {
         self
     }
 
+    /// Applies the session rules of an assurance level to this type: its times and its cookie,
+    /// unless the type sets stricter ones. It is before the store's settings: a longer time of the
+    /// store is shortened, and its cookie made stricter.
+    ///
+    /// ```
+    /// use sessions::{Assurance, MemoryProvider, Session, Store};
+    ///
+    /// #[derive(Session)]
+    /// #[session(name = "admin", version = 1)]
+    /// struct Admin {
+    ///     #[session(owner)]
+    ///     user: Option<u64>,
+    /// }
+    ///
+    /// let store = Store::builder(MemoryProvider::new())
+    ///     .session::<Admin>(|admin| admin.assurance(Assurance::Aal3))
+    ///     .build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
+    pub fn assurance(mut self, level: Assurance) -> Self {
+        self.assurance = Some(level);
+        self
+    }
+
     /// Returns what applies to the type in a store with these settings.
     pub(super) fn over(&self, store: &Self) -> TypeSettings {
-        let lifetime = self.lifetime.or(store.lifetime).unwrap_or(30 * DAY);
-        let idle = self.idle.unwrap_or_else(|| match self.lifetime {
-            // A type that only lives shorter is not used for longer.
-            Some(lifetime) => store.idle.unwrap_or(IDLE).min(lifetime),
-            None => store.idle.unwrap_or(IDLE),
-        });
-        let default = HOUR.min(idle / 10).min(self.lock.unwrap_or(Duration::MAX) / 10);
-        let touch = match (self.touch, self.idle, store.touch) {
-            (Some(own), _, _) => own,
-            (None, _, _) if self.lock.is_some() => default,
-            (None, None, Some(touch)) if self.lifetime.is_some() => touch.min(idle),
-            (None, None, Some(touch)) => touch,
-            (None, _, _) => default,
+        let level = self.assurance.or(store.assurance);
+        let limits = level.map_or(Limits::NONE, Assurance::limits);
+        // What the store sets yields to a level of the type's own.
+        let most = if self.assurance.is_some() { limits } else { Limits::NONE };
+        let inherit = |time: Option<Duration>| time.map(|time| time.min(most.lifetime));
+        let (store_lifetime, store_idle) = (inherit(store.lifetime), store.idle);
+        let longest = limits.lifetime.min(30 * DAY);
+        let lifetime = self.lifetime.or(store_lifetime).unwrap_or(longest);
+        let plain = || self.times_over(store, lifetime);
+        let touch = self.touch.or(store.touch);
+        let (idle, touch) = match level.and_then(|level| level.idle(touch)) {
+            Some((idle, touch)) if self.idle.is_none() && store_idle.is_none() => {
+                (idle.min(lifetime), touch)
+            }
+            Some(level) if self.idle.is_none() && self.assurance.is_some() => {
+                // The store's own, where it is stricter.
+                let (idle, touch) = plain();
+                if idle.saturating_add(touch) <= level.0.saturating_add(level.1) {
+                    (idle, touch)
+                } else {
+                    (level.0.min(lifetime), level.1)
+                }
+            }
+            _ => plain(),
         };
-        let longest_remember = self.longest_remember.or(store.longest_remember);
+        let longest_remember = self.longest_remember.or(inherit(store.longest_remember));
+        let cookie = match (&self.cookie, &store.cookie, level) {
+            (Some(own), _, _) => own.clone(),
+            (None, Some(cookie), Some(level)) if self.assurance.is_some() => {
+                level.cookie(cookie.clone())
+            }
+            (None, Some(cookie), _) => cookie.clone(),
+            (None, None, Some(level)) => level.cookie(CookieConfig::new()),
+            (None, None, None) => CookieConfig::new(),
+        };
+        // A type that locks says when, so it has to know when its sessions are used.
+        let touch = match (self.touch, self.lock) {
+            (None, Some(lock)) => touch.min(lock / 10),
+            _ => touch,
+        };
+        let times = Times { idle, lifetime, touch };
         TypeSettings {
-            times: Times { idle, lifetime, touch },
-            longest_remember: longest_remember.unwrap_or(lifetime.max(90 * DAY)),
-            cookie: self.cookie.as_ref().or(store.cookie.as_ref()).cloned().unwrap_or_default(),
+            times,
             lock: self.lock,
             // It belongs to the cookie: a type with a cookie of its own has none of its store's.
             other_cookie: match (&self.other_cookie, &self.cookie) {
@@ -228,7 +278,30 @@ impl SessionSettings {
                 .or(store.token_header.as_ref())
                 .cloned()
                 .unwrap_or_default(),
+            longest_remember: longest_remember
+                .unwrap_or_else(|| lifetime.max(90 * DAY).min(limits.lifetime)),
+            cookie,
+            assurance: level,
+            own: limits.own(times),
         }
+    }
+
+    /// Returns the idle timeout and the touch interval, without a level.
+    fn times_over(&self, store: &Self, lifetime: Duration) -> (Duration, Duration) {
+        let shortens = self.lifetime.is_some() || self.assurance.is_some();
+        let idle = self.idle.unwrap_or_else(|| match shortens {
+            // A type that only lives shorter is not used for longer.
+            true => store.idle.unwrap_or(IDLE).min(lifetime),
+            false => store.idle.unwrap_or(IDLE),
+        });
+        let default = HOUR.min(idle / 10);
+        let touch = match (self.touch, self.idle, store.touch) {
+            (Some(own), _, _) => own,
+            (None, None, Some(touch)) if shortens => touch.min(idle),
+            (None, None, Some(touch)) => touch,
+            (None, _, _) => default,
+        };
+        (idle, touch)
     }
 }
 
@@ -242,6 +315,9 @@ pub(crate) struct TypeSettings {
     pub(super) transport: Transport,
     pub(super) token_header: TokenHeader,
     pub(super) lock: Option<Duration>,
+    assurance: Option<Assurance>,
+    /// The longest times of one session's own.
+    pub(super) own: OwnLimits,
 }
 
 impl TypeSettings {
@@ -265,6 +341,9 @@ impl TypeSettings {
         }
         if self.longest_remember < SECOND {
             return Err(Error::config("longest_remember must be at least a second"));
+        }
+        if let Some(level) = self.assurance {
+            level.check(self.times, self.longest_remember, &self.cookie)?;
         }
         if let Some(lock) = self.lock
             && (lock < SECOND || lock >= idle || lock < touch)
@@ -304,6 +383,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cookie::SameSite;
 
     fn times(
         settings: &SessionSettings,
@@ -336,5 +416,101 @@ mod tests {
         let store = plain().longest_remember(DAY);
         assert_eq!(plain().over(&store).longest_remember, DAY);
         assert_eq!(plain().longest_remember(HOUR).over(&store).longest_remember, HOUR);
+    }
+
+    fn plain() -> SessionSettings {
+        SessionSettings::default()
+    }
+
+    fn is_ok(own: &SessionSettings, store: &SessionSettings) -> bool {
+        own.over(store).check().is_ok()
+    }
+
+    #[test]
+    fn a_level_sets_the_longest_times_that_it_allows() {
+        const MINUTE: Duration = Duration::from_secs(60);
+        for (level, expected) in [
+            (Assurance::Aal1, (7 * DAY, 30 * DAY, HOUR)),
+            (Assurance::Aal2, (55 * MINUTE, DAY, 5 * MINUTE)),
+            (Assurance::Aal3, (14 * MINUTE, DAY / 2, MINUTE)),
+        ] {
+            let store = plain().assurance(level);
+            assert_eq!(times(&plain(), &store), expected);
+            assert_eq!(times(&store, &plain()), expected);
+            let settings = plain().over(&store);
+            assert!(settings.check().is_ok());
+            assert_eq!(settings.longest_remember, expected.1);
+        }
+    }
+
+    #[test]
+    fn a_level_allows_stricter_settings_and_refuses_weaker_ones() {
+        for (level, lifetime) in
+            [(Assurance::Aal1, 30 * DAY), (Assurance::Aal2, DAY), (Assurance::Aal3, DAY / 2)]
+        {
+            let allows = |own: SessionSettings| {
+                let set = own.clone().assurance(level);
+                // At the store, at the type, and one at each.
+                let all = [
+                    is_ok(&plain(), &set),
+                    is_ok(&set, &plain()),
+                    is_ok(&own, &plain().assurance(level)),
+                ];
+                assert!(all.iter().all(|it| *it == all[0]), "{all:?}");
+                all[0]
+            };
+            assert!(allows(plain().lifetime(lifetime)));
+            assert!(!allows(plain().lifetime(lifetime + Duration::from_millis(1))));
+            assert!(allows(plain().longest_remember(lifetime)));
+            assert!(!allows(plain().longest_remember(lifetime + Duration::from_millis(1))));
+            assert!(allows(plain().lifetime(lifetime - SECOND)));
+            // With a touch interval of a second.
+            let idle = |idle| plain().touch_interval(SECOND).idle_timeout(idle);
+            let Some((most, touch)) = level.idle(Some(SECOND)) else { continue };
+            assert_eq!(touch, SECOND);
+            assert!(allows(idle(most)));
+            assert!(!allows(idle(most + Duration::from_millis(1))));
+            // The rest is for the visitor.
+            assert_eq!(times(&plain().touch_interval(SECOND), &plain().assurance(level)).0, most);
+        }
+    }
+
+    #[test]
+    fn a_types_level_comes_before_the_stores_settings() {
+        let long = plain().lifetime(90 * DAY).idle_timeout(30 * DAY).longest_remember(90 * DAY);
+        let admin = plain().assurance(Assurance::Aal3);
+        let settings = admin.over(&long);
+        assert!(settings.check().is_ok());
+        assert_eq!(settings.times, admin.over(&plain()).times);
+        assert_eq!(settings.longest_remember, DAY / 2);
+        // What is stricter stays.
+        let short = plain().lifetime(HOUR).idle_timeout(HOUR / 10);
+        assert_eq!(times(&admin, &short), (HOUR / 10, HOUR, HOUR / 100));
+        // And a type may have a lower level than its store.
+        let store = plain().assurance(Assurance::Aal2);
+        assert_eq!(times(&plain().assurance(Assurance::Aal1), &store).1, 30 * DAY);
+    }
+
+    #[test]
+    fn a_level_makes_the_cookie_stricter_unless_the_app_sets_one() {
+        let of = |own: &SessionSettings, store: &SessionSettings| own.over(store).cookie;
+        let level = |level| plain().assurance(level);
+        assert_eq!(of(&plain(), &level(Assurance::Aal1)), CookieConfig::new());
+        let closes = CookieConfig::new().until_browser_closes();
+        assert_eq!(of(&plain(), &level(Assurance::Aal2)), closes);
+        assert_eq!(
+            of(&plain(), &level(Assurance::Aal3)),
+            closes.clone().same_site(SameSite::Strict)
+        );
+        // The app's own, beside the level.
+        let own = CookieConfig::new().path("/admin");
+        assert_eq!(of(&plain(), &level(Assurance::Aal3).cookie(own.clone())), own);
+        // The store's cookie, for a type with a level.
+        let store = plain().cookie(CookieConfig::new().domain("example.com"));
+        let expected = closes.domain("example.com").same_site(SameSite::Strict);
+        assert_eq!(of(&level(Assurance::Aal3), &store), expected);
+        let cross = plain().cookie(CookieConfig::new().same_site(SameSite::None));
+        assert!(is_ok(&level(Assurance::Aal1), &cross) && is_ok(&level(Assurance::Aal3), &cross));
+        assert!(!is_ok(&level(Assurance::Aal2), &cross));
     }
 }

@@ -25,6 +25,7 @@ impl Core {
         change: &mut (impl FnMut(&mut T) -> R + Send),
     ) -> Result<Option<R>, Error> {
         self.needs_records("update()")?;
+        self.epochs.read_if_old().await?;
         let session_type = self.session_type::<T>()?;
         let work = async {
             let updated = self.update_session(&session_type, whose, key, change).await?;

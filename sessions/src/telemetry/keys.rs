@@ -113,3 +113,24 @@ pub(crate) fn keys_replaced(app: &str) {
 fn repaired(app: &str, reason: &'static str) {
     add(&metrics::RING_REPAIRS, 1, &[("app", app), ("reason", reason)]);
 }
+
+/// Everybody's sessions so far were ended, or those from before a time.
+pub(crate) fn epoch_raised(app: &str, number: u64) {
+    emit!(WARN, "epoch.raised", { app, number }, "everybody's older sessions were ended");
+}
+
+/// The epoch cannot be read; this host goes on with what it knows.
+pub(crate) fn epoch_failed(app: &str, error: &Error) {
+    let unavailable = error.is_unavailable();
+    let error = chain(error);
+    if unavailable {
+        emit!(WARN, "epoch.unavailable", { app, %error }, "the epoch could not be read");
+    } else {
+        emit!(ERROR, "epoch.unusable", { app, %error }, "the epoch's record cannot be used");
+    }
+}
+
+/// The epoch's record was lost, damaged or older than what this host knows, and is written again.
+pub(crate) fn epoch_repaired(app: &str, reason: &'static str) {
+    emit!(ERROR, "epoch.repaired", { app, reason }, "the epoch's record was written again");
+}

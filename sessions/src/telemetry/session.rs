@@ -157,9 +157,9 @@ pub(crate) fn login_undone(session: &'static str, key: &StoreKey, reason: &'stat
     emit!(WARN, "session.login_undone", { session, id = log_id(key), reason }, "login undone");
 }
 
-/// A login was refused: it took longer than its attempt is good for.
-pub(crate) fn login_expired(session: &'static str) {
-    let reason = "too_late";
+/// A login was refused before it was saved: it took longer than its attempt is good for, or
+/// everybody's sessions were ended after it began.
+pub(crate) fn login_refused(session: &'static str, reason: &'static str) {
     emit!(WARN, "session.login_undone", { session, reason }, "login undone");
 }
 

@@ -46,6 +46,7 @@ suite! {
     owners::a_login_that_was_sent_twice_logs_each_browser_in,
     owners::a_logout_with_a_cookie_from_before_a_login_clears_it_and_is_409,
     owners::logout_ends_the_session_and_clears_the_cookie,
+    owners::everybodys_sessions_end_at_once,
     owners::a_session_that_cannot_be_read_can_be_ended,
     commits::a_session_that_is_not_extracted_costs_no_call,
     commits::an_optional_session_is_none_until_something_is_stored,

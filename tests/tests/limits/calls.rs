@@ -150,3 +150,18 @@ async fn a_save_in_the_middle_costs_no_second_fetch() {
     visitor.save().await.unwrap();
     assert_eq!(shop.test.calls(), Calls { fetch: 1, save: 2, ..NONE });
 }
+
+#[tokio::test]
+async fn a_request_after_all_sessions_were_ended() {
+    let mut shop = Shop::returning().await;
+    shop.store.end_all().await.unwrap();
+    let one_fetch = Calls { fetch: 1, ..NONE };
+    assert_eq!(shop.request(|visitor| assert!(visitor.is_new())).await.0, one_fetch);
+    shop.test.advance(Duration::from_millis(1));
+    // The fence of the owner, as for any login.
+    let login = Calls { fetch: 2, save: 1, ..NONE };
+    assert_eq!(shop.request(|visitor| visitor.user = Some(7)).await.0, login);
+    assert_eq!(shop.request(|_| {}).await.0, one_fetch);
+    let write = Calls { fetch: 1, save: 1, ..NONE };
+    assert_eq!(shop.request(|visitor| visitor.visits += 1).await.0, write);
+}

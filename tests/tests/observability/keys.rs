@@ -3,14 +3,16 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use sessions::provider::{Expect, Provider as _, async_trait};
+use sessions::provider::{Expect, Provider as _, Record, async_trait};
 use sessions::testing::TestStore;
 use sessions::{
-    Error, MemoryProvider,
+    Error, MemoryProvider, Store, StoreKey,
     clock::{Clock as _, ManualClock},
     codec::{Codec, Purpose},
     keys::{KeyEncryption, KeyEncryptionError, LocalKey, WrappedKey},
 };
+
+use sessions_tests::hooked::watched;
 
 use crate::world::World;
 
@@ -197,6 +199,30 @@ pub(crate) async fn repairs(world: &mut World) {
     assert!(matches!(error, Error::Provider(_)), "{error:?}");
     world.error(&error);
     service.learn(world);
+}
+
+/// Everybody's sessions end, and the record of that is lost, damaged or not read.
+pub(crate) async fn epochs(world: &mut World) {
+    let (provider, clock) = (MemoryProvider::new(), ManualClock::default());
+    let (watched, watch) = watched(provider.clone());
+    let store = Store::builder(watched).app("shop").clock(clock.clone()).build().unwrap();
+    let key: StoreKey = "rIzFhEBBR0tLtLGF5jQGBqzTq2J5ZCg0xTqHc6kZT5k".parse().unwrap();
+    // The next call reads the record.
+    let pass = || clock.advance(Duration::from_secs(301));
+    store.revoke_any(&key).await.unwrap();
+    let mut damaged = Record::new("shop:epoch", 1, &b"\x01damaged"[..]);
+    provider.save(&damaged, Expect::Absent, clock.now()).await.unwrap();
+    pass();
+    store.revoke_any(&key).await.unwrap();
+    store.end_all().await.unwrap();
+    damaged.version = 9;
+    provider.delete("shop:epoch", Expect::Any, clock.now()).await.unwrap();
+    provider.save(&damaged, Expect::Absent, clock.now()).await.unwrap();
+    pass();
+    store.revoke_any(&key).await.unwrap();
+    pass();
+    watch.set_down(true);
+    world.error(&store.revoke_any(&key).await.unwrap_err());
 }
 
 async fn record(provider: &MemoryProvider, clock: &ManualClock) -> Vec<u8> {

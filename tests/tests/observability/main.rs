@@ -29,6 +29,7 @@ async fn everything() -> World {
     keys::rotation(&mut world).await;
     keys::encryption(&mut world).await;
     keys::repairs(&mut world).await;
+    keys::epochs(&mut world).await;
     world
 }
 

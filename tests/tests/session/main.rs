@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
+mod assurance;
 mod at_rest;
 mod background;
 mod bad_input;
 mod client_side;
 mod contention;
+mod epoch;
+mod export;
 mod fields;
 mod flash;
 mod handles;

@@ -6,12 +6,12 @@ use super::end::ended;
 use super::{Execution, last};
 use crate::error::Error;
 use crate::id::{Secret, SessionId, StoreKey};
-use crate::provider::{Expect, Record};
+use crate::provider::{Expect, Record, Saved};
 use crate::schema::fields::Fields;
 use crate::store::base::{Arrival, Base, Bearer, Loaded};
 use crate::store::change::{Committed, NextBase, Outcome};
-use crate::store::patch::{Patch, Renewal, SaveId};
-use crate::store::save::{EndOutcome, Patience, SaveOutcome, SavedRecord};
+use crate::store::patch::{Numbers, Patch, Renewal, SaveId};
+use crate::store::save::{EndOutcome, Patience, SavedRecord};
 use crate::store::sent::{Drawn, Login, Sent};
 use crate::telemetry;
 use crate::transport::Carrier;
@@ -30,9 +30,17 @@ impl Execution<'_> {
         let mut patience =
             patience.unwrap_or_else(if login { Patience::persistent } else { Patience::new });
         let carrier = self.birth(login)?;
-        let login = if login { Some(self.login(&patch)?) } else { None };
-        let ticket = match &login {
-            Some(_) => Some(core.ticket(&patch, &mut patience).await?),
+        let login = if login {
+            core.epochs.read_first().await?;
+            Some(self.login(&patch)?)
+        } else {
+            None
+        };
+        let numbers = match &login {
+            Some(login) => {
+                let ticket = core.ticket(&patch, &mut patience).await?;
+                Some(Numbers { ticket, epoch: login.epoch })
+            }
             None => None,
         };
         loop {
@@ -42,7 +50,11 @@ impl Execution<'_> {
             // Sealed before it is saved: what no cookie can name must not be stored.
             let token = core.token(&self.session_type, &bearer).await?;
             let save: SaveId = rand::random();
-            let mut draft = patch.first(Some(Renewal { secret: hash, login: ticket }), carrier);
+            let mut draft = patch.first(Some(Renewal { secret: hash, login: numbers }), carrier);
+            if numbers.is_none() {
+                // After the seal, which waits for the epoch on a host that has just started.
+                draft.header.summary.epoch = core.epochs.number();
+            }
             draft.stamp(save);
             let record = core.record(&self.session_type, &key.shared(), 0, &draft, core.now())?;
             let summary = draft.header.summary;
@@ -99,9 +111,9 @@ impl Execution<'_> {
         let provider = &self.core.provider;
         let error = match provider.save(&record, Expect::Absent, self.core.now()).await {
             Ok(saved) => {
-                return Ok(match SaveOutcome::from(saved) {
-                    SaveOutcome::Saved => Some(record),
-                    SaveOutcome::Conflict(_) => None,
+                return Ok(match saved {
+                    Saved::Saved => Some(record),
+                    Saved::Conflict(_) => None,
                 });
             }
             Err(error) => error,
@@ -149,6 +161,23 @@ impl Execution<'_> {
         self.base = Base::Ended(key.clone(), self.base.carrier());
         self.ancestor = None;
         Err(Error::LoginUndone)
+    }
+
+    /// `end_all` has ended the session after it was loaded: it is as good as gone, and a login
+    /// begins another.
+    pub(super) async fn overrun(
+        &mut self,
+        patch: Box<Patch>,
+        loaded: &Loaded,
+        login: bool,
+    ) -> Result<Committed, Error> {
+        if !login {
+            self.base = ended(loaded);
+            return Err(Error::Gone);
+        }
+        self.base = Base::Absent { arrival: Arrival::Ended, carrier: loaded.carrier() };
+        self.ancestor = None;
+        self.create(patch.as_new()?, None, true, None).await
     }
 
     /// Ends the record of the last owner, and begins another for the next.

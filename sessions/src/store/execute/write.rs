@@ -12,7 +12,7 @@ use crate::schema::stored::Stored;
 use crate::store::base;
 use crate::store::base::{Arrival, Base, Bearer, Loaded, Standing};
 use crate::store::change::{Committed, NextBase, Outcome};
-use crate::store::patch::{Patch, Renewal};
+use crate::store::patch::{Numbers, Patch, Renewal};
 use crate::store::save::{Patience, SaveOutcome, SavedRecord};
 use crate::store::sent::{Drawn, Sent};
 use crate::telemetry;
@@ -96,12 +96,15 @@ impl Execution<'_> {
         let bearer = Bearer::new(bearer.id.clone(), secret, patch.now, bearer.carrier);
         // Once the old secret is dead, a cookie must hold the new one.
         let token = Some(core.token(&self.session_type, &bearer).await?);
-        let ticket = match &login {
-            Some(_) => Some(core.ticket(patch, patience).await?),
+        let numbers = match &login {
+            Some(login) => {
+                let ticket = core.ticket(patch, patience).await?;
+                Some(Numbers { ticket, epoch: login.epoch })
+            }
             None => None,
         };
         let (key, claim) = (loaded.key.clone(), None);
-        let renewal = Some(Renewal { secret: hash, login: ticket });
+        let renewal = Some(Renewal { secret: hash, login: numbers });
         Ok(Renewing { login, drawn: Some(Drawn { bearer, hash, key, claim }), renewal, token })
     }
 

@@ -102,3 +102,24 @@ pub(crate) async fn a_session_that_cannot_be_read_can_be_ended(framework: Framew
     assert!(browser.jar.is_empty());
     assert_eq!(records.fetch(id, clock.now()).await.unwrap(), None);
 }
+
+pub(crate) async fn everybodys_sessions_end_at_once(framework: Framework) {
+    let Site { mut browser, store, watch, clock, _server, .. } = Site::new(framework).await;
+    let mut other = browser.clone();
+    browser.post("/login", "ada").await;
+    other.post("/login", "bob").await;
+    other.post("/add", "tea").await;
+    store.end_all().await.unwrap();
+    let _ = watch.take();
+
+    assert_eq!(browser.get("/show").await.body, "- 0 - ");
+    let calls = watch.take();
+    assert_eq!((calls.fetch, calls.save, calls.touch), (1, 0, 0));
+    // What they do next is in a session of their own.
+    clock.advance(std::time::Duration::from_secs(1));
+    other.post("/add", "cup").await;
+    assert_eq!(other.get("/show").await.body, "- 0 - cup");
+    assert_eq!(browser.post("/login", "ada").await.body, "welcome");
+    assert_eq!(browser.get("/show").await.body, "ada 0 - ");
+    assert_eq!(store.list::<Visitor>("bob", Page::first(10)).await.unwrap().items, []);
+}

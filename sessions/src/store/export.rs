@@ -1,0 +1,94 @@
+//! What the store keeps of an owner, as JSON.
+
+use serde_json::{Map, Value, json};
+
+use super::core::Core;
+use super::session_type::SessionType;
+use crate::clock::to_rfc3339;
+use crate::data::SessionData;
+use crate::error::Error;
+use crate::provider::{Page, Record};
+use crate::schema::stored::Stored;
+use crate::telemetry::emit::chain;
+use crate::telemetry::labels::{CallOutcome, Operation};
+use crate::telemetry::span::observe;
+
+impl Core {
+    /// See [`Store::export_owner`](crate::Store::export_owner).
+    pub(crate) async fn export<T: SessionData>(&self, owner: &str) -> Result<String, Error> {
+        self.needs_records("export_owner()")?;
+        self.epochs.read_if_old().await?;
+        let session_type = self.session_type::<T>()?;
+        let head = [
+            ("app", &*self.app),
+            ("session", session_type.name()),
+            ("owner", owner),
+            ("exported_at", &to_rfc3339(self.now())),
+        ];
+        let mut text = String::from("{");
+        for (name, value) in head {
+            text.push_str(&format!("{}:{},", Value::from(name), Value::from(value)));
+        }
+        text.push_str("\"sessions\":[");
+        let filed = session_type.owner(owner);
+        let work = self.export_pages(&session_type, &filed, &mut text);
+        let end = |(): &()| (CallOutcome::Done, None);
+        observe(Operation::List, session_type.name(), None, work, end).await?;
+        text.push_str("]}");
+        Ok(text)
+    }
+
+    /// Appends an owner's sessions. Of the records it holds one page at a time.
+    async fn export_pages(
+        &self,
+        session_type: &SessionType,
+        owner: &str,
+        text: &mut String,
+    ) -> Result<(), Error> {
+        let mut page = Page::first(PAGE);
+        let mut first = true;
+        loop {
+            let listed = self.provider.list(owner, page, self.now()).await?;
+            for record in &listed.records {
+                if !std::mem::take(&mut first) {
+                    text.push(',');
+                }
+                text.push_str(&self.exported(session_type, record).to_string());
+            }
+            match listed.next {
+                Some(next) => page = Page::after(next, PAGE),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn exported(&self, session_type: &SessionType, record: &Record) -> Value {
+        let time = |time| Value::from(to_rfc3339(time));
+        let mut session = Map::new();
+        let mut put = |name: &str, value: Value| _ = session.insert(name.to_owned(), value);
+        put("key", (*record.id).into());
+        put("expires_at", record.expires_at.map_or(Value::Null, time));
+        let read = Stored::parse(session_type.name(), &record.data)
+            .and_then(|stored| Ok((stored.json()?, stored.header()?)));
+        let (fields, header) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                put("unreadable", chain(&error).into());
+                return Value::Object(session);
+            }
+        };
+        let created_at = header.summary.created_at;
+        let span = session_type.span(&header.summary);
+        let last_seen = record.expires_at.map_or(created_at, |at| span.last_seen(at));
+        put("created_at", time(created_at));
+        put("last_seen", time(last_seen));
+        put("label", json!(header.label.as_deref()));
+        put("ended", self.is_over(&header.summary).into());
+        put("version", header.summary.schema_version.into());
+        put("fields", Value::Object(fields));
+        Value::Object(session)
+    }
+}
+
+/// How many records are held at once.
+const PAGE: u32 = 20;
