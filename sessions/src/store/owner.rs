@@ -1,5 +1,7 @@
 //! An owner's sessions: listing them, ending them, and the limit on their number.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -200,15 +202,16 @@ impl Core {
     ) -> Result<u64, Error> {
         let mut patience = Patience::new();
         let mut ended = 0;
-        let mut page = Page::first(PAGE);
+        let mut page = Some(Page::first(PAGE));
         // The session must belong to the owner, and must not have begun after the fence was raised.
         let may = |record: &Record| {
             record.owner.as_deref() == Some(owner)
                 && header_of(session_type, record).and_then(|header| header.mark) != Some(mark)
         };
-        loop {
-            let listed = self.provider.list(owner, page, self.now()).await?;
-            for record in listed.records {
+        while let Some(next) = page {
+            let records;
+            (records, page) = self.owned(owner, next, &mut patience).await?;
+            for record in records {
                 let Some(key) = key_of(&record) else { continue };
                 if Some(&key) == except || !may(&record) {
                     continue;
@@ -217,14 +220,12 @@ impl Core {
                 let end = self.end(key.as_str(), version, &mut patience, lost, may).await?;
                 if matches!(end, EndOutcome::Ended(_)) {
                     telemetry::ended(session_type.name(), &key, "revoked_all");
+                    patience.progressed();
                     ended += 1;
                 }
             }
-            match listed.next {
-                Some(next) => page = Page::after(next, PAGE),
-                None => return Ok(ended),
-            }
         }
+        Ok(ended)
     }
 
     /// See [`Store::begin_login`](crate::Store::begin_login).
@@ -308,14 +309,21 @@ impl Core {
         let (Some(_), Some(owner)) = (self.most_sessions, patch.owner()) else {
             return Ok(0);
         };
-        let tickets = self.tickets(&patch.session_type, owner, patience).await?;
-        Ok(tickets.iter().map(|(ticket, ..)| *ticket).max().unwrap_or(0).saturating_add(1))
+        let (mut highest, mut page) = (0, Some(Page::first(PAGE)));
+        while let Some(next) = page {
+            let tickets;
+            (tickets, page) = self.tickets(&patch.session_type, owner, next, patience).await?;
+            highest = tickets.iter().fold(highest, |highest, (ticket, ..)| highest.max(*ticket));
+        }
+        Ok(highest.saturating_add(1))
     }
 
     /// Ends the owner's sessions with the lowest tickets, down to the limit. Returns whether the
     /// session of `key` stays.
     ///
     /// Simultaneous logins sort the sessions in the same order, so they agree on which ones stay.
+    /// The memory holds one page of sessions and the tickets of those that may stay, however many
+    /// sessions the owner has.
     async fn cap(
         &self,
         session_type: &SessionType,
@@ -324,52 +332,75 @@ impl Core {
         most: usize,
         patience: &mut Patience,
     ) -> Result<bool, Error> {
-        let mut tickets = self.tickets(session_type, owner, patience).await?;
-        // The highest first.
-        tickets.sort_unstable_by(|one, two| two.cmp(one));
-        let mut stays = true;
-        for (_, lowest, version) in tickets.drain(most.min(tickets.len())..) {
-            if lowest == *key {
-                stays = false;
-                continue;
-            }
-            // End it even if it was saved in the meantime: an id has at most one owner in its life.
-            let is_theirs = |record: &Record| record.owner.as_ref() == Some(owner);
-            let end = self.end(lowest.as_str(), version, patience, &mut false, is_theirs).await?;
-            if matches!(end, EndOutcome::Ended(_)) {
-                telemetry::ended(session_type.name(), &lowest, "cap");
+        // An id has at most one owner in its life, so a session that was saved since is theirs too.
+        let is_theirs = |record: &Record| record.owner.as_ref() == Some(owner);
+        let (mut stays, mut page) = (true, Some(Page::first(PAGE)));
+        // Those with the highest tickets so far; the lowest of them is at hand.
+        let mut highest = BinaryHeap::new();
+        while let Some(next) = page {
+            let tickets;
+            (tickets, page) = self.tickets(session_type, owner, next, patience).await?;
+            for ticket in tickets {
+                highest.push(Reverse(ticket));
+                if highest.len() <= most {
+                    continue;
+                }
+                let Some(Reverse((_, lowest, version))) = highest.pop() else { continue };
+                if lowest == *key {
+                    stays = false;
+                    continue;
+                }
+                let lost = &mut false;
+                let end = self.end(lowest.as_str(), version, patience, lost, is_theirs).await?;
+                if matches!(end, EndOutcome::Ended(_)) {
+                    telemetry::ended(session_type.name(), &lowest, "cap");
+                    patience.progressed();
+                }
             }
         }
         Ok(stays)
     }
 
-    /// Returns the ticket, the key and the version of each of an owner's sessions.
+    /// Returns the ticket, the key and the version of each session on a page of an owner's, and the
+    /// next page.
     async fn tickets(
         &self,
         session_type: &SessionType,
         owner: &str,
+        page: Page,
         patience: &mut Patience,
-    ) -> Result<Vec<(u64, StoreKey, u64)>, Error> {
-        let mut tickets = Vec::new();
-        let mut page = Page::first(PAGE);
+    ) -> Result<(Vec<Ticket>, Option<Page>), Error> {
+        let (records, next) = self.owned(owner, page, patience).await?;
+        let tickets = records.iter().filter_map(|record| {
+            // A session that cannot be read is the first to end.
+            let ticket = header_of(session_type, record).map_or(0, |header| header.ticket);
+            Some((ticket, key_of(record)?, record.version))
+        });
+        Ok((tickets.collect(), next))
+    }
+
+    /// Returns a page of an owner's records, and the next page.
+    async fn owned(
+        &self,
+        owner: &str,
+        page: Page,
+        patience: &mut Patience,
+    ) -> Result<(Vec<Record>, Option<Page>), Error> {
         loop {
-            let listed = match self.provider.list(owner, page.clone(), self.now()).await {
-                Ok(listed) => listed,
-                Err(error) if error.is_unavailable() && patience.after_failure().await => continue,
+            match self.provider.list(owner, page.clone(), self.now()).await {
+                Ok(listed) => {
+                    let next = listed.next.map(|mark| Page::after(mark, page.limit));
+                    return Ok((listed.records, next));
+                }
+                Err(error) if error.is_unavailable() && patience.after_failure().await => {}
                 Err(error) => return Err(error.into()),
-            };
-            tickets.extend(listed.records.iter().filter_map(|record| {
-                // A session that cannot be read is the first to end.
-                let ticket = header_of(session_type, record).map_or(0, |header| header.ticket);
-                Some((ticket, key_of(record)?, record.version))
-            }));
-            match listed.next {
-                Some(next) => page = Page::after(next, PAGE),
-                None => return Ok(tickets),
             }
         }
     }
 }
+
+/// The place of a session among its owner's, its key and its version.
+type Ticket = (u64, StoreKey, u64);
 
 fn header_of(session_type: &SessionType, record: &Record) -> Option<Header> {
     Stored::parse(session_type.name(), &record.data).ok()?.header().ok()
