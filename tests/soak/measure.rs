@@ -92,9 +92,17 @@ impl Meter {
     /// Looks at the whole run. It was calm until `calm`.
     pub(crate) fn verdict(&self, faults: &[Fault], calm: Duration, sums: Sums) -> Verdict {
         let seconds = self.seconds.lock().unwrap();
+        // All seconds that no fault has to do with: other work on the machine changes what is normal.
+        let of_a_fault = |second: usize| {
+            let second = Duration::from_secs(second as u64);
+            let near = |fault: &Fault| {
+                fault.killed < second + Duration::from_secs(1) && second < fault.up + RECOVERY
+            };
+            faults.iter().any(near)
+        };
         // The first seconds fill pools and caches.
-        let first: Vec<u32> = seconds[2..calm.as_secs() as usize].iter().map(|it| it.p99).collect();
-        let normal = median(first);
+        let calm_seconds = seconds.iter().enumerate().skip(2).filter(|(at, _)| !of_a_fault(*at));
+        let normal = median(calm_seconds.map(|(_, second)| second.p99).collect());
         let most = (3 * normal).max(normal + ROOM);
         let mut slowest = Duration::ZERO;
         let mut wrong = self.wrong.lock().unwrap().clone();
@@ -110,6 +118,10 @@ impl Meter {
             if back > RECOVERY {
                 let at = fault.killed;
                 wrong.push(format!("slow for {back:?} after the fault at {at:?}"));
+                for second in &seconds[at.as_secs() as usize..begin + back.as_secs() as usize] {
+                    let Second { requests, failures, p99, .. } = second;
+                    println!("{requests} requests, {failures} failed, p99 {} ms", p99 / 1000);
+                }
             }
             slowest = slowest.max(back);
         }
