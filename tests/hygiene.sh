@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Checks what surrounds the code: dependencies, features, versions, packages, documentation.
 #
-#   tests/hygiene.sh                    everything; about half an hour on two cores
+#   tests/hygiene.sh                    everything; about an hour on two cores
 #   tests/hygiene.sh features semver    some of it, by the names of the functions below
 #   tests/hygiene.sh quick              what .ci/run does: no tools to install, no network
+#   SOAK_SECONDS=60 tests/hygiene.sh soak   a short soak; 600 seconds for each database otherwise
 #
 # Installs the cargo tools that are missing. Ends with a status other than zero if anything fails.
 
@@ -58,7 +59,7 @@ minimal() {
     git ls-files -z --cached --others --exclude-standard -- \
         . ':!tests' ':!examples' ':!sessions/fuzz/corpus' | xargs -0 cp -P --parents -t "$copy"
     # Only what is published, and what its users build: a test may need more.
-    sed -i -E '/^ +"(tests|tests\/bench|examples)",$/d' "$copy/Cargo.toml"
+    sed -i -E '/^ +"(tests|tests\/(bench|ui)|examples)",$/d' "$copy/Cargo.toml"
     find "$copy" -name Cargo.toml -exec sed -i -E '/^\[dev-dependencies\]$/,/^$/d' {} +
     (
         cd "$copy"
@@ -144,12 +145,20 @@ doc() {
         cargo doc --locked --no-deps --all-features $(packages)
 }
 
+# A long mixed load on PostgreSQL, Redis and SQLite, whose servers are killed and started at random:
+# tests/soak. DATABASES="redis" tries one.
+soak() {
+    # shellcheck disable=SC2086 # Words, on purpose.
+    cargo run --locked --package sessions-tests --features postgres,redis --bin soak -- \
+        --seconds "${SOAK_SECONDS:-600}" ${DATABASES:-}
+}
+
 quick() {
     msrv
     contents --no-verify --offline
 }
 
-for step in "${@:-deny features minimal msrv semver package doc advisories}"; do
+for step in "${@:-deny features minimal msrv semver package doc advisories soak}"; do
     # Without an argument that is one word of many.
     for name in $step; do
         echo "== $name"

@@ -77,6 +77,15 @@ pub enum Error {
     /// visitor may log in again.
     LoginUndone,
 
+    /// The login was refused: its owner has as many sessions as
+    /// [`max_sessions_per_owner`](crate::StoreBuilder::max_sessions_per_owner) allows, and the store
+    /// [refuses more](crate::AtLimit::RefuseLogin). Nothing was saved, and the handle keeps its
+    /// changes: end one of them, and save again.
+    TooManySessions {
+        /// The limit.
+        most: usize,
+    },
+
     /// The visitor has to prove who they are first: nobody is logged in, or the last proof is too
     /// old for what they asked for. [`Session::require_authentication`](crate::Session::require_authentication)
     /// and the extractors `Authenticated` return it. A web service redirects to its login, or
@@ -246,6 +255,12 @@ impl fmt::Display for Error {
                  saved",
             ),
             Self::LoginUndone => f.write_str("the login was undone, log in again"),
+            Self::TooManySessions { most } => {
+                write!(
+                    f,
+                    "the owner has {most} sessions already; end one of them, and log in again"
+                )
+            }
             Self::NotAuthenticated { .. } => f.write_str(
                 "the visitor has to log in, or to prove again who they are; redirect to the login",
             ),

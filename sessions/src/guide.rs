@@ -16,6 +16,8 @@
 //!   when a key has leaked.
 //! - [Going to production](going_to_production): a checklist for the first deploy and for being on
 //!   call.
+//! - [Large services](large_services): bytes, calls, connections, shards and cost for 10^8 sessions and
+//!   10^6 requests a second.
 //! - [Observability](observability): every event, span and metric, and the alerts worth having.
 //! - [Testing your app](testing_your_app): handlers tested with visitors who are logged in, time that
 //!   passes, conflicts, and a database that is down.
@@ -55,6 +57,9 @@ pub mod keys_and_rotation {}
 
 #[doc = include_str!("guide/going_to_production.md")]
 pub mod going_to_production {}
+
+#[doc = include_str!("guide/large_services.md")]
+pub mod large_services {}
 
 #[cfg(feature = "metrics")]
 #[doc = include_str!("guide/observability.md")]

@@ -14,6 +14,7 @@ pub(crate) mod execute;
 mod export;
 pub(crate) mod fence;
 pub(crate) mod keep;
+pub(crate) mod limit;
 mod load;
 pub(crate) mod owner;
 pub(crate) mod patch;

@@ -273,7 +273,9 @@ impl Report {
 pub(crate) fn status(error: &Error) -> StatusCode {
     if error.is_unavailable() {
         StatusCode::SERVICE_UNAVAILABLE
-    } else if error.is_conflict() || matches!(error, Error::Gone | Error::LoginUndone) {
+    } else if error.is_conflict()
+        || matches!(error, Error::Gone | Error::LoginUndone | Error::TooManySessions { .. })
+    {
         StatusCode::CONFLICT
     } else if error.is_not_authenticated() {
         StatusCode::UNAUTHORIZED
@@ -287,6 +289,9 @@ pub(crate) fn status(error: &Error) -> StatusCode {
 pub(crate) fn text(error: &Error) -> &'static str {
     match status(error) {
         _ if matches!(error, Error::LoginUndone) => "the login was undone, log in again",
+        _ if matches!(error, Error::TooManySessions { .. }) => {
+            "too many sessions, end another one first"
+        }
         _ if matches!(error, Error::Gone) => "the session has ended or was renewed, try again",
         StatusCode::UNAUTHORIZED => "log in, or prove again who you are",
         StatusCode::SERVICE_UNAVAILABLE => "sessions are unavailable, try again",

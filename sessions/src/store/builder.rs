@@ -12,6 +12,7 @@ use super::assurance::Assurance;
 use super::at_rest::AtRest;
 use super::core::Core;
 use super::keep::KeepChanges;
+use super::limit::{AtLimit, Limit};
 use super::queue::Queues;
 use super::reported::Reported;
 use super::settings::{SessionSettings, TypeSettings};
@@ -52,6 +53,7 @@ pub struct StoreBuilder {
     /// The session types with settings of their own, and their names.
     types: Vec<(TypeId, &'static str, SessionSettings)>,
     most_sessions: Option<usize>,
+    at_limit: AtLimit,
     record_limit: usize,
     client_side: bool,
     plain_keys: bool,
@@ -73,6 +75,7 @@ impl StoreBuilder {
             settings: SessionSettings::default(),
             types: Vec::new(),
             most_sessions: None,
+            at_limit: AtLimit::default(),
             record_limit: RECORD_LIMIT,
             client_side: false,
             plain_keys: false,
@@ -179,6 +182,23 @@ impl StoreBuilder {
     /// ```
     pub fn max_sessions_per_owner(mut self, most: usize) -> Self {
         self.most_sessions = Some(most);
+        self
+    }
+
+    /// Sets what a login above [`max_sessions_per_owner`](Self::max_sessions_per_owner) does. The
+    /// default ends the session with the oldest login.
+    ///
+    /// ```
+    /// use sessions::{AtLimit, MemoryProvider, Store};
+    ///
+    /// let store = Store::builder(MemoryProvider::new())
+    ///     .max_sessions_per_owner(3)
+    ///     .at_limit(AtLimit::RefuseLogin)
+    ///     .build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
+    pub fn at_limit(mut self, at: AtLimit) -> Self {
+        self.at_limit = at;
         self
     }
 
@@ -535,7 +555,7 @@ impl StoreBuilder {
             app: self.app,
             settings: plain,
             own_settings: types,
-            most_sessions: self.most_sessions,
+            limit: self.most_sessions.map(|most| Limit { most, at: self.at_limit }),
             record_limit: self.record_limit,
             client_side: self.client_side,
             encrypts_records: self.encrypt_records,
@@ -623,6 +643,11 @@ impl StoreBuilder {
                  sessions; set key_encryption(), or call danger_plain_keys()",
             ));
         }
+        if self.most_sessions.is_none() && self.at_limit != AtLimit::default() {
+            return Err(Error::config(
+                "at_limit() needs a limit; add max_sessions_per_owner(), or drop at_limit()",
+            ));
+        }
         if self.most_sessions == Some(0) {
             return Err(Error::config(
                 "max_sessions_per_owner(0) would end every login; choose at least 1",
@@ -663,6 +688,7 @@ mod tests {
             (builder().touch_interval(8 * DAY), "touch_interval"),
             (builder().longest_remember(Duration::ZERO), "longest_remember"),
             (builder().max_sessions_per_owner(0), "at least 1"),
+            (builder().at_limit(AtLimit::RefuseLogin), "max_sessions_per_owner()"),
             (builder().max_record_size(0), "between"),
             (builder().max_record_size(1 << 30), "between"),
             (builder().client_side(), "key_encryption()"),

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::base;
 use super::base::Base;
 use super::keep::KeepChanges;
+use super::limit::Limit;
 use super::plan::Due;
 use super::queue::Queues;
 use super::reported::Reported;
@@ -51,8 +52,8 @@ pub(crate) struct Core {
     pub(super) encrypts_records: bool,
     /// The largest size of a record's data, in bytes.
     pub(super) record_limit: usize,
-    /// The most sessions that an owner may have.
-    pub(super) most_sessions: Option<usize>,
+    /// The limit on the number of an owner's sessions.
+    pub(super) limit: Option<Limit>,
     pub(super) commits: Commits,
     /// Becomes true at the shutdown.
     pub(super) closing: watch::Sender<bool>,

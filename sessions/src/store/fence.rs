@@ -349,9 +349,9 @@ mod tests {
     #[test]
     fn a_credentials_revocation_undoes_its_logins_alone() {
         let mut fence = Fence::default();
-        let before = LoginAttempt::new("visitor", "7".into(), Some(&fence), at(50));
+        let before = LoginAttempt::new("visitor", "7".into(), Some(&fence), 0, at(50));
         fence.raise(Some(KEY), raised(1, 100));
-        let after = LoginAttempt::new("visitor", "7".into(), Some(&fence), at(150));
+        let after = LoginAttempt::new("visitor", "7".into(), Some(&fence), 0, at(150));
         let undone = |attempt: Option<&LoginAttempt>, credential, loaded| {
             fence.undoes(attempt, credential, at(loaded), at(200)).is_some()
         };

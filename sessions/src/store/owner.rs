@@ -1,11 +1,9 @@
 //! An owner's sessions: listing them, ending them, and the limit on their number.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::core::Core;
 use super::fence::{CredentialHash, Fence, LoginAttempt, Raised};
-use super::patch::Patch;
 use super::save::{EndOutcome, Patience, SaveOutcome, key_of};
 use super::sent::Login;
 use super::session_type::SessionType;
@@ -251,7 +249,7 @@ impl Core {
     ) -> Result<u64, Error> {
         let mut patience = Patience::new();
         let mut ended = 0;
-        let mut page = Page::first(PAGE);
+        let mut page = Some(Page::first(PAGE));
         // The session must belong to the owner, and must not have begun after the fence was raised.
         let may = |record: &Record| {
             let header = || header_of(session_type, record);
@@ -267,9 +265,10 @@ impl Core {
                         .is_some_and(|authentication| authentication.used(credential)),
                 }
         };
-        loop {
-            let listed = self.provider.list(owner, page, self.now()).await?;
-            for record in listed.records {
+        while let Some(next) = page {
+            let records;
+            (records, page) = self.owned(owner, next, &mut patience).await?;
+            for record in records {
                 let Some(key) = key_of(&record) else { continue };
                 if !may(&record) {
                     continue;
@@ -281,14 +280,12 @@ impl Core {
                     && !self.is_ended_record(&record)
                 {
                     telemetry::ended(session_type.name(), &key, "revoked_all");
+                    patience.progressed();
                     ended += 1;
                 }
             }
-            match listed.next {
-                Some(next) => page = Page::after(next, PAGE),
-                None => return Ok(ended),
-            }
         }
+        Ok(ended)
     }
 
     /// See [`Store::begin_login`](crate::Store::begin_login).
@@ -340,8 +337,11 @@ impl Core {
         }
     }
 
-    /// Whether a saved login is valid: its owner was not logged out everywhere since it began, and
-    /// does not have too many other sessions.
+    /// Fails if a saved login is not valid: its owner was logged out everywhere since it began, or
+    /// has too many other sessions.
+    ///
+    /// # Errors
+    /// [`Error::LoginUndone`] or [`Error::TooManySessions`] if the login must be undone.
     pub(super) async fn admits(
         &self,
         session_type: &SessionType,
@@ -349,10 +349,10 @@ impl Core {
         key: &StoreKey,
         record: &Record,
         patience: &mut Patience,
-    ) -> Result<bool, Error> {
+    ) -> Result<(), Error> {
         if self.is_ended_record(record) {
             telemetry::login_undone(session_type.name(), key, "end_all");
-            return Ok(false);
+            return Err(Error::LoginUndone);
         }
         let id = session_type.fence(&login.name);
         if let Some(fence) = self.fence(&id, patience).await? {
@@ -367,97 +367,33 @@ impl Core {
                     self.raise_fence(&id, credential.filter(|_| !of_all)).await?;
                 }
                 telemetry::login_undone(session_type.name(), key, "revoke_all");
-                return Ok(false);
+                return Err(Error::LoginUndone);
             }
         }
-        let (Some(most), Some(owner)) = (self.most_sessions, &record.owner) else {
-            return Ok(true);
-        };
-        let stays = self.cap(session_type, owner, key, most, patience).await?;
-        if !stays {
-            telemetry::login_undone(session_type.name(), key, "cap");
-        }
-        Ok(stays)
+        self.fits(session_type, key, record, patience).await
     }
 
-    /// Returns the ticket of a login, above those of all of its owner's sessions. It is needed only
-    /// if there is a limit.
-    pub(super) async fn ticket(
+    /// Returns a page of an owner's records, and the next page.
+    pub(super) async fn owned(
         &self,
-        patch: &Patch,
-        patience: &mut Patience,
-    ) -> Result<u64, Error> {
-        let (Some(_), Some(owner)) = (self.most_sessions, patch.owner()) else {
-            return Ok(0);
-        };
-        // Also above those that have ended together with everybody's: another host may not know.
-        let tickets = self.tickets(&patch.session_type, owner, patience, false).await?;
-        Ok(tickets.iter().map(|(ticket, ..)| *ticket).max().unwrap_or(0).saturating_add(1))
-    }
-
-    /// Ends the owner's sessions with the lowest tickets, down to the limit. Returns whether the
-    /// session of `key` stays.
-    ///
-    /// Simultaneous logins sort the sessions in the same order, so they agree on which ones stay.
-    async fn cap(
-        &self,
-        session_type: &SessionType,
-        owner: &Arc<str>,
-        key: &StoreKey,
-        most: usize,
-        patience: &mut Patience,
-    ) -> Result<bool, Error> {
-        let mut tickets = self.tickets(session_type, owner, patience, true).await?;
-        // The highest first.
-        tickets.sort_unstable_by(|one, two| two.cmp(one));
-        let mut stays = true;
-        for (_, lowest, version) in tickets.drain(most.min(tickets.len())..) {
-            if lowest == *key {
-                stays = false;
-                continue;
-            }
-            // End it even if it was saved in the meantime: an id has at most one owner in its life.
-            let is_theirs = |record: &Record| record.owner.as_ref() == Some(owner);
-            let end = self.end(lowest.as_str(), version, patience, &mut false, is_theirs).await?;
-            if matches!(end, EndOutcome::Ended(_)) {
-                telemetry::ended(session_type.name(), &lowest, "cap");
-            }
-        }
-        Ok(stays)
-    }
-
-    /// Returns the ticket, the key and the version of each of an owner's sessions, or of the `live`
-    /// ones: without those that have ended together with everybody's.
-    async fn tickets(
-        &self,
-        session_type: &SessionType,
         owner: &str,
+        page: Page,
         patience: &mut Patience,
-        live: bool,
-    ) -> Result<Vec<(u64, StoreKey, u64)>, Error> {
-        let mut tickets = Vec::new();
-        let mut page = Page::first(PAGE);
+    ) -> Result<(Vec<Record>, Option<Page>), Error> {
         loop {
-            let listed = match self.provider.list(owner, page.clone(), self.now()).await {
-                Ok(listed) => listed,
-                Err(error) if error.is_unavailable() && patience.after_failure().await => continue,
+            match self.provider.list(owner, page.clone(), self.now()).await {
+                Ok(listed) => {
+                    let next = listed.next.map(|mark| Page::after(mark, page.limit));
+                    return Ok((listed.records, next));
+                }
+                Err(error) if error.is_unavailable() && patience.after_failure().await => {}
                 Err(error) => return Err(error.into()),
-            };
-            let counts = |record: &&Record| !live || !self.is_ended_record(record);
-            tickets.extend(listed.records.iter().filter(counts).filter_map(|record| {
-                // A session that cannot be read is the first to end.
-                let ticket = header_of(session_type, record).map_or(0, |header| header.ticket);
-                Some((ticket, key_of(record)?, record.version))
-            }));
-            match listed.next {
-                Some(next) => page = Page::after(next, PAGE),
-                None => return Ok(tickets),
             }
         }
     }
 }
 
-fn header_of(session_type: &SessionType, record: &Record) -> Option<Header> {
+pub(super) fn header_of(session_type: &SessionType, record: &Record) -> Option<Header> {
     Stored::parse(session_type.name(), &record.data).ok()?.header().ok()
 }
 
@@ -478,7 +414,7 @@ enum Revoked<'r> {
 }
 
 /// How many sessions to list in one call.
-const PAGE: u32 = 100;
+pub(super) const PAGE: u32 = 100;
 
 /// How often `revoke_all` reads an owner's list.
 const MOST_PASSES: u32 = 8;

@@ -37,6 +37,11 @@ impl Patience {
         Self { persistent: true, ..Self::new() }
     }
 
+    /// Starts again: one of many steps is done, and each may take as long as a commit.
+    pub(super) fn progressed(&mut self) {
+        *self = Self { persistent: self.persistent, ..Self::new() };
+    }
+
     /// Waits before a try after a conflict.
     pub(super) async fn after_conflict(&mut self) -> Result<(), Error> {
         if self.wait().await {

@@ -103,7 +103,7 @@ impl CallOutcome {
     }
 
     pub(super) fn of(error: &Error) -> Self {
-        if matches!(error, Error::Gone | Error::LoginUndone) {
+        if matches!(error, Error::Gone | Error::LoginUndone | Error::TooManySessions { .. }) {
             Self::Dropped
         } else if error.is_unreadable() {
             Self::Unreadable

@@ -204,7 +204,9 @@ pub(crate) fn discard_failed(key: &StoreKey, error: &Error) {
 pub(crate) fn commit_failed(session: &'static str, error: &Error) {
     // A refused merge, a login that was undone and a logout with a cookie from before a login are
     // told of already, and in the running of an app they happen.
-    if error.is_conflict() || matches!(error, Error::Gone | Error::LoginUndone) {
+    if error.is_conflict()
+        || matches!(error, Error::Gone | Error::LoginUndone | Error::TooManySessions { .. })
+    {
         emit!(WARN, "session.commit_failed", { session, error = %chain(error) }, "commit failed");
     } else {
         emit!(ERROR, "session.commit_failed", { session, error = %chain(error) }, "commit failed");

@@ -7,4 +7,5 @@ mod allocations_actix;
 mod allocations_codec;
 mod bytes;
 mod calls;
+mod growth;
 mod light;

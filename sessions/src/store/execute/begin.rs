@@ -38,7 +38,8 @@ impl Execution<'_> {
         };
         let numbers = match &login {
             Some(login) => {
-                let ticket = core.ticket(&patch, &mut patience).await?;
+                let ticket =
+                    core.ticket(&self.session_type, patch.owner(), None, &mut patience).await?;
                 Some(Numbers { ticket, epoch: login.epoch })
             }
             None => None,
@@ -153,14 +154,15 @@ impl Execution<'_> {
     ) -> Result<(), Error> {
         // From here on it is known to have taken place; whoever comes back asks again.
         last(&mut self.sends).lost = true;
-        if self.core.admits(&self.session_type, login, key, record, patience).await? {
-            return Ok(());
-        }
+        let admitted = self.core.admits(&self.session_type, login, key, record, patience).await;
+        let Err(error @ (Error::LoginUndone | Error::TooManySessions { .. })) = admitted else {
+            return admitted;
+        };
         self.core.delete_any(key.as_str(), patience).await?;
         self.forget_last();
         self.base = Base::Ended(key.clone(), self.base.carrier());
         self.ancestor = None;
-        Err(Error::LoginUndone)
+        Err(error)
     }
 
     /// `end_all` has ended the session after it was loaded: it is as good as gone, and a login
@@ -191,6 +193,7 @@ impl Execution<'_> {
         if login {
             // Before anything is ended.
             self.login(&patch)?;
+            self.core.ticket(&self.session_type, patch.owner(), None, &mut patience).await?;
         }
         match self.end(&loaded, loaded.version, &mut patience).await? {
             EndOutcome::Ended(_) => telemetry::ended(self.name(), &loaded.key, "replaced"),

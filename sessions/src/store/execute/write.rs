@@ -98,7 +98,9 @@ impl Execution<'_> {
         let token = Some(core.token(&self.session_type, &bearer).await?);
         let numbers = match &login {
             Some(login) => {
-                let ticket = core.ticket(patch, patience).await?;
+                let ticket = core
+                    .ticket(&self.session_type, patch.owner(), Some(&loaded.key), patience)
+                    .await?;
                 Some(Numbers { ticket, epoch: login.epoch })
             }
             None => None,

@@ -1,0 +1,1 @@
+//! The cases in `fail` and `pass`, which `tests/ui.rs` compiles.
