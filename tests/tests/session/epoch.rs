@@ -117,8 +117,12 @@ async fn everybodys_sessions_end_on_every_host_and_later_ones_stay() {
     assert_eq!(two.arrival(&anonymous).await, Arrival::Ended);
 
     let again = two.login(7).await;
+    let mut anonymous = one.store.load::<Visitor>(&HeaderMap::new()).await.unwrap();
+    anonymous.visits = 1;
+    let anonymous = Jar::of(&anonymous.commit().await.unwrap());
     for host in [&one, &two, &world.host()] {
         assert_eq!(host.arrival(&again).await, Arrival::Live);
+        assert_eq!(host.arrival(&anonymous).await, Arrival::Live);
         assert_eq!(host.arrival(&ada).await, Arrival::Ended);
     }
     assert_eq!(one.load(&ada).await.visits, 0);
