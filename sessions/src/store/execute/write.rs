@@ -37,7 +37,7 @@ impl Execution<'_> {
         let save = rand::random();
         let merged = self.ancestor.is_some();
         // In a block, so that the future does not hold the draft.
-        let (record, summary) = {
+        let record = {
             let owner = loaded.owner.as_ref();
             let mut draft = if merged {
                 patch.onto(&loaded.key, &loaded.stored, owner, renewal)?
@@ -45,10 +45,7 @@ impl Execution<'_> {
                 patch.over(&loaded.stored, owner, renewal)?
             };
             draft.stamp(save);
-            (
-                core.next_record(&self.session_type, &loaded, &draft, patch.now)?,
-                draft.header.summary,
-            )
+            core.next_record(&self.session_type, &loaded, &draft, patch.now)?
         };
         self.send(Sent {
             save,
@@ -67,9 +64,7 @@ impl Execution<'_> {
         match core.save(&record, expect, patch.now, &mut patience, lost).await {
             Ok(SaveOutcome::Saved) => {
                 let written = SavedRecord { record, merged };
-                self.saved(&loaded, written, summary, token, &mut patience)
-                    .await
-                    .map(StepOutcome::Done)
+                self.saved(&loaded, written, token, &mut patience).await.map(StepOutcome::Done)
             }
             Ok(SaveOutcome::Conflict(theirs)) => {
                 // Boxed, because it is rare and large.
@@ -131,8 +126,8 @@ impl Execution<'_> {
             if let Some(at) = self.sends.iter().rposition(|send| send.is_in(&header)) {
                 if at + 1 == self.sends.len() {
                     // My own save, whose answer was lost.
-                    let (summary, written) = (stored.summary, SavedRecord { record, merged: true });
-                    let saved = self.saved(&loaded, written, summary, token, &mut patience).await;
+                    let written = SavedRecord { record, merged: true };
+                    let saved = self.saved(&loaded, written, token, &mut patience).await;
                     return saved.map(StepOutcome::Done);
                 }
                 self.sends.pop();
@@ -171,13 +166,13 @@ impl Execution<'_> {
             draft.stamp(last(&mut self.sends).save);
             let now = core.now();
             let next = core.record(&self.session_type, &loaded.id, record.version, &draft, now)?;
-            let (summary, expect) = (draft.header.summary, Expect::Version(record.version));
+            let expect = Expect::Version(record.version);
             last(&mut self.sends).version = record.version;
             let lost = &mut last(&mut self.sends).lost;
             match core.save(&next, expect, now, &mut patience, lost).await {
                 Ok(SaveOutcome::Saved) => {
                     let written = SavedRecord { record: next, merged: true };
-                    let saved = self.saved(&loaded, written, summary, token, &mut patience).await;
+                    let saved = self.saved(&loaded, written, token, &mut patience).await;
                     return saved.map(StepOutcome::Done);
                 }
                 Ok(SaveOutcome::Conflict(next)) => theirs = next,
@@ -191,7 +186,6 @@ impl Execution<'_> {
         &mut self,
         loaded: &Loaded,
         written: SavedRecord,
-        summary: Summary,
         token: Option<String>,
         patience: &mut Patience,
     ) -> Result<Committed, Error> {
@@ -199,6 +193,8 @@ impl Execution<'_> {
         if let Some(login) = last(&mut self.sends).login.clone() {
             Box::pin(self.admit(&login, &loaded.key, &written.record, patience)).await?;
         }
+        // Read again, not held since it was written: this future is moved.
+        let summary = Stored::parse(self.name(), &written.record.data)?.summary;
         let drawn = self.sends.pop().and_then(Sent::settle);
         let renewed = drawn.is_some();
         let bearer = drawn.or_else(|| loaded.bearer.clone());
