@@ -41,7 +41,7 @@ use http::HeaderMap;
 use self::builder::StoreBuilder;
 use self::core::Core;
 use self::fence::LoginAttempt;
-use self::owner::SessionPage;
+use self::owner::{SessionInfo, SessionPage};
 use self::update::Whose;
 use crate::codec::Codec;
 use crate::commit::{Commit, CommitError};
@@ -248,6 +248,37 @@ impl Store {
         page: Page,
     ) -> Result<SessionPage, Error> {
         self.core.list::<T>(&owner.name(), page).await
+    }
+
+    /// Lists as [`list`](Self::list) does, and shows each session with its data: `show` makes an item
+    /// of both. The data is `None` if this build cannot read it. Returns the items and the next page.
+    ///
+    /// # Errors
+    /// The errors of [`list`](Self::list).
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { store, mut visitor, .. } = example().await?;
+    /// visitor.user = Some(7);
+    /// visitor.visits = 3;
+    /// let _ = visitor.commit().await?;
+    ///
+    /// let page = Page::first(20);
+    /// let show = |info: sessions::SessionInfo, visitor: Option<Visitor>| {
+    ///     (info.key, visitor.map(|visitor| visitor.visits))
+    /// };
+    /// let (items, next) = store.list_with(7, page, show).await?;
+    /// assert_eq!((items[0].1, next), (Some(3), None));
+    /// # Ok(()) }
+    /// ```
+    pub async fn list_with<T: SessionData, R: Send>(
+        &self,
+        owner: impl AsOwner<T::Owner> + Send,
+        page: Page,
+        mut show: impl FnMut(SessionInfo, Option<T>) -> R + Send,
+    ) -> Result<(Vec<R>, Option<Page>), Error> {
+        self.core.list_with(&owner.name(), page, |info, data| show(info, data())).await
     }
 
     /// Ends the session of this key if it belongs to this owner. Returns whether there was one.

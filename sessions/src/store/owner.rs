@@ -77,6 +77,17 @@ impl Core {
         owner: &str,
         page: Page,
     ) -> Result<SessionPage, Error> {
+        let (items, next) = self.list_with::<T, _>(owner, page, |info, _| info).await?;
+        Ok(SessionPage { items, next })
+    }
+
+    /// See [`Store::list_with`](crate::Store::list_with).
+    pub(crate) async fn list_with<T: SessionData, R>(
+        &self,
+        owner: &str,
+        page: Page,
+        mut show: impl FnMut(SessionInfo, &dyn Fn() -> Option<T>) -> R,
+    ) -> Result<(Vec<R>, Option<Page>), Error> {
         self.needs_records("list()")?;
         self.epochs.read_if_old().await?;
         let session_type = self.session_type::<T>()?;
@@ -86,13 +97,24 @@ impl Core {
         let end = |_: &Listed| (CallOutcome::Done, None);
         let listed = observe(Operation::List, session_type.name(), None, work, end).await?;
         let next = listed.next.map(|mark| Page::after(mark, limit));
-        let items = listed.records.into_iter();
-        let items = items.filter_map(|record| self.info(&session_type, &record)).collect();
-        Ok(SessionPage { items, next })
+        let items = listed.records.iter().filter_map(|record| {
+            let stored = Stored::parse(session_type.name(), &record.data).ok()?;
+            let info = self.info(&session_type, record, &stored)?;
+            let data = || {
+                let value = T::load(&stored).ok()?;
+                session_type.files(record.owner.as_deref(), &value).then_some(value)
+            };
+            Some(show(info, &data))
+        });
+        Ok((items.collect(), next))
     }
 
-    fn info(&self, session_type: &SessionType, record: &Record) -> Option<SessionInfo> {
-        let stored = Stored::parse(session_type.name(), &record.data).ok()?;
+    fn info(
+        &self,
+        session_type: &SessionType,
+        record: &Record,
+        stored: &Stored,
+    ) -> Option<SessionInfo> {
         if self.is_over(&stored.summary) {
             return None;
         }

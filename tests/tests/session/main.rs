@@ -14,6 +14,7 @@ mod fields;
 mod flash;
 mod handles;
 mod identity;
+mod limit;
 mod logout;
 mod model;
 mod overwritten;
