@@ -48,7 +48,7 @@ pub struct SessionInfo {
     pub authentication: Authentication,
     /// From where it was used, if the app notes it:
     /// [`Session::seen_from`](crate::Session::seen_from).
-    pub devices: Option<Devices>,
+    pub devices: Option<Box<Devices>>,
     /// Whether the owner has to prove again who they are:
     /// [`Session::is_locked`](crate::Session::is_locked).
     pub is_locked: bool,
@@ -97,7 +97,8 @@ impl Core {
         let end = |_: &Listed| (CallOutcome::Done, None);
         let listed = observe(Operation::List, session_type.name(), None, work, end).await?;
         let next = listed.next.map(|mark| Page::after(mark, limit));
-        let items = listed.records.iter().filter_map(|record| {
+        let mut items = Vec::with_capacity(listed.records.len());
+        items.extend(listed.records.iter().filter_map(|record| {
             let stored = Stored::parse(session_type.name(), &record.data).ok()?;
             let info = self.info(&session_type, record, &stored)?;
             let data = || {
@@ -105,8 +106,8 @@ impl Core {
                 session_type.files(record.owner.as_deref(), &value).then_some(value)
             };
             Some(show(info, &data))
-        });
-        Ok((items.collect(), next))
+        }));
+        Ok((items, next))
     }
 
     fn info(
@@ -127,7 +128,7 @@ impl Core {
                 .summary
                 .seen_at
                 .unwrap_or_else(|| record.expires_at.map_or(created_at, |at| span.last_seen(at))),
-            devices: header.devices.map(|it| *it),
+            devices: header.devices,
             is_locked: session_type.is_locked(&stored.summary, record.owner.is_some(), self.now()),
             expires_at: record.expires_at,
             authentication: header
