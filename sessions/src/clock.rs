@@ -201,6 +201,9 @@ pub(crate) fn to_rfc3339(time: SystemTime) -> String {
 /// 9999-12-31T23:59:59.999Z. It fits the signed 64-bit numbers of databases.
 const LAST_MILLIS: u64 = 253_402_300_799_999;
 
+/// The largest difference between two hosts' clocks.
+pub(crate) const SKEW: Duration = Duration::from_secs(10 * 60);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -46,10 +46,9 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::clock::{Clock, SystemClock, from_unix_millis, to_unix_millis};
+use crate::clock::{Clock, SKEW, SystemClock, from_unix_millis, to_unix_millis};
 use crate::id::{KeyHasher, StoreKey};
 use crate::provider::{Expect, Provider, ProviderError, Record, Saved};
-use crate::store::purge::SKEW;
 use crate::telemetry;
 
 /// A store for tower-sessions over a provider. Clones share it.

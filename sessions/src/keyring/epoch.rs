@@ -12,17 +12,14 @@
 //! | version, 1 | 1 |
 //! | number, floor, before | 3 x 8 |
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use crate::clock::to_unix_millis;
+use crate::clock::{SKEW, to_unix_millis};
 
 const VERSION: u8 = 1;
 
 /// The `format` of the record, for operators. Formats of sessions have a slash.
 pub(super) const FORMAT: &str = "epoch";
-
-/// The largest difference between two hosts' clocks.
-const SKEW: Duration = Duration::from_secs(10 * 60);
 
 /// Numbers and times from here on are in no record that a build has written.
 const LIMIT: u64 = 1 << 53;
@@ -128,6 +125,8 @@ pub(super) fn is_ahead(time: SystemTime, now: SystemTime) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const NONE: Epoch = Epoch { number: 0, floor: 0, before: 0 };

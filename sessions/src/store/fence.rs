@@ -6,8 +6,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::purge::SKEW;
-use crate::clock::{from_unix_millis, to_unix_millis};
+use crate::clock::{SKEW, from_unix_millis, to_unix_millis};
 use crate::id::Mark;
 use crate::provider::Record;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rand::Rng as _;
 
 use super::core::Core;
+use crate::clock::SKEW;
 use crate::error::Error;
 use crate::telemetry;
 use crate::telemetry::labels::{CallOutcome, Operation};
@@ -62,9 +63,6 @@ impl Core {
         Ok(())
     }
 }
-
-/// The largest difference between two hosts' clocks.
-pub(crate) const SKEW: Duration = Duration::from_secs(10 * 60);
 
 /// How many records one call removes.
 const BATCH: u32 = 1_000;
