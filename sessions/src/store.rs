@@ -2,6 +2,7 @@
 
 mod abandon;
 pub(crate) mod assurance;
+pub(crate) mod at_limit;
 mod at_rest;
 pub(crate) mod base;
 pub(crate) mod builder;
@@ -14,7 +15,7 @@ pub(crate) mod execute;
 mod export;
 pub(crate) mod fence;
 pub(crate) mod keep;
-pub(crate) mod limit;
+mod limit;
 mod load;
 pub(crate) mod owner;
 pub(crate) mod patch;

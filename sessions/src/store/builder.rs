@@ -9,10 +9,10 @@ use http::HeaderName;
 use tokio::sync::watch;
 
 use super::assurance::Assurance;
+use super::at_limit::{AtLimit, Limit};
 use super::at_rest::AtRest;
 use super::core::Core;
 use super::keep::KeepChanges;
-use super::limit::{AtLimit, Limit};
 use super::queue::Queues;
 use super::reported::Reported;
 use super::settings::{SessionSettings, TypeSettings};

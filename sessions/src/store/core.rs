@@ -8,10 +8,10 @@ use std::time::SystemTime;
 
 use tokio::sync::watch;
 
+use super::at_limit::Limit;
 use super::base;
 use super::base::Base;
 use super::keep::KeepChanges;
-use super::limit::Limit;
 use super::plan::Due;
 use super::queue::Queues;
 use super::reported::Reported;

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
+use super::at_limit::{AtLimit, Limit};
 use super::core::Core;
 use super::owner::{PAGE, header_of};
 use super::save::{EndOutcome, Patience, key_of};
@@ -12,37 +13,6 @@ use crate::error::Error;
 use crate::id::StoreKey;
 use crate::provider::{Page, Record};
 use crate::telemetry;
-
-/// What a login does whose owner has as many sessions as
-/// [`max_sessions_per_owner`](crate::StoreBuilder::max_sessions_per_owner) allows.
-///
-/// ```
-/// use sessions::{AtLimit, MemoryProvider, Store};
-///
-/// let store = Store::builder(MemoryProvider::new())
-///     .max_sessions_per_owner(3)
-///     .at_limit(AtLimit::RefuseLogin)
-///     .build()?;
-/// # Ok::<(), sessions::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum AtLimit {
-    /// It ends the session with the oldest login. This is the default.
-    #[default]
-    EndOldest,
-    /// It fails with [`Error::TooManySessions`](crate::Error::TooManySessions), and nothing is saved
-    /// or ended. The handler can show the list and end what the owner chooses, then save again. Of
-    /// several logins at the same moment, all may be refused.
-    RefuseLogin,
-}
-
-/// The limit of a store.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limit {
-    pub(super) most: usize,
-    pub(super) at: AtLimit,
-}
 
 /// The place of a session among its owner's, its key and its version.
 type Ticket = (u64, StoreKey, u64);
