@@ -21,8 +21,10 @@ cd "$copy"
 
 # Fails if a test does.
 tests() {
-    cargo test --quiet --locked -p sessions-tests --test session -- record:: model:: epoch:: \
+    cargo test --quiet --locked -p sessions-tests --test session -- record:: model:: epoch:: identity:: \
+        surroundings:: limit:: \
         && cargo test --quiet --locked -p sessions --lib store:: \
+        && cargo test --quiet --locked -p sessions-tests --test http -- transport cookie token \
         && cargo test --quiet --locked -p sessions-tests --test schedules
 }
 
