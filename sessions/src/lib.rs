@@ -198,6 +198,7 @@ pub use crate::store::assurance::Assurance;
 pub use crate::store::at_limit::AtLimit;
 pub use crate::store::base::Arrival;
 pub use crate::store::builder::StoreBuilder;
+pub use crate::store::ended_by::EndedBy;
 pub use crate::store::fence::LoginAttempt;
 pub use crate::store::owner::{SessionInfo, SessionPage};
 pub use crate::store::settings::SessionSettings;

@@ -11,6 +11,7 @@ use crate::schema::fields::Fields;
 use crate::store::base::{Arrival, Base};
 use crate::store::change::{Change, Unsettled};
 use crate::store::core::Core;
+use crate::store::ended_by::EndedBy;
 use crate::store::patch::Asks;
 use crate::store::session_type::SessionType;
 use crate::transport::Delivery;
@@ -25,6 +26,8 @@ pub(crate) struct State {
     pub(crate) loaded_at: SystemTime,
     /// What the request came with.
     pub(crate) arrival: Arrival,
+    /// What ended that, if this host knows.
+    pub(crate) ended_by: Option<EndedBy>,
     /// The number of times that the request had destroyed its session when the handle was loaded.
     pub(crate) epoch: u32,
     /// Whether the value was borrowed mutably and may have changed.
@@ -49,6 +52,7 @@ impl State {
             core,
             session_type,
             arrival: base.arrival(),
+            ended_by: base.ended_by(),
             base,
             ancestor: None,
             loaded_at,

@@ -1,5 +1,6 @@
 //! [`Session<T>`], the handle of a session.
 
+mod arrival;
 mod identity;
 mod surroundings;
 mod times;
@@ -128,7 +129,7 @@ impl<T: SessionData> Live<T> {
             return Err(error);
         }
         telemetry::reset(session_type.name(), &error);
-        let unread = || Base::Absent { arrival: Arrival::Unreadable, carrier: carrier() };
+        let unread = || Base::Absent { arrival: Arrival::Unreadable, carrier: carrier(), by: None };
         Self::new(state(live.map_or_else(unread, Base::Unreadable)))
     }
 
@@ -141,7 +142,7 @@ impl<T: SessionData> Live<T> {
                 } else {
                     telemetry::misfiled(state.session_type.name(), &loaded.key);
                     let carrier = loaded.carrier();
-                    state.base = Base::Absent { arrival: Arrival::Ended, carrier };
+                    state.base = Base::Absent { arrival: Arrival::Ended, carrier, by: None };
                     T::fresh()
                 }
             }
@@ -466,21 +467,6 @@ impl<T: SessionData> Session<T> {
         self.ask(|asks| asks.destroy = true);
     }
 
-    /// Returns what the request came with: no cookie, a live session, or a cookie of one that is
-    /// not live any more. Commits do not change it.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
-    /// # let Example { visitor, .. } = example().await?;
-    /// assert_eq!(visitor.arrival(), sessions::Arrival::New);
-    /// # Ok(()) }
-    /// ```
-    #[must_use]
-    pub fn arrival(&self) -> Arrival {
-        self.state().arrival
-    }
-
     /// Returns the label of this session, as it is stored or as [`set_label`](Self::set_label) has
     /// set it in this request.
     ///
@@ -661,7 +647,7 @@ impl<T: SessionData> Session<T> {
         let was_live = live.state.base.key().is_some();
         let mut state = State::new(core, session_type.clone(), base, now);
         state.epoch = live.state.epoch;
-        state.arrival = live.state.arrival;
+        (state.arrival, state.ended_by) = (live.state.arrival, live.state.ended_by);
         state.asks.skip_touch = live.state.asks.skip_touch;
         state.asks.device = live.state.asks.device.take();
         state.owed = live.state.owed.take();

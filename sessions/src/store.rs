@@ -9,6 +9,8 @@ pub(crate) mod builder;
 pub(crate) mod change;
 mod client_side;
 pub(crate) mod core;
+pub(crate) mod ended_by;
+mod endings;
 mod epoch;
 pub(crate) mod execute;
 #[cfg(feature = "export")]

@@ -230,7 +230,7 @@ impl TestStore {
             }
             let change = Change {
                 session_type,
-                base: Base::Absent { arrival: Arrival::New, carrier },
+                base: Base::Absent { arrival: Arrival::New, carrier, by: None },
                 ancestor: None,
                 fields: Some(value.fields()?),
                 asks: Asks { header, ..Asks::default() },

@@ -17,6 +17,7 @@ use crate::schema::merge;
 use crate::store::base::{Arrival, Base};
 use crate::store::change::{Change, Committed, Failed, Outcome, Settled};
 use crate::store::core::Core;
+use crate::store::ended_by::EndedBy;
 use crate::store::patch::Asks;
 use crate::store::session_type::SessionType;
 use crate::telemetry;
@@ -89,6 +90,8 @@ pub(crate) struct Slot {
     pub(super) loaded_at: SystemTime,
     /// What the request came with.
     pub(super) arrival: Arrival,
+    /// What ended that, if this host knows.
+    pub(super) ended_by: Option<EndedBy>,
     /// The number of times that the session was destroyed before the handler responded.
     pub(super) epoch: u32,
     /// The sessions that dropped handles returned. There are several if two handles existed at the
@@ -273,6 +276,7 @@ impl Slot {
             store,
             session_type,
             arrival: base.arrival(),
+            ended_by: base.ended_by(),
             base,
             committed: None,
             loaded_at,
@@ -302,7 +306,7 @@ impl Slot {
         let (session_type, base) = (self.session_type.clone(), self.base.clone());
         let mut state = State::new(self.store.clone(), session_type, base, self.loaded_at);
         state.epoch = self.epoch;
-        state.arrival = self.arrival;
+        (state.arrival, state.ended_by) = (self.arrival, self.ended_by);
         (state.asks.skip_touch, state.asks.device) = (self.skip_touch, self.device.clone());
         state
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
+use super::ended_by::EndedBy;
 use super::session_type::SessionType;
 use crate::codec::Seal;
 use crate::error::Error;
@@ -25,6 +26,8 @@ pub(crate) enum Base {
         arrival: Arrival,
         /// How the client gets a token.
         carrier: Carrier,
+        /// What ended the session that it names, if this host knows.
+        by: Option<EndedBy>,
     },
     /// A live record whose secret the browser has.
     Live(Arc<Loaded>),
@@ -62,8 +65,9 @@ pub enum Arrival {
     New,
     /// A live session.
     Live,
-    /// A session that has ended: it expired, was logged out or revoked, ended with everybody's, or
-    /// its record was lost. The store does not tell which.
+    /// A session that has ended: it expired, was logged out or revoked, or its record was lost. The
+    /// store keeps nothing of an ended session: only the host that ended it may still know
+    /// [by what](crate::Session::ended_by).
     Ended,
     /// The cookie from before a login, a logout or a renewal that another request made.
     Superseded,
@@ -75,6 +79,14 @@ pub enum Arrival {
 }
 
 impl Base {
+    /// What ended the session that the request came with, if this host knows.
+    pub(crate) fn ended_by(&self) -> Option<EndedBy> {
+        match self {
+            Self::Absent { by, .. } => *by,
+            _ => None,
+        }
+    }
+
     /// What a request that finds this base came with.
     pub(crate) fn arrival(&self) -> Arrival {
         match self {

@@ -12,6 +12,7 @@ use super::assurance::Assurance;
 use super::at_limit::{AtLimit, Limit};
 use super::at_rest::AtRest;
 use super::core::Core;
+use super::endings::Endings;
 use super::keep::KeepChanges;
 use super::queue::Queues;
 use super::reported::Reported;
@@ -565,6 +566,7 @@ impl StoreBuilder {
             commits: Commits::default(),
             closing: watch::Sender::new(false),
             queues: Queues::default(),
+            endings: Endings::default(),
             reported: Reported::default(),
         })
     }

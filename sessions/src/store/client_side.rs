@@ -84,7 +84,7 @@ impl Core {
                 }
             }
         }
-        unavailable.map_or(Ok(Base::Absent { arrival, carrier: Carrier::Cookie }), Err)
+        unavailable.map_or(Ok(Base::Absent { arrival, carrier: Carrier::Cookie, by: None }), Err)
     }
 
     /// Commits a session that its cookie holds.

@@ -11,6 +11,8 @@ use tokio::sync::watch;
 use super::at_limit::Limit;
 use super::base;
 use super::base::Base;
+use super::ended_by::EndedBy;
+use super::endings::Endings;
 use super::keep::KeepChanges;
 use super::plan::Due;
 use super::queue::Queues;
@@ -22,9 +24,11 @@ use crate::clock::Clock;
 use crate::codec::Codec;
 use crate::data::SessionData;
 use crate::error::Error;
+use crate::id::StoreKey;
 use crate::keyring::epochs::Epochs;
 use crate::provider::Provider;
 use crate::random::Random;
+use crate::telemetry;
 
 /// What a [`Store`](crate::Store) shares with its clones, its sessions and their commits.
 pub(crate) struct Core {
@@ -58,6 +62,8 @@ pub(crate) struct Core {
     /// Becomes true at the shutdown.
     pub(super) closing: watch::Sender<bool>,
     pub(super) queues: Queues,
+    /// How sessions ended on this host.
+    pub(super) endings: Endings,
     /// The sessions whose superseded cookies were reported.
     pub(super) reported: Reported,
 }
@@ -97,6 +103,12 @@ impl Core {
         }
         types.push(new.clone());
         Ok(new)
+    }
+
+    /// Reports and remembers that a session has ended.
+    pub(super) fn ended(&self, session: &str, key: &StoreKey, by: EndedBy) {
+        telemetry::ended(session, key, by.reason());
+        self.endings.note(key, by);
     }
 
     pub(crate) fn now(&self) -> SystemTime {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::at_limit::{AtLimit, Limit};
 use super::core::Core;
+use super::ended_by::EndedBy;
 use super::owner::{PAGE, header_of};
 use super::save::{EndOutcome, Patience, key_of};
 use super::session_type::SessionType;
@@ -136,7 +137,7 @@ impl Core {
                 let lost = &mut false;
                 let end = self.end(lowest.as_str(), version, patience, lost, is_theirs).await?;
                 if matches!(end, EndOutcome::Ended(_)) {
-                    telemetry::ended(session_type.name(), &lowest, "cap");
+                    self.ended(session_type.name(), &lowest, EndedBy::Limit);
                     patience.progressed();
                 }
             }

@@ -44,6 +44,7 @@ impl Core {
                 (None, _) => Ok(Base::Absent {
                     arrival: if sent { Arrival::Invalid } else { Arrival::New },
                     carrier: session_type.carrier(cookies),
+                    by: None,
                 }),
                 (Some(bearer), true) => self.fetch_base(session_type, bearer, now).await,
                 (Some(bearer), false) => {
@@ -65,12 +66,13 @@ impl Core {
         let Some(record) = self.provider.fetch(key.as_str(), now).await? else {
             telemetry::refused_cookie(session_type.name(), "gone");
             let carrier = session_type.after(bearer.carrier);
-            return Ok(Base::Absent { arrival: Arrival::Ended, carrier });
+            let by = self.endings.of(&key);
+            return Ok(Base::Absent { arrival: Arrival::Ended, carrier, by });
         };
         if self.is_ended_record(&record) {
             telemetry::refused_cookie(session_type.name(), "ended_all");
             let carrier = session_type.after(bearer.carrier);
-            return Ok(Base::Absent { arrival: Arrival::Ended, carrier });
+            return Ok(Base::Absent { arrival: Arrival::Ended, carrier, by: None });
         }
         Ok(match Standing::of(session_type, bearer, key, record, now)? {
             Standing::Live(loaded) => Base::Live(Arc::new(loaded)),
@@ -116,7 +118,7 @@ impl Core {
         if live > 1 {
             telemetry::ambiguous_cookies(session_type.name());
         }
-        found.unwrap_or(Ok(Base::Absent { arrival: Arrival::Ended, carrier }))
+        found.unwrap_or(Ok(Base::Absent { arrival: Arrival::Ended, carrier, by: None }))
     }
 
     /// Returns the keys of the sessions that a request's cookies name. A client-side store has

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use super::core::Core;
+use super::ended_by::EndedBy;
 use super::fence::{CredentialHash, Fence, LoginAttempt, Raised};
 use super::save::{EndOutcome, Patience, SaveOutcome, key_of};
 use super::sent::Login;
@@ -156,7 +157,7 @@ impl Core {
         let work = async { Ok::<_, Error>((self.end_of(&owner, key).await?, key.clone())) };
         let (ended, _) = observe(Operation::Revoke, "", None, work, revoked).await?;
         if ended.is_some() {
-            telemetry::ended(session_type.name(), key, "revoked");
+            self.ended(session_type.name(), key, EndedBy::Revoke);
         }
         Ok(ended.is_some())
     }
@@ -172,7 +173,8 @@ impl Core {
         };
         let (ended, _) = observe(Operation::Revoke, "", None, work, revoked).await?;
         if let Some(record) = &ended {
-            telemetry::ended(record.format.split('/').next().unwrap_or_default(), key, "revoked");
+            let session = record.format.split('/').next().unwrap_or_default();
+            self.ended(session, key, EndedBy::Revoke);
         }
         Ok(ended.is_some())
     }
@@ -302,7 +304,7 @@ impl Core {
                 if let EndOutcome::Ended(record) = end
                     && !self.is_ended_record(&record)
                 {
-                    telemetry::ended(session_type.name(), &key, "revoked_all");
+                    self.ended(session_type.name(), &key, EndedBy::RevokeAll);
                     patience.progressed();
                     ended += 1;
                 }

@@ -88,4 +88,5 @@ suite! {
     transport::no_authorization_header_does_harm,
     transport::a_cookie_of_another_configuration_is_read_and_replaced,
     transport::a_cookie_that_a_subdomain_planted_does_not_count,
+    transport::a_partitioned_cookie_takes_the_place_of_one_that_is_not,
 }

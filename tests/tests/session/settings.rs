@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::header::SET_COOKIE;
 use http::{HeaderMap, Request, StatusCode};
 use sessions::{
-    Arrival, CookieConfig, MemoryProvider, Page, SameSite, Session, Store, StoreBuilder,
+    Arrival, CookieConfig, EndedBy, MemoryProvider, Page, SameSite, Session, Store, StoreBuilder,
     clock::{Clock as _, ManualClock},
 };
 use sessions_tests::jar::Jar;
@@ -247,4 +247,58 @@ async fn a_handle_says_what_the_request_came_with() {
     assert_eq!(arrival(&jar).await, Arrival::Live);
     clock.advance(8 * DAY);
     assert_eq!(arrival(&jar).await, Arrival::Ended);
+}
+
+#[tokio::test]
+async fn the_host_that_ended_a_session_knows_by_what() {
+    let memory = MemoryProvider::new();
+    let host = || Store::builder(memory.clone()).max_sessions_per_owner(2).build().unwrap();
+    let (here, there) = (host(), host());
+    let login = async || {
+        let mut visitor = here.load::<Admin>(Jar::new().headers()).await.unwrap();
+        visitor.user = Some(7);
+        let jar = Jar::of(&visitor.commit().await.unwrap());
+        (visitor, jar)
+    };
+    let by = async |store: &Store, jar: &Jar| {
+        let visitor = store.load::<Admin>(jar.headers()).await.unwrap();
+        assert_eq!(visitor.arrival(), Arrival::Ended);
+        visitor.ended_by()
+    };
+
+    let (mut visitor, jar) = login().await;
+    assert_eq!(visitor.ended_by(), None);
+    visitor.destroy();
+    let _ = visitor.commit().await.unwrap();
+    assert_eq!(by(&here, &jar).await, Some(EndedBy::Logout));
+    assert_eq!(by(&there, &jar).await, None, "nothing is left behind");
+
+    let (_, jar) = login().await;
+    let _ = here.destroy::<Admin>(jar.headers()).await.unwrap();
+    assert_eq!(by(&here, &jar).await, Some(EndedBy::Logout));
+
+    let (visitor, jar) = login().await;
+    assert!(here.revoke::<Admin>(7, visitor.key().unwrap()).await.unwrap());
+    assert_eq!(by(&here, &jar).await, Some(EndedBy::Revoke));
+    let (visitor, jar) = login().await;
+    assert!(here.revoke_any(visitor.key().unwrap()).await.unwrap());
+    assert_eq!(by(&here, &jar).await, Some(EndedBy::Revoke));
+
+    let (_, jar) = login().await;
+    here.revoke_all::<Admin>(7).await.unwrap();
+    assert_eq!(by(&here, &jar).await, Some(EndedBy::RevokeAll));
+
+    let (mut visitor, jar) = login().await;
+    visitor.user = Some(8);
+    let _ = visitor.commit().await.unwrap();
+    assert_eq!(by(&here, &jar).await, Some(EndedBy::NewOwner));
+
+    let (_, jar) = login().await;
+    let _ = (login().await, login().await);
+    assert_eq!(by(&here, &jar).await, Some(EndedBy::Limit));
+    // A new session does not change what the request came with.
+    let mut visitor = here.load::<Admin>(jar.headers()).await.unwrap();
+    visitor.user = Some(9);
+    let _ = visitor.commit().await.unwrap();
+    assert_eq!(visitor.ended_by(), Some(EndedBy::Limit));
 }

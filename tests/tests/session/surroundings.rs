@@ -182,6 +182,18 @@ async fn polling_does_not_keep_a_session_unlocked() {
 }
 
 #[tokio::test]
+async fn a_background_change_does_not_keep_a_session_unlocked() {
+    let app = App::locking();
+    let jar = app.login().await;
+    let key = app.load(&jar).await.key().unwrap().clone();
+    app.clock.advance(10 * MINUTE);
+    let update = app.store.update::<Visitor, _>(Some(ADA), &key, |it| it.count += 1).await;
+    assert_eq!(update.unwrap(), Some(()));
+    app.clock.advance(6 * MINUTE);
+    assert!(app.is_locked(&jar).await);
+}
+
+#[tokio::test]
 async fn a_touch_of_a_type_that_locks_is_a_save_and_no_other_costs_more() {
     let app = App::locking();
     let mut jar = app.login().await;

@@ -10,6 +10,7 @@ use crate::provider::{Expect, Record, Saved};
 use crate::schema::fields::Fields;
 use crate::store::base::{Arrival, Base, Bearer, Loaded};
 use crate::store::change::{Committed, NextBase, Outcome};
+use crate::store::ended_by::EndedBy;
 use crate::store::patch::{Numbers, Patch, Renewal, SaveId};
 use crate::store::save::{EndOutcome, Patience, SavedRecord};
 use crate::store::sent::{Drawn, Login, Sent};
@@ -177,7 +178,7 @@ impl Execution<'_> {
             self.base = ended(loaded);
             return Err(Error::Gone);
         }
-        self.base = Base::Absent { arrival: Arrival::Ended, carrier: loaded.carrier() };
+        self.base = Base::Absent { arrival: Arrival::Ended, carrier: loaded.carrier(), by: None };
         self.ancestor = None;
         self.create(patch.as_new()?, None, true, None).await
     }
@@ -196,7 +197,7 @@ impl Execution<'_> {
             self.core.ticket(&self.session_type, patch.owner(), None, &mut patience).await?;
         }
         match self.end(&loaded, loaded.version, &mut patience).await? {
-            EndOutcome::Ended(_) => telemetry::ended(self.name(), &loaded.key, "replaced"),
+            EndOutcome::Ended(_) => self.core.ended(self.name(), &loaded.key, EndedBy::NewOwner),
             // As good as ended: by this handle, or for whoever brings their own proof.
             EndOutcome::Gone if login || self.ending => {}
             EndOutcome::Gone => {
@@ -210,7 +211,7 @@ impl Execution<'_> {
             }
         }
         let carrier = loaded.carrier();
-        self.base = Base::Absent { arrival: Arrival::Ended, carrier };
+        self.base = Base::Absent { arrival: Arrival::Ended, carrier, by: None };
         (self.ancestor, self.ending) = (None, false);
         let patch = patch.as_new()?;
         if patch.diff.changed {

@@ -9,6 +9,7 @@ use crate::schema::stored::Stored;
 use crate::store::base;
 use crate::store::base::{Arrival, Base, Bearer, Loaded, Standing, Superseded};
 use crate::store::change::{Committed, Outcome};
+use crate::store::ended_by::EndedBy;
 use crate::store::save::{EndOutcome, Patience};
 use crate::store::session_type::SessionType;
 use crate::telemetry;
@@ -23,7 +24,9 @@ impl Execution<'_> {
         let ended = self.end(&loaded, loaded.version, &mut Patience::new()).await;
         self.ending = ending;
         match (ended, loaded.stored.summary.secret) {
-            (Ok(EndOutcome::Ended(_)), _) => telemetry::ended(self.name(), &loaded.key, "replaced"),
+            (Ok(EndOutcome::Ended(_)), _) => {
+                self.core.ended(self.name(), &loaded.key, EndedBy::NewOwner);
+            }
             // The new session has begun: what is left of the old one ends as soon as it can.
             (Err(_), Some(secret)) => self.core.clone().abandon(loaded.key.clone(), secret),
             _ => {}
@@ -66,7 +69,7 @@ impl Execution<'_> {
         let carrier = self.base.carrier();
         let delivery = if cookie { Some(self.session_type.withdraw(carrier)?) } else { None };
         self.owed = None;
-        let base = Base::Absent { arrival: Arrival::New, carrier };
+        let base = Base::Absent { arrival: Arrival::New, carrier, by: None };
         Ok(Committed::new(Outcome::Destroyed, base, delivery))
     }
 
@@ -96,7 +99,7 @@ impl Execution<'_> {
         match ended {
             EndOutcome::Ended(record) => {
                 if let Some(key) = crate::store::save::key_of(&record) {
-                    telemetry::ended(self.name(), &key, "destroyed");
+                    core.ended(self.name(), &key, EndedBy::Logout);
                 }
             }
             EndOutcome::Gone => {}

@@ -9,10 +9,10 @@ use crate::schema::stored::Stored;
 use crate::store::base::{Arrival, Base};
 use crate::store::change::{Change, Committed, Failed, Outcome, Unsettled};
 use crate::store::core::Core;
+use crate::store::ended_by::EndedBy;
 use crate::store::patch::Asks;
 use crate::store::save::{EndOutcome, Patience};
 use crate::store::session_type::SessionType;
-use crate::telemetry;
 use crate::telemetry::labels::Operation;
 use crate::telemetry::span::observe;
 use crate::transport::{Delivery, RequestHeaders};
@@ -27,7 +27,7 @@ impl Core {
     ) -> Result<Committed, Box<Failed>> {
         let work = async {
             let carrier = session_type.carrier(cookies);
-            let base = Base::Absent { arrival: Arrival::New, carrier };
+            let base = Base::Absent { arrival: Arrival::New, carrier, by: None };
             let change = |base| Change {
                 session_type: session_type.clone(),
                 base,
@@ -72,12 +72,12 @@ impl Core {
             let end = self.end(key.as_str(), version, &mut patience, lost, is_unreadable).await?;
             // Gone after a lost answer: this end took place.
             if matches!(end, EndOutcome::Ended(_)) || *lost && matches!(end, EndOutcome::Gone) {
-                telemetry::ended(session_type.name(), &key, "destroyed");
+                self.ended(session_type.name(), &key, EndedBy::Logout);
             }
         }
         let carrier = session_type.carrier(cookies);
         let delivery = Some(session_type.withdraw(carrier)?);
-        let base = Base::Absent { arrival: Arrival::New, carrier };
+        let base = Base::Absent { arrival: Arrival::New, carrier, by: None };
         Ok(Committed::new(Outcome::Destroyed, base, delivery))
     }
 

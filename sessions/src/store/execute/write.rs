@@ -283,7 +283,8 @@ impl Execution<'_> {
             return Box::pin(self.create(fresh, Some(patch.mine.clone()), true, None)).await;
         }
         if login && !lost {
-            self.base = Base::Absent { arrival: Arrival::Ended, carrier: loaded.carrier() };
+            self.base =
+                Base::Absent { arrival: Arrival::Ended, carrier: loaded.carrier(), by: None };
             return Box::pin(self.create(patch.as_new()?, None, true, None)).await;
         }
         Err(Error::Gone)

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use sessions::{CookieConfig, Store, StoreBuilder, Transport};
+use sessions::{CookieConfig, SameSite, Store, StoreBuilder, Transport};
 use sessions_tests::browser::{Answer, Browser};
 use sessions_tests::hooked::Calls;
 use sessions_tests::jar::Jar;
@@ -255,6 +255,26 @@ pub(crate) async fn a_cookie_of_another_configuration_is_read_and_replaced(frame
     assert_eq!(names, ["__Host-visitor"]);
     let logout = browser.post("/logout", "").await;
     assert_eq!(logout.set_cookies().len(), 2, "both are cleared: {logout:?}");
+}
+
+/// A browser keeps a partitioned cookie beside one of the same name that is not.
+pub(crate) async fn a_partitioned_cookie_takes_the_place_of_one_that_is_not(framework: Framework) {
+    let embedded = || CookieConfig::new().same_site(SameSite::None);
+    let site = Site::built(framework, |store| {
+        store.cookie(embedded().partitioned()).also_read_cookie(embedded())
+    })
+    .await;
+    let mut browser = site.browser.clone();
+    browser.jar = of_old(&site, 5, embedded()).await;
+    assert_eq!(browser.get("/show").await.body, "- 5 - ");
+    let login = browser.post("/login", "ada").await;
+    let [clear, set] = &login.set_cookies()[..] else { panic!("two cookies: {login:?}") };
+    assert!(clear.starts_with("__Host-visitor=;") && !clear.contains("Partitioned"), "{clear}");
+    assert!(set.contains("Partitioned") && !set.contains("Max-Age=0"), "{set}");
+    assert_eq!(browser.get("/show").await.body, "ada 5 - ");
+    let logout = browser.post("/logout", "").await.set_cookies();
+    let partitioned = logout.iter().filter(|cookie| cookie.contains("Partitioned")).count();
+    assert_eq!((logout.len(), partitioned), (2, 1), "{logout:?}");
 }
 
 pub(crate) async fn a_cookie_that_a_subdomain_planted_does_not_count(framework: Framework) {
