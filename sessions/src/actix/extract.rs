@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use actix_web::dev::Payload;
+use actix_web::http::uri::PathAndQuery;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, ResponseError};
 
 use super::headers;
@@ -58,7 +59,7 @@ impl<T: SessionData> Loading<T> {
             if let Some(within) = within {
                 let is_page = request.method() == actix_web::http::Method::GET;
                 let path = request.uri().path_and_query().filter(|_| is_page);
-                session.require_authentication(within, path.map(|path| path.as_str())).await?;
+                session.require_authentication(within, path.map(PathAndQuery::as_str)).await?;
             }
             Ok(session)
         });

@@ -8,6 +8,7 @@ use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
 use http::Method;
 use http::request::Parts;
+use http::uri::PathAndQuery;
 
 use crate::data::SessionData;
 use crate::error::Error;
@@ -156,7 +157,7 @@ impl<T: SessionData, S: Sync, const SECONDS: u64> FromRequestParts<S>
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, SessionRejection> {
         let session = <Session<T> as FromRequestParts<S>>::from_request_parts(parts, state).await?;
         let is_page = parts.method == Method::GET;
-        let path = parts.uri.path_and_query().filter(|_| is_page).map(|path| path.as_str());
+        let path = parts.uri.path_and_query().filter(|_| is_page).map(PathAndQuery::as_str);
         let required = session.require_authentication(Duration::from_secs(SECONDS), path).await;
         required.map_err(SessionRejection)?;
         Ok(Self(session))

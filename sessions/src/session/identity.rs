@@ -169,6 +169,7 @@ impl<T: SessionData> Session<T> {
     /// assert_eq!(visitor.acting_as(), None);
     /// # Ok(()) }
     /// ```
+    #[allow(clippy::needless_pass_by_value)] // As the store's methods take an owner.
     pub fn act_as(&mut self, whom: impl AsOwner<T::Owner>) {
         let whom = Some(whom.name().into());
         self.act(whom);

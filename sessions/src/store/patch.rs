@@ -380,7 +380,7 @@ impl Patch {
                 let mut now = Authentication::of(proof, self.now);
                 if inherits && stays {
                     let was = header.authentication.take();
-                    now.opened_by = was.map_or(None, |was| was.opened_by);
+                    now.opened_by = was.and_then(|was| was.opened_by);
                 }
                 Some(now)
             }

@@ -178,7 +178,7 @@ impl World {
             // The user who was there already changes nothing.
             Act::Login => self.anonymous(),
             // Nobody who leaves changes nothing.
-            Act::Leave | Act::StepUp | Act::ActAs => !self.anonymous(),
+            Act::Leave | Act::StepUp | Act::Impersonate => !self.anonymous(),
             _ => false,
         }
     }
@@ -303,7 +303,7 @@ impl World {
         };
         // A login with a proof of its own begins again with nothing.
         let login = saved(Act::LoginWithAttempt, true);
-        for (act, is) in [(Act::StepUp, session.stepped_up), (Act::ActAs, session.acts)] {
+        for (act, is) in [(Act::StepUp, session.stepped_up), (Act::Impersonate, session.acts)] {
             if is && !saved(act, true) {
                 return Err(format!("{act:?} took place by nobody's wish"));
             }

@@ -26,7 +26,7 @@ pub(crate) enum Act {
     /// The owner, if there is one, proves again who they are.
     StepUp,
     /// The owner, if there is one, begins to act as user 2.
-    ActAs,
+    Impersonate,
     /// Makes user 2 the owner.
     ReplaceOwner,
     /// Makes nobody the owner.
@@ -214,7 +214,7 @@ impl World {
             Act::Renew => session.renew(),
             Act::ChangeRole => session.role += 1,
             Act::StepUp if session.owner().is_some() => session.authenticated(proof()),
-            Act::ActAs if session.owner().is_some() => session.act_as(OTHER),
+            Act::Impersonate if session.owner().is_some() => session.act_as(OTHER),
             Act::ReplaceOwner => session.user = Some(OTHER),
             Act::Leave => session.user = None,
             Act::Reload => {

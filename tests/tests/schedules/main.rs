@@ -24,7 +24,7 @@ const ACTS: [Act; 16] = [
     Act::Renew,
     Act::ChangeRole,
     Act::StepUp,
-    Act::ActAs,
+    Act::Impersonate,
     Act::ReplaceOwner,
     Act::Leave,
     Act::Write,
@@ -98,7 +98,7 @@ fn every_triple_that_matters_keeps_what_must_hold() {
                 }
             }
         }
-        for other in [Act::Write, Act::Logout, Act::LoginWithAttempt, Act::ActAs] {
+        for other in [Act::Write, Act::Logout, Act::LoginWithAttempt, Act::Impersonate] {
             schedules += check(start, &[Act::StepUp, Act::Write, other].map(Client::new));
         }
         for other in [Act::Login, Act::LoginWithAttempt, Act::ReplaceOwner, Act::StepUp] {
@@ -122,7 +122,7 @@ fn every_pair_under_a_cap_keeps_what_must_hold() {
                 Act::ChangeRole,
                 Act::Write,
                 Act::StepUp,
-                Act::ActAs,
+                Act::Impersonate,
             ] {
                 schedules +=
                     check(start, &[Client::new(one).capped(), Client::new(other).capped()]);
