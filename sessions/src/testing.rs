@@ -190,7 +190,7 @@ impl TestStore {
     ///
     /// # Panics
     /// Panics as [`cookie`](Self::cookie) does, and if the session type has no
-    /// [`Transport`](crate::Transport) for headers.
+    /// [`Transport`] for headers.
     ///
     /// ```
     /// use sessions::{Session, Transport, testing::TestStore};

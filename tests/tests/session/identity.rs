@@ -143,7 +143,7 @@ async fn nobody_else_raises_a_proof_or_writes_an_old_one_back() {
     let updated = app.store.update::<Visitor, _>(Some(ADA), &key, |it| it.count = 1).await;
     assert_eq!(updated.unwrap(), Some(()));
     app.request(&mut jar, |visitor| visitor.count = 2).await;
-    app.request(&mut jar, |visitor| visitor.renew()).await;
+    app.request(&mut jar, Session::renew).await;
     assert_eq!(app.load(&jar).await.authentication(), Some(since));
 }
 
@@ -202,7 +202,7 @@ async fn a_step_up_on_a_cookie_from_before_a_renewal_changes_nothing() {
     let app = App::new();
     let mut jar = app.logged_in(ADA).await;
     let old = jar.clone();
-    app.request(&mut jar, |visitor| visitor.renew()).await;
+    app.request(&mut jar, Session::renew).await;
     let mut visitor = app.load(&old).await;
     visitor.authenticated(Proof::new("mfa").level(2));
     assert!(visitor.commit().await.is_err(), "it reads as nobody's session");
