@@ -130,7 +130,7 @@ use std::task::{Context, Poll, ready};
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{RequestHead, Service, ServiceRequest, ServiceResponse, Transform};
-use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, VARY};
+use actix_web::http::header::{CACHE_CONTROL, HOST, HeaderMap, HeaderName, HeaderValue, VARY};
 use actix_web::{HttpMessage as _, HttpResponse};
 use http::StatusCode;
 use pin_project_lite::pin_project;
@@ -331,7 +331,8 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&self, request: ServiceRequest) -> Self::Future {
+    fn call(&self, mut request: ServiceRequest) -> Self::Future {
+        name_host(&self.served, &mut request);
         let hook = self.on_error.clone().map(|hook| (hook, Box::new(request.head().clone())));
         let around = request.extensions().get::<RequestSessions>().cloned();
         let dry = || Dry::of(request.method().as_str(), || is_prefetch(request.headers()));
@@ -348,6 +349,18 @@ where
         };
         let ending = Ending::new(self.inner.call(request), sessions);
         ResponseFuture { ending, around, hook }
+    }
+}
+
+/// Adds the `Host` header to a request of HTTP/2, which has it in its URI (RFC 9113, section 8.3.1), if
+/// a store needs it.
+fn name_host(served: &Served, request: &mut ServiceRequest) {
+    if !served.store.reads_host || request.headers().contains_key(HOST) {
+        return;
+    }
+    let host = request.uri().host().and_then(|host| HeaderValue::from_str(host).ok());
+    if let Some(host) = host {
+        request.headers_mut().insert(HOST, host);
     }
 }
 

@@ -44,6 +44,7 @@ pub enum SameSite {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CookieConfig {
     domain: Option<String>,
+    domains: Vec<String>,
     path: Cow<'static, str>,
     same_site: SameSite,
     persistent: bool,
@@ -69,6 +70,7 @@ impl CookieConfig {
     pub fn new() -> Self {
         Self {
             domain: None,
+            domains: Vec::new(),
             path: Cow::Borrowed("/"),
             same_site: SameSite::Lax,
             persistent: true,
@@ -98,6 +100,32 @@ impl CookieConfig {
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
         self
+    }
+
+    /// Sends the cookie to the subdomains of one of these domains: of the longest one that the host of
+    /// the request belongs to, by its `Host` header. For an app that serves several sites. To a host
+    /// that belongs to none, the cookie is for that host alone. The cookie's prefix becomes
+    /// `__Secure-`.
+    ///
+    /// At most 255 domains, each as [`domain`](Self::domain) takes it. A proxy must pass the browser's
+    /// `Host` header on. [`StoreBuilder::build`](crate::StoreBuilder::build) refuses it together with
+    /// `domain`, and for sessions that live [in their cookies](crate::StoreBuilder::client_side).
+    ///
+    /// ```
+    /// use sessions::{CookieConfig, MemoryProvider, Store};
+    ///
+    /// let cookie = CookieConfig::new().domains(["example.com", "example.org"]);
+    /// assert!(Store::builder(MemoryProvider::new()).cookie(cookie).build().is_ok());
+    /// ```
+    #[must_use]
+    pub fn domains<D: Into<String>>(mut self, domains: impl IntoIterator<Item = D>) -> Self {
+        self.domains = domains.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Whether the domain depends on the request.
+    pub(crate) fn has_domains(&self) -> bool {
+        !self.domains.is_empty()
     }
 
     /// Sends the cookie only below `path`. Unless `path` is `/`, the cookie's prefix becomes
@@ -200,7 +228,7 @@ impl CookieConfig {
     /// ```
     #[must_use]
     pub fn cookie_name(&self, name: &str) -> String {
-        let is_host = self.domain.is_none() && self.path == "/";
+        let is_host = self.domain.is_none() && self.domains.is_empty() && self.path == "/";
         let prefix = match (self.insecure, is_host, self.http_prefix) {
             (true, _, _) => "",
             (false, true, false) => "__Host-",
@@ -250,7 +278,13 @@ impl CookieConfig {
                 self.path
             )));
         }
-        self.domain.as_deref().map_or(Ok(()), check_domain)
+        if self.domain.is_some() && !self.domains.is_empty() || self.domains.len() > 255 {
+            return Err(Error::config(
+                "a cookie has one domain(), or up to 255 domains() of which the request's host \
+                 chooses one; drop one of the two",
+            ));
+        }
+        self.domain.iter().chain(&self.domains).try_for_each(|domain| check_domain(domain))
     }
 
     /// Whether a browser keeps a cookie of these settings beside one of the others (RFC 6265bis,
@@ -261,9 +295,20 @@ impl CookieConfig {
                 .domain
                 .as_deref()
                 .map(|domain| domain.strip_prefix('.').unwrap_or(domain).to_ascii_lowercase());
-            (domain, config.path.clone(), config.cookie_name(""), config.partitioned)
+            let domains = config.domains.clone();
+            (domain, domains, config.path.clone(), config.cookie_name(""), config.partitioned)
         };
         place(self) != place(other)
+    }
+
+    /// Returns the cookies of this name for each of the domains, and the domains as hosts have them.
+    pub(crate) fn of_domains(&self, name: &str) -> Vec<(String, SetCookie)> {
+        let cookie = |domain: &String| {
+            let one = Self { domain: Some(domain.clone()), ..self.clone() };
+            let plain = domain.strip_prefix('.').unwrap_or(domain).to_owned();
+            (plain, one.named(name.to_owned()))
+        };
+        self.domains.iter().map(cookie).collect()
     }
 
     /// Returns the cookie of this name. Its attributes are formatted once, not for each response.
@@ -512,6 +557,9 @@ mod tests {
         assert!(CookieConfig::new().check().is_ok());
         assert!(CookieConfig::new().path("shop").check().is_err());
         assert!(CookieConfig::new().path("/a;b").check().is_err());
+        assert!(CookieConfig::new().domains(["a.example", "b.example"]).check().is_ok());
+        assert!(CookieConfig::new().domains(["a.example", "https://b"]).check().is_err());
+        assert!(CookieConfig::new().domain("a.example").domains(["b.example"]).check().is_err());
         let none = CookieConfig::new().danger_plain_http().same_site(SameSite::None);
         assert!(none.check().is_err());
     }

@@ -217,7 +217,7 @@ impl TestStore {
         let name = T::SCHEMA.name;
         let saved = own(async {
             let session_type = self.store.core().session_type::<T>()?;
-            let carrier = session_type.first_carrier();
+            let carrier = session_type.carrier(&HeaderMap::new());
             let refused = match header {
                 true => session_type.transport == Transport::Cookie,
                 false => session_type.transport == Transport::Header,

@@ -69,7 +69,7 @@ use std::task::{Context, Poll, ready};
 use axum_core::BoxError;
 use axum_core::body::Body;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue, VARY};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body as HttpBody;
@@ -258,6 +258,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        name_host(&self.served, &mut request);
         let hook = self.on_error.clone().map(|hook| (hook, Box::new(parts(&request))));
         let dry = || Dry::of(request.method().as_str(), || is_prefetch(request.headers()));
         let entered = RequestSessions::enter(request.extensions().get(), &self.served, dry);
@@ -273,6 +274,18 @@ where
             Entered::Again => None,
         };
         ResponseFuture { ending: Ending::new(self.inner.call(request), sessions), hook }
+    }
+}
+
+/// Adds the `Host` header to a request of HTTP/2, which has it in its URI (RFC 9113, section 8.3.1), if
+/// a store needs it.
+fn name_host<B>(served: &Served, request: &mut Request<B>) {
+    if !served.store.reads_host || request.headers().contains_key(HOST) {
+        return;
+    }
+    let host = request.uri().authority().map(|authority| authority.host().to_owned());
+    if let Some(host) = host.and_then(|host| HeaderValue::try_from(host).ok()) {
+        request.headers_mut().insert(HOST, host);
     }
 }
 

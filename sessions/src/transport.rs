@@ -40,11 +40,11 @@ pub enum Transport {
 /// How the token of one session travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carrier {
-    /// In the cookie.
-    Cookie,
+    /// In the cookie, of the domain that this host belongs to.
+    Cookie(Place),
     /// In a cookie of another configuration, which is still read. The next cookie is the current
     /// one.
-    OtherCookie,
+    OtherCookie(Place),
     /// In the header.
     Header,
     /// Not at all: the request has a token in its header that names no session, so the response
@@ -53,14 +53,25 @@ pub(crate) enum Carrier {
 }
 
 impl Carrier {
+    /// How the next token travels: the cookie of the current configuration.
+    pub(crate) fn current(self) -> Self {
+        match self {
+            Self::OtherCookie(place) => Self::Cookie(place),
+            carrier => carrier,
+        }
+    }
+
     /// As the public interface names it.
     pub(crate) fn transport(self) -> Transport {
         match self {
-            Self::Cookie | Self::OtherCookie => Transport::Cookie,
+            Self::Cookie(_) | Self::OtherCookie(_) => Transport::Cookie,
             Self::Header | Self::Unasked => Transport::Header,
         }
     }
 }
+
+/// Which of a configuration's domains a cookie is for: zero for the only one, or for none.
+pub(crate) type Place = u8;
 
 /// A token, or its withdrawal, for a response: the value of a `Set-Cookie` header or of the token
 /// header.

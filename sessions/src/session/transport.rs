@@ -72,7 +72,7 @@ impl<T: SessionData> Session<T> {
         }
         match self.state().base.carrier() {
             Carrier::Header => Ok(()),
-            Carrier::Cookie | Carrier::OtherCookie if !self.is_new() => Err(Error::misuse(
+            Carrier::Cookie(_) | Carrier::OtherCookie(_) if !self.is_new() => Err(Error::misuse(
                 "this client has its session in a cookie, and keeps it there; have it send no cookie \
                  to log in with a token",
             )),

@@ -104,7 +104,7 @@ impl Base {
             Self::Absent { carrier, .. } | Self::Ended(_, carrier) => *carrier,
             Self::Live(loaded) | Self::Unreadable(loaded) => loaded.carrier(),
             Self::Superseded(superseded) => superseded.bearer.carrier,
-            Self::Sealed(_) => Carrier::Cookie,
+            Self::Sealed(_) => Carrier::Cookie(0),
         }
     }
 
@@ -207,7 +207,7 @@ impl Loaded {
 
     /// How the client has its token. A session that was named by its key gives nobody one.
     pub(crate) fn carrier(&self) -> Carrier {
-        self.bearer.as_ref().map_or(Carrier::Cookie, |bearer| bearer.carrier)
+        self.bearer.as_ref().map_or(Carrier::Cookie(0), |bearer| bearer.carrier)
     }
 
     /// Returns the new expiry, if a touch is due.
@@ -309,7 +309,7 @@ impl Bearer {
         };
         self.seal.reissue
             || self.spare.is_some()
-            || self.carrier == Carrier::OtherCookie
+            || matches!(self.carrier, Carrier::OtherCookie(_))
             || summary.own.lifetime > Some(session_type.longest_remember) && is_old()
     }
 }

@@ -519,6 +519,7 @@ impl StoreBuilder {
         let lifetime = all().map(|settings| settings.times.lifetime).max().unwrap_or_default();
         let max_age = if self.encrypt_records { max_age.max(lifetime) } else { max_age };
         let epochs = Arc::new(Epochs::new(self.provider.clone(), self.clock.clone(), &self.app));
+        let reads_host = all().any(TypeSettings::has_domains);
         let mut codec = Codec::builder(self.provider.clone())
             .app(&self.app)
             .epochs(epochs.clone())
@@ -566,6 +567,7 @@ impl StoreBuilder {
             commits: Commits::default(),
             closing: watch::Sender::new(false),
             queues: Queues::default(),
+            reads_host,
             endings: Endings::default(),
             reported: Reported::default(),
         })
@@ -625,6 +627,14 @@ impl StoreBuilder {
         {
             return Err(Error::config(
                 "lock_after() needs records, and client_side() keeps none; drop one of them",
+            ));
+        }
+        let settings = |own: &SessionSettings| own.over(&self.settings).has_domains();
+        let has_domains = settings(&SessionSettings::default())
+            || self.types.iter().any(|(_, _, own)| settings(own));
+        if self.client_side && has_domains {
+            return Err(Error::config(
+                "domains() needs records, and client_side() keeps none; drop one of them",
             ));
         }
         if self.accept_plain_records && !self.encrypt_records {

@@ -84,7 +84,7 @@ impl Core {
                 }
             }
         }
-        unavailable.map_or(Ok(Base::Absent { arrival, carrier: Carrier::Cookie, by: None }), Err)
+        unavailable.map_or(Ok(Base::Absent { arrival, carrier: Carrier::Cookie(0), by: None }), Err)
     }
 
     /// Commits a session that its cookie holds.
@@ -119,7 +119,7 @@ impl Core {
         }
         let mut draft = match &sealed {
             None if !patch.diff.changed => return Ok(Committed::unchanged(base, None)),
-            None => patch.first(None, Carrier::Cookie),
+            None => patch.first(None, Carrier::Cookie(0)),
             Some(sealed) => {
                 let Sealed { stored, owner, .. } = &**sealed;
                 if !patch.diff.changed && !renew && !patch.changes_header(stored)? {
@@ -172,7 +172,7 @@ impl Core {
         cookie::check_length(&session_type.cookie.name, token)?;
         let token = self.codec.seal(&session_type.client_side, data).await?;
         let left = session_type.span(summary).end().duration_since(self.now()).unwrap_or_default();
-        session_type.deliver(Carrier::Cookie, &token, left, summary.own.persistent)
+        session_type.deliver(Carrier::Cookie(0), &token, left, summary.own.persistent)
     }
 }
 

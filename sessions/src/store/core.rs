@@ -62,6 +62,9 @@ pub(crate) struct Core {
     /// Becomes true at the shutdown.
     pub(super) closing: watch::Sender<bool>,
     pub(super) queues: Queues,
+    /// Whether the domain of a cookie depends on the request's host.
+    #[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))]
+    pub(crate) reads_host: bool,
     /// How sessions ended on this host.
     pub(super) endings: Endings,
     /// The sessions whose superseded cookies were reported.

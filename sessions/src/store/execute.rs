@@ -450,7 +450,7 @@ mod tests {
         assert!(load <= 1_000, "{load} bytes to load");
         let change = Change {
             session_type: core.session_type::<Visitor>().unwrap(),
-            base: Base::Absent { arrival: Arrival::New, carrier: Carrier::Cookie, by: None },
+            base: Base::Absent { arrival: Arrival::New, carrier: Carrier::Cookie(0), by: None },
             ancestor: None,
             fields: None,
             asks: Asks::default(),

@@ -97,7 +97,8 @@ impl Core {
     ) -> Result<Base, Error> {
         let mut found: Option<Result<Base, Error>> = None;
         let mut live = 0;
-        let mut carrier = session_type.first_carrier();
+        // There is at least one.
+        let mut carrier = Carrier::Cookie(0);
         for bearer in bearers {
             carrier = session_type.after(bearer.carrier);
             let base = self.fetch_base(session_type, bearer, now).await;
@@ -187,13 +188,14 @@ impl SessionType {
         let reads = self.transport != Transport::Header && header.is_none();
         let own = reads.then(|| cookie::values(headers, &self.cookie.name).take(MOST_COOKIES));
         let own = own.into_iter().flatten();
-        let own = own.map(|token| (Carrier::Cookie, &self.purpose, token));
+        let place = self.place(headers);
+        let own = own.map(move |token| (Carrier::Cookie(place), &self.purpose, token));
         // One of the same name was read already.
         let other = self.other_cookie.as_ref();
         let other = other.filter(|other| reads && other.cookie.name != self.cookie.name);
-        let other = other.into_iter().flat_map(|other| {
+        let other = other.into_iter().flat_map(move |other| {
             let values = cookie::values(headers, &other.cookie.name).take(MOST_COOKIES);
-            values.map(|token| (Carrier::OtherCookie, &other.purpose, token))
+            values.map(move |token| (Carrier::OtherCookie(place), &other.purpose, token))
         });
         header.into_iter().chain(own).chain(other)
     }
@@ -201,7 +203,8 @@ impl SessionType {
     /// Returns how the client of a request without a live session gets a token.
     pub(crate) fn carrier(&self, headers: &impl RequestHeaders) -> Carrier {
         match self.carried(headers) {
-            Carried::Nothing => self.first_carrier(),
+            Carried::Nothing if self.transport == Transport::Header => Carrier::Header,
+            Carried::Nothing => Carrier::Cookie(self.place(headers)),
             Carried::Token(_) | Carried::Unusable => self.after(Carrier::Header),
         }
     }
@@ -211,7 +214,7 @@ impl SessionType {
         match (carrier.transport(), self.transport) {
             (Transport::Header, Transport::Header) => Carrier::Header,
             (Transport::Header, _) => Carrier::Unasked,
-            _ => Carrier::Cookie,
+            _ => carrier.current(),
         }
     }
 
@@ -253,9 +256,12 @@ impl Opened {
     /// Whether the tokens of this carrier do not count any more: one of the current cookie opened, so
     /// nobody can plant the other one in its place.
     fn is_enough(&self, carrier: Carrier) -> bool {
-        carrier == Carrier::OtherCookie
+        matches!(carrier, Carrier::OtherCookie(_))
             && (self.unavailable.is_some()
-                || self.bearers.iter().any(|bearer| bearer.carrier != carrier))
+                || self
+                    .bearers
+                    .iter()
+                    .any(|bearer| !matches!(bearer.carrier, Carrier::OtherCookie(_))))
     }
 
     fn take(&mut self, carrier: Carrier, opened: Result<(Payload, Seal), Error>) {

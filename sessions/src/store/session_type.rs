@@ -4,7 +4,7 @@ use std::any::TypeId;
 use std::fmt::{self, Write};
 use std::time::{Duration, SystemTime};
 
-use http::header::{COOKIE, HeaderName, HeaderValue, SET_COOKIE};
+use http::header::{COOKIE, HOST, HeaderName, HeaderValue, SET_COOKIE};
 use smallvec::SmallVec;
 
 use super::assurance::OwnLimits;
@@ -20,13 +20,17 @@ use crate::schema::fields::Fields;
 use crate::schema::header::{OwnTimes, Summary};
 use crate::schema::table::Table;
 use crate::telemetry::metrics::Tallies;
-use crate::transport::{Carrier, Delivery, DeliveryHeaders, PREFIX, TokenHeader, Transport};
+use crate::transport::{
+    Carrier, Delivery, DeliveryHeaders, PREFIX, Place, RequestHeaders, TokenHeader, Transport,
+};
 
 /// A session type as the store sees it, without the type.
 pub(crate) struct SessionType {
     pub(crate) type_id: TypeId,
     pub(crate) table: &'static Table,
     pub(crate) cookie: SetCookie,
+    /// The domains of which one is chosen by the request's host, each with its cookie.
+    domains: Vec<(String, SetCookie)>,
     pub(crate) purpose: Purpose,
     /// Another cookie that is still read.
     pub(crate) other_cookie: Option<OtherCookie>,
@@ -69,6 +73,7 @@ impl SessionType {
             table: T::TABLE,
             purpose: Purpose::session(&cookie.name),
             client_side: Purpose::client_side(&cookie.name),
+            domains: config.of_domains(&cookie.name),
             cookie,
             other_cookie,
             transport: settings.transport,
@@ -100,8 +105,7 @@ impl SessionType {
             Carrier::Unasked if !asked => None,
             Carrier::Unasked => Some(Carrier::Header),
             _ if asked => Some(Carrier::Header),
-            Carrier::OtherCookie => Some(Carrier::Cookie),
-            Carrier::Cookie | Carrier::Header => Some(carrier),
+            _ => Some(carrier.current()),
         }
     }
 
@@ -112,12 +116,23 @@ impl SessionType {
             && self.token_header.request == other.token_header.request
     }
 
-    /// How a request without a token gets one.
-    pub(crate) fn first_carrier(&self) -> Carrier {
-        match self.transport {
-            Transport::Header => Carrier::Header,
-            Transport::Cookie | Transport::Either => Carrier::Cookie,
+    /// Returns the place of the domain that the host of a request belongs to, the longest that fits.
+    /// Zero, for a cookie of this host alone, if none does.
+    pub(crate) fn place(&self, headers: &impl RequestHeaders) -> Place {
+        if self.domains.is_empty() {
+            return 0;
         }
+        let host = headers.all(&HOST).next().unwrap_or_default();
+        let fits = self.domains.iter().zip(1..).filter(|((domain, _), _)| is_within(host, domain));
+        fits.max_by_key(|((domain, _), _)| domain.len()).map_or(0, |(_, place)| place)
+    }
+
+    fn cookie_of(&self, carrier: Carrier) -> &SetCookie {
+        let (Carrier::Cookie(place) | Carrier::OtherCookie(place)) = carrier else {
+            return &self.cookie;
+        };
+        let domain = usize::from(place).checked_sub(1).and_then(|at| self.domains.get(at));
+        domain.map_or(&self.cookie, |(_, cookie)| cookie)
     }
 
     /// Returns what the tokens of a carrier are sealed for.
@@ -144,7 +159,7 @@ impl SessionType {
                 value.set_sensitive(true);
                 value
             }
-            _ => self.cookie.set(token, left, persistent)?,
+            _ => self.cookie_of(carrier).set(token, left, persistent)?,
         };
         Ok(Delivery { transport, value })
     }
@@ -154,7 +169,7 @@ impl SessionType {
         let transport = carrier.transport();
         let value = match transport {
             Transport::Header => HeaderValue::from_static(""),
-            _ => self.cookie.clear()?,
+            _ => self.cookie_of(carrier).clear()?,
         };
         Ok(Delivery { transport, value })
     }
@@ -282,6 +297,14 @@ impl SessionType {
     }
 }
 
+/// Whether a `Host` header is a domain or below it. Its port and its case do not matter.
+fn is_within(host: &[u8], domain: &str) -> bool {
+    let host = host.split(|byte| *byte == b':').next().unwrap_or_default();
+    let Some(above) = host.len().checked_sub(domain.len()) else { return false };
+    let (rest, end) = host.split_at(above);
+    end.eq_ignore_ascii_case(domain.as_bytes()) && (rest.is_empty() || rest.ends_with(b"."))
+}
+
 /// A cookie of another configuration that is still read.
 pub(crate) struct OtherCookie {
     pub(crate) cookie: SetCookie,
@@ -317,6 +340,22 @@ mod tests {
     #[derive(Session)]
     #[session(name = "visitor", version = 1, crate = crate)]
     struct Visitor {}
+
+    #[test]
+    fn a_host_belongs_to_a_domain_whatever_its_case_and_port() {
+        for (host, domain, is) in [
+            ("example.com", "example.com", true),
+            ("Shop.EXAMPLE.com:8443", "example.com", true),
+            ("notexample.com", "example.com", false),
+            ("example.com.evil.test", "example.com", false),
+            ("com", "example.com", false),
+            ("", "example.com", false),
+            ("[::1]:80", "example.com", false),
+        ] {
+            assert_eq!(is_within(host.as_bytes(), domain), is, "{host}");
+        }
+        assert!(!is_within(b"\xff\xff", "example.com"));
+    }
 
     #[test]
     fn a_record_is_filed_under_the_owner_that_displays_so() {

@@ -357,6 +357,11 @@ impl TypeSettings {
         self.cookie.check()?;
         let Some(other) = &self.other_cookie else { return Ok(()) };
         other.check()?;
+        if other.has_domains() {
+            return Err(Error::config(
+                "also_read_cookie() reads one cookie; set its domain() in place of domains()",
+            ));
+        }
         if !self.cookie.is_apart(other) {
             return Err(Error::config(
                 "also_read_cookie() names the cookie that is already read: the two must differ in \
@@ -364,6 +369,11 @@ impl TypeSettings {
             ));
         }
         Ok(())
+    }
+
+    /// Whether the domain of a cookie depends on the request.
+    pub(super) fn has_domains(&self) -> bool {
+        self.cookie.has_domains()
     }
 
     /// How long a browser may hold a token before it sends it.

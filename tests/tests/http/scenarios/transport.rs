@@ -277,6 +277,39 @@ pub(crate) async fn a_partitioned_cookie_takes_the_place_of_one_that_is_not(fram
     assert_eq!((logout.len(), partitioned), (2, 1), "{logout:?}");
 }
 
+pub(crate) async fn the_host_of_a_request_chooses_the_domain_of_its_cookie(framework: Framework) {
+    let site = Site::built(framework, |store| {
+        store.cookie(CookieConfig::new().domains([
+            "example.com",
+            "shop.example.com",
+            "example.org",
+        ]))
+    })
+    .await;
+    for (host, domain) in [
+        ("example.com", Some("Domain=example.com;")),
+        ("WWW.Example.com:8080", Some("Domain=example.com;")),
+        ("eu.shop.example.com", Some("Domain=shop.example.com;")),
+        ("example.org", Some("Domain=example.org;")),
+        ("evilexample.com", None),
+        ("127.0.0.1", None),
+    ] {
+        let mut browser = Browser::new(site.address);
+        let host = [("host", host)];
+        // A first visit, a login, and a logout name the same domain.
+        let visit = browser.get_saying("/visit", &host).await;
+        let login = browser.post_with("/login", "ada", &host).await;
+        let logout = browser.post_with("/logout", "", &host).await;
+        for answer in [visit, login, logout] {
+            let [cookie] = &answer.set_cookies()[..] else { panic!("one cookie: {answer:?}") };
+            assert!(cookie.starts_with("__Secure-visitor="), "{cookie}");
+            let said = cookie.find("Domain=").map(|at| &cookie[at..]);
+            let said = said.map(|said| said.split_inclusive(';').next().unwrap());
+            assert_eq!(said, domain, "{host:?}");
+        }
+    }
+}
+
 pub(crate) async fn a_cookie_that_a_subdomain_planted_does_not_count(framework: Framework) {
     let site = Site::built(framework, |store| store.also_read_cookie(wide())).await;
     let mut browser = site.browser.clone();
