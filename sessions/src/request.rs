@@ -274,7 +274,8 @@ impl RequestSessions {
         let meets = |slot: &Slot| {
             !Arc::ptr_eq(&slot.store, store)
                 && (slot.session_type.type_id == session_type.type_id
-                    || slot.session_type.cookie.name == session_type.cookie.name)
+                    || slot.session_type.cookie.name == session_type.cookie.name
+                    || slot.session_type.shares_header(session_type))
         };
         if slots.slots.iter().any(meets) { Err(Error::misuse(TWO_STORES)) } else { Ok(()) }
     }

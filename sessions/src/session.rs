@@ -657,7 +657,11 @@ impl<T: SessionData> Session<T> {
         if let Some(home) = &self.home {
             home.reloaded(&self.live().state.base);
         }
-        self.owe(cookie);
+        self.keep_token(cookie.as_ref());
+        match &self.home {
+            Some(home) if !home.is_closed() => home.owe(cookie),
+            _ => self.owe(cookie),
+        }
         if is_gone { Err(Error::Gone) } else { Ok(()) }
     }
 

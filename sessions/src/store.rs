@@ -507,6 +507,10 @@ impl Store {
     ///       "last_seen": "2026-01-31T09:00:00.000Z",
     ///       "expires_at": "2026-02-07T10:00:00.000Z",
     ///       "label": "Firefox on Linux",
+    ///       "authentication": { "at": "2026-01-30T18:00:00.000Z", "level": 1, .. },
+    ///       "acting_as": null,
+    ///       "locked": false,
+    ///       "token": "cookie",
     ///       "ended": false,
     ///       "version": 1,
     ///       "fields": { "cart": ["tea"], "user": 7 }

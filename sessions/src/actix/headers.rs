@@ -22,8 +22,10 @@ impl ResponseHeaders for HeaderMap {
     }
 
     fn append(&mut self, name: &http::HeaderName, value: http::HeaderValue) {
-        let value = HeaderValue::from_bytes(value.as_bytes());
-        self.append(self::name(name), value.expect("both versions of http take the same values"));
+        let copied = HeaderValue::from_bytes(value.as_bytes());
+        let mut copied = copied.expect("both versions of http take the same values");
+        copied.set_sensitive(value.is_sensitive());
+        self.append(self::name(name), copied);
     }
 
     fn append_text(&mut self, name: &http::HeaderName, value: &'static str) {

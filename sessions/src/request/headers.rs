@@ -6,6 +6,7 @@ use http::header::{CACHE_CONTROL, COOKIE, HeaderMap, HeaderName, HeaderValue, RE
 use super::layer::{Deliveries, Varies};
 use crate::error::Error;
 use crate::telemetry;
+use crate::transport::Transport;
 
 /// The headers of a response, in its framework's own type.
 pub(crate) trait ResponseHeaders {
@@ -54,6 +55,12 @@ pub(crate) fn finish_headers(
     deliveries: Deliveries,
 ) {
     let session = deliveries.first().map(|(session_type, _)| session_type.name());
+    let in_header = deliveries.iter().any(|(_, it)| it.transport == Transport::Header);
+    if in_header {
+        // A browser's own cache may keep a page with a cookie. A client's that keeps a token would
+        // give it again when it is dead.
+        keep_from_caches(headers, session.unwrap_or_default());
+    }
     let tokens = deliveries.into_iter().flat_map(|(session_type, it)| session_type.headers(it));
     finish(headers, varies, session, tokens);
 }
@@ -81,6 +88,20 @@ fn finish(
     }
     if !varies.is_empty() && headers.none(&CACHE_CONTROL) {
         headers.append_text(&CACHE_CONTROL, "private");
+    }
+}
+
+/// Prevents every cache from storing a response, whatever its handler allows.
+fn keep_from_caches(headers: &mut impl ResponseHeaders, session: &'static str) {
+    let targeted = headers.remove_all(is_targeted);
+    let asked = headers.any(&CACHE_CONTROL, |value| {
+        let no_store = |directive: &[u8]| directive.eq_ignore_ascii_case(b"no-store");
+        !directives(value).any(no_store)
+    });
+    headers.remove_all(|name| name == CACHE_CONTROL.as_str());
+    headers.append_text(&CACHE_CONTROL, "private, no-store");
+    if targeted || asked {
+        telemetry::public_response(session);
     }
 }
 

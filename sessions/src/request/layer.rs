@@ -261,6 +261,18 @@ impl Report {
         self.deliveries.extend(delivery.map(|delivery| (session_type.clone(), delivery)));
     }
 
+    /// Keeps a token of one transport beside a later one of the other, as where a handler clears the
+    /// cookie and begins a session in the header.
+    fn keep_other(
+        &mut self,
+        session_type: &Arc<SessionType>,
+        before: Option<Delivery>,
+        later: Option<&Delivery>,
+    ) {
+        let other = |before: &Delivery| later.is_some_and(|it| it.transport != before.transport);
+        self.saved(session_type, before.filter(other));
+    }
+
     /// Records a failed commit. `earlier` is the token of saves that succeeded before it.
     fn failed(&mut self, session_type: &Arc<SessionType>, error: Error, earlier: Option<Delivery>) {
         telemetry::commit_failed(session_type.name(), &error);
@@ -406,7 +418,8 @@ fn run(
             for save in saves.drain(..) {
                 // A save whose future was dropped before it began sends nothing.
                 if let Ok(Some(delivery)) = save.await {
-                    *earlier = Some(delivery);
+                    let before = earlier.replace(delivery);
+                    report.keep_other(session_type, before, earlier.as_ref());
                 }
             }
             let Some(change) = change.take() else {
@@ -424,7 +437,9 @@ fn run(
             };
             match committed {
                 Ok(mut done) => {
-                    report.saved(session_type, done.delivery.take().or(earlier.take()));
+                    let delivery = done.delivery.take();
+                    report.keep_other(session_type, earlier.clone(), delivery.as_ref());
+                    report.saved(session_type, delivery.or(earlier.take()));
                     report.kept.push((*slot, Ok(done)));
                 }
                 Err(failed) => {

@@ -223,6 +223,13 @@ impl Home {
         }
     }
 
+    /// Gives the response the token of a save that turned out to have taken place.
+    pub(crate) fn owe(&self, delivery: Option<Delivery>) {
+        let mut slots = self.request.slots();
+        let Some(slot) = slots.slots.get_mut(self.slot) else { return };
+        slot.delivery = delivery.or(slot.delivery.take());
+    }
+
     /// Records that a handle was reloaded.
     pub(crate) fn reloaded(&self, base: &Base) {
         let mut slots = self.request.slots();

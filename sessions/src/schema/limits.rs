@@ -19,6 +19,9 @@ pub const MAX_LABEL: usize = 256;
 /// How many bytes the method of a proof may have.
 const MAX_METHOD: usize = 64;
 
+/// How many bytes the name of the person acted for may have.
+pub(crate) const MAX_OWNER: usize = 255;
+
 /// How many bytes the credential of a proof may have.
 const MAX_CREDENTIAL: usize = 255;
 
@@ -49,15 +52,29 @@ pub(crate) fn check_proof(session: &'static str, proof: &Proof) -> Result<(), Er
     for (field, text, limit) in
         [("method", &*proof.method, MAX_METHOD), ("credential", credential, MAX_CREDENTIAL)]
     {
-        if text.len() > limit {
-            return Err(Error::Encode {
-                session: Cow::Borrowed(session),
-                field: Cow::Borrowed(field),
-                source: too_long(text.len(), limit).into(),
-            });
-        }
+        check_length(session, field, text, limit)?;
     }
     Ok(())
+}
+
+/// Checks the length of a text of the header; `session` names the type for errors.
+///
+/// # Errors
+/// [`Error::Encode`] if it is longer than the limit, in bytes.
+pub(crate) fn check_length(
+    session: &'static str,
+    field: &'static str,
+    text: &str,
+    limit: usize,
+) -> Result<(), Error> {
+    if text.len() <= limit {
+        return Ok(());
+    }
+    Err(Error::Encode {
+        session: Cow::Borrowed(session),
+        field: Cow::Borrowed(field),
+        source: too_long(text.len(), limit).into(),
+    })
 }
 
 pub(super) fn too_long(length: usize, limit: usize) -> Malformed {

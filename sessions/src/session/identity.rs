@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Session;
 use crate::authentication::{Authentication, Proof};
+use crate::clock::SKEW;
 use crate::data::{AsOwner, SessionData};
 use crate::error::Error;
 use crate::return_path::is_local;
@@ -92,9 +93,11 @@ impl<T: SessionData> Session<T> {
         if self.is_locked() {
             return false;
         }
-        // A time in the future is another host's clock.
-        self.authentication()
-            .is_some_and(|it| now.duration_since(it.at).unwrap_or_default() <= time)
+        self.authentication().is_some_and(|it| match now.duration_since(it.at) {
+            Ok(age) => age <= time,
+            // Another host's clock is a little ahead, or it was wrong.
+            Err(ahead) => ahead.duration() <= SKEW,
+        })
     }
 
     /// Fails unless the owner proved who they are at most `time` ago. `return_to` is the path that

@@ -108,6 +108,10 @@ impl Core {
         self.epochs.read_first().await?;
         let was = base.fields(session_type)?;
         let mine = fields.unwrap_or_else(|| was.clone());
+        if asks.lock || asks.identity.as_ref().is_some_and(|it| it.acting_as.is_some()) {
+            // The cookie from before would still be good.
+            self.needs_records("lock() and act_as()")?;
+        }
         let (renew, skip_touch) = (asks.renew, asks.skip_touch);
         let now = self.now();
         let patch = Patch::new(session_type.clone(), was, mine, base.owner(), asks, now)?;

@@ -7,8 +7,14 @@ use super::ended_by::EndedBy;
 use crate::id::StoreKey;
 
 /// The sessions that ended on this host last.
-#[derive(Default)]
 pub(super) struct Endings(Mutex<VecDeque<(StoreKey, EndedBy)>>);
+
+impl Default for Endings {
+    /// With all the memory that it takes, so that no revocation of many sessions takes more.
+    fn default() -> Self {
+        Self(Mutex::new(VecDeque::with_capacity(MOST)))
+    }
+}
 
 impl Endings {
     pub(super) fn note(&self, key: &StoreKey, by: EndedBy) {
@@ -26,8 +32,8 @@ impl Endings {
     }
 }
 
-/// How many sessions it remembers: as many as fit into 50 kB.
-const MOST: usize = 1_024;
+/// How many sessions it remembers: as many as fit into 12 kB.
+const MOST: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -18,8 +18,8 @@ use super::base::{Base, Bearer, Loaded};
 use super::change::{Change, Committed, Failed, Outcome, Unsettled};
 use super::core::Core;
 use super::patch::{Asks, Patch, Renewal};
-use super::plan::{Due, Plan, plan};
-use super::sent::{Claim, Drawn, Login, MOST_SENDS, Sends, Sent};
+use super::plan::{Due, OwnerMove, Plan, plan};
+use super::sent::{Claim, Drawn, Login, MOST_SENDS, Sends, Sent, StepUp};
 use super::session_type::SessionType;
 use crate::error::Error;
 use crate::provider::{Expect, Record, Saved, Touched};
@@ -271,8 +271,9 @@ impl<'s> Execution<'s> {
         let now = core.now();
         // Whether the provider has just said that the record has still this secret.
         let mut seen = None;
-        if due.touch && self.touch_saves(&loaded)? {
-            seen = Some(Box::pin(self.touch_by_save(&mut loaded, now)).await?);
+        let by_save = if due.touch { self.touch_record(&loaded, now) } else { None };
+        if let Some(record) = by_save {
+            seen = Some(Box::pin(self.touch_by_save(&mut loaded, *record, now)).await);
         } else if let (true, Some(expiry)) = (due.touch, loaded.touch_due(&self.session_type, now))
         {
             let expect = Expect::Version(loaded.version);
@@ -313,11 +314,28 @@ impl<'s> Execution<'s> {
         Ok(left)
     }
 
-    /// Whether a touch writes more than the expiry: when the session was used, or a new device.
-    fn touch_saves(&self, loaded: &Loaded) -> Result<bool, Error> {
-        let Some(device) = &self.asks.device else { return Ok(self.session_type.locks()) };
-        let devices = loaded.stored.header()?.devices;
-        Ok(self.session_type.locks() || devices.is_none_or(|devices| devices.last != **device))
+    /// Returns the record that a touch saves where it writes more than the expiry: when the session
+    /// was used, or a new device. `None` for a plain touch, also where the record would be too large.
+    fn touch_record(&self, loaded: &Loaded, now: SystemTime) -> Option<Box<Record>> {
+        let is_elsewhere = || {
+            let device = self.asks.device.as_deref()?;
+            let devices = loaded.stored.header().ok()?.devices;
+            Some(devices.is_none_or(|devices| devices.last != *device))
+        };
+        if !self.session_type.locks() && !is_elsewhere().unwrap_or(false) {
+            return None;
+        }
+        let record = || {
+            let (session_type, owner) = (&self.session_type, loaded.owner.as_ref());
+            let fields = loaded.stored.fields(session_type.table)?;
+            let (same, asks) = (fields.clone(), self.asks.clone());
+            let patch = Patch::new(session_type.clone(), fields, same, owner, asks, now)?;
+            let mut draft = patch.over(&loaded.stored, owner, None)?;
+            draft.stamp(rand::random());
+            self.core.next_record(session_type, loaded, &draft, now)
+        };
+        let failed = |error: &Error| telemetry::touch_failed(self.name(), &loaded.key, error);
+        record().inspect_err(failed).ok().map(Box::new)
     }
 
     /// Moves the expiry by a save. As a touch, it is not repeated: the next request does the same.
@@ -325,28 +343,24 @@ impl<'s> Execution<'s> {
     async fn touch_by_save(
         &self,
         loaded: &mut Arc<Loaded>,
+        record: Record,
         now: SystemTime,
-    ) -> Result<bool, Error> {
-        let (session_type, owner) = (&self.session_type, loaded.owner.as_ref());
-        let fields = loaded.stored.fields(session_type.table)?;
-        let (same, asks) = (fields.clone(), self.asks.clone());
-        let patch = Patch::new(session_type.clone(), fields, same, owner, asks, now)?;
-        let mut draft = patch.over(&loaded.stored, owner, None)?;
-        draft.stamp(rand::random());
-        let record = self.core.next_record(session_type, loaded, &draft, now)?;
+    ) -> bool {
         let expect = Expect::Version(loaded.version);
         match self.core.provider.save(&record, expect, now).await {
             Ok(Saved::Saved) => {
                 telemetry::touched(self.name(), &loaded.key);
-                let stored = Stored::parse(self.name(), &record.data)?;
-                let (key, bearer) = (loaded.key.clone(), loaded.bearer.clone());
-                *loaded = Arc::new(Loaded::new(key, bearer, record, stored));
-                Ok(true)
+                // It is what this host has just encoded.
+                if let Ok(stored) = Stored::parse(self.name(), &record.data) {
+                    let (key, bearer) = (loaded.key.clone(), loaded.bearer.clone());
+                    *loaded = Arc::new(Loaded::new(key, bearer, record, stored));
+                }
+                true
             }
-            Ok(Saved::Conflict(record)) => Ok(self.is_still(loaded, record)),
+            Ok(Saved::Conflict(record)) => self.is_still(loaded, record),
             Err(error) => {
                 telemetry::touch_failed(self.name(), &loaded.key, &error.into());
-                Ok(false)
+                false
             }
         }
     }
@@ -383,7 +397,18 @@ impl<'s> Execution<'s> {
             return Err(Error::LoginUndone);
         };
         let credential = patch.asks.proof().and_then(|proof| proof.credential.clone());
-        Ok(Login { name, attempt, credential, loaded_at, epoch })
+        let adds = patch.owner_move != OwnerMove::Same;
+        Ok(Login { name, attempt, credential, loaded_at, adds, epoch })
+    }
+
+    /// The step-up that a patch carries out, where a credential may be revoked beside it.
+    pub(super) fn step_up(&self, patch: &Patch) -> Option<Box<StepUp>> {
+        if patch.owner_move != OwnerMove::Same || patch.asks.attempt.is_some() {
+            return None;
+        }
+        let credential = patch.asks.proof()?.credential.clone()?;
+        let (name, loaded_at) = (patch.owner_name.clone()?, self.loaded_at);
+        Some(Box::new(StepUp { name, credential, loaded_at }))
     }
 
     /// Keeps a send until it is settled.

@@ -4,8 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::core::Core;
 use super::session_type::SessionType;
+use crate::authentication::Authentication;
 use crate::clock::to_rfc3339;
 use crate::data::SessionData;
+use crate::device::Device;
 use crate::error::Error;
 use crate::provider::{Page, Record};
 use crate::schema::stored::Stored;
@@ -79,10 +81,32 @@ impl Core {
         };
         let created_at = header.summary.created_at;
         let span = session_type.span(&header.summary);
-        let last_seen = record.expires_at.map_or(created_at, |at| span.last_seen(at));
+        let last_seen = || record.expires_at.map_or(created_at, |at| span.last_seen(at));
+        let last_seen = header.summary.seen_at.unwrap_or_else(last_seen);
         put("created_at", time(created_at));
         put("last_seen", time(last_seen));
         put("label", json!(header.label.as_deref()));
+        let authentication = header
+            .authentication
+            .map_or_else(|| Authentication::plain(created_at), |authentication| *authentication);
+        put(
+            "authentication",
+            json!({
+                "at": time(authentication.at),
+                "level": authentication.level,
+                "method": authentication.method.as_deref(),
+                "credential": authentication.credential.as_deref(),
+                "opened_by": authentication.opened_by.as_deref(),
+            }),
+        );
+        let device =
+            |device: Device| json!({ "user_agent": device.user_agent, "network": device.network });
+        if let Some(devices) = header.devices {
+            put("devices", json!({ "first": device(devices.first), "last": device(devices.last) }));
+        }
+        put("acting_as", json!(header.acting_as.as_deref()));
+        put("locked", header.summary.locked.into());
+        put("token", if header.token_in_header { "header" } else { "cookie" }.into());
         put("ended", self.is_over(&header.summary).into());
         put("version", header.summary.schema_version.into());
         put("fields", Value::Object(fields));

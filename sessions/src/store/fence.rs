@@ -239,6 +239,18 @@ impl Fence {
         self.mark() == Some(mark) || self.credentials.iter().any(|it| it.raised.mark == mark)
     }
 
+    /// Whether this credential was revoked after a session was loaded, as far as the clocks agree.
+    pub(super) fn revokes(
+        &self,
+        credential: CredentialHash,
+        loaded_at: SystemTime,
+        now: SystemTime,
+    ) -> bool {
+        let is_used = |it: &&RaisedCredential| it.credential == credential;
+        let mut raised = self.credentials.iter().filter(is_used).map(|it| &it.raised);
+        raised.any(|raised| raised.undoes(None, loaded_at, now))
+    }
+
     /// Returns what undoes a login with this credential, if something does.
     pub(super) fn undoes(
         &self,

@@ -9,6 +9,7 @@ use super::core::Core;
 use super::ended_by::EndedBy;
 use super::owner::{PAGE, header_of};
 use super::save::{EndOutcome, Patience, key_of};
+use super::sent::Login;
 use super::session_type::SessionType;
 use crate::error::Error;
 use crate::id::StoreKey;
@@ -20,7 +21,7 @@ type Ticket = (u64, StoreKey, u64);
 
 impl Core {
     /// Returns the ticket of a login, above those of all of its owner's sessions. It is needed only
-    /// if there is a limit. `own` is the session that the login goes on with.
+    /// if there is a limit. `own` is the owner's session that the login goes on with: it adds none.
     ///
     /// # Errors
     /// [`Error::TooManySessions`] if there is no room for it.
@@ -44,7 +45,7 @@ impl Core {
                 others += usize::from(Some(&key) != own && !self.is_ended_record(record));
             }
         }
-        if limit.at == AtLimit::RefuseLogin && others >= limit.most {
+        if limit.at == AtLimit::RefuseLogin && own.is_none() && others >= limit.most {
             telemetry::login_refused(session_type.name(), "cap");
             return Err(Error::TooManySessions { most: limit.most });
         }
@@ -58,6 +59,7 @@ impl Core {
     pub(super) async fn fits(
         &self,
         session_type: &SessionType,
+        login: &Login,
         key: &StoreKey,
         record: &Record,
         patience: &mut Patience,
@@ -67,6 +69,7 @@ impl Core {
         };
         let fits = match at {
             AtLimit::EndOldest => self.cap(session_type, owner, key, most, patience).await?,
+            AtLimit::RefuseLogin if !login.adds => true,
             AtLimit::RefuseLogin => {
                 let earlier = self.earlier(session_type, owner, key, record, patience).await?;
                 earlier < most

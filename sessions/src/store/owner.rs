@@ -6,7 +6,7 @@ use super::core::Core;
 use super::ended_by::EndedBy;
 use super::fence::{CredentialHash, Fence, LoginAttempt, Raised};
 use super::save::{EndOutcome, Patience, SaveOutcome, key_of};
-use super::sent::Login;
+use super::sent::{Login, StepUp};
 use super::session_type::SessionType;
 use crate::authentication::Authentication;
 use crate::data::SessionData;
@@ -362,6 +362,24 @@ impl Core {
         }
     }
 
+    /// Whether the credential of a step-up was revoked since its session was loaded.
+    pub(super) async fn is_revoked(
+        &self,
+        session_type: &SessionType,
+        step_up: &StepUp,
+        key: &StoreKey,
+        patience: &mut Patience,
+    ) -> Result<bool, Error> {
+        let fence = self.fence(&session_type.fence(&step_up.name), patience).await?;
+        let credential = session_type.credential(&step_up.credential);
+        let (loaded_at, now) = (step_up.loaded_at, self.now());
+        let is = fence.is_some_and(|fence| fence.revokes(credential, loaded_at, now));
+        if is {
+            telemetry::login_undone(session_type.name(), key, "revoke_all");
+        }
+        Ok(is)
+    }
+
     /// Fails if a saved login is not valid: its owner was logged out everywhere since it began, or
     /// has too many other sessions.
     ///
@@ -395,7 +413,7 @@ impl Core {
                 return Err(Error::LoginUndone);
             }
         }
-        self.fits(session_type, key, record, patience).await
+        self.fits(session_type, login, key, record, patience).await
     }
 
     /// Returns a page of an owner's records, and the next page.

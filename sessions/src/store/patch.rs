@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::id::{SecretHash, StoreKey};
 use crate::schema::fields::Fields;
 use crate::schema::header::{Header, MAX_SAVES, OwnTimes};
-use crate::schema::limits::{check_label, check_proof};
+use crate::schema::limits::{MAX_OWNER, check_label, check_length, check_proof};
 use crate::schema::merge::{self, Diff};
 use crate::schema::stored::Stored;
 use crate::telemetry;
@@ -72,7 +72,13 @@ impl Asks {
 
     pub(crate) fn asked(&self) -> Asked {
         let Self { destroy, renew, .. } = *self;
-        Asked { destroy, renew, proof: self.attempt.is_some() || self.proof().is_some() }
+        Asked {
+            destroy,
+            // An owner who proves again who they are goes on in their session.
+            renew: renew || self.proof().is_some(),
+            proof: self.attempt.is_some(),
+            header: self.lock || self.label.is_some() || self.times.is_some(),
+        }
     }
 
     pub(crate) fn proof(&self) -> Option<&Proof> {
@@ -215,8 +221,11 @@ impl Patch {
         if let Some(proof) = asks.proof() {
             check_proof(session_type.name(), proof)?;
         }
+        let acting_as = asks.identity.as_ref().and_then(|it| it.acting_as.as_ref()?.as_deref());
+        check_length(session_type.name(), "acting_as", acting_as.unwrap_or_default(), MAX_OWNER)?;
         let diff = merge::diff(table, &base, &mut mine)?;
-        let owner_name = if diff.owner || asks.asked().proof { mine.owner(table)? } else { None };
+        let proves = asks.attempt.is_some() || asks.proof().is_some();
+        let owner_name = if diff.owner || proves { mine.owner(table)? } else { None };
         let owner_name: Option<Arc<str>> = owner_name.map(Into::into);
         let (owner_move, owner) = match (owner, &owner_name) {
             (owner, None) if !diff.owner => match owner {
@@ -350,11 +359,10 @@ impl Patch {
         let mut header = below.header()?;
         let stays = matches!(self.owner_move, OwnerMove::Same | OwnerMove::Nobody);
         let login = renewal.is_some_and(|renewal| renewal.login.is_some());
-        // Settings of one login do not carry over to the next. An owner who proves again who they
-        // are goes on with theirs.
-        let inherits = stays && !(login && self.asks.proof().is_none());
+        // Settings of one login do not carry over to the next.
+        let inherits = stays && !login;
         self.identify(&mut header, inherits, login);
-        self.see(&mut header, stays && !login, inherits);
+        self.see(&mut header, inherits && self.asks.proof().is_none(), inherits);
         let own = if inherits { header.summary.own } else { OwnTimes::default() };
         header.summary.own = self.own_times(own);
         header.label = self.asks.label.clone().or(header.label.filter(|_| inherits));
@@ -405,7 +413,7 @@ impl Patch {
         summary.locked = was_locked || *lock;
         if !self.session_type.locks() && !summary.locked {
             summary.seen_at = None;
-        } else if !goes_on || !was_locked && !*skip_touch {
+        } else if !goes_on || !was_locked && (!*skip_touch || *lock) {
             summary.seen_at = Some(from_unix_millis(to_unix_millis(self.now)));
         }
         let device = device.as_deref().filter(|_| !(inherits && *skip_touch));
@@ -436,10 +444,7 @@ impl Patch {
         if let Some(Numbers { ticket, epoch }) = renewal.login {
             header.ticket = ticket;
             header.summary.epoch = epoch;
-            // An owner who proves again who they are has begun no login.
-            if self.asks.attempt.is_some() || self.owner_move != OwnerMove::Same {
-                header.mark = self.asks.attempt.as_ref().and_then(|attempt| attempt.mark());
-            }
+            header.mark = self.asks.attempt.as_ref().and_then(|attempt| attempt.mark());
         }
     }
 }

@@ -33,8 +33,10 @@ pub(crate) enum Status {
 pub(crate) struct Asked {
     pub(crate) destroy: bool,
     pub(crate) renew: bool,
-    /// Whether the handler passed a proof of who the owner is.
+    /// Whether the handler passed the attempt of a login.
     pub(crate) proof: bool,
+    /// Whether the handler asked for another header: a label, times, a lock.
+    pub(crate) header: bool,
 }
 
 /// How the commit changes the owner.
@@ -88,7 +90,7 @@ pub(crate) fn plan(facts: Facts) -> Plan {
     }
     // A login: a new owner after nobody, or the same owner with a new proof.
     let login = owner == OwnerMove::Appears || owner == OwnerMove::Same && asks.proof;
-    let wants = changed || asks.renew || asks.proof;
+    let wants = changed || asks.renew || asks.proof || asks.header;
     match (status, owner) {
         (Status::Absent, _) if changed => Plan::Create { login },
         (Status::Absent, _) => Plan::Leave,
@@ -117,15 +119,15 @@ mod tests {
 
     const NOTHING: Facts = Facts {
         status: Status::Live,
-        asks: Asked { destroy: false, renew: false, proof: false },
+        asks: Asked { destroy: false, renew: false, proof: false, header: false },
         changed: false,
         header: false,
         rights: false,
         owner: OwnerMove::Nobody,
         due: Due { touch: false, cookie: false },
     };
-    const RENEW: Asked = Asked { destroy: false, renew: true, proof: false };
-    const PROOF: Asked = Asked { destroy: false, renew: false, proof: true };
+    const RENEW: Asked = Asked { destroy: false, renew: true, proof: false, header: false };
+    const PROOF: Asked = Asked { destroy: false, renew: false, proof: true, header: false };
 
     /// Every combination of facts.
     fn all() -> impl Iterator<Item = Facts> {
@@ -145,7 +147,12 @@ mod tests {
                     let moves = !matches!(owner, OwnerMove::Nobody | OwnerMove::Same);
                     Facts {
                         status,
-                        asks: Asked { destroy: bit(0), renew: bit(1), proof: bit(2) },
+                        asks: Asked {
+                            destroy: bit(0),
+                            renew: bit(1),
+                            proof: bit(2),
+                            header: false,
+                        },
                         // An owner that changes is a change of the owner group.
                         changed: bit(3) || bit(5) || moves,
                         header: bit(4),

@@ -31,6 +31,8 @@ pub(super) struct Sent {
     /// The secret that was drawn for it and, for a new session, the id.
     pub(super) drawn: Option<Drawn>,
     pub(super) login: Option<Login>,
+    /// The proof with a credential that it records. Boxed, because it is rare.
+    pub(super) step_up: Option<Box<StepUp>>,
     /// Whether an answer was lost, so that the save may have happened.
     pub(super) lost: bool,
 }
@@ -54,8 +56,19 @@ pub(super) struct Login {
     pub(super) attempt: Option<Box<LoginAttempt>>,
     pub(super) credential: Option<Arc<str>>,
     pub(super) loaded_at: std::time::SystemTime,
+    /// Whether the owner gets one session more by it.
+    pub(super) adds: bool,
     /// The number of the epoch that the login gets.
     pub(super) epoch: u64,
+}
+
+/// An owner who proves again who they are, in their session.
+#[derive(Clone, Debug)]
+pub(super) struct StepUp {
+    /// The owner as its field displays it.
+    pub(super) name: Arc<str>,
+    pub(super) credential: Arc<str>,
+    pub(super) loaded_at: std::time::SystemTime,
 }
 
 impl Sent {

@@ -11,6 +11,7 @@ use super::assurance::OwnLimits;
 use super::fence::CredentialHash;
 use super::settings::TypeSettings;
 use super::times::{Span, Times};
+use crate::clock::SKEW;
 use crate::cookie::SetCookie;
 use crate::crypto::purpose::Purpose;
 use crate::data::SessionData;
@@ -113,7 +114,8 @@ impl SessionType {
     pub(crate) fn shares_header(&self, other: &Self) -> bool {
         self.transport != Transport::Cookie
             && other.transport != Transport::Cookie
-            && self.token_header.request == other.token_header.request
+            && (self.token_header.request == other.token_header.request
+                || self.token_header.response == other.token_header.response)
     }
 
     /// Returns the place of the domain that the host of a request belongs to, the longest that fits.
@@ -213,7 +215,10 @@ impl SessionType {
         let unused = || {
             let (seen_at, lock) = (summary.seen_at?, self.lock?);
             let most = lock.saturating_add(self.span(summary).touch_interval());
-            Some(now.duration_since(seen_at).is_ok_and(|unused| unused >= most))
+            Some(match now.duration_since(seen_at) {
+                Ok(unused) => unused >= most,
+                Err(ahead) => ahead.duration() > SKEW,
+            })
         };
         is_owned && (summary.locked || unused().unwrap_or(false))
     }

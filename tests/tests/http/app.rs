@@ -200,6 +200,16 @@ pub(crate) async fn token(mut visitor: Session<Visitor>, user: String) -> Result
     Ok(Reply::text(visitor.token().expect("a login has a token")))
 }
 
+/// Ends a session in a cookie, and begins one in the header.
+pub(crate) async fn move_to_header(
+    mut visitor: Session<Visitor>,
+    user: String,
+) -> Result<Reply, Error> {
+    visitor.destroy();
+    visitor.save().await?;
+    token(visitor, user).await
+}
+
 /// What the owner of a session says of themselves, from this address.
 pub(crate) async fn act(mut visitor: Session<Visitor>, what: String, agent: HeaderMap) -> Reply {
     let device = TrustedProxies::new(["127.0.0.1"]).expect("an address");

@@ -88,6 +88,8 @@ suite! {
     transport::no_authorization_header_does_harm,
     transport::a_cookie_of_another_configuration_is_read_and_replaced,
     transport::a_cookie_that_a_subdomain_planted_does_not_count,
+    transport::no_cache_keeps_a_token_in_a_header,
+    transport::a_session_in_a_cookie_ends_and_one_in_the_header_begins,
     transport::the_host_of_a_request_chooses_the_domain_of_its_cookie,
     transport::a_partitioned_cookie_takes_the_place_of_one_that_is_not,
 }

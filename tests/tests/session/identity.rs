@@ -7,6 +7,7 @@ use sessions::{
     Error, MemoryProvider, Page, Proof, Session, SessionInfo, Store, StoreBuilder,
     clock::{Clock as _, ManualClock},
 };
+use sessions_tests::hooked::{Call, Fault, Faults, Hooked};
 use sessions_tests::jar::Jar;
 
 #[derive(Session)]
@@ -311,10 +312,14 @@ async fn a_client_side_session_knows_its_owner_too() {
     assert_eq!(app.load(&jar).await.authentication().unwrap().level, 1);
     app.clock.advance(MINUTE);
     app.request(&mut jar, |visitor| visitor.authenticated(Proof::new("mfa").level(2))).await;
-    app.request(&mut jar, |visitor| visitor.act_as(BOB)).await;
-    let visitor = app.load(&jar).await;
-    assert_eq!(visitor.authentication().unwrap().level, 2);
-    assert_eq!(visitor.acting_as().as_deref(), Some("2"));
+    assert_eq!(app.load(&jar).await.authentication().unwrap().level, 2);
+    // The cookie from before would go on unlocked, or acting.
+    for ask in [Session::lock as fn(&mut Session<Visitor>), |visitor| visitor.act_as(BOB)] {
+        let mut visitor = app.load(&jar).await;
+        ask(&mut visitor);
+        let error = visitor.commit().await.unwrap_err().into_error();
+        assert!(matches!(&error, Error::Misuse(text) if text.contains("lock()")), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -424,4 +429,140 @@ async fn a_return_path_stays_on_the_site_and_with_the_store() {
     let error = App::new().store.open_return_path(&sealed).await.unwrap_err();
     assert!(!matches!(error, Error::Misuse(_)));
     visitor.require_authentication(2 * DAY, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_outage_in_a_step_up_ends_nobodys_session() {
+    let faults = Faults::default();
+    let provider = Hooked::new(MemoryProvider::new(), faults.clone());
+    let store = Store::builder(provider).clock(ManualClock::default()).build().unwrap();
+    for fault in [
+        Fault::Lost(Call::Save, 1),
+        Fault::Lost(Call::Save, 3),
+        Fault::LostThenDown(Call::Save),
+        Fault::Next(3),
+    ] {
+        let mut visitor = store.load::<Visitor>(&HeaderMap::new()).await.unwrap();
+        visitor.user = Some(ADA);
+        let mut jar = Jar::of(&visitor.commit().await.unwrap());
+        let mut visitor = store.load::<Visitor>(jar.headers()).await.unwrap();
+        visitor.authenticated(Proof::new("hwk").level(2).credential("key"));
+        faults.set(fault);
+        match visitor.commit().await {
+            Ok(commit) => jar.keep(&commit),
+            Err(error) => jar.keep_error(&error),
+        };
+        faults.heal();
+        drop(visitor);
+        store.shutdown().await;
+        let visitor = store.load::<Visitor>(jar.headers()).await.unwrap();
+        assert_eq!(visitor.owner(), Some("1"), "{fault:?}");
+        let items = store.list::<Visitor>(ADA, Page::first(9)).await.unwrap().items;
+        assert_eq!(items.len(), 1, "{fault:?}");
+        store.revoke_all::<Visitor>(ADA).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_step_up_beside_the_end_of_the_others_stays() {
+    let app = App::new();
+    let (mut jar, other) = (app.logged_in(ADA).await, app.logged_in(ADA).await);
+    let mut visitor = app.load(&jar).await;
+    visitor.authenticated(Proof::new("pwd").credential("key"));
+    assert_eq!(app.store.revoke_others(&visitor).await.unwrap(), 1);
+    jar.keep(&visitor.commit().await.unwrap());
+    assert!(app.load(&jar).await.authenticated_within(MINUTE));
+    assert!(app.load(&other).await.is_new());
+}
+
+#[tokio::test]
+async fn a_step_up_with_a_credential_that_is_revoked_meanwhile_ends() {
+    let app = App::new();
+    for (credential, ends) in [("lost", true), ("other", false)] {
+        let mut jar = app.logged_in(ADA).await;
+        let mut visitor = app.load(&jar).await;
+        visitor.authenticated(Proof::new("hwk").credential(credential));
+        app.store.revoke_credential::<Visitor>(ADA, "lost").await.unwrap();
+        match visitor.commit().await {
+            Ok(commit) => {
+                jar.keep(&commit);
+                assert!(!ends && !app.load(&jar).await.is_new());
+            }
+            Err(error) => assert!(ends && matches!(error.error(), Error::LoginUndone), "{error}"),
+        }
+        app.clock.advance(DAY);
+    }
+    assert_eq!(app.list(ADA).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_login_ends_what_the_last_one_set_whatever_its_proof() {
+    let app = App::new();
+    let mut jar = app.logged_in(ADA).await;
+    app.request(&mut jar, |visitor| {
+        visitor.act_as(BOB);
+        visitor.set_label("phone");
+        visitor.remember(60 * DAY);
+    })
+    .await;
+    let attempt = app.store.begin_login::<Visitor>(ADA).await.unwrap();
+    app.request(&mut jar, |visitor| {
+        visitor.log_in(attempt);
+        visitor.authenticated(Proof::new("mfa").level(2).credential("key"));
+    })
+    .await;
+    let visitor = app.load(&jar).await;
+    assert_eq!((visitor.acting_as(), visitor.label()), (None, None));
+    assert_eq!(app.store.revoke_credential::<Visitor>(ADA, "key").await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn what_a_cookie_from_before_a_renewal_asks_for_is_never_ok() {
+    let app = App::new();
+    for ask in [
+        Session::lock as fn(&mut Session<Visitor>),
+        |visitor| visitor.set_label("phone"),
+        |visitor| visitor.remember(DAY),
+    ] {
+        let mut jar = app.logged_in(ADA).await;
+        let old = jar.clone();
+        app.request(&mut jar, Session::renew).await;
+        let mut visitor = app.load(&old).await;
+        ask(&mut visitor);
+        assert!(
+            matches!(visitor.commit().await, Err(error) if matches!(error.error(), Error::Gone))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_proof_of_a_clock_far_ahead_is_none() {
+    let clock = ManualClock::default();
+    let memory = MemoryProvider::new();
+    for (ahead, fresh) in [(10 * MINUTE, true), (10 * MINUTE + Duration::from_millis(1), false)] {
+        let host =
+            |clock: ManualClock| Store::builder(memory.clone()).clock(clock).build().unwrap();
+        let there = host(ManualClock::new(clock.now() + ahead));
+        let mut visitor = there.load::<Visitor>(&HeaderMap::new()).await.unwrap();
+        visitor.user = Some(ADA);
+        let jar = Jar::of(&visitor.commit().await.unwrap());
+        let here = host(clock.clone()).load::<Visitor>(jar.headers()).await.unwrap();
+        assert_eq!(here.authenticated_within(DAY), fresh, "{ahead:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_person_acted_for_has_a_short_name() {
+    #[derive(Session)]
+    #[session(name = "guest", version = 1)]
+    struct Guest {
+        #[session(owner)]
+        name: Option<String>,
+    }
+    let app = App::new();
+    let mut guest = app.store.load::<Guest>(&HeaderMap::new()).await.unwrap();
+    guest.name = Some("ada".to_owned());
+    guest.act_as("x".repeat(256));
+    let error = guest.commit().await.unwrap_err().into_error();
+    assert!(matches!(&error, Error::Encode { field, .. } if field == "acting_as"), "{error}");
 }

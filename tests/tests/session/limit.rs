@@ -75,6 +75,29 @@ async fn who_is_logged_in_already_proves_again_who_they_are() {
     assert_eq!(keys(&store).await.len(), 1);
 }
 
+/// The limit was lowered, or others log in at the same moment: a session that is there stays.
+#[tokio::test]
+async fn who_is_above_the_limit_already_proves_again_who_they_are() {
+    let memory = MemoryProvider::new();
+    let build = |most| {
+        let store = Store::builder(memory.clone()).clock(ManualClock::default());
+        store.max_sessions_per_owner(most).at_limit(AtLimit::RefuseLogin).build().unwrap()
+    };
+    let (wide, narrow) = (build(3), build(1));
+    let mut jar = Jar::new();
+    for _ in 0..3 {
+        jar = log_in(&mut new(&wide).await, ADA).await.unwrap();
+    }
+    let mut visitor = narrow.load::<Visitor>(jar.headers()).await.unwrap();
+    visitor.authenticated(sessions::Proof::new("pwd").credential("key"));
+    let _ = visitor.commit().await.unwrap();
+    let attempt = narrow.begin_login::<Visitor>(ADA).await.unwrap();
+    visitor.log_in(attempt);
+    let _ = visitor.commit().await.unwrap();
+    assert_eq!(keys(&narrow).await.len(), 3);
+    assert!(log_in(&mut new(&narrow).await, ADA).await.is_err());
+}
+
 #[tokio::test]
 async fn another_owner_who_is_refused_ends_nobodys_session() {
     let (store, _) = store(1);

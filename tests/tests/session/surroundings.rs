@@ -352,3 +352,47 @@ async fn a_device_that_changes_may_lock_or_end_the_session() {
     app.request(&mut jar, |visitor| decide(visitor, "curl")).await;
     assert!(app.load(&jar).await.is_new());
 }
+
+#[tokio::test]
+async fn a_device_that_does_not_fit_into_the_record_fails_no_request() {
+    let app = App::with(|builder| builder.touch_interval(MINUTE).max_record_size(1 << 10));
+    let mut jar = Jar::new();
+    app.request(&mut jar, |visitor| {
+        visitor.user = Some(ADA);
+        visitor.set_label("x".repeat(256));
+        visitor.seen_from(device("a", "203.0.113.7"));
+    })
+    .await;
+    let long: &'static str = Box::leak("x".repeat(250).into_boxed_str());
+    app.request(&mut jar, |visitor| {
+        visitor.count = 1;
+        visitor.authenticated(Proof::new("x".repeat(64)).credential("x".repeat(255)));
+    })
+    .await;
+    for _ in 0..2 {
+        app.clock.advance(MINUTE);
+        let mut visitor = app.load(&jar).await;
+        visitor.seen_from(device(long, "203.0.113.7"));
+        let commit = visitor.commit().await.unwrap();
+        assert_eq!(commit.outcome(), sessions::commit::Outcome::Unchanged);
+    }
+    assert_eq!(app.load(&jar).await.last_seen(), Some(app.clock.now()), "it was touched");
+}
+
+#[tokio::test]
+async fn a_session_that_is_locked_by_a_poll_is_not_kept_alive() {
+    let app = App::with(|builder| builder.idle_timeout(HOUR).touch_interval(MINUTE));
+    let mut jar = app.login().await;
+    app.request(&mut jar, |visitor| {
+        visitor.skip_touch();
+        visitor.lock();
+    })
+    .await;
+    for _ in 0..4 {
+        app.clock.advance(30 * MINUTE);
+        let mut visitor = app.load(&jar).await;
+        visitor.count += 1;
+        let _ = visitor.commit().await;
+    }
+    assert!(app.load(&jar).await.is_new());
+}

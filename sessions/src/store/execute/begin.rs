@@ -13,7 +13,7 @@ use crate::store::change::{Committed, NextBase, Outcome};
 use crate::store::ended_by::EndedBy;
 use crate::store::patch::{Numbers, Patch, Renewal, SaveId};
 use crate::store::save::{EndOutcome, Patience, SavedRecord};
-use crate::store::sent::{Drawn, Login, Sent};
+use crate::store::sent::{Drawn, Login, Sent, StepUp};
 use crate::telemetry;
 use crate::transport::Carrier;
 
@@ -68,6 +68,7 @@ impl Execution<'_> {
                 version: 0,
                 drawn: Some(Drawn { bearer, hash, key: key.clone(), claim }),
                 login: login.clone(),
+                step_up: None,
                 lost: false,
             })?;
             if record.owner.is_some() {
@@ -181,6 +182,26 @@ impl Execution<'_> {
         self.base = Base::Absent { arrival: Arrival::Ended, carrier: loaded.carrier(), by: None };
         self.ancestor = None;
         self.create(patch.as_new()?, None, true, None).await
+    }
+
+    /// Asks whether the credential of a step-up that was saved was revoked meanwhile, and ends the
+    /// session if so.
+    pub(super) async fn admit_step_up(
+        &mut self,
+        step_up: StepUp,
+        key: &StoreKey,
+        patience: &mut Patience,
+    ) -> Result<(), Error> {
+        // From here on it is known to have taken place; whoever comes back asks again.
+        last(&mut self.sends).lost = true;
+        if !self.core.is_revoked(&self.session_type, &step_up, key, patience).await? {
+            return Ok(());
+        }
+        self.core.delete_any(key.as_str(), patience).await?;
+        self.forget_last();
+        self.base = Base::Ended(key.clone(), self.base.carrier());
+        self.ancestor = None;
+        Err(Error::LoginUndone)
     }
 
     /// Ends the record of the last owner, and begins another for the next.

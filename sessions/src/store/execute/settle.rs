@@ -113,7 +113,7 @@ impl Execution<'_> {
         self.sends.drain(..).for_each(|send| {
             send.settle();
         });
-        let login = send.login.clone();
+        let (login, step_up) = (send.login.clone(), send.step_up.clone());
         let (mine, asks) = (send.mine.clone(), send.asks.clone());
         let key = record.id.parse::<StoreKey>()?;
         let had = match &self.base {
@@ -125,6 +125,8 @@ impl Execution<'_> {
         if let Some(login) = login {
             let mut patience = Patience::persistent();
             self.admit(&login, &key, record, &mut patience).await?;
+        } else if let Some(step_up) = step_up {
+            self.admit_step_up(*step_up, &key, &mut Patience::persistent()).await?;
         }
         if let Some(bearer) = &drawn {
             let token = core.token(&self.session_type, bearer).await?;

@@ -54,6 +54,7 @@ impl Execution<'_> {
             version: loaded.version,
             drawn,
             login,
+            step_up: self.step_up(&patch),
             lost: false,
         })?;
         if last(&mut self.sends).login.is_some() {
@@ -93,9 +94,8 @@ impl Execution<'_> {
         let token = Some(core.token(&self.session_type, &bearer).await?);
         let numbers = match &login {
             Some(login) => {
-                let ticket = core
-                    .ticket(&self.session_type, patch.owner(), Some(&loaded.key), patience)
-                    .await?;
+                let own = Some(&loaded.key).filter(|_| !login.adds);
+                let ticket = core.ticket(&self.session_type, patch.owner(), own, patience).await?;
                 Some(Numbers { ticket, epoch: login.epoch })
             }
             None => None,
@@ -192,6 +192,8 @@ impl Execution<'_> {
         let core = self.core;
         if let Some(login) = last(&mut self.sends).login.clone() {
             Box::pin(self.admit(&login, &loaded.key, &written.record, patience)).await?;
+        } else if let Some(step_up) = last(&mut self.sends).step_up.clone() {
+            Box::pin(self.admit_step_up(*step_up, &loaded.key, patience)).await?;
         }
         // Read again, not held since it was written: this future is moved.
         let summary = Stored::parse(self.name(), &written.record.data)?.summary;

@@ -112,6 +112,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .route("/both", get().to(app::both))
         .route("/login", post().to(app::login))
         .route("/token", post().to(app::token))
+        .route("/move", post().to(app::move_to_header))
         .route("/act", post().to(act))
         .route("/keys", get().to(keys))
         .route("/strict_keys", get().to(strict_keys))

@@ -23,6 +23,7 @@ pub(crate) fn router(app: &App) -> Router {
         .route("/both", get(app::both))
         .route("/login", post(app::login))
         .route("/token", post(app::token))
+        .route("/move", post(app::move_to_header))
         .route("/act", post(async |it, agent, what| app::act(it, what, agent).await))
         .route("/keys", get(keys))
         .route("/strict_keys", get(async |Authenticated(it): Minute| app::keys(Ok(it)).await))

@@ -109,6 +109,7 @@ async fn handle(request: Request<Incoming>, app: &App) -> Result<Reply, Error> {
         "/both" => app::both(sessions.load(headers).await?, sessions.load(headers).await?).await,
         "/login" => app::login(sessions.load(headers).await?, text().await).await,
         "/token" => app::token(sessions.load(headers).await?, text().await).await?,
+        "/move" => app::move_to_header(sessions.load(headers).await?, text().await).await?,
         "/act" => app::act(sessions.load(headers).await?, text().await, headers.clone()).await,
         "/keys" => app::keys(fresh(sessions, &parts).await).await,
         "/strict_keys" => app::keys(Ok(fresh(sessions, &parts).await?)).await,

@@ -277,6 +277,29 @@ pub(crate) async fn a_partitioned_cookie_takes_the_place_of_one_that_is_not(fram
     assert_eq!((logout.len(), partitioned), (2, 1), "{logout:?}");
 }
 
+/// An HTTP cache of the client's own would give a dead token again.
+pub(crate) async fn no_cache_keeps_a_token_in_a_header(framework: Framework) {
+    let site = Site::built(framework, in_header).await;
+    let answer = Browser::new(site.address).get("/with_headers").await;
+    assert!(token(&answer).is_some());
+    let said: Vec<_> = answer.headers.get_all("cache-control").iter().collect();
+    assert_eq!(said, ["private, no-store"], "the handler said max-age=5");
+}
+
+/// A browser that turns into a client with a token of its own.
+pub(crate) async fn a_session_in_a_cookie_ends_and_one_in_the_header_begins(framework: Framework) {
+    let site = Site::built(framework, in_either).await;
+    let mut browser = site.browser.clone();
+    browser.get("/visit").await;
+    let moved = browser.post("/move", "ada").await;
+    assert_eq!(moved.status, StatusCode::OK);
+    let [clear] = &moved.set_cookies()[..] else { panic!("one cookie: {moved:?}") };
+    assert!(clear.contains("Max-Age=0"), "{clear}");
+    let mut client = Client { token: token(&moved).expect("a token").to_owned(), browser };
+    assert!(client.browser.jar.is_empty());
+    assert_eq!(client.get("/show").await.body, "ada 0 - ");
+}
+
 pub(crate) async fn the_host_of_a_request_chooses_the_domain_of_its_cookie(framework: Framework) {
     let site = Site::built(framework, |store| {
         store.cookie(CookieConfig::new().domains([
