@@ -701,7 +701,6 @@ impl Store {
         self.core
     }
 
-    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.core
     }
