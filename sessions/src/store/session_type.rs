@@ -4,10 +4,7 @@ use std::any::TypeId;
 use std::fmt::{self, Write};
 use std::time::{Duration, SystemTime};
 
-#[cfg(any(feature = "actix", feature = "axum"))]
-use http::header::{COOKIE, HeaderName};
-use http::header::{HeaderValue, SET_COOKIE};
-#[cfg(any(feature = "actix", feature = "axum"))]
+use http::header::{COOKIE, HeaderName, HeaderValue, SET_COOKIE};
 use smallvec::SmallVec;
 
 use super::assurance::OwnLimits;
@@ -178,7 +175,6 @@ impl SessionType {
     }
 
     /// Adds the request headers that a response of this type depends on.
-    #[cfg(any(feature = "actix", feature = "axum"))]
     pub(crate) fn vary(&self, names: &mut SmallVec<[HeaderName; 1]>) {
         let cookie = (self.transport != Transport::Header).then_some(COOKIE);
         let header =
