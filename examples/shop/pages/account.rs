@@ -10,6 +10,7 @@ pub(crate) fn login(frame: &Frame, next: &str) -> Markup {
     frame.around(&html! {
         form.panel.narrow method="post" action="/login" {
             h1 { "Log in" }
+            input type="hidden" name="next" value=(next);
             label for="user" { "Name" }
             input #user name="user" autocomplete="username" autocapitalize="none" required autofocus;
             label for="password" { "Password" }
@@ -18,7 +19,6 @@ pub(crate) fn login(frame: &Frame, next: &str) -> Markup {
                 input #remember type="checkbox" name="remember" value="yes";
                 "Remember me for 90 days"
             }
-            input type="hidden" name="next" value=(next);
             button { "Log in" }
             div.hint {
                 p { "Accounts of this demo:" }
@@ -41,11 +41,12 @@ pub(crate) fn confirm(frame: &Frame, user: &str, next: &str) -> Markup {
         form.panel.narrow method="post" action="/confirm" {
             h1 { "Is it you?" }
             p.soft { "What comes next is for " strong { (user) } " only." }
+            input type="hidden" name="next" value=(next);
+            // For password managers.
             input type="hidden" name="user" autocomplete="username" value=(user);
             label for="password" { "Password" }
             input #password type="password" name="password" autocomplete="current-password" required
                 autofocus;
-            input type="hidden" name="next" value=(next);
             button { "Go on" }
         }
     })

@@ -19,7 +19,12 @@ pub(crate) fn devices(frame: &Frame, devices: &Devices<'_>) -> Markup {
     // An operator sees a customer's list, and changes nothing in it.
     let own = frame.acting_as.is_none();
     frame.around(&html! {
-        h1 { "Where you are logged in" }
+        h1 {
+            @match &frame.acting_as {
+                None => "Where you are logged in",
+                Some(whom) => { "Where " (whom) " is logged in" }
+            }
+        }
         ul.panel.rows.devices {
             @for session in &devices.sessions {
                 @let here = Some(&session.key) == devices.here;
@@ -58,7 +63,7 @@ fn device(session: &SessionInfo, now: SystemTime, here: bool, own: bool) -> Mark
                     @if let Some(first) = first { ", with " (first) }
                 }
                 p.soft { "Last seen " (ago(now, session.last_seen)) (from(&devices.last)) }
-                p.soft { "Asked for the password " (ago(now, session.authentication.at)) }
+                p.soft { "Gave the password " (ago(now, session.authentication.at)) }
             }
             @if let Some(whom) = &session.acting_as { span.tag.bad { "Acts as " (whom) } }
             @if here {
