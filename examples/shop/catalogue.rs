@@ -1,4 +1,4 @@
-//! What there is to buy, and who may log in.
+//! What there is to buy.
 
 /// Something to buy.
 pub(crate) struct Product {
@@ -59,23 +59,4 @@ pub(crate) const PRODUCTS: [Product; 6] = [
 /// The product of this id.
 pub(crate) fn product(id: &str) -> Option<&'static Product> {
     PRODUCTS.iter().find(|product| product.id == id)
-}
-
-/// Somebody who may log in.
-pub(crate) struct Account {
-    pub(crate) name: &'static str,
-    pub(crate) password: &'static str,
-    /// May see the page for operators.
-    pub(crate) operator: bool,
-}
-
-/// The demo's accounts. A real shop keeps password hashes in its database.
-pub(crate) const ACCOUNTS: [Account; 2] = [
-    Account { name: "ada", password: "lovelace", operator: false },
-    Account { name: "grace", password: "hopper", operator: true },
-];
-
-/// The account of this name, if this is its password.
-pub(crate) fn check(name: &str, password: &str) -> Option<&'static Account> {
-    ACCOUNTS.iter().find(|account| account.name == name && account.password == password)
 }

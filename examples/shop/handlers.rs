@@ -1,9 +1,12 @@
 //! What the shop answers.
 
 mod account;
+mod devices;
 mod later;
 mod operators;
+mod password;
 mod shelf;
+mod support;
 
 use std::sync::Arc;
 
@@ -13,14 +16,16 @@ use axum::http::header::{
 };
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use maud::Markup;
 use sessions::axum::SessionLayer;
-use sessions::{Error, Session, Store};
+use sessions::{Error, Session, Store, TrustedProxies};
 use tower_http::csrf::CsrfLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use crate::accounts::Passwords;
 use crate::pages::{self, Frame};
 use crate::storage::Storage;
 use crate::visitor::{Shopper, v2};
@@ -30,11 +35,14 @@ use crate::visitor::{Shopper, v2};
 pub(crate) struct Shop {
     store: Store,
     storage: Arc<Storage>,
+    passwords: Arc<Passwords>,
+    proxies: Arc<TrustedProxies>,
 }
 
 impl Shop {
-    pub(crate) fn new(store: Store, storage: Storage) -> Self {
-        Self { store, storage: Arc::new(storage) }
+    pub(crate) fn new(store: Store, storage: Storage, proxies: TrustedProxies) -> Self {
+        let (storage, proxies) = (Arc::new(storage), Arc::new(proxies));
+        Self { store, storage, passwords: Arc::default(), proxies }
     }
 }
 
@@ -53,19 +61,28 @@ pub(crate) fn router<V: Shopper>(shop: Shop) -> Router {
 
 fn finish<V: Shopper>(more: Router<Shop>, shop: Shop) -> Router {
     let store = shop.store.clone();
-    more.route("/", get(shelf::browse::<V>))
+    // What nobody does for another.
+    let own = Router::new()
+        .route("/logout-everywhere", post(account::logout_everywhere::<V>))
+        .route("/account/end", post(devices::end_one::<V>))
+        .route("/account/end-others", post(devices::end_others::<V>))
+        .route("/password", get(password::form::<V>).post(password::change::<V>))
+        .route_layer(from_fn(support::only_oneself::<V>));
+    more.merge(own)
+        .route("/", get(shelf::browse::<V>))
         .route("/cart", get(shelf::cart::<V>))
         .route("/cart/add", post(shelf::add::<V>))
         .route("/cart/remove", post(shelf::remove::<V>))
         .route("/login", get(account::login_form::<V>).post(account::login::<V>))
         .route("/logout", post(account::logout::<V>))
-        .route("/logout-everywhere", post(account::logout_everywhere::<V>))
-        .route("/account", get(account::devices::<V>))
-        .route("/account/end", post(account::end_one::<V>))
-        .route("/account/end-others", post(account::end_others::<V>))
+        .route("/confirm", get(password::confirm_form::<V>).post(password::confirm::<V>))
+        .route("/account", get(devices::list::<V>))
         .route("/operators", get(operators::overview::<V>))
         .route("/operators/refresh", post(operators::refresh::<V>))
+        .route("/operators/act-as", post(support::act_as::<V>))
+        .route("/operators/back", post(support::back::<V>))
         .fallback(not_found::<V>)
+        .layer(from_fn_with_state(shop.clone(), devices::note::<V>))
         .layer(SessionLayer::new(store).on_error(failed))
         // Every page shows whose it is: the back button must not, once they have logged out.
         .layer(header(CACHE_CONTROL, "private, no-store"))
@@ -90,8 +107,13 @@ fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<Heade
     SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
 }
 
-/// A session that cannot be had, or not be kept. The log says why.
+/// A session that cannot be had, or not be kept, of which the log says why; or a visitor who has to
+/// prove who they are, and comes back then.
 fn failed(error: &Error, _: &Parts) -> Response {
+    if error.is_not_authenticated() {
+        let next = error.return_path().unwrap_or_default();
+        return Redirect::to(&format!("/confirm?next={next}")).into_response();
+    }
     let status = if error.is_unavailable() {
         StatusCode::SERVICE_UNAVAILABLE
     } else if error.is_conflict() || matches!(error, Error::Gone | Error::LoginUndone) {
@@ -100,6 +122,15 @@ fn failed(error: &Error, _: &Parts) -> Response {
         StatusCode::INTERNAL_SERVER_ERROR
     };
     (status, pages::failed(status)).into_response()
+}
+
+/// Where a form leads, if the shop sealed it: nobody else can send a visitor anywhere.
+async fn way_back(shop: &Shop, next: &str) -> Result<Option<String>, Error> {
+    match shop.store.open_return_path(next).await {
+        Ok(path) => Ok(Some(path)),
+        Err(Error::InvalidToken) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 async fn style() -> impl IntoResponse {

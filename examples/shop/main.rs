@@ -1,9 +1,10 @@
-//! A small web shop: browse, fill a cart, log in, see where one is logged in, log out; and a page
-//! for operators.
+//! A small web shop: browse, fill a cart, log in, see where one is logged in, change the password,
+//! log out; and a page for operators, who can see the shop as a customer does.
 //!
 //! `cargo run --example shop` needs no server. It stores its sessions in the file `shop.db`, so
 //! that a visitor is still logged in after a restart. `README.md` beside this file says what to try.
 
+mod accounts;
 mod catalogue;
 mod handlers;
 mod options;
@@ -12,9 +13,11 @@ mod storage;
 mod visitor;
 
 use std::error::Error;
+use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use sessions::clock::{Clock, SystemClock};
 use sessions::{CookieConfig, Store};
 use tokio::net::TcpListener;
 use tracing::Level;
@@ -53,7 +56,11 @@ async fn run() -> Result<(), Box<dyn Error>> {
     if options.plain_http {
         cookie = cookie.danger_plain_http();
     }
-    let store = Store::builder(storage.provider.clone()).app("shop").cookie(cookie).build()?;
+    let store = Store::builder(storage.provider.clone())
+        .app("shop")
+        .cookie(cookie)
+        .clock(Ahead(options.ahead))
+        .build()?;
     // Now rather than with the first visitor: a key ring that cannot be had is told at once.
     store.codec().refresh().await?;
     let purge = tokio::spawn(store.purge_task(Duration::from_secs(10 * 60)));
@@ -64,15 +71,26 @@ async fn run() -> Result<(), Box<dyn Error>> {
     println!("the shop is open: http://localhost:{}", listener.local_addr()?.port());
     println!("visitors have schema version {}", options.schema);
     println!("sessions are stored in {}, press Ctrl-C to stop", storage.url);
-    let shop = Shop::new(store.clone(), storage);
+    let shop = Shop::new(store.clone(), storage, options.proxies);
     let router = match options.schema {
         1 => handlers::router::<v1::Visitor>(shop),
         _ => handlers::router_of_2(shop),
     };
+    // With the address of each client, for the list of devices.
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, router).with_graceful_shutdown(stop()).await?;
     store.shutdown().await;
     purge.await?;
     Ok(())
+}
+
+/// The machine's clock and some time more, so that a visitor need not wait to see what time does.
+struct Ahead(Duration);
+
+impl Clock for Ahead {
+    fn now(&self) -> SystemTime {
+        SystemClock.now() + self.0
+    }
 }
 
 /// Waits for Ctrl-C, or for what a service manager sends.

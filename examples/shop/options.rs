@@ -1,5 +1,9 @@
 //! What the command line says.
 
+use std::time::Duration;
+
+use sessions::TrustedProxies;
+
 /// The options, with their defaults.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Options {
@@ -9,6 +13,10 @@ pub(crate) struct Options {
     /// Which of the two builds this is.
     pub(crate) schema: u32,
     pub(crate) plain_http: bool,
+    /// Whose `X-Forwarded-For` is believed.
+    pub(crate) proxies: TrustedProxies,
+    /// How far the shop's clock is ahead of the machine's.
+    pub(crate) ahead: Duration,
 }
 
 /// What `--help` prints.
@@ -21,6 +29,9 @@ A small shop. Options:
                    the last three each take a feature: --features postgres, redis or dynamodb
   --schema 1|2     which version of the visitor this build writes (2)
   --plain-http     for browsers that refuse secure cookies on localhost
+  --proxies LIST   the proxies in front of it, whose X-Forwarded-For it believes (none)
+                     10.0.0.0/8,192.168.1.7
+  --minutes-ahead N  how far its clock is ahead, to try what takes time (0)
 ";
 
 impl Options {
@@ -31,7 +42,14 @@ impl Options {
         database_url: Option<String>,
     ) -> Result<Option<Self>, String> {
         let store = database_url.unwrap_or_else(|| "sqlite:shop.db".to_owned());
-        let mut options = Self { port: 3000, store, schema: 2, plain_http: false };
+        let mut options = Self {
+            port: 3000,
+            store,
+            schema: 2,
+            plain_http: false,
+            proxies: TrustedProxies::default(),
+            ahead: Duration::ZERO,
+        };
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} needs a value"));
             match word.as_str() {
@@ -49,6 +67,16 @@ impl Options {
                     };
                 }
                 "--plain-http" => options.plain_http = true,
+                "--proxies" => {
+                    let proxies = TrustedProxies::new(value()?.split(','));
+                    options.proxies = proxies.map_err(|error| error.to_string())?;
+                }
+                "--minutes-ahead" => {
+                    let value = value()?;
+                    let minutes = value.parse::<u32>();
+                    let minutes = minutes.map_err(|_| format!("{value} is no number"))?;
+                    options.ahead = Duration::from_secs(60 * u64::from(minutes));
+                }
                 "--help" => return Ok(None),
                 _ => return Err(format!("{word} is not known, --help says what is")),
             }

@@ -1,24 +1,31 @@
 //! The shop's pages.
 
 mod account;
+mod devices;
 mod operators;
 mod shelf;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::http::StatusCode;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sessions::Session;
 
-pub(crate) use self::account::{devices, login};
+pub(crate) use self::account::{confirm, login, password};
+pub(crate) use self::devices::{Devices, devices};
 pub(crate) use self::operators::{Overview, operators};
 pub(crate) use self::shelf::{browse, cart};
-use crate::visitor::{Notice, Shopper};
+use crate::visitor::{Notice, Shopper, operates, whose};
 
 /// What is around every page.
+#[derive(Default)]
 pub(crate) struct Frame {
     title: &'static str,
+    /// Whose shop it shows.
     user: Option<String>,
+    /// As whom the visitor acts.
+    acting_as: Option<Arc<str>>,
     operator: bool,
     pieces: usize,
     notices: Vec<Notice>,
@@ -29,11 +36,17 @@ impl Frame {
     pub(crate) fn new<V: Shopper>(title: &'static str, visitor: &mut Session<V>) -> Self {
         Self {
             title,
-            user: visitor.user().map(str::to_owned),
-            operator: visitor.is_operator(),
+            user: whose(visitor),
+            acting_as: visitor.acting_as(),
+            operator: operates(visitor),
             pieces: visitor.cart().len(),
             notices: visitor.notices().take(),
         }
+    }
+
+    /// Adds a message of something that is wrong.
+    pub(crate) fn warn(&mut self, text: &str) {
+        self.notices.push(Notice { text: text.to_owned(), good: false });
     }
 
     fn around(&self, body: &Markup) -> Markup {
@@ -56,6 +69,7 @@ impl Frame {
                             nav aria-label="Shop" { (self.links()) }
                         }
                     }
+                    @if let Some(whom) = &self.acting_as { (banner(whom)) }
                     main #main {
                         @for notice in &self.notices {
                             p.notice.warning[!notice.good] role="status" { (notice.text) }
@@ -89,6 +103,16 @@ impl Frame {
     }
 }
 
+/// Says on every page that an operator acts as a customer.
+fn banner(whom: &str) -> Markup {
+    html! {
+        div.banner {
+            span { "You see the shop as " strong { (whom) } "." }
+            form method="post" action="/operators/back" { button.quiet { "Back" } }
+        }
+    }
+}
+
 /// There is no such page.
 pub(crate) fn not_found(frame: &Frame) -> Markup {
     frame.around(&html! {
@@ -108,7 +132,7 @@ pub(crate) fn failed(status: StatusCode) -> Markup {
         StatusCode::CONFLICT => ("That was twice at once", "Go back, and try once more."),
         _ => ("That is our fault", "It was noted."),
     };
-    let frame = Frame { title, user: None, operator: false, pieces: 0, notices: Vec::new() };
+    let frame = Frame { title, ..Frame::default() };
     frame.around(&html! {
         section.centred {
             h1 { (title) }
@@ -126,8 +150,8 @@ fn price(cents: u32) -> String {
 }
 
 /// A time that has passed, as people say it.
-fn ago(time: SystemTime) -> String {
-    match SystemTime::now().duration_since(time) {
+fn ago(now: SystemTime, time: SystemTime) -> String {
+    match now.duration_since(time) {
         Ok(passed) if passed < Duration::from_secs(60) => "just now".to_owned(),
         Ok(passed) => format!("{} ago", length(passed)),
         Err(ahead) => format!("in {}", length(ahead.duration())),

@@ -8,9 +8,9 @@ pub(crate) mod v1;
 pub(crate) mod v2;
 
 use serde::{Deserialize, Serialize};
-use sessions::{Flash, SessionData};
+use sessions::{Flash, Session, SessionData};
 
-use crate::catalogue::Account;
+use crate::accounts::Account;
 
 /// A visitor's session, of whichever version.
 pub(crate) trait Shopper: SessionData<Owner = String> {
@@ -48,6 +48,16 @@ pub(crate) trait Shopper: SessionData<Owner = String> {
     fn warn(&mut self, text: impl Into<String>) {
         self.notices().push(Notice { text: text.into(), good: false });
     }
+}
+
+/// Whose shop a page shows: the visitor's, or that of the customer as whom they act.
+pub(crate) fn whose<V: Shopper>(visitor: &Session<V>) -> Option<String> {
+    visitor.acting_as().as_deref().or(visitor.user()).map(str::to_owned)
+}
+
+/// Whether the visitor is an operator who acts for themselves.
+pub(crate) fn operates<V: Shopper>(visitor: &Session<V>) -> bool {
+    visitor.is_operator() && visitor.acting_as().is_none()
 }
 
 /// A message that is shown once.

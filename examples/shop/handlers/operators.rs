@@ -7,13 +7,13 @@ use sessions::{Error, Session};
 
 use super::{Shop, not_found};
 use crate::pages::{self, Frame, Overview};
-use crate::visitor::Shopper;
+use crate::visitor::{Shopper, operates};
 
 pub(super) async fn overview<V: Shopper>(
     State(shop): State<Shop>,
     mut visitor: Session<V>,
 ) -> Result<Response, Error> {
-    if !visitor.is_operator() {
+    if !operates(&visitor) {
         return Ok(not_found(visitor).await.into_response());
     }
     // A count that fails is shown as one: the page is most needed when something is down.
@@ -24,6 +24,7 @@ pub(super) async fn overview<V: Shopper>(
         count,
         ring: shop.store.codec().key_ring(),
         schema: V::SCHEMA,
+        now: shop.store.now(),
     };
     let frame = Frame::new("Operators", &mut visitor);
     Ok(pages::operators(&frame, &overview).into_response())
@@ -34,7 +35,7 @@ pub(super) async fn refresh<V: Shopper>(
     State(shop): State<Shop>,
     mut visitor: Session<V>,
 ) -> Response {
-    if !visitor.is_operator() {
+    if !operates(&visitor) {
         return StatusCode::NOT_FOUND.into_response();
     }
     match shop.store.codec().refresh().await {

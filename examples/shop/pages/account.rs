@@ -1,16 +1,16 @@
-//! Logging in, and the list of devices.
+//! The forms that ask for a password.
 
 use maud::{Markup, html};
-use sessions::{SessionInfo, StoreKey};
 
-use super::{Frame, ago};
-use crate::catalogue::ACCOUNTS;
+use super::Frame;
+use crate::accounts::ACCOUNTS;
 
-/// The form to log in.
-pub(crate) fn login(frame: &Frame) -> Markup {
+/// The form to log in, and where it leads, sealed.
+pub(crate) fn login(frame: &Frame, next: &str) -> Markup {
     frame.around(&html! {
         form.panel.narrow method="post" action="/login" {
             h1 { "Log in" }
+            input type="hidden" name="next" value=(next);
             label for="user" { "Name" }
             input #user name="user" autocomplete="username" autocapitalize="none" required autofocus;
             label for="password" { "Password" }
@@ -35,45 +35,33 @@ pub(crate) fn login(frame: &Frame) -> Markup {
     })
 }
 
-/// Where somebody is logged in.
-pub(crate) fn devices(frame: &Frame, here: Option<&StoreKey>, devices: &[SessionInfo]) -> Markup {
+/// Asks whoever is logged in for their password again.
+pub(crate) fn confirm(frame: &Frame, user: &str, next: &str) -> Markup {
     frame.around(&html! {
-        h1 { "Where you are logged in" }
-        ul.panel.rows.devices {
-            @for device in devices {
-                @let is_here = Some(&device.key) == here;
-                @let name = device.label.as_deref().unwrap_or("An unnamed device");
-                li {
-                    span.screen.small[is_small(name)] aria-hidden="true" {}
-                    div.wide {
-                        strong { (name) }
-                        p.soft { "Logged in " (ago(device.created_at)) ", last seen " (ago(device.last_seen)) }
-                    }
-                    @if is_here {
-                        span.tag { "This device" }
-                    } @else {
-                        form method="post" action="/account/end" {
-                            input type="hidden" name="key" value=(device.key);
-                            button.quiet aria-label=(format!("Log out {name}")) { "Log out" }
-                        }
-                    }
-                }
-            }
-        }
-        div.actions {
-            @if devices.len() > 1 {
-                form method="post" action="/account/end-others" {
-                    button.quiet { "Log out everywhere else" }
-                }
-            }
-            form method="post" action="/logout-everywhere" {
-                button.quiet { "Log out everywhere" }
-            }
-            form method="post" action="/logout" { button { "Log out" } }
+        form.panel.narrow method="post" action="/confirm" {
+            h1 { "Is it you?" }
+            p.soft { "What comes next is for " strong { (user) } " only." }
+            input type="hidden" name="next" value=(next);
+            // For password managers.
+            input type="hidden" name="user" autocomplete="username" value=(user);
+            label for="password" { "Password" }
+            input #password type="password" name="password" autocomplete="current-password" required
+                autofocus;
+            button { "Go on" }
         }
     })
 }
 
-fn is_small(device: &str) -> bool {
-    ["Android", "iPhone"].iter().any(|system| device.ends_with(system))
+/// The form to change the password.
+pub(crate) fn password(frame: &Frame) -> Markup {
+    frame.around(&html! {
+        form.panel.narrow method="post" action="/password" {
+            h1 { "Your password" }
+            p.soft { "Every other device will be logged out." }
+            label for="password" { "New password" }
+            input #password type="password" name="password" autocomplete="new-password" minlength="8"
+                required autofocus;
+            button { "Change it" }
+        }
+    })
 }

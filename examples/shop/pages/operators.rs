@@ -9,6 +9,7 @@ use sessions::{
 };
 
 use super::{Frame, ago};
+use crate::accounts::ACCOUNTS;
 
 /// What the page tells. There is no secret in it.
 pub(crate) struct Overview<'a> {
@@ -18,6 +19,7 @@ pub(crate) struct Overview<'a> {
     pub(crate) count: Result<Option<Vec<(String, u64)>>, String>,
     pub(crate) ring: Option<KeyRingInfo>,
     pub(crate) schema: &'static Schema,
+    pub(crate) now: SystemTime,
 }
 
 pub(crate) fn operators(frame: &Frame, overview: &Overview<'_>) -> Markup {
@@ -28,12 +30,13 @@ pub(crate) fn operators(frame: &Frame, overview: &Overview<'_>) -> Markup {
             (tile("Schema", &format!("version {}", overview.schema.version), &readers(overview.schema)))
             @if let Some(ring) = &overview.ring {
                 (tile("Key ring", &format!("generation {}", ring.generation),
-                    &format!("read {}", ago(ring.read_at))))
+                    &format!("read {}", ago(overview.now, ring.read_at))))
             }
         }
+        (customers(frame))
         (records(&overview.count))
         @match &overview.ring {
-            Some(ring) => (keys(ring)),
+            Some(ring) => (keys(ring, overview.now)),
             None => p.empty { "The key ring was not read yet." },
         }
         details {
@@ -41,6 +44,26 @@ pub(crate) fn operators(frame: &Frame, overview: &Overview<'_>) -> Markup {
             pre { (overview.schema) }
         }
     })
+}
+
+/// Everybody else, to see the shop as they do.
+fn customers(frame: &Frame) -> Markup {
+    html! {
+        section aria-labelledby="customers" {
+            h2 #customers { "Customers" }
+            ul.panel.rows {
+                @for account in ACCOUNTS.iter().filter(|it| frame.user.as_deref() != Some(it.name)) {
+                    li {
+                        strong { (account.name) }
+                        form method="post" action="/operators/act-as" {
+                            input type="hidden" name="user" value=(account.name);
+                            button.quiet { "See the shop as " (account.name) }
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn tile(name: &str, value: &str, hint: &str) -> Markup {
@@ -76,8 +99,8 @@ fn records(count: &Result<Option<Vec<(String, u64)>>, String>) -> Markup {
     }
 }
 
-fn keys(ring: &KeyRingInfo) -> Markup {
-    let axis = Axis::of(&ring.keys);
+fn keys(ring: &KeyRingInfo, now: SystemTime) -> Markup {
+    let axis = Axis::of(&ring.keys, now);
     html! {
         section aria-labelledby="keys" {
             div.heading {
@@ -104,10 +127,10 @@ fn keys(ring: &KeyRingInfo) -> Markup {
                             tr {
                                 th scope="row" { code { (key.id) } }
                                 td { span class=(format!("tag {}", class(key.state))) { (name(key.state)) } }
-                                td { (ago(key.created_at)) }
-                                td { (ago(key.activates_at)) }
-                                td { (ago(key.retires_at)) }
-                                td { (ago(key.expires_at)) }
+                                td { (ago(now, key.created_at)) }
+                                td { (ago(now, key.activates_at)) }
+                                td { (ago(now, key.retires_at)) }
+                                td { (ago(now, key.expires_at)) }
                                 td { (key.kek_id.as_deref().unwrap_or("not encrypted")) }
                             }
                             tr.line aria-hidden="true" { td colspan="7" { (axis.line(key)) } }
@@ -125,16 +148,16 @@ fn keys(ring: &KeyRingInfo) -> Markup {
 
 /// The time from the first key's creation to the last one's expiry.
 struct Axis {
+    now: SystemTime,
     from: SystemTime,
     length: Duration,
 }
 
 impl Axis {
-    fn of(keys: &[KeyInfo]) -> Self {
-        let now = SystemTime::now();
+    fn of(keys: &[KeyInfo], now: SystemTime) -> Self {
         let from = keys.iter().map(|key| key.created_at).min().unwrap_or(now);
         let to = keys.iter().map(|key| key.expires_at).max().unwrap_or(now);
-        Self { from, length: to.duration_since(from).unwrap_or_default() }
+        Self { now, from, length: to.duration_since(from).unwrap_or_default() }
     }
 
     /// Where a time stands, in thousandths.
@@ -152,7 +175,7 @@ impl Axis {
             svg viewBox="0 0 1000 8" preserveAspectRatio="none" {
                 (bar("opens", key.activates_at, key.expires_at))
                 (bar("seals", key.activates_at, key.retires_at))
-                (bar("now", SystemTime::now(), SystemTime::now()))
+                (bar("now", self.now, self.now))
             }
         }
     }

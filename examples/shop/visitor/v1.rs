@@ -3,7 +3,7 @@
 use sessions::{Flash, Session};
 
 use super::{Notice, Shopper};
-use crate::catalogue::Account;
+use crate::accounts::Account;
 
 /// One browser's session.
 #[derive(Session)]

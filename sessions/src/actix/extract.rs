@@ -256,7 +256,8 @@ impl<T: SessionData> Future for LoadingOrNew<T> {
 /// request with [`Error::NotAuthenticated`], which is a 401.
 ///
 /// The error of a GET request holds its path, sealed, so that the visitor comes back after the
-/// login: [`Error::return_path`]. The middleware's
+/// login: [`Error::return_path`]. Any other request has no page to come back to: call
+/// [`Session::require_authentication`] with the path of its form there. The middleware's
 /// [`on_error`](super::SessionMiddleware::on_error) redirects for all handlers at once.
 ///
 /// ```

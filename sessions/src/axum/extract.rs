@@ -119,7 +119,8 @@ impl<T: SessionData, S: Sync> FromRequestParts<S> for OrNew<T> {
 /// request with [`Error::NotAuthenticated`], which is a 401.
 ///
 /// The error of a GET request holds its path, sealed, so that the visitor comes back after the
-/// login: [`Error::return_path`]. The layer's [`on_error`](crate::tower::SessionLayer::on_error)
+/// login: [`Error::return_path`]. Any other request has no page to come back to: call
+/// [`Session::require_authentication`] with the path of its form there. The layer's [`on_error`](crate::tower::SessionLayer::on_error)
 /// redirects for all handlers at once. In a nested router, axum takes the prefix off the path: call
 /// [`Session::require_authentication`] with axum's `OriginalUri` there.
 ///

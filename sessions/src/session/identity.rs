@@ -178,7 +178,8 @@ impl<T: SessionData> Session<T> {
         self.act(whom);
     }
 
-    /// Ends what [`act_as`](Self::act_as) began, and renews the session.
+    /// Ends what [`act_as`](Self::act_as) began, and renews the session. It renews also if the owner
+    /// acts for nobody: ask [`acting_as`](Self::acting_as) first.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sessions::clock::{Clock as _, ManualClock};
 use sessions::keys::LocalKey;
 use sessions::provider::{Expect, Provider as _, Record};
-use sessions::{Error, MemoryProvider, Session, Store};
+use sessions::{Device, Error, MemoryProvider, Proof, Session, Store};
 
 #[derive(Session)]
 #[session(name = "visitor", version = 1)]
@@ -72,6 +72,9 @@ async fn it_has_all_that_is_kept_of_an_owner_and_nothing_of_others() {
             visitor.seats = BTreeMap::from([(1, Some("1A".to_owned())), (2, None)]);
             visitor.picture = serde_bytes::ByteBuf::from([0, 255]);
             visitor.set_label("Firefox");
+            visitor.act_as("bob");
+            visitor.authenticated(Proof::new("hwk").level(2).credential("key"));
+            visitor.seen_from(Device::default().address([203, 0, 113, 7].into()));
         })
         .await;
     site.login("a", |_| ()).await;
@@ -90,6 +93,20 @@ async fn it_has_all_that_is_kept_of_an_owner_and_nothing_of_others() {
                 "last_seen": "2026-01-01T00:00:00.000Z",
                 "expires_at": "2026-01-08T01:00:00.000Z",
                 "label": "Firefox",
+                "authentication": {
+                    "at": "2026-01-01T00:00:00.000Z",
+                    "level": 2,
+                    "method": "hwk",
+                    "credential": "key",
+                    "opened_by": "key",
+                },
+                "devices": {
+                    "first": { "user_agent": null, "network": "203.0.113.0/24" },
+                    "last": { "user_agent": null, "network": "203.0.113.0/24" },
+                },
+                "acting_as": "bob",
+                "locked": false,
+                "token": "cookie",
                 "ended": false,
                 "version": 1,
                 "fields": {

@@ -12,6 +12,7 @@ use sessions_tests::shop::Shop;
 
 use driver::{Chromium, Driver};
 
+mod account;
 mod driver;
 
 /// The option that names a database file in this folder.

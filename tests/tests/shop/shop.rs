@@ -9,11 +9,11 @@ use sessions_tests::browser::{Answer, Browser};
 use sessions_tests::shop::{Shop, refuse};
 
 /// The option that names a database file in this folder.
-fn sqlite(folder: &Path) -> String {
+pub(crate) fn sqlite(folder: &Path) -> String {
     format!("sqlite:{}", folder.join("shop.db").display())
 }
 
-async fn login(browser: &mut Browser, user: &str, password: &str) -> Answer {
+pub(crate) async fn login(browser: &mut Browser, user: &str, password: &str) -> Answer {
     browser.post("/login", &format!("user={user}&password={password}")).await
 }
 
@@ -343,6 +343,8 @@ fn options_that_cannot_be_used_are_refused_with_what_to_write() {
         (&["--schema", "3"], "there is no schema 3"),
         (&["--port", "http"], "http is not a port"),
         (&["--port"], "--port needs a value"),
+        (&["--proxies", "10.0.0.0/8,here"], "\"here\" is no network and no address"),
+        (&["--minutes-ahead", "soon"], "soon is no number"),
         (&["--what"], "--what is not known"),
     ];
     for (words, says) in cases {

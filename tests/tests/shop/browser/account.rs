@@ -1,0 +1,132 @@
+//! The account in a real browser: asking again, sessions that have ended, devices, acting as a
+//! customer.
+
+use super::*;
+
+async fn send_password(browser: &Chromium, password: &str) {
+    browser.type_into("#password", password).await;
+    browser.click("form.narrow button").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_the_password_asks_again_and_leads_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path());
+    let shop = Shop::open(&["--store", &store]);
+    let mut driver = Driver::start();
+    let (here, there) = (driver.open().await, driver.open().await);
+    login(&here, &shop, "ada", "lovelace").await;
+    login(&there, &shop, "ada", "lovelace").await;
+    there.goto(&shop.url("/cart")).await;
+
+    let shop = shop.redeploy(&["--store", &store, "--minutes-ahead", "6"]);
+    here.goto(&shop.url("/account")).await;
+    here.click("a[href='/password']").await;
+    assert_eq!(here.path().await, "/confirm");
+    look(&here, "confirm").await;
+    send_password(&here, "wrong").await;
+    assert_eq!(here.path().await, "/confirm");
+    assert_eq!(here.text_of("[role=status]").await.as_deref(), Some("Wrong password"));
+    send_password(&here, "lovelace").await;
+    assert_eq!(here.path().await, "/password", "where they wanted to go");
+    look(&here, "password").await;
+    send_password(&here, "analytical").await;
+    assert_eq!(here.path().await, "/account");
+    assert!(here.text().await.contains("Your password is changed"));
+    assert_eq!(here.count(".devices li").await, 1);
+
+    there.goto(&shop.url("/password")).await;
+    assert_eq!(there.path().await, "/confirm");
+    let notice = there.text_of("[role=status]").await;
+    assert_eq!(notice.as_deref(), Some("Your session has ended, please log in again"));
+    there.type_into("#user", "ada").await;
+    send_password(&there, "analytical").await;
+    assert_eq!(there.path().await, "/password");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_to_the_form_leads_to_no_other_site() {
+    let shop = Shop::open(&["--store", "memory:"]);
+    let elsewhere = attacker(&shop).await;
+    let mut driver = Driver::start();
+    let browser = driver.open().await;
+    login(&browser, &shop, "ada", "lovelace").await;
+    browser.goto(&shop.url(&format!("/confirm?next=http://{}/", elsewhere.address))).await;
+    send_password(&browser, "lovelace").await;
+    let url = browser.run("return location.href", &[]).await;
+    assert_eq!(url, json!(shop.url("/account")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_login_says_that_a_session_has_ended() {
+    let shop = Shop::open(&["--store", "memory:"]);
+    let mut driver = Driver::start();
+    let (here, there) = (driver.open().await, driver.open().await);
+    there.goto(&shop.url("/login")).await;
+    assert_eq!(there.text_of("[role=status]").await, None, "somebody new");
+    login(&here, &shop, "ada", "lovelace").await;
+    login(&there, &shop, "ada", "lovelace").await;
+    here.reload().await;
+    here.click("form[action='/account/end-others'] button").await;
+    there.reload().await;
+    assert_eq!(there.path().await, "/login");
+    let notice = there.text_of("[role=status]").await;
+    assert_eq!(notice.as_deref(), Some("Your session has ended, please log in again"));
+    login(&there, &shop, "ada", "lovelace").await;
+    there.click("form[action='/logout'] button").await;
+    there.goto(&shop.url("/login")).await;
+    assert_eq!(there.text_of("[role=status]").await, None, "who logged out knows it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_of_devices_names_browsers_and_networks() {
+    let shop = Shop::open(&["--store", "memory:"]);
+    let mut driver = Driver::start();
+    let (browser, phone) = (driver.open().await, driver.open().await);
+    let agent = "Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 Chrome/150.0.0.0 Mobile";
+    phone.devtools("Emulation.setUserAgentOverride", json!({ "userAgent": agent })).await;
+    login(&phone, &shop, "ada", "lovelace").await;
+    login(&browser, &shop, "ada", "lovelace").await;
+    assert_eq!(browser.count(".devices li").await, 2);
+    let list = browser.text_of(".devices").await.unwrap();
+    for part in ["Chrome on Linux", "Chrome on Android", "from 127.0.0.0/24", "This device"] {
+        assert!(list.contains(part), "{part}: {list}");
+    }
+    // The phone sends the site as a computer does: the same session, now from another browser.
+    let agent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/150.0.0.0";
+    phone.devtools("Emulation.setUserAgentOverride", json!({ "userAgent": agent })).await;
+    phone.goto(&shop.url("/")).await;
+    add(&phone, "Sencha").await;
+    browser.reload().await;
+    let list = browser.text_of(".devices").await.unwrap();
+    assert!(list.contains("with Chrome on Android"), "{list}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_sees_the_shop_as_a_customer_and_comes_back() {
+    let shop = Shop::open(&["--store", "memory:"]);
+    let mut driver = Driver::start();
+    let (ada, grace) = (driver.open().await, driver.open().await);
+    login(&ada, &shop, "ada", "lovelace").await;
+    login(&grace, &shop, "grace", "hopper").await;
+    grace.click("a[href='/operators']").await;
+    grace.click("form[action='/operators/act-as'] button").await;
+    for page in ["/", "/cart", "/account", "/nowhere"] {
+        grace.goto(&shop.url(page)).await;
+        let banner = grace.text_of(".banner").await.unwrap();
+        assert!(banner.contains("You see the shop as ada."), "{page}: {banner}");
+    }
+    grace.goto(&shop.url("/account")).await;
+    look(&grace, "acting").await;
+    assert_eq!(grace.count(".devices li").await, 1);
+    assert_eq!(grace.count(".devices .tag").await, 0);
+    ada.reload().await;
+    assert_eq!(ada.count(".devices li").await, 1, "the customer's list does not show it");
+    assert_eq!(ada.count(".banner").await, 0);
+
+    grace.click(".banner button").await;
+    assert_eq!(grace.path().await, "/operators", "without a login");
+    assert_eq!(grace.count(".banner").await, 0);
+    grace.goto(&shop.url("/account")).await;
+    assert_eq!(grace.count(".devices .tag").await, 1);
+}
