@@ -24,7 +24,7 @@ tests() {
     cargo test --quiet --locked -p sessions-tests --test session -- record:: model:: epoch:: identity:: \
         surroundings:: limit:: \
         && cargo test --quiet --locked -p sessions --lib store:: \
-        && cargo test --quiet --locked -p sessions-tests --test http -- transport cookie token \
+        && cargo test --quiet --locked -p sessions-tests --test http -- transport cookie token cache \
         && cargo test --quiet --locked -p sessions-tests --test schedules
 }
 
