@@ -604,3 +604,27 @@ async fn a_panic_through_the_layer_saves_nothing() {
     site.store.shutdown().await;
     assert_eq!(site.shown().await, "- 1 ");
 }
+
+/// A login whose save was answered by nobody, and that `reload` finds: its response has the cookie.
+#[tokio::test]
+async fn what_a_reload_recovers_reaches_the_browser() {
+    async fn login(State(faults): State<Faults>, mut visitor: Session<Visitor>) -> String {
+        visitor.user = Some("ada".to_owned());
+        faults.set(Fault::LostThenDown(Call::Save));
+        assert!(visitor.save().await.is_err());
+        faults.heal();
+        visitor.reload().await.unwrap();
+        visitor.owner().unwrap_or("nobody").to_owned()
+    }
+    let faults = Faults::default();
+    let store = Store::new(Hooked::new(MemoryProvider::new(), faults.clone()));
+    let app = Router::new()
+        .route("/", post(login).with_state(faults))
+        .layer(SessionLayer::new(store.clone()));
+    let answer = app.oneshot(Request::post("/").body(Body::empty()).unwrap()).await.unwrap();
+    let cookie = answer.headers()[SET_COOKIE].to_str().unwrap().split(';').next().unwrap();
+    let headers = http::HeaderMap::from_iter([(COOKIE, cookie.parse().unwrap())]);
+    let body = axum::body::to_bytes(answer.into_body(), 100).await.unwrap();
+    assert_eq!(body, "ada");
+    assert_eq!(store.load::<Visitor>(&headers).await.unwrap().owner(), Some("ada"));
+}

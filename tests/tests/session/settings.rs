@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use http::header::SET_COOKIE;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, HeaderName, Request, StatusCode};
 use sessions::{
-    Arrival, CookieConfig, EndedBy, MemoryProvider, Page, SameSite, Session, Store, StoreBuilder,
+    Arrival, CookieConfig, EndedBy, Error, MemoryProvider, Page, SameSite, Session,
+    SessionSettings, Store, StoreBuilder, Transport,
     clock::{Clock as _, ManualClock},
 };
 use sessions_tests::jar::Jar;
@@ -301,4 +302,31 @@ async fn the_host_that_ended_a_session_knows_by_what() {
     visitor.user = Some(9);
     let _ = visitor.commit().await.unwrap();
     assert_eq!(visitor.ended_by(), Some(EndedBy::Limit));
+}
+
+#[tokio::test]
+async fn two_types_share_no_token_header() {
+    for (visitor, admin) in [
+        (None, None),
+        (Some("x-token"), Some("x-token")),
+        // The response header of `Authorization`.
+        (None, Some("session-token")),
+        (Some("session-token"), None),
+    ] {
+        let with = |it: SessionSettings, name: Option<&'static str>| {
+            let it = it.transport(Transport::Either);
+            match name {
+                Some(name) => it.token_header(HeaderName::from_static(name)),
+                None => it,
+            }
+        };
+        let store = Store::builder(MemoryProvider::new())
+            .session::<Visitor>(|it| with(it, visitor))
+            .session::<Admin>(|it| with(it, admin))
+            .build()
+            .unwrap();
+        let _ = store.load::<Visitor>(&HeaderMap::new()).await.unwrap();
+        let error = store.load::<Admin>(&HeaderMap::new()).await.err().unwrap();
+        assert!(matches!(&error, Error::Misuse(text) if text.contains("token_header")), "{error}");
+    }
 }
