@@ -9,6 +9,7 @@ mod layers;
 mod owners;
 mod rollback;
 mod safe;
+mod settings;
 mod streams;
 mod transport;
 
@@ -78,6 +79,9 @@ suite! {
     safe::a_head_request_commits_nothing,
     safe::a_prefetch_that_changes_a_session_is_refused,
     safe::a_hook_does_not_answer_a_prefetch,
+    settings::a_type_has_times_and_a_cookie_of_its_own,
+    settings::an_assurance_level_sets_times_and_cookies,
+    settings::a_login_above_the_limit_is_409_and_ends_nothing,
     streams::a_session_is_read_and_saved_after_the_headers_have_gone,
     streams::what_needs_a_cookie_is_refused_after_the_headers_have_gone,
     transport::a_client_without_cookies_has_its_token_in_a_header,
