@@ -33,7 +33,7 @@ impl Core {
         }
         text.push_str("\"sessions\":[");
         let filed = session_type.owner(owner);
-        let work = self.export_pages(&session_type, &filed, &mut text);
+        let work = self.export_pages::<T>(&session_type, &filed, &mut text);
         let end = |(): &()| (CallOutcome::Done, None);
         observe(Operation::List, session_type.name(), None, work, end).await?;
         text.push_str("]}");
@@ -41,7 +41,7 @@ impl Core {
     }
 
     /// Appends an owner's sessions. Of the records it holds one page at a time.
-    async fn export_pages(
+    async fn export_pages<T: SessionData>(
         &self,
         session_type: &SessionType,
         owner: &str,
@@ -55,7 +55,7 @@ impl Core {
                 if !std::mem::take(&mut first) {
                     text.push(',');
                 }
-                text.push_str(&self.exported(session_type, record).to_string());
+                text.push_str(&self.exported::<T>(session_type, record).to_string());
             }
             match listed.next {
                 Some(next) => page = Page::after(next, PAGE),
@@ -64,14 +64,23 @@ impl Core {
         }
     }
 
-    fn exported(&self, session_type: &SessionType, record: &Record) -> Value {
+    fn exported<T: SessionData>(&self, session_type: &SessionType, record: &Record) -> Value {
         let time = |time| Value::from(to_rfc3339(time));
         let mut session = Map::new();
         let mut put = |name: &str, value: Value| _ = session.insert(name.to_owned(), value);
         put("key", (*record.id).into());
         put("expires_at", record.expires_at.map_or(Value::Null, time));
-        let read = Stored::parse(session_type.name(), &record.data)
-            .and_then(|stored| Ok((stored.json()?, stored.header()?)));
+        let stored = Stored::parse(session_type.name(), &record.data);
+        // Whatever it holds is somebody else's. A newer build's cannot be told.
+        let is_misfiled = stored.as_ref().is_ok_and(|stored| {
+            let value = T::load(stored);
+            value.is_ok_and(|value| !session_type.files(record.owner.as_deref(), &value))
+        });
+        if is_misfiled {
+            put("unreadable", "its owner is another than the one that it is filed under".into());
+            return Value::Object(session);
+        }
+        let read = stored.and_then(|stored| Ok((stored.json()?, stored.header()?)));
         let (fields, header) = match read {
             Ok(read) => read,
             Err(error) => {

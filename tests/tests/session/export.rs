@@ -207,3 +207,16 @@ async fn encrypted_records_are_opened_and_a_client_side_store_has_none() {
     let error = client_side.build().unwrap().export_owner::<Visitor>("ada").await.unwrap_err();
     assert!(matches!(error, Error::Misuse(_)));
 }
+
+#[tokio::test]
+async fn a_record_that_is_filed_under_somebody_else_shows_nothing() {
+    let site = Site::new();
+    let key = site.login("ada", |visitor| visitor.points = 7).await;
+    let mut record = site.memory.fetch(&key, site.clock.now()).await.unwrap().unwrap();
+    record.owner = Some("shop/visitor/eve".into());
+    site.memory.save(&record, Expect::Any, site.clock.now()).await.unwrap();
+    let export = site.export("eve").await;
+    let session = &export["sessions"][0];
+    assert!(session["unreadable"].as_str().unwrap().contains("filed"), "{session}");
+    assert_eq!((&session["fields"], &session["label"]), (&Value::Null, &Value::Null));
+}
