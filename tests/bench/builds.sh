@@ -121,7 +121,8 @@ first_answer() {
         return 1
     fi
     kill "$server"
-    wait "$server" 2>/dev/null || true
+    # 143: it ended by the signal above, and by nothing else.
+    wait "$server" || [ "$?" -eq 143 ]
 }
 
 default() { feature default "sessions"; }
