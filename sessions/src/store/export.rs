@@ -2,11 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
+use super::Store;
 use super::core::Core;
 use super::session_type::SessionType;
 use crate::authentication::Authentication;
 use crate::clock::to_rfc3339;
-use crate::data::SessionData;
+use crate::data::{AsOwner, SessionData};
 use crate::device::Device;
 use crate::error::Error;
 use crate::provider::{Page, Record};
@@ -14,6 +15,76 @@ use crate::schema::stored::Stored;
 use crate::telemetry::emit::chain;
 use crate::telemetry::labels::{CallOutcome, Operation};
 use crate::telemetry::span::observe;
+
+impl Store {
+    /// Returns what the store keeps of an owner in sessions of this type, as JSON: for a request for
+    /// access or portability (GDPR, articles 15 and 20). It needs the feature `export`.
+    ///
+    /// ```json
+    /// {
+    ///   "app": "shop",
+    ///   "session": "visitor",
+    ///   "owner": "7",
+    ///   "exported_at": "2026-01-31T09:30:00.000Z",
+    ///   "sessions": [
+    ///     {
+    ///       "key": "rIzFhEBBR0tLtLGF5jQGBqzTq2J5ZCg0xTqHc6kZT5k",
+    ///       "created_at": "2026-01-30T18:00:00.000Z",
+    ///       "last_seen": "2026-01-31T09:00:00.000Z",
+    ///       "expires_at": "2026-02-07T10:00:00.000Z",
+    ///       "label": "Firefox on Linux",
+    ///       "authentication": { "at": "2026-01-30T18:00:00.000Z", "level": 1, .. },
+    ///       "acting_as": null,
+    ///       "locked": false,
+    ///       "token": "cookie",
+    ///       "ended": false,
+    ///       "version": 1,
+    ///       "fields": { "cart": ["tea"], "user": 7 }
+    ///     }
+    ///   ]
+    /// }
+    /// ```
+    ///
+    /// - Times are in UTC, as RFC 3339 has them. `last_seen` has the precision of the touch interval.
+    /// - `fields` has every field of the record under its storage key, as the record's `version` of
+    ///   the type stored it, also those that this build does not know.
+    /// - JSON has less than Rust: bytes become text in base64, integers beyond 64 bits become text, and
+    ///   so do `NaN` and the infinities. A map whose keys are not all texts becomes an array of pairs.
+    ///   An integer of 64 bits keeps every digit, which JavaScript's `JSON.parse` rounds.
+    /// - `ended` is true for a session that [`end_all`](Self::end_all) has ended and whose record has
+    ///   not expired yet.
+    /// - A record that cannot be read has a `key`, `expires_at`, and `unreadable` with the reason, in
+    ///   place of the rest.
+    /// - Hashes of ids and secrets are left out, and so are expired records.
+    ///
+    /// It reads 20 records at a time. The text has all of them, so it is as long as they are together:
+    /// at most about twice the [record size](crate::StoreBuilder::max_record_size) for each session. Export each
+    /// session type, and what the app keeps elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails, or keeps no list.
+    /// [`Error::Misuse`] for a client-side store.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { store, mut visitor, .. } = example().await?;
+    /// visitor.user = Some(7);
+    /// visitor.set_label("Firefox on Linux");
+    /// let _ = visitor.commit().await?;
+    ///
+    /// let json = store.export_owner::<Visitor>(7).await?;
+    /// assert!(json.contains(r#""label":"Firefox on Linux""#));
+    /// # Ok(()) }
+    /// ```
+    #[cfg_attr(docsrs, doc(cfg(feature = "export")))]
+    pub async fn export_owner<T: SessionData>(
+        &self,
+        owner: impl AsOwner<T::Owner> + Send,
+    ) -> Result<String, Error> {
+        self.core.export::<T>(&owner.name()).await
+    }
+}
 
 impl Core {
     /// See [`Store::export_owner`](crate::Store::export_owner).
