@@ -18,6 +18,14 @@ struct Visitor {
     count: u32,
 }
 
+/// An owner with a name of any length.
+#[derive(Session)]
+#[session(name = "guest", version = 1)]
+struct Guest {
+    #[session(owner)]
+    name: Option<String>,
+}
+
 const ADA: u64 = 1;
 const BOB: u64 = 2;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -290,12 +298,6 @@ async fn acting_as_somebody_does_not_count_for_their_limit() {
 
 #[tokio::test]
 async fn an_owner_may_be_named_by_nothing() {
-    #[derive(Session)]
-    #[session(name = "guest", version = 1)]
-    struct Guest {
-        #[session(owner)]
-        name: Option<String>,
-    }
     let app = App::new();
     let mut guest = app.store.load::<Guest>(&HeaderMap::new()).await.unwrap();
     guest.name = Some("ada".to_owned());
@@ -555,12 +557,6 @@ async fn a_proof_of_a_clock_far_ahead_is_none() {
 
 #[tokio::test]
 async fn the_person_acted_for_has_a_short_name() {
-    #[derive(Session)]
-    #[session(name = "guest", version = 1)]
-    struct Guest {
-        #[session(owner)]
-        name: Option<String>,
-    }
     let app = App::new();
     let mut guest = app.store.load::<Guest>(&HeaderMap::new()).await.unwrap();
     guest.name = Some("ada".to_owned());
