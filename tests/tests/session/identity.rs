@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::HeaderMap;
+use sessions::provider::{Expect, Provider as _};
 use sessions::{
     Error, MemoryProvider, Page, Proof, Session, SessionInfo, Store, StoreBuilder,
     clock::{Clock as _, ManualClock},
@@ -563,4 +564,29 @@ async fn the_person_acted_for_has_a_short_name() {
     guest.act_as("x".repeat(256));
     let error = guest.commit().await.unwrap_err().into_error();
     assert!(matches!(&error, Error::Encode { field, .. } if field == "acting_as"), "{error}");
+}
+
+/// As a build sees `act_as` that does not know it: an extra of an odd number is critical.
+#[tokio::test]
+async fn a_build_that_does_not_know_a_critical_extra_reads_no_such_session() {
+    let memory = MemoryProvider::new();
+    let clock = ManualClock::default();
+    let store = Store::builder(memory.clone()).clock(clock.clone()).build().unwrap();
+    let mut visitor = store.load::<Visitor>(&HeaderMap::new()).await.unwrap();
+    visitor.user = Some(ADA);
+    visitor.act_as(BOB);
+    let jar = Jar::of(&visitor.commit().await.unwrap());
+    let key = visitor.key().unwrap().as_str();
+    let mut record = memory.fetch(key, clock.now()).await.unwrap().unwrap();
+    // The key 7 and the text "2": now the key 23.
+    let mut data = record.data.to_vec();
+    let at = data.windows(3).position(|bytes| bytes == [0x07, 0x61, b'2']).unwrap();
+    data[at] = 0x17;
+    record.data = data.into();
+    record.version += 1;
+    memory.save(&record, Expect::Any, clock.now()).await.unwrap();
+    let error = store.load::<Visitor>(jar.headers()).await.err().unwrap();
+    assert!(matches!(error, Error::NewerSchema { .. }), "{error}");
+    let stays = memory.fetch(key, clock.now()).await.unwrap().unwrap();
+    assert_eq!(stays.data, record.data, "neither overwritten nor deleted");
 }
