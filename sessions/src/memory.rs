@@ -1,10 +1,12 @@
 //! A provider that keeps its records in this process's memory.
 
 use std::collections::{BTreeSet, HashMap};
+use std::convert::Infallible;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -13,7 +15,7 @@ use tokio::task::yield_now;
 
 use crate::clock::{from_unix_millis, to_unix_millis};
 use crate::provider::{
-    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+    ChangeListener, Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
 };
 
 /// A provider for one process: tests, development, and services that may lose their sessions at a
@@ -97,6 +99,8 @@ impl Provider for MemoryProvider {
         }
         self.inner.put(&mut shard, record.clone());
         self.inner.evict(&mut shard, now, SWEEP);
+        drop(shard);
+        self.inner.tell(|listener| listener.changed(&record.id));
         Ok(Saved::Saved)
     }
 
@@ -110,7 +114,14 @@ impl Provider for MemoryProvider {
         match shard.records.get(id).filter(|stored| stored.is_live(now)) {
             Some(live) if !expect.is_met(Some(live)) => Ok(Deleted::Conflict(live.clone())),
             None if expect != Expect::Any => Ok(Deleted::Deleted(None)),
-            _ => Ok(Deleted::Deleted(self.inner.remove(&mut shard, id))),
+            _ => {
+                let removed = self.inner.remove(&mut shard, id);
+                drop(shard);
+                if removed.is_some() {
+                    self.inner.tell(|listener| listener.ended(id));
+                }
+                Ok(Deleted::Deleted(removed))
+            }
         }
     }
 
@@ -183,6 +194,40 @@ impl Provider for MemoryProvider {
         }
         Ok(purged)
     }
+
+    /// Tells within the very call that changes a record, so it misses nothing.
+    async fn changes(&self, listener: ChangeListener) -> Result<Infallible, ProviderError> {
+        let _registered = Registered::new(&self.inner, listener.clone());
+        listener.began();
+        loop {
+            let ping = listener.next_ping().await;
+            listener.proved(ping);
+        }
+    }
+}
+
+/// A listener, for as long as this lives.
+struct Registered<'s> {
+    shards: &'s Shards,
+    number: u64,
+}
+
+impl<'s> Registered<'s> {
+    fn new(shards: &'s Shards, listener: ChangeListener) -> Self {
+        let mut listeners = shards.listeners.write().unwrap_or_else(PoisonError::into_inner);
+        let number = listeners.last().map_or(0, |(last, _)| last + 1);
+        listeners.push((number, listener));
+        shards.is_heard.store(true, Ordering::Release);
+        Self { shards, number }
+    }
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        let mut listeners = self.shards.listeners.write().unwrap_or_else(PoisonError::into_inner);
+        listeners.retain(|(number, _)| *number != self.number);
+        self.shards.is_heard.store(!listeners.is_empty(), Ordering::Release);
+    }
 }
 
 /// A power of two: a shard is picked by bits.
@@ -212,6 +257,10 @@ struct Shards {
     shards: [Mutex<Shard>; SHARDS],
     /// The ids of each owner's records, including expired ones.
     owners: [Mutex<Owners>; SHARDS],
+    /// Who is told of changes, with a number each.
+    listeners: RwLock<Vec<(u64, ChangeListener)>>,
+    /// Whether there is one.
+    is_heard: AtomicBool,
 }
 
 #[derive(Default)]
@@ -226,6 +275,8 @@ impl Default for Shards {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             owners: std::array::from_fn(|_| Mutex::default()),
+            listeners: RwLock::default(),
+            is_heard: AtomicBool::new(false),
         }
     }
 }
@@ -237,6 +288,14 @@ impl Shards {
 
     fn owners(&self, owner: &str) -> MutexGuard<'_, Owners> {
         lock(&self.owners[index(owner)])
+    }
+
+    /// Tells every listener. No lock of a shard may be held.
+    fn tell(&self, of: impl Fn(&ChangeListener)) {
+        if self.is_heard.load(Ordering::Acquire) {
+            let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
+            listeners.iter().for_each(|(_, listener)| of(listener));
+        }
     }
 
     fn put(&self, shard: &mut Shard, mut record: Record) {

@@ -3,10 +3,12 @@
 //! A provider stores opaque records under an optimistic lock. The [`Store`](crate::Store) decides
 //! what the records mean, when to save them again and how to merge changes.
 
+mod changes;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use std::time::SystemTime;
 pub use async_trait::async_trait;
 pub use bytes::Bytes;
 
+pub use self::changes::{ChangeListener, Notice, Ping};
 pub use crate::clock::{from_unix_millis, to_unix_millis};
 
 /// A stored record.
@@ -475,6 +478,141 @@ pub trait Provider: Send + Sync + 'static {
     async fn clock(&self) -> Result<Option<SystemTime>, ProviderError> {
         Ok(None)
     }
+
+    /// Returns the live records among these ids, in any order. The default fetches one after the
+    /// other; a database that can, answers in one round trip.
+    ///
+    /// The store asks for at most 100 at once.
+    ///
+    /// # Errors
+    /// Fails if the database cannot answer.
+    ///
+    /// ```
+    /// # use std::time::SystemTime;
+    /// # use sessions::MemoryProvider;
+    /// # use sessions::provider::{Expect, Provider, Record};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
+    /// # let (provider, now) = (MemoryProvider::new(), SystemTime::now());
+    /// let record = Record::new("a", 1, &b"data"[..]);
+    /// provider.save(&record, Expect::Absent, now).await?;
+    /// assert_eq!(provider.fetch_many(&["a", "b"], now).await?, [record]);
+    /// # Ok(()) }
+    /// ```
+    async fn fetch_many(
+        &self,
+        ids: &[&str],
+        now: SystemTime,
+    ) -> Result<Vec<Record>, ProviderError> {
+        let mut records = Vec::new();
+        for id in ids {
+            records.extend(self.fetch(id, now).await?);
+        }
+        Ok(records)
+    }
+
+    /// Tells `listener` of the changes of every host, until the feed is lost. Cancelling it ends the
+    /// feed.
+    ///
+    /// The provider
+    ///
+    /// - calls [`began`](ChangeListener::began) once it hears of every change that completes from
+    ///   then on;
+    /// - names each record that any host updated, announced or deleted, once or more. It need not name
+    ///   a record that was touched or has expired;
+    /// - calls [`gap`](ChangeListener::gap) after changes that it cannot name;
+    /// - each second takes a [`next_ping`](ChangeListener::next_ping), asks its database on the very
+    ///   connection that brings the changes, and calls [`proved`](ChangeListener::proved) when the
+    ///   answer has come and all changes before it were passed on;
+    /// - returns the error when the connection is lost. The store calls again.
+    ///
+    /// # Errors
+    /// Unsupported for a database that does not tell of changes; the store then trusts what it knows
+    /// for a short time only. A permanent error for one that could be told and is not, such as
+    /// behind a pooler, with what to do.
+    ///
+    /// ```
+    /// # use std::time::SystemTime;
+    /// use sessions::MemoryProvider;
+    /// use sessions::provider::{ChangeListener, Expect, Notice, Provider, Record};
+    /// use tokio::sync::mpsc;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
+    /// let provider = MemoryProvider::new();
+    /// let (sender, mut heard) = mpsc::unbounded_channel();
+    /// let listener = ChangeListener::new(move |notice| {
+    ///     if let Notice::Changed(id) = notice {
+    ///         sender.send(id.to_owned()).ok();
+    ///     }
+    /// });
+    /// let changes = provider.changes(listener);
+    /// let save = async {
+    ///     provider.save(&Record::new("a", 1, Vec::new()), Expect::Absent, SystemTime::now()).await
+    /// };
+    /// tokio::select! {
+    ///     biased;
+    ///     lost = changes => drop(lost?),
+    ///     saved = save => drop(saved?),
+    /// }
+    /// assert_eq!(heard.recv().await.as_deref(), Some("a"));
+    /// # Ok(()) }
+    /// ```
+    async fn changes(&self, listener: ChangeListener) -> Result<Infallible, ProviderError> {
+        let _ = listener;
+        Err(ProviderError::unsupported("changes"))
+    }
+
+    /// Does what [`save`](Self::save) does, for a record that no host may read in its old state any
+    /// more: the session's secret or owner changed. Where the provider itself has to tell of
+    /// changes, the notice goes with this very save, as with every deletion, so that neither happens
+    /// alone. Of other saves it tells when the store [announces](Self::announce) them.
+    ///
+    /// The default is `save`, right for a database that tells of every change by itself, and for
+    /// one that tells of none.
+    ///
+    /// # Errors
+    /// As `save`.
+    ///
+    /// ```
+    /// # use std::time::SystemTime;
+    /// # use sessions::MemoryProvider;
+    /// # use sessions::provider::{Expect, Provider, Record, Saved};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
+    /// # let (provider, now) = (MemoryProvider::new(), SystemTime::now());
+    /// let renewed = Record::new("a", 2, &b"another secret"[..]);
+    /// let saved = provider.save_and_announce(&renewed, Expect::Absent, now).await?;
+    /// assert_eq!(saved, Saved::Saved);
+    /// # Ok(()) }
+    /// ```
+    async fn save_and_announce(
+        &self,
+        record: &Record,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Saved, ProviderError> {
+        self.save(record, expect, now).await
+    }
+
+    /// Tells every listener that these records have changed: what this host has saved since the
+    /// last call, gathered. The default does nothing, right for a database that tells of every
+    /// change by itself, and for one that tells of none.
+    ///
+    /// A store with a cache calls it after its saves, one call at a
+    /// time.
+    ///
+    /// # Errors
+    /// Fails if the database cannot answer. The store does not repeat it.
+    ///
+    /// ```
+    /// # use sessions::MemoryProvider;
+    /// # use sessions::provider::Provider;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
+    /// MemoryProvider::new().announce(&["a", "b"]).await
+    /// # }
+    /// ```
+    async fn announce(&self, ids: &[&str]) -> Result<(), ProviderError> {
+        let _ = ids;
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -526,6 +664,31 @@ impl<P: Provider + ?Sized> Provider for Arc<P> {
 
     async fn clock(&self) -> Result<Option<SystemTime>, ProviderError> {
         (**self).clock().await
+    }
+
+    async fn fetch_many(
+        &self,
+        ids: &[&str],
+        now: SystemTime,
+    ) -> Result<Vec<Record>, ProviderError> {
+        (**self).fetch_many(ids, now).await
+    }
+
+    async fn changes(&self, listener: ChangeListener) -> Result<Infallible, ProviderError> {
+        (**self).changes(listener).await
+    }
+
+    async fn save_and_announce(
+        &self,
+        record: &Record,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Saved, ProviderError> {
+        (**self).save_and_announce(record, expect, now).await
+    }
+
+    async fn announce(&self, ids: &[&str]) -> Result<(), ProviderError> {
+        (**self).announce(ids).await
     }
 }
 

@@ -24,6 +24,7 @@
 //! wait. So a database that also removes expired records itself passes.
 
 mod cancel;
+mod changes;
 mod clock;
 mod expectations;
 mod expiry;
@@ -273,6 +274,14 @@ macro_rules! __conformance_properties {
             /// The database's own expiry removes no record before it has expired by the clock of
             /// the caller that saved or touched it.
             clock::a_record_is_kept_for_as_long_as_the_callers_clock_says;
+
+            /// Fetching many records at once returns the live ones among them.
+            changes::fetch_many_returns_the_live_records;
+            /// The feed names what any instance saves, announces or deletes.
+            changes::changes_name_what_other_instances_save_and_delete;
+            /// The feed proves that it is alive, and never before it has told of what completed
+            /// before the proof's ping was sent.
+            changes::changes_are_told_before_the_proof_that_covers_them;
 
             /// Saves that are cancelled at any await happen completely or not at all.
             cancel::cancelled_saves_tear_nothing;

@@ -1,6 +1,7 @@
 //! Encrypts the data of records on the way to the provider. The ids, expiries, formats and owners
 //! of records stay readable, because the database works with them.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -10,7 +11,7 @@ use super::fence::FENCE_FORMAT;
 use crate::codec::Codec;
 use crate::crypto::purpose::Purpose;
 use crate::provider::{
-    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+    ChangeListener, Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
 };
 use crate::schema::header::ENCRYPTED;
 
@@ -94,6 +95,21 @@ impl AtRest {
             None => Ok(None),
         }
     }
+
+    /// One of several records: one that cannot be read may be ended all the same.
+    async fn open_listed(&self, record: Record) -> Result<Record, ProviderError> {
+        match self.open(record.clone()).await {
+            Err(error) if !error.is_unavailable() => Ok(record),
+            opened => opened,
+        }
+    }
+
+    async fn saved(&self, saved: Saved) -> Result<Saved, ProviderError> {
+        match saved {
+            Saved::Saved => Ok(Saved::Saved),
+            Saved::Conflict(theirs) => Ok(Saved::Conflict(self.open_some(theirs).await?)),
+        }
+    }
 }
 
 #[async_trait]
@@ -108,10 +124,8 @@ impl Provider for AtRest {
         expect: Expect,
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
-        match self.inner.save(&self.seal(record).await?, expect, now).await? {
-            Saved::Saved => Ok(Saved::Saved),
-            Saved::Conflict(theirs) => Ok(Saved::Conflict(self.open_some(theirs).await?)),
-        }
+        let sealed = self.seal(record).await?;
+        self.saved(self.inner.save(&sealed, expect, now).await?).await
     }
 
     async fn delete(
@@ -154,11 +168,7 @@ impl Provider for AtRest {
         let listed = self.inner.list(owner, page, now).await?;
         let mut records = Vec::with_capacity(listed.records.len());
         for record in listed.records {
-            records.push(match self.open(record.clone()).await {
-                // It may be ended all the same.
-                Err(error) if !error.is_unavailable() => record,
-                opened => opened?,
-            });
+            records.push(self.open_listed(record).await?);
         }
         Ok(Listed { records, next: listed.next })
     }
@@ -169,6 +179,36 @@ impl Provider for AtRest {
 
     async fn clock(&self) -> Result<Option<SystemTime>, ProviderError> {
         self.inner.clock().await
+    }
+
+    async fn fetch_many(
+        &self,
+        ids: &[&str],
+        now: SystemTime,
+    ) -> Result<Vec<Record>, ProviderError> {
+        let mut records = Vec::with_capacity(ids.len());
+        for record in self.inner.fetch_many(ids, now).await? {
+            records.push(self.open_listed(record).await?);
+        }
+        Ok(records)
+    }
+
+    async fn changes(&self, listener: ChangeListener) -> Result<Infallible, ProviderError> {
+        self.inner.changes(listener).await
+    }
+
+    async fn save_and_announce(
+        &self,
+        record: &Record,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Saved, ProviderError> {
+        let sealed = self.seal(record).await?;
+        self.saved(self.inner.save_and_announce(&sealed, expect, now).await?).await
+    }
+
+    async fn announce(&self, ids: &[&str]) -> Result<(), ProviderError> {
+        self.inner.announce(ids).await
     }
 }
 

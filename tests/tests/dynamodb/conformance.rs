@@ -11,7 +11,12 @@ async fn subject() -> Subject {
     let table = Table::create().await;
     let (provider, twin) = (table.provider().await, table.provider().await);
     // `purge` is not needed: DynamoDB deletes expired items by itself.
-    Subject::new(provider).with_twin(twin).keep(table).max_data(MAX_DATA).without_purge()
+    Subject::new(provider)
+        .with_twin(twin)
+        .keep(table)
+        .max_data(MAX_DATA)
+        .without_purge()
+        .without_changes()
 }
 
 /// An item of 400 KB less all but the data of the suite's record.

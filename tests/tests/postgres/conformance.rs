@@ -16,7 +16,7 @@ use crate::{PATIENCE, options, own, pooled, with_table};
 async fn subject(one: PostgresProvider, two: PostgresProvider) -> Subject {
     let [one, two] = [one, two].map(|provider| provider.timeout(PATIENCE));
     one.create_table().await.unwrap();
-    Subject::new(one).with_twin(two)
+    Subject::new(one).with_twin(two).without_changes()
 }
 
 async fn over_pools(sizes: [u32; 2]) -> Subject {

@@ -24,7 +24,7 @@ mod connected {
             provider
         };
         let (provider, twin) = (instance().await, instance().await);
-        Subject::new(provider).with_twin(twin).without_purge().keep(space)
+        Subject::new(provider).with_twin(twin).without_purge().keep(space).without_changes()
     }
 
     sessions::provider::conformance::suite!(subject);
@@ -47,7 +47,7 @@ mod managers {
         let mut twin = client.get_multiplexed_async_connection().await.unwrap();
         twin.set_response_timeout(std::time::Duration::from_secs(10));
         let twin = RedisProvider::new(twin).prefix(&space.prefix).unwrap();
-        Subject::new(provider).with_twin(twin).without_purge().keep(space)
+        Subject::new(provider).with_twin(twin).without_purge().keep(space).without_changes()
     }
 
     sessions::provider::conformance::suite!(subject);
@@ -70,7 +70,7 @@ mod cluster {
             provider.prefix(&prefix).unwrap()
         };
         let (provider, twin) = (instance().await, instance().await);
-        Subject::new(provider).with_twin(twin).without_purge()
+        Subject::new(provider).with_twin(twin).without_purge().without_changes()
     }
 
     sessions::provider::conformance::suite!(subject);

@@ -10,7 +10,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::clock::{from_unix_millis, to_unix_millis};
 use crate::provider::{
-    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+    ChangeListener, Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
 };
 
 /// A provider on an empty database, for one property of the suite.
@@ -31,6 +31,7 @@ pub struct Subject {
     pub(super) touches: bool,
     pub(super) lists: bool,
     pub(super) purges: bool,
+    pub(super) changes: bool,
     start: SystemTime,
     kept: Vec<Box<dyn Any + Send + Sync>>,
 }
@@ -54,6 +55,7 @@ impl Subject {
             touches: true,
             lists: true,
             purges: true,
+            changes: true,
             start: from_unix_millis(to_unix_millis(SystemTime::now())),
             kept: Vec::new(),
         }
@@ -150,6 +152,21 @@ impl Subject {
         self
     }
 
+    /// Declares that the database does not tell of changes. The call must then return an
+    /// "unsupported" error, and the suite skips the checks that need it.
+    ///
+    /// ```
+    /// use sessions::MemoryProvider;
+    /// use sessions::provider::conformance::Subject;
+    /// let subject = Subject::new(MemoryProvider::new()).without_changes();
+    /// # let _ = subject;
+    /// ```
+    #[must_use]
+    pub fn without_changes(mut self) -> Self {
+        self.changes = false;
+        self
+    }
+
     /// Returns the time `millis` milliseconds after the start.
     pub(super) fn at(&self, millis: u64) -> SystemTime {
         self.start + Duration::from_millis(millis)
@@ -185,6 +202,14 @@ impl Subject {
         }
         self.purges
     }
+
+    pub(super) async fn offers_changes(&self) -> bool {
+        if !self.changes {
+            let Err(error) = self.one.0.changes(ChangeListener::new(|_| {})).await;
+            must_be_unsupported("changes", Some(&error));
+        }
+        self.changes
+    }
 }
 
 impl fmt::Debug for Subject {
@@ -194,6 +219,7 @@ impl fmt::Debug for Subject {
             .field("touches", &self.touches)
             .field("lists", &self.lists)
             .field("purges", &self.purges)
+            .field("changes", &self.changes)
             .finish_non_exhaustive()
     }
 }
