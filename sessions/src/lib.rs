@@ -198,10 +198,13 @@ pub use crate::store::assurance::Assurance;
 pub use crate::store::at_limit::AtLimit;
 pub use crate::store::base::Arrival;
 pub use crate::store::builder::StoreBuilder;
+#[cfg(feature = "cache")]
+pub use crate::store::cache::Cache;
 pub use crate::store::ended_by::EndedBy;
 pub use crate::store::fence::LoginAttempt;
 pub use crate::store::owner::{SessionInfo, SessionPage};
 pub use crate::store::settings::SessionSettings;
+pub use crate::store::watch::{SessionEnd, Watch};
 pub use crate::transport::Transport;
 #[cfg(feature = "derive")]
 #[doc = include_str!("derive.md")]

@@ -1,7 +1,7 @@
 //! A session that waits for its commit, without its type.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use http::HeaderValue;
@@ -14,6 +14,7 @@ use crate::store::core::Core;
 use crate::store::ended_by::EndedBy;
 use crate::store::patch::Asks;
 use crate::store::session_type::SessionType;
+use crate::store::watch::OwnSecrets;
 use crate::transport::Delivery;
 
 /// A handle's state, without its value.
@@ -39,6 +40,8 @@ pub(crate) struct State {
     pub(crate) token: Option<HeaderValue>,
     /// A token that no response carries yet.
     pub(crate) owed: Option<Delivery>,
+    /// The secrets of the handle, once somebody waits for its end.
+    pub(crate) secrets: OnceLock<Arc<OwnSecrets>>,
 }
 
 impl State {
@@ -62,6 +65,7 @@ impl State {
             unsettled: None,
             token: None,
             owed: None,
+            secrets: OnceLock::new(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! [`Session<T>`], the handle of a session.
 
 mod arrival;
+mod ended;
 mod identity;
 mod saving;
 mod surroundings;
@@ -206,7 +207,7 @@ impl<T: SessionData> Pending for Live<T> {
 
     fn change(&mut self) -> Result<Change, Error> {
         let fields = if self.state.borrowed { Some(self.value.fields()?) } else { None };
-        let State { session_type, base, ancestor, loaded_at, asks, unsettled, .. } =
+        let State { session_type, base, ancestor, loaded_at, asks, unsettled, secrets, .. } =
             &mut self.state;
         Ok(Change {
             session_type: session_type.clone(),
@@ -216,6 +217,7 @@ impl<T: SessionData> Pending for Live<T> {
             asks: asks.clone(),
             loaded_at: *loaded_at,
             unsettled: unsettled.take(),
+            secrets: secrets.get().cloned(),
         })
     }
 

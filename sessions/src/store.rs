@@ -6,6 +6,10 @@ pub(crate) mod at_limit;
 mod at_rest;
 pub(crate) mod base;
 pub(crate) mod builder;
+#[cfg(feature = "cache")]
+pub(crate) mod cache;
+#[cfg(feature = "cache")]
+mod cached;
 pub(crate) mod change;
 mod client_side;
 pub(crate) mod core;
@@ -15,7 +19,9 @@ mod epoch;
 pub(crate) mod execute;
 #[cfg(feature = "export")]
 mod export;
+mod feed;
 pub(crate) mod fence;
+mod follow;
 pub(crate) mod keep;
 mod limit;
 mod load;
@@ -31,8 +37,8 @@ pub(crate) mod session_type;
 pub(crate) mod settings;
 pub(crate) mod times;
 pub(crate) mod tracker;
-
 pub(crate) mod update;
+pub(crate) mod watch;
 
 use std::fmt;
 use std::future::Future;
@@ -46,6 +52,7 @@ use self::core::Core;
 use self::fence::LoginAttempt;
 use self::owner::{SessionInfo, SessionPage};
 use self::update::Whose;
+use self::watch::{SessionEnd, Watch};
 use crate::codec::Codec;
 use crate::commit::{Commit, CommitError};
 use crate::data::{AsOwner, SessionData};
@@ -535,6 +542,31 @@ impl Store {
     /// ```
     pub fn purge_task(&self, interval: Duration) -> impl Future<Output = ()> + Send + use<> {
         self.core.clone().purge_task(interval)
+    }
+
+    /// Returns a future that resolves when the session of a key ends. Unlike
+    /// [`Session::ended`](crate::Session::ended) it does not resolve when the session only gets
+    /// another secret. See [`Watch`] for how soon it resolves. If there is no such session, it
+    /// resolves soon. In a client-side store it has resolved already.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { store, mut visitor, .. } = example().await?;
+    /// visitor.visits = 1;
+    /// visitor.save().await?;
+    /// let key = visitor.key().expect("it was saved").clone();
+    /// let watch = store.watch(&key);
+    ///
+    /// store.revoke_any(&key).await?;
+    /// assert_eq!(watch.await, SessionEnd::Ended { by: Some(EndedBy::Revoke) });
+    /// # Ok(()) }
+    /// ```
+    pub fn watch(&self, key: &StoreKey) -> Watch {
+        if self.core.is_client_side() {
+            return self.core.watch_of_none(SessionEnd::Ended { by: None });
+        }
+        self.core.watch(key.clone(), None, None)
     }
 
     /// Waits until all running commits have ended. Call it after the server has stopped and before

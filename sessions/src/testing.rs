@@ -236,6 +236,7 @@ impl TestStore {
                 asks: Asks { header, ..Asks::default() },
                 loaded_at: self.store.now(),
                 unsettled: None,
+                secrets: None,
             };
             self.store.core().commit(change).await.map_err(|failed| failed.error)
         });

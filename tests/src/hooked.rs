@@ -1,12 +1,14 @@
 //! A provider with a hook before and after each call, and the hooks that the tests share: counts with a
 //! switch, faults, and a gate that calls wait at.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use sessions::clock::{Clock as _, ManualClock};
 use sessions::provider::{
-    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched, async_trait,
+    ChangeListener, Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+    async_trait,
 };
 pub use sessions::testing::{Call, Calls};
 use tokio::sync::watch;
@@ -135,6 +137,33 @@ impl<P: Provider, H: Hook> Provider for Hooked<P, H> {
             None => self.inner.clock().await,
         }
     }
+
+    async fn fetch_many(
+        &self,
+        ids: &[&str],
+        now: SystemTime,
+    ) -> Result<Vec<Record>, ProviderError> {
+        let id = ids.first().unwrap_or(&"");
+        self.call(Call::Fetch, id, self.inner.fetch_many(ids, now)).await
+    }
+
+    async fn changes(&self, listener: ChangeListener) -> Result<Infallible, ProviderError> {
+        self.inner.changes(listener).await
+    }
+
+    async fn save_and_announce(
+        &self,
+        record: &Record,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Saved, ProviderError> {
+        let saved = self.inner.save_and_announce(record, expect, now);
+        self.call(Call::Save, &record.id, saved).await
+    }
+
+    async fn announce(&self, ids: &[&str]) -> Result<(), ProviderError> {
+        self.inner.announce(ids).await
+    }
 }
 
 /// What a provider answers.
@@ -146,6 +175,7 @@ trait Answer {
 }
 
 impl Answer for Option<Record> {}
+impl Answer for Vec<Record> {}
 impl Answer for Listed {}
 impl Answer for u64 {}
 

@@ -83,8 +83,8 @@ impl Ping {
     }
 
     /// Returns how old this ping was at a later one: the longer of what the process's clock and the
-    /// wall clock say, because the first stands still while a machine sleeps. `None` if the wall
-    /// clock has moved backwards since, so that nobody knows.
+    /// wall clock say, because the first stands still while a machine sleeps. `None` if the other is
+    /// not later, or the wall clock has moved backwards, so that nobody knows.
     ///
     /// ```
     /// use std::time::Duration;
@@ -97,7 +97,7 @@ impl Ping {
     #[must_use]
     pub fn age(self, later: Self) -> Option<Duration> {
         let by_wall = later.wall.duration_since(self.wall).ok()?;
-        Some(by_wall.max(later.instant.saturating_duration_since(self.instant)))
+        Some(by_wall.max(later.instant.checked_duration_since(self.instant)?))
     }
 }
 

@@ -391,6 +391,7 @@ impl Slot {
             asks,
             loaded_at: self.loaded_at,
             unsettled,
+            secrets: None,
         }))
     }
 }

@@ -341,6 +341,7 @@ pub(crate) fn fold(
     let mut fields: Option<Fields> = None;
     let mut loaded_at = None;
     let mut unsettled = None;
+    let mut secrets = None;
     // An open save is settled against the base of its own handle.
     let mut from = (base.clone(), None);
     for pending in returned {
@@ -350,6 +351,7 @@ pub(crate) fn fold(
             (from, unsettled) = ((change.base.clone(), change.ancestor.clone()), change.unsettled);
         }
         asks = asks.and(change.asks);
+        secrets = secrets.or(change.secrets);
         let at: SystemTime = loaded_at.unwrap_or(change.loaded_at);
         loaded_at = Some(at.min(change.loaded_at));
         let Some(mut mine) = change.fields else { continue };
@@ -378,5 +380,6 @@ pub(crate) fn fold(
         asks,
         loaded_at: loaded_at.unwrap_or(SystemTime::UNIX_EPOCH),
         unsettled,
+        secrets,
     })
 }

@@ -128,6 +128,7 @@ impl<T: SessionData> Session<T> {
         state.asks.skip_touch = live.state.asks.skip_touch;
         state.asks.device = live.state.asks.device.take();
         state.owed = live.state.owed.take();
+        state.secrets = std::mem::take(&mut live.state.secrets);
         let fresh = Live::<T>::new(state)?;
         let is_gone = was_live && fresh.state.base.summary().is_none();
         *live = *fresh;

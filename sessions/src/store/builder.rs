@@ -13,8 +13,13 @@ use tokio::sync::watch;
 use super::assurance::Assurance;
 use super::at_limit::{AtLimit, Limit};
 use super::at_rest::AtRest;
+#[cfg(feature = "cache")]
+use super::cache::{Cache, CachedRecords};
+#[cfg(feature = "cache")]
+use super::cached::Cached;
 use super::core::Core;
 use super::endings::Endings;
+use super::follow::Tasks;
 use super::keep::KeepChanges;
 use super::queue::Queues;
 use super::reported::Reported;
@@ -66,6 +71,9 @@ pub struct StoreBuilder {
     keep: KeepChanges,
     key_rotation: Option<Duration>,
     key_encryption: Option<Arc<dyn KeyEncryption>>,
+    watch_interval: Duration,
+    #[cfg(feature = "cache")]
+    cache: Option<Cache>,
 }
 
 impl StoreBuilder {
@@ -88,6 +96,9 @@ impl StoreBuilder {
             keep: KeepChanges::default(),
             key_rotation: None,
             key_encryption: None,
+            watch_interval: WATCH_INTERVAL,
+            #[cfg(feature = "cache")]
+            cache: None,
         }
     }
 
@@ -508,6 +519,40 @@ impl StoreBuilder {
         self
     }
 
+    /// Keeps records in this process, so that most reads make no round trip. [`Cache`] says how late
+    /// another host's changes may be seen. Set it on every host of the app. By default there is no
+    /// cache. Needs the feature `cache`.
+    ///
+    /// ```
+    /// use sessions::{Cache, MemoryProvider, Store};
+    ///
+    /// let store = Store::builder(MemoryProvider::new()).cache(Cache::new()).build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
+    #[cfg(feature = "cache")]
+    pub fn cache(mut self, cache: Cache) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
+    /// Sets how often the database is asked about each session that
+    /// [`Session::ended`](crate::Session::ended) or [`Store::watch`](crate::Store::watch) waits for,
+    /// in case nothing else tells of its end. The default is 30 seconds, the minimum one second. A
+    /// call asks about up to 100 sessions.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sessions::{MemoryProvider, Store};
+    ///
+    /// let minute = Duration::from_secs(60);
+    /// let store = Store::builder(MemoryProvider::new()).watch_interval(minute).build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
+    pub fn watch_interval(mut self, interval: Duration) -> Self {
+        self.watch_interval = interval;
+        self
+    }
+
     /// See [`build`](Self::build).
     pub(crate) fn core(self) -> Result<Core, Error> {
         self.check()?;
@@ -550,6 +595,12 @@ impl StoreBuilder {
         if self.encrypt_records {
             provider = Arc::new(AtRest::new(provider, codec.clone(), self.accept_plain_records));
         }
+        #[cfg(feature = "cache")]
+        let cache = self.cache.as_ref().map(|settings| Arc::new(CachedRecords::new(settings)));
+        #[cfg(feature = "cache")]
+        if let Some(cache) = &cache {
+            provider = Arc::new(Cached::new(provider, cache.clone()));
+        }
         Ok(Core {
             provider,
             codec,
@@ -572,9 +623,18 @@ impl StoreBuilder {
             reads_host,
             endings: Endings::default(),
             reported: Reported::default(),
+            watches: Arc::default(),
+            watch_interval: self.watch_interval,
+            feed: Arc::default(),
+            tasks: Tasks::default(),
+            #[cfg(feature = "cache")]
+            cache,
         })
     }
 }
+
+/// How often the database is asked about a watched session.
+const WATCH_INTERVAL: Duration = Duration::from_secs(30);
 
 impl fmt::Debug for StoreBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

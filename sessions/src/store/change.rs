@@ -11,6 +11,7 @@ use super::patch::Asks;
 use super::save::SavedRecord;
 use super::sent::Sends;
 use super::session_type::SessionType;
+use super::watch::OwnSecrets;
 use crate::error::Error;
 use crate::id::StoreKey;
 use crate::schema::fields::Fields;
@@ -31,6 +32,28 @@ pub(crate) struct Change {
     /// When the session was loaded: a login is undone by a later `revoke_all`.
     pub(crate) loaded_at: SystemTime,
     pub(crate) unsettled: Option<Box<Unsettled>>,
+    /// Where the secrets that the commit draws are noted, for the handle's watches.
+    pub(crate) secrets: Option<Arc<OwnSecrets>>,
+}
+
+impl Change {
+    /// A commit that has nothing to save, and moves the expiry if that is due.
+    pub(super) fn of_nothing(
+        session_type: Arc<SessionType>,
+        base: Base,
+        loaded_at: SystemTime,
+    ) -> Self {
+        Self {
+            session_type,
+            base,
+            ancestor: None,
+            fields: None,
+            asks: Asks::default(),
+            loaded_at,
+            unsettled: None,
+            secrets: None,
+        }
+    }
 }
 
 /// The outcome of a commit.

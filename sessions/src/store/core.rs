@@ -4,15 +4,19 @@
 use std::any::TypeId;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
 use super::at_limit::Limit;
 use super::base;
 use super::base::Base;
+#[cfg(feature = "cache")]
+use super::cache::CachedRecords;
 use super::ended_by::EndedBy;
 use super::endings::Endings;
+use super::feed::Feed;
+use super::follow::Tasks;
 use super::keep::KeepChanges;
 use super::plan::Due;
 use super::queue::Queues;
@@ -20,6 +24,7 @@ use super::reported::Reported;
 use super::session_type::SessionType;
 use super::settings::TypeSettings;
 use super::tracker::Commits;
+use super::watch::Watches;
 use crate::clock::Clock;
 use crate::codec::Codec;
 use crate::data::SessionData;
@@ -69,6 +74,15 @@ pub(crate) struct Core {
     pub(super) endings: Endings,
     /// The sessions whose superseded cookies were reported.
     pub(super) reported: Reported,
+    /// Who waits for the end of a session on this host.
+    pub(super) watches: Arc<Watches>,
+    /// How often the database is asked about a watched session.
+    pub(super) watch_interval: Duration,
+    /// What the provider tells of changes, and whether it still does.
+    pub(super) feed: Arc<Feed>,
+    pub(super) tasks: Tasks,
+    #[cfg(feature = "cache")]
+    pub(super) cache: Option<Arc<CachedRecords>>,
 }
 
 impl Core {
@@ -112,6 +126,13 @@ impl Core {
     pub(super) fn ended(&self, session: &str, key: &StoreKey, by: EndedBy) {
         telemetry::ended(session, key, by.reason());
         self.endings.note(key, by);
+        self.watches.ended(key, Some(by));
+    }
+
+    /// Returns a session type of this name that was used already.
+    pub(super) fn known_type(&self, name: &str) -> Option<Arc<SessionType>> {
+        let types = self.types.read().unwrap_or_else(PoisonError::into_inner);
+        types.iter().find(|it| it.name() == name).cloned()
     }
 
     pub(crate) fn now(&self) -> SystemTime {

@@ -80,12 +80,16 @@ impl Store {
 impl Core {
     /// See [`Store::end_all`](crate::Store::end_all).
     pub(crate) async fn end_everybodys(&self) -> Result<(), Error> {
-        self.epochs.end_all().await
+        let ended = self.epochs.end_all().await;
+        self.watches.queue_all();
+        ended
     }
 
     /// See [`Store::end_all_before`](crate::Store::end_all_before).
     pub(crate) async fn end_everybodys_before(&self, time: SystemTime) -> Result<(), Error> {
-        self.epochs.end_before(time).await
+        let ended = self.epochs.end_before(time).await;
+        self.watches.queue_all();
+        ended
     }
 
     /// Whether a session was ended after it was loaded.

@@ -21,6 +21,7 @@ use super::patch::{Asks, Patch, Renewal};
 use super::plan::{Due, OwnerMove, Plan, plan};
 use super::sent::{Claim, Drawn, Login, MOST_SENDS, Sends, Sent, StepUp};
 use super::session_type::SessionType;
+use super::watch::OwnSecrets;
 use crate::error::Error;
 use crate::provider::{Expect, Record, Saved, Touched};
 use crate::schema::fields::Fields;
@@ -92,6 +93,8 @@ pub(super) struct Execution<'s> {
     asks: Asks,
     loaded_at: SystemTime,
     unsettled: Option<Box<Unsettled>>,
+    /// Where the secrets that it draws are noted.
+    secrets: Option<Arc<OwnSecrets>>,
     /// What was sent and is not known to have taken place, or is not done with.
     sends: Sends,
     ending: bool,
@@ -123,7 +126,8 @@ pub(super) enum StepOutcome {
 
 impl<'s> Execution<'s> {
     pub(super) fn new(core: &'s Arc<Core>, change: Change) -> Self {
-        let Change { session_type, base, ancestor, fields, asks, loaded_at, unsettled } = change;
+        let Change { session_type, base, ancestor, fields, asks, loaded_at, unsettled, secrets } =
+            change;
         Self {
             core,
             session_type,
@@ -133,6 +137,7 @@ impl<'s> Execution<'s> {
             asks,
             loaded_at,
             unsettled,
+            secrets,
             sends: Sends::new(),
             ending: false,
             unknown: false,
@@ -481,6 +486,7 @@ mod tests {
             asks: Asks::default(),
             loaded_at: core.now(),
             unsettled: None,
+            secrets: None,
         };
         let commit = size(&core.commit(change));
         assert!(commit <= 3_500, "{commit} bytes to commit");

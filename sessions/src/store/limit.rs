@@ -138,6 +138,7 @@ impl Core {
                     continue;
                 }
                 let lost = &mut false;
+                let _by = self.endings.begin(&lowest, EndedBy::Limit);
                 let end = self.end(lowest.as_str(), version, patience, lost, is_theirs).await?;
                 if matches!(end, EndOutcome::Ended(_)) {
                     self.ended(session_type.name(), &lowest, EndedBy::Limit);

@@ -5,13 +5,22 @@ use std::time::SystemTime;
 
 use smallvec::SmallVec;
 
+#[cfg(feature = "cache")]
+use super::base::Loaded;
 use super::base::{Arrival, Base, Bearer, Standing};
+#[cfg(feature = "cache")]
+use super::cache::{CachedRecords, Found};
 use super::core::Core;
 use super::session_type::SessionType;
 use crate::codec::Seal;
 use crate::crypto::purpose::Purpose;
 use crate::error::Error;
 use crate::id::{Secret, SessionId, StoreKey};
+#[cfg(feature = "cache")]
+use crate::provider::Ping;
+use crate::provider::Record;
+#[cfg(feature = "cache")]
+use crate::schema::stored::Stored;
 use crate::transport::{Carried, Carrier, RequestHeaders, Transport};
 use crate::{cookie, telemetry};
 
@@ -25,7 +34,7 @@ impl Core {
     // twice.
     #[allow(clippy::manual_async_fn)]
     pub(crate) fn find<'a>(
-        &'a self,
+        self: &'a Arc<Self>,
         session_type: &'a SessionType,
         cookies: &'a impl RequestHeaders,
         now: SystemTime,
@@ -46,7 +55,7 @@ impl Core {
                     carrier: session_type.carrier(cookies),
                     by: None,
                 }),
-                (Some(bearer), true) => self.fetch_base(session_type, bearer, now).await,
+                (Some(bearer), true) => self.read_base(session_type, bearer, now).await,
                 (Some(bearer), false) => {
                     bearers.push(bearer);
                     Box::pin(self.find_among(session_type, bearers, now)).await
@@ -55,7 +64,93 @@ impl Core {
         }
     }
 
-    /// Returns the base of one bearer.
+    /// Returns the base of one bearer, from the cache if that confirms that the session is live.
+    #[cfg(feature = "cache")]
+    async fn read_base(
+        self: &Arc<Self>,
+        session_type: &SessionType,
+        mut bearer: Bearer,
+        now: SystemTime,
+    ) -> Result<Base, Error> {
+        let Some(cache) = &self.cache else {
+            return self.fetch_base(session_type, bearer, now).await;
+        };
+        self.follow();
+        let key = session_type.key(&bearer.id);
+        if let Some(record) = cache.get(&key, &self.feed, Ping::at(now)) {
+            match self.confirm(session_type, bearer, &key, record, now) {
+                Ok(loaded) => return Ok(Base::Live(Arc::new(loaded))),
+                Err(unconfirmed) => bearer = *unconfirmed,
+            }
+            // The next request need not find this again.
+            cache.forget(&key);
+        }
+        telemetry::cache_missed(session_type.name());
+        // Boxed, because it is rare and large.
+        Box::pin(self.fill_base(cache, session_type, bearer, key, now)).await
+    }
+
+    /// Reads a record into the cache.
+    #[cfg(feature = "cache")]
+    async fn fill_base(
+        &self,
+        cache: &CachedRecords,
+        session_type: &SessionType,
+        mut bearer: Bearer,
+        key: StoreKey,
+        now: SystemTime,
+    ) -> Result<Base, Error> {
+        let record = match cache.fetch(&*self.provider, &key, &self.feed, now).await? {
+            Found::Now(record) => record,
+            Found::Earlier(record) => {
+                match self.confirm(session_type, bearer, &key, record, now) {
+                    Ok(loaded) => return Ok(Base::Live(Arc::new(loaded))),
+                    Err(unconfirmed) => bearer = *unconfirmed,
+                }
+                self.provider.fetch(key.as_str(), now).await?
+            }
+        };
+        self.base_of(session_type, bearer, key, record, now)
+    }
+
+    /// Returns the live session of a bearer if a record that may be old confirms it. Anything else
+    /// is for the database to say: another secret, an expiry that has passed, a lock, `end_all`, or
+    /// a record that this build cannot read.
+    #[cfg(feature = "cache")]
+    fn confirm(
+        &self,
+        session_type: &SessionType,
+        mut bearer: Bearer,
+        key: &StoreKey,
+        record: Record,
+        now: SystemTime,
+    ) -> Result<Loaded, Box<Bearer>> {
+        let Ok(stored) = Stored::parse(session_type.name(), &record.data) else {
+            return Err(Box::new(bearer));
+        };
+        let summary = &stored.summary;
+        let is_confirmed = record.is_live(now)
+            && !self.is_over(summary)
+            && !session_type.is_locked(summary, record.owner.is_some(), now)
+            && summary.secret.is_some_and(|secret| bearer.matches(session_type, secret));
+        if is_confirmed {
+            Ok(Loaded::new(key.clone(), Some(bearer), record, stored))
+        } else {
+            Err(Box::new(bearer))
+        }
+    }
+
+    #[cfg(not(feature = "cache"))]
+    async fn read_base(
+        self: &Arc<Self>,
+        session_type: &SessionType,
+        bearer: Bearer,
+        now: SystemTime,
+    ) -> Result<Base, Error> {
+        self.fetch_base(session_type, bearer, now).await
+    }
+
+    /// Returns the base of one bearer, as it is stored now.
     pub(super) async fn fetch_base(
         &self,
         session_type: &SessionType,
@@ -63,7 +158,20 @@ impl Core {
         now: SystemTime,
     ) -> Result<Base, Error> {
         let key = session_type.key(&bearer.id);
-        let Some(record) = self.provider.fetch(key.as_str(), now).await? else {
+        let record = self.provider.fetch(key.as_str(), now).await?;
+        self.base_of(session_type, bearer, key, record, now)
+    }
+
+    /// Returns the base of one bearer, given what is stored.
+    fn base_of(
+        &self,
+        session_type: &SessionType,
+        bearer: Bearer,
+        key: StoreKey,
+        record: Option<Record>,
+        now: SystemTime,
+    ) -> Result<Base, Error> {
+        let Some(record) = record else {
             telemetry::refused_cookie(session_type.name(), "gone");
             let carrier = session_type.after(bearer.carrier);
             let by = self.endings.of(&key);

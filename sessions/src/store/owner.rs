@@ -154,6 +154,7 @@ impl Core {
         self.epochs.read_if_old().await?;
         let session_type = self.session_type::<T>()?;
         let owner = session_type.owner(owner);
+        let _by = self.endings.begin(key, EndedBy::Revoke);
         let work = async { Ok::<_, Error>((self.end_of(&owner, key).await?, key.clone())) };
         let (ended, _) = observe(Operation::Revoke, "", None, work, revoked).await?;
         if ended.is_some() {
@@ -167,6 +168,7 @@ impl Core {
         self.needs_records("revoke_any()")?;
         self.epochs.read_if_old().await?;
         let work = async {
+            let _by = self.endings.begin(key, EndedBy::Revoke);
             let record = self.delete_any(key.as_str(), &mut Patience::new()).await?;
             let record = self.unless_ended(record).filter(|record| record.is_live(self.now()));
             Ok::<_, Error>((record, key.clone()))
@@ -299,6 +301,7 @@ impl Core {
                     continue;
                 }
                 let (version, lost) = (record.version, &mut false);
+                let _by = self.endings.begin(&key, EndedBy::RevokeAll);
                 let end = self.end(key.as_str(), version, &mut patience, lost, may).await?;
                 // What had ended together with everybody's is removed, and not ended again.
                 if let EndOutcome::Ended(record) = end
@@ -344,7 +347,7 @@ impl Core {
             let now = self.now();
             fence.raise(credential, Raised::new(mark, now));
             let record = fence.record(id, version + 1, now);
-            match self.save(&record, expect, now, &mut patience, &mut false).await? {
+            match self.save(&record, expect, false, now, &mut patience, &mut false).await? {
                 SaveOutcome::Saved => return Ok(mark),
                 SaveOutcome::Conflict(Some(other)) => {
                     fence = Fence::read(&other).unwrap_or_default();

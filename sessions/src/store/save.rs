@@ -1,5 +1,7 @@
 //! Saves or deletes one record: how often and how long it retries, and the outcome.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -110,7 +112,7 @@ pub(super) struct SavedRecord {
 
 impl Core {
     /// Saves a record, first at `now`, and again if the answer was lost. Then `lost` is set, and a
-    /// conflict may be with this very save.
+    /// conflict may be with this very save. `renews`: the session gets another secret.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if no answer came in time. The save may have happened.
@@ -118,27 +120,44 @@ impl Core {
         &self,
         record: &Record,
         expect: Expect,
+        renews: bool,
         now: SystemTime,
         patience: &mut Patience,
         lost: &mut bool,
     ) -> Result<SaveOutcome, Error> {
-        let error = match self.provider.save(record, expect, now).await {
+        let error = match self.send(record, expect, renews, now).await {
             Ok(saved) => {
                 patience.failures = 0;
-                return Ok(self.outcome(saved));
+                return Ok(self.outcome(record, saved));
             }
             Err(error) if error.is_unavailable() => error,
             Err(error) => return Err(error.into()),
         };
         *lost = true;
         // Boxed, because it is rare and large.
-        Box::pin(self.save_again(record, expect, error, patience)).await
+        Box::pin(self.save_again(record, expect, renews, error, patience)).await
+    }
+
+    /// Makes the provider's call. Both are the same boxed future, so this takes no more room.
+    fn send<'a>(
+        &'a self,
+        record: &'a Record,
+        expect: Expect,
+        renews: bool,
+        now: SystemTime,
+    ) -> Pin<Box<dyn Future<Output = Result<Saved, ProviderError>> + Send + 'a>> {
+        if renews {
+            self.provider.save_and_announce(record, expect, now)
+        } else {
+            self.provider.save(record, expect, now)
+        }
     }
 
     async fn save_again(
         &self,
         record: &Record,
         expect: Expect,
+        renews: bool,
         mut error: ProviderError,
         patience: &mut Patience,
     ) -> Result<SaveOutcome, Error> {
@@ -146,10 +165,10 @@ impl Core {
             if !patience.after_failure().await {
                 return Err(error.into());
             }
-            match self.provider.save(record, expect, self.now()).await {
+            match self.send(record, expect, renews, self.now()).await {
                 Ok(saved) => {
                     patience.failures = 0;
-                    return Ok(self.outcome(saved));
+                    return Ok(self.outcome(record, saved));
                 }
                 Err(again) if again.is_unavailable() => error = again,
                 Err(again) => return Err(again.into()),
@@ -157,9 +176,12 @@ impl Core {
         }
     }
 
-    fn outcome(&self, saved: Saved) -> SaveOutcome {
+    fn outcome(&self, record: &Record, saved: Saved) -> SaveOutcome {
         match saved {
-            Saved::Saved => SaveOutcome::Saved,
+            Saved::Saved => {
+                self.watched_save(record);
+                SaveOutcome::Saved
+            }
             Saved::Conflict(record) => SaveOutcome::Conflict(self.unless_ended(record)),
         }
     }
@@ -190,7 +212,10 @@ impl Core {
     ) -> Result<Option<Record>, Error> {
         loop {
             match self.provider.delete(id, Expect::Any, self.now()).await {
-                Ok(Deleted::Deleted(record)) => return Ok(record),
+                Ok(Deleted::Deleted(record)) => {
+                    self.watched_end(id);
+                    return Ok(record);
+                }
                 // Every record meets `Any`.
                 Ok(Deleted::Conflict(_)) => return Ok(None),
                 Err(error) if error.is_unavailable() && patience.after_failure().await => {}
@@ -212,7 +237,10 @@ impl Core {
         loop {
             let expect = Expect::Version(version);
             match self.provider.delete(id, expect, self.now()).await {
-                Ok(Deleted::Deleted(Some(record))) => return Ok(EndOutcome::Ended(record)),
+                Ok(Deleted::Deleted(Some(record))) => {
+                    self.watched_end(id);
+                    return Ok(EndOutcome::Ended(record));
+                }
                 Ok(Deleted::Deleted(None)) => return Ok(EndOutcome::Gone),
                 Ok(Deleted::Conflict(record)) if !may(&record) => {
                     return Ok(EndOutcome::Refused(record));

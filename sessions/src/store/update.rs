@@ -123,7 +123,7 @@ impl Core {
             let Record { version, expires_at, .. } = record;
             let expect = Expect::Untouched { version, expires_at };
             sent = Some((result, version));
-            match self.save(&next, expect, patch.now, &mut patience, &mut lost).await? {
+            match self.save(&next, expect, false, patch.now, &mut patience, &mut lost).await? {
                 SaveOutcome::Saved => {
                     return Ok((sent.map(|(result, _)| result), CallOutcome::Saved));
                 }

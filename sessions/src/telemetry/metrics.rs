@@ -56,6 +56,10 @@ metrics! {
     PURGED = Counter Count "sessions_purged_records_total", "expired records removed";
     PURGES_FAILED = Counter Count "sessions_purge_failures_total",
         "rounds of the purge task that failed";
+    FEEDS_LOST = Counter Count "sessions_feeds_lost_total",
+        "times that the provider stopped telling of changes";
+    CACHE_MISSES = Counter Count "sessions_cache_misses_total",
+        "loads that asked the database in spite of the cache";
     KEYS_CREATED = Counter Count "sessions_keys_created_total", "keys added to the key ring";
     KEYS_CLOSED = Counter Count "sessions_key_unwrap_failures_total",
         "keys that the key service did not unwrap";

@@ -271,6 +271,44 @@ pub(crate) fn purge_failed(error: &Error) {
     add(&metrics::PURGES_FAILED, 1, &[]);
 }
 
+/// The provider tells of changes no more, until it is connected again.
+pub(crate) fn feed_lost(error: &Error) {
+    emit!(
+        WARN,
+        "session.feed_lost",
+        { error = %chain(error) },
+        "the provider tells of no changes, trying again"
+    );
+    add(&metrics::FEEDS_LOST, 1, &[]);
+}
+
+/// A load asked the database in spite of the cache.
+#[cfg(feature = "cache")]
+pub(crate) fn cache_missed(session: &'static str) {
+    add(&metrics::CACHE_MISSES, 1, &[("session", session)]);
+}
+
+/// The database could not be asked about watched sessions.
+pub(crate) fn watch_failed(error: &Error) {
+    emit!(
+        WARN,
+        "session.watch_failed",
+        { error = %chain(error) },
+        "asking about watched sessions failed, trying again"
+    );
+}
+
+/// Other hosts could not be told of saves. They see them when their caches' entries are too old.
+#[cfg(feature = "cache")]
+pub(crate) fn announce_failed(count: usize, error: &Error) {
+    emit!(
+        WARN,
+        "session.announce_failed",
+        { count, error = %chain(error) },
+        "telling other hosts of saves failed"
+    );
+}
+
 /// The purge task has ended: the database removes expired records by itself.
 pub(crate) fn purge_not_needed() {
     emit!(INFO, "session.purge_not_needed", {}, "this provider needs no purge");

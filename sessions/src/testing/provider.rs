@@ -1,6 +1,7 @@
 //! The provider of a test store: it keeps records in memory, counts its calls, fails on request,
 //! and runs a test's code before a save.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -13,7 +14,7 @@ use crate::clock::ManualClock;
 use crate::id::StoreKey;
 use crate::memory::MemoryProvider;
 use crate::provider::{
-    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+    ChangeListener, Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
 };
 use crate::store::fence::FENCE_FORMAT;
 
@@ -207,6 +208,19 @@ impl Provider for TestProvider {
     async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
         self.control.call(Call::Purge, "")?;
         self.memory.purge(expired_before, limit).await
+    }
+
+    async fn fetch_many(
+        &self,
+        ids: &[&str],
+        now: SystemTime,
+    ) -> Result<Vec<Record>, ProviderError> {
+        self.control.call(Call::Fetch, ids.first().unwrap_or(&""))?;
+        self.memory.fetch_many(ids, now).await
+    }
+
+    async fn changes(&self, listener: ChangeListener) -> Result<Infallible, ProviderError> {
+        self.memory.changes(listener).await
     }
 }
 

@@ -1,5 +1,7 @@
 //! Which settings of a store cannot work together.
 
+use std::time::Duration;
+
 use super::StoreBuilder;
 use crate::error::Error;
 use crate::schema::limits::MAX_RECORD;
@@ -36,6 +38,19 @@ impl StoreBuilder {
                 "max_record_size({}) must be between 1 KiB and 16 MiB",
                 self.record_limit
             )));
+        }
+        if self.watch_interval < Duration::from_secs(1) {
+            return Err(Error::config(format!(
+                "watch_interval({:?}) must be at least one second",
+                self.watch_interval
+            )));
+        }
+        #[cfg(feature = "cache")]
+        if let Some(cache) = &self.cache {
+            cache.check()?;
+            if self.client_side {
+                return Err(Error::config("client_side() keeps no records to cache; drop cache()"));
+            }
         }
         if self.client_side && self.most_sessions.is_some() {
             return Err(Error::config(

@@ -160,7 +160,14 @@ impl Execution<'_> {
         let Err(error @ (Error::LoginUndone | Error::TooManySessions { .. })) = admitted else {
             return admitted;
         };
-        self.core.delete_any(key.as_str(), patience).await?;
+        let by = match error {
+            Error::LoginUndone => EndedBy::RevokeAll,
+            _ => EndedBy::Limit,
+        };
+        let core = self.core;
+        let _by = core.endings.begin(key, by);
+        core.delete_any(key.as_str(), patience).await?;
+        core.watches.ended(key, Some(by));
         self.forget_last();
         self.base = Base::Ended(key.clone(), self.base.carrier());
         self.ancestor = None;
@@ -197,7 +204,10 @@ impl Execution<'_> {
         if !self.core.is_revoked(&self.session_type, &step_up, key, patience).await? {
             return Ok(());
         }
-        self.core.delete_any(key.as_str(), patience).await?;
+        let core = self.core;
+        let _by = core.endings.begin(key, EndedBy::RevokeAll);
+        core.delete_any(key.as_str(), patience).await?;
+        core.watches.ended(key, Some(EndedBy::RevokeAll));
         self.forget_last();
         self.base = Base::Ended(key.clone(), self.base.carrier());
         self.ancestor = None;
@@ -217,6 +227,8 @@ impl Execution<'_> {
             self.login(&patch)?;
             self.core.ticket(&self.session_type, patch.owner(), None, &mut patience).await?;
         }
+        let core = self.core;
+        let _by = core.endings.begin(&loaded.key, EndedBy::NewOwner);
         match self.end(&loaded, loaded.version, &mut patience).await? {
             EndOutcome::Ended(_) => self.core.ended(self.name(), &loaded.key, EndedBy::NewOwner),
             // As good as ended: by this handle, or for whoever brings their own proof.

@@ -21,6 +21,8 @@ impl Execution<'_> {
     pub(super) async fn end_unreadable(&mut self) {
         let Base::Unreadable(loaded) = self.base.clone() else { return };
         let ending = std::mem::take(&mut self.ending);
+        let core = self.core;
+        let _by = core.endings.begin(&loaded.key, EndedBy::NewOwner);
         let ended = self.end(&loaded, loaded.version, &mut Patience::new()).await;
         self.ending = ending;
         match (ended, loaded.stored.summary.secret) {
@@ -79,6 +81,7 @@ impl Execution<'_> {
         let mut patience = Patience::new();
         let cookie = self.has_cookie();
         let core = self.core;
+        let _by = self.base.key().map(|key| core.endings.begin(key, EndedBy::Logout));
         let ended = match self.base.clone() {
             Base::Live(loaded) | Base::Unreadable(loaded) => {
                 self.end(&loaded, loaded.version, &mut patience).await?

@@ -29,13 +29,8 @@ impl Core {
             let carrier = session_type.carrier(cookies);
             let base = Base::Absent { arrival: Arrival::New, carrier, by: None };
             let change = |base| Change {
-                session_type: session_type.clone(),
-                base,
-                ancestor: None,
-                fields: None,
                 asks: Asks { destroy: true, ..Asks::default() },
-                loaded_at: self.now(),
-                unsettled: None,
+                ..Change::of_nothing(session_type.clone(), base, self.now())
             };
             match self.find(session_type, cookies, self.now()).await {
                 Ok(base) => Execution::new(self, change(base)).finish().await,
@@ -69,6 +64,7 @@ impl Core {
                 continue;
             }
             let (version, lost) = (record.version, &mut false);
+            let _by = self.endings.begin(&key, EndedBy::Logout);
             let end = self.end(key.as_str(), version, &mut patience, lost, is_unreadable).await?;
             // Gone after a lost answer: this end took place.
             if matches!(end, EndOutcome::Ended(_)) || *lost && matches!(end, EndOutcome::Gone) {
@@ -89,18 +85,8 @@ impl Core {
         base: Base,
         unsettled: &mut Option<Box<Unsettled>>,
     ) -> Result<(Base, Option<Delivery>), Error> {
-        let mut execution = Execution::new(
-            self,
-            Change {
-                session_type: session_type.clone(),
-                base,
-                ancestor: None,
-                fields: None,
-                asks: Asks::default(),
-                loaded_at: self.now(),
-                unsettled: None,
-            },
-        );
+        let change = Change::of_nothing(session_type.clone(), base, self.now());
+        let mut execution = Execution::new(self, change);
         if let Some(open) = unsettled.take()
             && let Err(error) = Box::pin(execution.settle(*open)).await
             && !execution.unknown

@@ -62,7 +62,8 @@ impl Execution<'_> {
         }
         let expect = Expect::Version(loaded.version);
         let lost = &mut last(&mut self.sends).lost;
-        match core.save(&record, expect, patch.now, &mut patience, lost).await {
+        let renews = renewal.is_some();
+        match core.save(&record, expect, renews, patch.now, &mut patience, lost).await {
             Ok(SaveOutcome::Saved) => {
                 let written = SavedRecord { record, merged };
                 self.saved(&loaded, written, token, &mut patience).await.map(StepOutcome::Done)
@@ -89,6 +90,9 @@ impl Execution<'_> {
         let Some(bearer) = &loaded.bearer else { return Ok(Renewing::default()) };
         let secret = Secret::random(&core.random)?;
         let hash = self.session_type.hash(&secret);
+        if let Some(secrets) = &self.secrets {
+            secrets.add(hash);
+        }
         let bearer = Bearer::new(bearer.id.clone(), secret, patch.now, bearer.carrier);
         // Once the old secret is dead, a cookie must hold the new one.
         let token = Some(core.token(&self.session_type, &bearer).await?);
@@ -169,7 +173,8 @@ impl Execution<'_> {
             let expect = Expect::Version(record.version);
             last(&mut self.sends).version = record.version;
             let lost = &mut last(&mut self.sends).lost;
-            match core.save(&next, expect, now, &mut patience, lost).await {
+            let renews = renewal.is_some();
+            match core.save(&next, expect, renews, now, &mut patience, lost).await {
                 Ok(SaveOutcome::Saved) => {
                     let written = SavedRecord { record: next, merged: true };
                     let saved = self.saved(&loaded, written, token, &mut patience).await;

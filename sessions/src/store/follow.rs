@@ -1,0 +1,281 @@
+//! The two tasks that tell a store of other hosts' changes: one follows the provider's feed, one
+//! asks the database about watched sessions.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use rand::Rng as _;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::core::Core;
+use super::feed::Feed;
+use super::save::key_of;
+use super::watch::{SHARDS, Seen, Watches};
+use crate::error::Error;
+use crate::id::StoreKey;
+use crate::provider::{ChangeListener, Notice, Provider, ProviderError, Record};
+use crate::schema::stored::Stored;
+use crate::telemetry;
+
+/// Which of a store's tasks run.
+#[derive(Default)]
+pub(super) struct Tasks {
+    follows: Arc<AtomicBool>,
+    polls: Arc<AtomicBool>,
+}
+
+/// A task that runs, until this is dropped: its runtime may end before its store.
+struct Running(Arc<AtomicBool>);
+
+impl Running {
+    fn begin(flag: &Arc<AtomicBool>) -> Option<(Self, Handle)> {
+        if flag.load(Ordering::Relaxed) {
+            return None;
+        }
+        // Outside a runtime no task can run.
+        let runtime = Handle::try_current().ok()?;
+        let begun = !flag.swap(true, Ordering::AcqRel);
+        begun.then(|| (Self(flag.clone()), runtime))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+impl Core {
+    /// Follows the provider's feed of changes, if no task does yet.
+    pub(super) fn follow(self: &Arc<Self>) {
+        let Some((running, runtime)) = Running::begin(&self.tasks.follows) else { return };
+        let follower = Follower {
+            core: Arc::downgrade(self),
+            provider: self.provider.clone(),
+            feed: self.feed.clone(),
+            line: 0,
+            _running: running,
+        };
+        runtime.spawn(follower.run(self.closing.subscribe()));
+    }
+
+    /// Polls the watched sessions, if no task does yet.
+    pub(super) fn poll_watches(self: &Arc<Self>) {
+        let Some((running, runtime)) = Running::begin(&self.tasks.polls) else { return };
+        let poller = Poller {
+            core: Arc::downgrade(self),
+            watches: self.watches.clone(),
+            interval: self.watch_interval,
+            _running: running,
+        };
+        runtime.spawn(poller.run(self.closing.subscribe()));
+    }
+
+    /// Takes note of what the feed tells.
+    fn hear(&self, line: u64, notice: Notice<'_>) {
+        if !self.feed.hear(line, &notice) {
+            return;
+        }
+        match notice {
+            Notice::Changed(id) => {
+                if let Ok(key) = id.parse() {
+                    self.forget(&key);
+                    self.watches.queue(&key);
+                }
+            }
+            Notice::Ended(id) => {
+                if let Ok(key) = id.parse() {
+                    self.forget(&key);
+                    self.watches.ended(&key, self.endings.of(&key));
+                }
+            }
+            Notice::Began | Notice::Gap => self.watches.queue_all(),
+            Notice::Proved(_) => {}
+        }
+    }
+
+    #[cfg_attr(not(feature = "cache"), allow(clippy::unused_self))]
+    fn forget(&self, _key: &StoreKey) {
+        #[cfg(feature = "cache")]
+        if let Some(cache) = &self.cache {
+            cache.forget(_key);
+        }
+    }
+
+    /// Tells the watchers of this host what it has saved.
+    pub(super) fn watched_save(&self, record: &Record) {
+        if self.watches.is_empty() {
+            return;
+        }
+        if let Some(key) = key_of(record) {
+            self.watches.see(&key, &self.seen(record), None, self.now());
+        }
+    }
+
+    /// Has the watchers of a session told that this host has removed its record. Whoever knows why
+    /// tells them first.
+    pub(super) fn watched_end(&self, id: &str) {
+        if !self.watches.is_empty()
+            && let Ok(key) = id.parse()
+        {
+            self.watches.queue(&key);
+        }
+    }
+
+    /// Asks about watched sessions.
+    async fn ask_about(&self, keys: &[StoreKey]) -> Result<(), Error> {
+        self.epochs.read_if_old().await?;
+        let now = self.now();
+        let ids: Vec<_> = keys.iter().map(StoreKey::as_str).collect();
+        let records = self.provider.fetch_many(&ids, now).await?;
+        for key in keys {
+            let record = records.iter().find(|record| *record.id == *key.as_str());
+            let seen = record.map_or(Seen::Gone, |record| self.seen(record));
+            self.watches.see(key, &seen, self.endings.of(key), now);
+        }
+        Ok(())
+    }
+
+    pub(super) fn seen(&self, record: &Record) -> Seen {
+        if self.is_ended_record(record) {
+            return Seen::EndedAll;
+        }
+        // A record that this build cannot read goes on: a newer build has saved it.
+        let secret = Stored::parse("", &record.data).ok().and_then(|it| it.summary.secret);
+        Seen::Live { secret, expires_at: record.expires_at }
+    }
+}
+
+/// The task that follows the feed.
+struct Follower {
+    core: Weak<Core>,
+    provider: Arc<dyn Provider>,
+    feed: Arc<Feed>,
+    line: u64,
+    _running: Running,
+}
+
+impl Follower {
+    async fn run(mut self, mut closing: watch::Receiver<bool>) {
+        let unsupported = tokio::select! {
+            // Also when the store is gone.
+            _ = closing.wait_for(|closed| *closed) => false,
+            () = self.follow() => true,
+        };
+        if unsupported {
+            // Nothing is ever told. The task stays, so that no other begins.
+            let _ = closing.wait_for(|closed| *closed).await;
+        }
+    }
+
+    /// Follows one connection after the other. Returns if the provider tells of no changes.
+    async fn follow(&mut self) {
+        let mut wait = FIRST_WAIT;
+        loop {
+            let Some(clock) = self.core.upgrade().map(|core| core.clock.clone()) else { return };
+            self.line = self.feed.follow();
+            let (core, line) = (self.core.clone(), self.line);
+            let listener = ChangeListener::with_clock(clock, move |notice| {
+                if let Some(core) = core.upgrade() {
+                    core.hear(line, notice);
+                }
+            });
+            let error = match self.provider.changes(listener).await {
+                Err(error) => error,
+                Ok(never) => match never {},
+            };
+            if self.feed.has_proved() {
+                wait = FIRST_WAIT;
+            }
+            if error.is_unsupported() {
+                self.feed.is_unsupported(self.line);
+                return;
+            }
+            self.lost(error);
+            pause(&mut wait).await;
+        }
+    }
+
+    fn lost(&self, error: ProviderError) {
+        self.feed.lose(self.line);
+        telemetry::feed_lost(&Error::from(error));
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        // Nobody hears of changes any more. What tells of none goes on to.
+        self.feed.lose(self.line);
+    }
+}
+
+/// The task that polls.
+struct Poller {
+    core: Weak<Core>,
+    watches: Arc<Watches>,
+    interval: Duration,
+    _running: Running,
+}
+
+impl Poller {
+    async fn run(self, mut closing: watch::Receiver<bool>) {
+        tokio::select! {
+            _ = closing.wait_for(|closed| *closed) => {}
+            () = self.poll() => {}
+        }
+    }
+
+    /// Asks about one part of the watched sessions after the other, so that each is asked about once
+    /// in an interval, and at once about those of which something was told.
+    async fn poll(&self) {
+        let mut shard = rand::rng().random_range(0..SHARDS);
+        let step = self.interval / u32::try_from(SHARDS).unwrap_or(1);
+        let mut next = Instant::now() + step.mul_f64(rand::rng().random_range(0.0..=1.0));
+        let mut wait = FIRST_WAIT;
+        loop {
+            tokio::select! {
+                () = self.watches.queued.notified() => {}
+                () = sleep_until(next) => {
+                    let Some(core) = self.core.upgrade() else { return };
+                    // What takes longer than a step delays the others, and does not pile up.
+                    next = Instant::now() + step;
+                    shard += 1;
+                    self.watches.queue_shard(shard);
+                    self.watches.queue_expired(core.now());
+                }
+            }
+            loop {
+                let keys = self.watches.take(AT_ONCE);
+                if keys.is_empty() {
+                    break;
+                }
+                let Some(core) = self.core.upgrade() else { return };
+                let Err(error) = core.ask_about(&keys).await else {
+                    wait = FIRST_WAIT;
+                    continue;
+                };
+                telemetry::watch_failed(&error);
+                keys.iter().for_each(|key| self.watches.queue(key));
+                drop(core);
+                pause(&mut wait).await;
+            }
+        }
+    }
+}
+
+/// Waits before a try after a failure, so that hosts spread out.
+async fn pause(wait: &mut Duration) {
+    let jittered = wait.mul_f64(rand::rng().random_range(0.5..=1.0));
+    *wait = (2 * *wait).min(LAST_WAIT);
+    sleep(jittered).await;
+}
+
+/// About how many sessions one call asks.
+const AT_ONCE: usize = 100;
+
+/// How long to wait after the first failure.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LAST_WAIT: Duration = Duration::from_secs(10);
