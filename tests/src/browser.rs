@@ -125,6 +125,12 @@ impl Browser {
         self.try_exchange(request).await
     }
 
+    /// Sends a form without fields to a page whose server may close the connection without an answer.
+    pub async fn try_post(&mut self, path: &str) -> Option<Answer> {
+        let request = self.request(Method::POST, path, None);
+        self.try_exchange(request).await
+    }
+
     async fn send(&mut self, method: Method, path: &str, form: Option<&str>) -> Answer {
         let request = self.request(method, path, form);
         self.exchange(request).await

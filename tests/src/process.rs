@@ -85,9 +85,17 @@ impl Process {
     /// # Panics
     /// When it cannot be sent.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.pid.to_string()]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "{name} could not be sent");
+        signal(self.pid, name);
     }
+}
+
+/// Sends a process a signal, by name.
+///
+/// # Panics
+/// When it cannot be sent.
+pub fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "{name} could not be sent");
 }
 
 impl Drop for Process {

@@ -2,6 +2,7 @@
 //! is about it, with a message that names it.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,8 +10,8 @@ use async_trait::async_trait;
 use sessions::MemoryProvider;
 use sessions::provider::conformance::{PROPERTIES, Subject};
 use sessions::provider::{
-    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
-    from_unix_millis, to_unix_millis,
+    ChangeListener, Deleted, Expect, Listed, Notice, Page, Provider, ProviderError, Record, Saved,
+    Touched, from_unix_millis, to_unix_millis,
 };
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
@@ -91,6 +92,10 @@ enum Fault {
     PurgeDoesNothing,
     // clock
     ClockCountsSeconds,
+    // many records, changes
+    FetchManyForgets,
+    ChangesForgetDeletions,
+    ProofsComeFirst,
     OwnClockRemoves,
 }
 
@@ -279,6 +284,21 @@ const FAULTS: &[(Fault, &str, &str)] = {
             "a record created during a purge",
         ),
         (PurgeDoesNothing, "purge_removes_the_expired_in_batches", "of 25 expired ones"),
+        (
+            FetchManyForgets,
+            "fetch_many_returns_the_live_records",
+            "must return each live record among the ids once",
+        ),
+        (
+            ChangesForgetDeletions,
+            "changes_name_what_other_instances_save_and_delete",
+            "must tell of a deletion",
+        ),
+        (
+            ProofsComeFirst,
+            "changes_are_told_before_the_proof_that_covers_them",
+            "must be told before the ping's proof",
+        ),
         (ClockCountsSeconds, "the_clock_tells_the_time", "must return the database's time"),
         (
             OwnClockRemoves,
@@ -788,6 +808,41 @@ impl Provider for Wrong {
             }
             _ => self.inner.clock().await,
         }
+    }
+
+    async fn fetch_many(
+        &self,
+        ids: &[&str],
+        now: SystemTime,
+    ) -> Result<Vec<Record>, ProviderError> {
+        let mut records = self.inner.fetch_many(ids, now).await?;
+        if self.fault == Fault::FetchManyForgets {
+            records.pop();
+        }
+        Ok(records)
+    }
+
+    async fn changes(&self, listener: ChangeListener) -> Result<Infallible, ProviderError> {
+        let (fault, proofs) = (self.fault, Mutex::new((0, Vec::new())));
+        let told = ChangeListener::new(move |notice| match notice {
+            Notice::Began => listener.began(),
+            Notice::Ended(_) if fault == Fault::ChangesForgetDeletions => {}
+            Notice::Changed(id) | Notice::Ended(id) if fault == Fault::ProofsComeFirst => {
+                proofs.lock().unwrap().1.push(id.to_owned());
+            }
+            Notice::Changed(id) => listener.changed(id),
+            Notice::Ended(id) => listener.ended(id),
+            Notice::Proved(ping) => {
+                listener.proved(ping);
+                let (count, ids) = &mut *proofs.lock().unwrap();
+                *count += 1;
+                if *count % 2 == 0 {
+                    ids.drain(..).for_each(|id| listener.changed(&id));
+                }
+            }
+            _ => listener.gap(),
+        });
+        self.inner.changes(told).await
     }
 }
 

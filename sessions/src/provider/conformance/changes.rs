@@ -156,12 +156,16 @@ impl Feed {
 
     /// Waits for a notice of this id, or for a gap.
     async fn names(&mut self, id: &str, of: &str) {
+        let mut proofs = 0;
         loop {
             match self.next(of).await {
                 Heard::Named(named) if named == id => break,
                 Heard::Gap => break,
-                Heard::Named(_) | Heard::Began | Heard::Proved(_) => {}
+                Heard::Proved(_) => proofs += 1,
+                Heard::Named(_) | Heard::Began => {}
             }
+            // Each proof says that everything before its ping was told.
+            assert!(proofs < 3, "changes must tell of {of}, and proves that it has told of all");
         }
         // What it also tells twice is no part of the next.
         while self.already_heard().is_some() {}
