@@ -116,6 +116,7 @@ mod connection;
 mod error;
 mod keys;
 mod provider;
+mod record;
 mod script;
 mod server;
 

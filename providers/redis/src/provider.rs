@@ -13,6 +13,7 @@ use sessions::provider::{
 use crate::connection::{AnyConnection, Connection, is_cluster};
 use crate::error::{foreign, provider_error_on};
 use crate::keys::{DEFAULT_PREFIX, Keys};
+use crate::record::{expectation, text, to_record};
 use crate::script::{DELETE, DISOWN, OWN, SAVE, TOUCH, send};
 
 /// Keeps records in Redis. Clones share their connection.
@@ -394,52 +395,6 @@ impl<C: AnyConnection> Provider for RedisProvider<C> {
     }
 }
 
-/// As the scripts take it.
-fn expectation(expect: Expect) -> String {
-    match expect {
-        Expect::Absent => "absent".to_owned(),
-        Expect::Any => "any".to_owned(),
-        Expect::Version(version) => version.to_string(),
-        Expect::Untouched { version, expires_at } => {
-            let expiry = expires_at.map(|at| to_unix_millis(at).to_string()).unwrap_or_default();
-            format!("{version}@{expiry}")
-        }
-    }
-}
-
-/// From the fields `v`, `e`, `f`, `o`, `d`, all of which are missing where the record is.
-fn to_record(id: &str, fields: Value) -> Result<Option<Record>, ProviderError> {
-    let Value::Array(fields) = fields else { return Err(foreign("something else")) };
-    let Ok([version, expires_at, format, owner, data]) = <[Value; 5]>::try_from(fields) else {
-        return Err(foreign("something else"));
-    };
-    let Some(version) = text(version)? else {
-        return Ok(None);
-    };
-    let Value::BulkString(data) = data else { return Err(foreign("another kind of record")) };
-    let number = |text: String| {
-        text.parse::<u64>().map_err(|error| foreign("another kind of record").with_source(error))
-    };
-    Ok(Some(Record {
-        id: id.into(),
-        version: number(version)?,
-        expires_at: text(expires_at)?.map(number).transpose()?.map(from_unix_millis),
-        format: text(format)?.ok_or_else(|| foreign("another kind of record"))?.into(),
-        owner: text(owner)?.map(Into::into),
-        data: data.into(),
-    }))
-}
-
-fn text(value: Value) -> Result<Option<String>, ProviderError> {
-    match value {
-        Value::Nil => Ok(None),
-        Value::BulkString(bytes) => String::from_utf8(bytes)
-            .map(Some)
-            .map_err(|error| foreign("bytes where text belongs").with_source(error)),
-        _ => Err(foreign("another kind of record")),
-    }
-}
-
 /// Until when an owner's set is to hold the id of a record that expires then: half as long again,
 /// so that not every touch and save must prolong it.
 fn listed_until(expires_at: Option<SystemTime>, now: SystemTime) -> u64 {
@@ -469,28 +424,5 @@ mod tests {
         assert_eq!(listed_until(Some(at(1_000)), at(2_000)), 1_000);
         assert_eq!(listed_until(None, at(0)), NEVER);
         assert!(listed_until(Some(at(u64::MAX)), at(0)) <= NEVER);
-    }
-
-    #[test]
-    fn what_is_no_record_is_an_error() {
-        let bulk = |text: &str| Value::BulkString(text.into());
-        let fields = |version: &str, format| {
-            Value::Array(vec![bulk(version), Value::Nil, format, Value::Nil, bulk("data")])
-        };
-        assert!(to_record("a", fields("1", bulk("f/1"))).unwrap().is_some());
-        assert!(to_record("a", Value::Array(vec![Value::Nil; 5])).unwrap().is_none());
-        for wrong in [
-            fields("one", bulk("f/1")),
-            fields("-1", bulk("f/1")),
-            fields("1", Value::Nil),
-            fields("1", Value::BulkString(vec![0xff])),
-            fields("1", Value::Int(1)),
-            Value::Array(vec![]),
-            Value::Int(7),
-            Value::Nil,
-        ] {
-            let error = to_record("a", wrong).unwrap_err();
-            assert!(!error.is_unavailable() && error.to_string().contains("prefix()"), "{error}");
-        }
     }
 }
