@@ -5,6 +5,7 @@ pub mod browser;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
 pub mod events;
+pub mod feed;
 pub mod hooked;
 pub mod jar;
 pub mod pgbouncer;

@@ -1,17 +1,19 @@
 //! The provider: each call is one command, or few.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use redis::{RedisError, RedisResult, Value};
 use sessions::provider::{
-    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+    ChangeListener, Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
     from_unix_millis, to_unix_millis,
 };
 
 use crate::connection::{AnyConnection, Connection, is_cluster};
 use crate::error::{foreign, provider_error_on};
+use crate::feed::Source;
 use crate::keys::{DEFAULT_PREFIX, Keys};
 use crate::record::{expectation, text, to_record};
 use crate::script::{DELETE, DISOWN, OWN, SAVE, TOUCH, send};
@@ -34,6 +36,7 @@ use crate::script::{DELETE, DISOWN, OWN, SAVE, TOUCH, send};
 pub struct RedisProvider<C = Connection> {
     pub(crate) connection: C,
     pub(crate) keys: Keys,
+    pub(crate) feed: Source,
     timeout: Duration,
 }
 
@@ -86,7 +89,8 @@ impl<C: AnyConnection> RedisProvider<C> {
     #[must_use]
     pub fn new(connection: C) -> Self {
         let keys = Keys::new(DEFAULT_PREFIX).expect("the default prefix is a plain one");
-        Self { connection, keys, timeout: TIMEOUT }
+        let feed = Source::of(&connection);
+        Self { connection, keys, feed, timeout: TIMEOUT }
     }
 
     /// Starts the keys with a prefix other than `sessions`. The prefix has 1 to 64 ASCII letters,
@@ -330,8 +334,11 @@ impl<C: AnyConnection> RedisProvider<C> {
     }
 
     /// All at once, each with a command of its own, as they are in different slots.
-    async fn read_all(&self, ids: &[String]) -> Result<Vec<Option<Record>>, ProviderError> {
-        futures_util::future::try_join_all(ids.iter().map(|id| self.read(id))).await
+    async fn read_all(
+        &self,
+        ids: &[impl AsRef<str>],
+    ) -> Result<Vec<Option<Record>>, ProviderError> {
+        futures_util::future::try_join_all(ids.iter().map(|id| self.read(id.as_ref()))).await
     }
 }
 
@@ -392,6 +399,19 @@ impl<C: AnyConnection> Provider for RedisProvider<C> {
 
     async fn clock(&self) -> Result<Option<SystemTime>, ProviderError> {
         self.limited(self.try_clock()).await.map(Some)
+    }
+
+    async fn fetch_many(
+        &self,
+        ids: &[&str],
+        now: SystemTime,
+    ) -> Result<Vec<Record>, ProviderError> {
+        let found = self.limited(self.read_all(ids)).await?;
+        Ok(found.into_iter().flatten().filter(|record| record.is_live(now)).collect())
+    }
+
+    async fn changes(&self, listener: ChangeListener) -> Result<Infallible, ProviderError> {
+        self.follow(listener).await
     }
 }
 
