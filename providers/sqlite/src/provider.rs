@@ -1,7 +1,9 @@
 //! The provider: each call is one statement, and a second one after a conflict. Calls that wait for
 //! a connection go together.
 
+use std::convert::Infallible;
 use std::fmt;
+use std::future::ready;
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use sessions::provider::{
-    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+    ChangeListener, Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
 };
 use sqlx::SqlStr;
 use sqlx::sqlite::{
@@ -19,7 +21,10 @@ use sqlx::sqlite::{
 use tokio::sync::oneshot;
 
 use crate::error::{is_busy, provider_error};
+use crate::feed::Feed;
 use crate::fetches::{Fetch, Fetches};
+use crate::file::FileId;
+use crate::own::{Effect, OwnWrites};
 use crate::private;
 use crate::queue::{Queue, Turn};
 use crate::row::{millis, to_record};
@@ -45,6 +50,7 @@ pub struct SqliteProvider {
     writer: SqlitePool,
     readers: SqlitePool,
     statements: Arc<Statements>,
+    own: Option<Arc<OwnWrites>>,
     fetches: Arc<Queue<Fetches>>,
     writes: Arc<Queue<Writes>>,
 }
@@ -124,16 +130,24 @@ impl SqliteProvider {
         let is_new = !path.exists();
         // The first connection switches a new file to WAL mode. SQLite does not wait for a lock
         // there where two processes do it at once, so the wait is here.
-        let writer = Self::pool(1);
+        let own = Arc::new(OwnWrites::default());
+        let opened = own.clone();
+        let writer = Self::pool(1).after_connect(move |_, _| {
+            opened.note_opened();
+            Box::pin(ready(Ok(())))
+        });
         let writer = patiently(|| writer.clone().connect_with(options.clone()))
             .await
             .map_err(|error| provider_error(DEFAULT_TABLE, error))?;
         if is_new {
             private::restrict(&path);
         }
+        if let Some(file) = FileId::of(&path) {
+            own.note_file(file);
+        }
         let readers = available_parallelism().map_or(2, NonZero::get).clamp(2, 8);
         let readers = Self::pool(u32::try_from(readers).unwrap_or(2)).connect_lazy_with(options);
-        Ok(Self::with(writer, readers, default_statements()))
+        Ok(Self::with(writer, readers, default_statements(), Some(own)))
     }
 
     /// Uses connections of your own, for reading and for writing.
@@ -156,7 +170,7 @@ impl SqliteProvider {
     /// ```
     #[must_use]
     pub fn new(pool: SqlitePool) -> Self {
-        Self::with(pool.clone(), pool, default_statements())
+        Self::with(pool.clone(), pool, default_statements(), None)
     }
 
     /// Uses another table than `sessions`. Its name has 1 to 63 ASCII letters, digits and
@@ -184,17 +198,23 @@ impl SqliteProvider {
                  underscores, no digit first, and no `sqlite_` in front"
             ))
         })?;
-        Ok(Self::with(self.writer, self.readers, statements))
+        Ok(Self::with(self.writer, self.readers, statements, self.own))
     }
 
-    fn with(writer: SqlitePool, readers: SqlitePool, statements: Statements) -> Self {
+    fn with(
+        writer: SqlitePool,
+        readers: SqlitePool,
+        statements: Statements,
+        own: Option<Arc<OwnWrites>>,
+    ) -> Self {
         let statements = Arc::new(statements);
         let fetches = Fetches { readers: readers.clone(), statements: statements.clone() };
         let most = readers.options().get_max_connections() as usize;
-        let writes = Writes { writer: writer.clone(), table: statements.table.clone() };
+        let table = statements.table.clone();
+        let writes = Writes { writer: writer.clone(), table, own: own.clone() };
         // One at a time even in a pool of more connections, which would wait for each other.
         let (fetches, writes) = (Queue::new(fetches, most), Queue::new(writes, 1));
-        Self { writer, readers, statements, fetches, writes }
+        Self { writer, readers, statements, own, fetches, writes }
     }
 
     /// Runs a statement that writes, at once or with others.
@@ -263,8 +283,11 @@ impl SqliteProvider {
     /// # Ok(()) }
     /// ```
     pub async fn drop_table(&self) -> Result<(), ProviderError> {
+        let mut connection = self.writer.acquire().await.map_err(|error| self.error(error))?;
+        // What it drops has no names here, so a listener must assume anything.
+        let _unsure = self.own.as_ref().map(|own| own.writing());
         sqlx::query(self.statements.drop.clone())
-            .execute(&self.writer)
+            .execute(&mut *connection)
             .await
             .map_err(|error| self.error(error))?;
         Ok(())
@@ -347,7 +370,7 @@ impl Provider for SqliteProvider {
             }
             Expect::Any => (&statements.save_any, None, None),
         };
-        let mut write = Write::new(statement)
+        let mut write = Write::new(statement, Effect::Changes(record.id.clone()))
             .bind(&*record.id)?
             .bind(record.version.cast_signed())?
             .bind(record.expires_at.map(millis))?
@@ -373,16 +396,17 @@ impl Provider for SqliteProvider {
         now: SystemTime,
     ) -> Result<Deleted, ProviderError> {
         let statements = &self.statements;
+        let ends = Effect::Ends(id.into());
         let write = match expect {
-            Expect::Any => Some(Write::returning(&statements.delete_any).bind(id)?),
+            Expect::Any => Some(Write::returning(&statements.delete_any, ends).bind(id)?),
             Expect::Version(version) => Some(
-                Write::returning(&statements.delete_version)
+                Write::returning(&statements.delete_version, ends)
                     .bind(id)?
                     .bind(version.cast_signed())?
                     .bind(millis(now))?,
             ),
             Expect::Untouched { version, expires_at } => Some(
-                Write::returning(&statements.delete_untouched)
+                Write::returning(&statements.delete_untouched, ends)
                     .bind(id)?
                     .bind(version.cast_signed())?
                     .bind(millis(now))?
@@ -421,8 +445,10 @@ impl Provider for SqliteProvider {
             }
             Expect::Absent => return Ok(Touched::Conflict(self.fetch(id, now).await?)),
         };
-        let mut write =
-            Write::new(statement).bind(id)?.bind(millis(expires_at))?.bind(millis(now))?;
+        let mut write = Write::new(statement, Effect::Untold)
+            .bind(id)?
+            .bind(millis(expires_at))?
+            .bind(millis(now))?;
         if let Some(version) = version {
             write = write.bind(version.cast_signed())?;
         }
@@ -467,7 +493,7 @@ impl Provider for SqliteProvider {
         // Others write between the batches.
         while purged < u64::from(limit) {
             let batch = (u64::from(limit) - purged).min(PURGE_BATCH);
-            let write = Write::new(&self.statements.purge);
+            let write = Write::new(&self.statements.purge, Effect::Untold);
             let write = write.bind(millis(expired_before))?.bind(batch.cast_signed())?;
             let removed = self.write(write).await?.affected;
             purged += removed;
@@ -476,6 +502,19 @@ impl Provider for SqliteProvider {
             }
         }
         Ok(purged)
+    }
+
+    async fn fetch_many(
+        &self,
+        ids: &[&str],
+        now: SystemTime,
+    ) -> Result<Vec<Record>, ProviderError> {
+        self.fetches.batch().fetch_many(ids, now).await
+    }
+
+    async fn changes(&self, listener: ChangeListener) -> Result<Infallible, ProviderError> {
+        let (own, table) = (self.own.as_ref(), &*self.statements.table);
+        Feed { writer: &self.writer, own, table }.follow(listener).await
     }
 }
 
