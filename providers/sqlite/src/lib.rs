@@ -114,6 +114,7 @@
 //! with `cp`. Do not remove it either: a process that has it open continues with the removed file,
 //! without an error, and what it stores is lost when it ends.
 
+mod calls;
 mod error;
 mod feed;
 mod fetches;
