@@ -42,11 +42,8 @@ pub(crate) struct Nodes {
 
 impl<C: AnyConnection> RedisProvider<C> {
     /// Sets where the [feed of changes](crate#changes) connects to, for a provider on a connection
-    /// of your own: the URL of the server, or those of some nodes of a cluster. A
-    /// [`Connection`] and
-    #[cfg_attr(feature = "cluster", doc = "[`connect_cluster`](RedisProvider::connect_cluster)")]
-    #[cfg_attr(not(feature = "cluster"), doc = "`connect_cluster`")]
-    /// set this already.
+    /// of your own: the URL of the server, or those of some nodes of a cluster. A [`Connection`]
+    /// and `connect_cluster` set this already.
     ///
     /// # Errors
     /// Fails for a wrong URL, for none, and for several if the connection is not one to a cluster.

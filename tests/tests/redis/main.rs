@@ -4,6 +4,7 @@
 
 mod calls;
 mod changes;
+mod cluster_changes;
 mod conformance;
 mod faults;
 mod settings;

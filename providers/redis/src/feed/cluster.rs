@@ -145,3 +145,75 @@ fn changing() -> ProviderError {
          cannot be told",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use redis::IntoConnectionInfo as _;
+
+    use super::*;
+
+    fn bulk(text: &str) -> Value {
+        Value::BulkString(text.into())
+    }
+
+    fn map(fields: Vec<(&str, Value)>) -> Value {
+        Value::Map(fields.into_iter().map(|(name, value)| (bulk(name), value)).collect())
+    }
+
+    fn node(id: &str, role: &str, health: &str, endpoint: Value, port: &str) -> Value {
+        map(vec![
+            ("id", bulk(id)),
+            (port, Value::Int(6379)),
+            ("endpoint", endpoint),
+            ("role", bulk(role)),
+            ("health", bulk(health)),
+        ])
+    }
+
+    fn shard(slots: Vec<Value>, nodes: Vec<Value>) -> Value {
+        map(vec![("slots", Value::Array(slots)), ("nodes", Value::Array(nodes))])
+    }
+
+    #[test]
+    fn the_masters_are_those_that_may_take_saves() {
+        let slots = || vec![Value::Int(0), Value::Int(1)];
+        let shards = Value::Array(vec![
+            shard(
+                slots(),
+                vec![
+                    node("replica", "replica", "online", bulk("h"), "port"),
+                    node("serves", "master", "online", bulk("h"), "port"),
+                ],
+            ),
+            shard(slots(), vec![node("down", "master", "fail", bulk(""), "port")]),
+            shard(vec![], vec![node("empty", "master", "online", Value::Nil, "tls-port")]),
+            shard(vec![], vec![node("replaced", "master", "fail", bulk("h"), "port")]),
+        ]);
+        let masters = masters(&shards).unwrap();
+        assert_eq!(masters.keys().collect::<Vec<_>>(), ["down", "empty", "serves"]);
+        let info = "redis://user:secret@asked:7000".into_connection_info().unwrap();
+        let at = |id: &str| masters[id].beside(&info).map(|info| info.addr().to_string());
+        assert_eq!(at("serves").unwrap(), "h:6379");
+        assert_eq!(at("down").unwrap(), "asked:6379");
+        assert!(at("empty").unwrap_err().is_unavailable(), "it speaks TLS alone");
+        let info = masters["serves"].beside(&info).unwrap();
+        assert_eq!(info.redis_settings().password(), Some("secret"));
+    }
+
+    #[test]
+    fn another_answer_is_an_error() {
+        let nobody = shard(vec![], vec![node("a", "master", "online", Value::Nil, "port")]);
+        assert_eq!(masters(&Value::Array(vec![nobody])).unwrap().len(), 1);
+        for wrong in [
+            Value::Nil,
+            Value::Array(vec![Value::Nil]),
+            Value::Array(vec![map(vec![("slots", Value::Array(vec![]))])]),
+            Value::Array(vec![shard(
+                vec![],
+                vec![map(vec![("role", bulk("master")), ("health", bulk("online"))])],
+            )]),
+        ] {
+            assert!(masters(&wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -144,3 +144,67 @@ impl Shared {
         std::str::from_utf8(key).ok()?.strip_prefix(&self.prefix)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(keys: &[&[u8]]) -> PushInfo {
+        let keys = keys.iter().map(|key| Value::BulkString(key.to_vec())).collect();
+        PushInfo { kind: PushKind::Invalidate, data: vec![Value::Array(keys)] }
+    }
+
+    fn flushed() -> PushInfo {
+        PushInfo { kind: PushKind::Invalidate, data: vec![Value::Nil] }
+    }
+
+    fn listener() -> (ChangeListener, Arc<Mutex<Vec<String>>>) {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let listener = ChangeListener::new({
+            let heard = heard.clone();
+            move |notice| heard.lock().unwrap().push(format!("{notice:?}"))
+        });
+        (listener, heard)
+    }
+
+    #[test]
+    fn what_came_before_the_begin_is_a_gap_unless_it_was_the_probe() {
+        let probe = push(&[b"shop:record:probe"]);
+        let cases = [
+            (vec![], None),
+            (vec![push(&[b"shop:record:a"])], None),
+            (vec![probe.clone()], Some(&["Began"][..])),
+            (vec![push(&[b"shop:{owner:a}:ids"]), probe.clone()], Some(&["Began"])),
+            (vec![push(&[b"shop:record:a"]), probe.clone()], Some(&["Began", "Gap"])),
+            (vec![probe, flushed()], Some(&["Began", "Gap"])),
+        ];
+        for (early, told) in cases {
+            let pushes = Pushes::new("shop:record:".to_owned());
+            let hear = pushes.hear();
+            early.into_iter().for_each(|push| hear(push).unwrap());
+            let (listener, heard) = listener();
+            let begun = pushes.begin(listener);
+            assert_eq!(begun.is_ok(), told.is_some());
+            assert_eq!(*heard.lock().unwrap(), told.unwrap_or_default());
+        }
+    }
+
+    #[test]
+    fn keys_of_records_are_told_until_the_end() {
+        let pushes = Pushes::new("shop:record:".to_owned());
+        let hear = pushes.hear();
+        hear(push(&[b"shop:record:probe"])).unwrap();
+        let (listener, heard) = listener();
+        pushes.begin(listener).unwrap();
+        let other = [&b"shop:{owner:a}:ids"[..], b"shop2:record:a", b"shop:record:\xff", b""];
+        hear(push(&[&other[..], &[b"shop:record:a", b"shop:record:\xc3\xa9:x"]].concat())).unwrap();
+        hear(flushed()).unwrap();
+        assert_eq!(
+            *heard.lock().unwrap(),
+            ["Began", "Changed(\"a\")", "Changed(\"\u{e9}:x\")", "Gap"]
+        );
+        drop(pushes);
+        hear(push(&[b"shop:record:a"])).unwrap();
+        assert_eq!(heard.lock().unwrap().len(), 4);
+    }
+}
