@@ -6,6 +6,7 @@ pub mod browser;
 pub mod dynamodb;
 pub mod events;
 pub mod fed;
+pub mod feed;
 pub mod hooked;
 pub mod jar;
 pub mod pgbouncer;

@@ -165,14 +165,7 @@ impl RedisCluster {
     /// When it cannot be started.
     #[must_use]
     pub fn start() -> Self {
-        let settings = ["--cluster-enabled", "yes", "--cluster-require-full-coverage", "no"];
-        // The bus listens on a port 10 000 above, which is not always one that is free.
-        let nodes: Vec<_> = (0..3)
-            .map(|_| {
-                let bus = free_port().to_string();
-                RedisServer::start(&[&settings[..], &["--cluster-port", &bus]].concat())
-            })
-            .collect();
+        let nodes: Vec<_> = (0..3).map(|_| Self::node()).collect();
         for (node, slots) in
             nodes.iter().zip([("0", "5460"), ("5461", "10922"), ("10923", "16383")])
         {
@@ -182,17 +175,62 @@ impl RedisCluster {
         for (epoch, node) in (1..).zip(&nodes) {
             let _ = node.cli(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch.to_string()]);
         }
-        for node in &nodes[1..] {
-            let (port, bus) = (node.port.to_string(), node.bus());
-            assert_eq!(nodes[0].cli(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]), "OK");
-        }
         let cluster = Self { nodes };
+        for node in &cluster.nodes[1..] {
+            cluster.meet(node);
+        }
+        cluster.wait_until("the cluster does not come together", || cluster.is_whole());
+        cluster
+    }
+
+    /// Adds a master without slots.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn add_master(&mut self) {
+        let node = Self::node();
+        self.meet(&node);
+        self.nodes.push(node);
+        self.wait_until("the node does not join", || self.is_whole());
+    }
+
+    /// Adds a replica of a node.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn add_replica(&mut self, of: usize) {
+        self.add_master();
+        let (master, replica) = (&self.nodes[of], &self.nodes[self.nodes.len() - 1]);
+        let id = master.cli(&["CLUSTER", "MYID"]);
+        assert_eq!(replica.cli(&["CLUSTER", "REPLICATE", &id]), "OK");
+        self.wait_until("the replica does not follow", || {
+            let knows = |node: &RedisServer| {
+                let nodes = node.cli(&["CLUSTER", "NODES"]);
+                nodes.lines().any(|line| line.contains("slave") && line.contains(&id))
+            };
+            replica.cli(&["INFO", "replication"]).contains("master_link_status:up")
+                && self.nodes.iter().all(knows)
+        });
+    }
+
+    fn node() -> RedisServer {
+        let settings = ["--cluster-enabled", "yes", "--cluster-require-full-coverage", "no"];
+        // The bus listens on a port 10 000 above, which is not always one that is free.
+        let bus = free_port().to_string();
+        RedisServer::start(&[&settings[..], &["--cluster-port", &bus]].concat())
+    }
+
+    fn meet(&self, node: &RedisServer) {
+        let (port, bus) = (node.port.to_string(), node.bus());
+        assert_eq!(self.nodes[0].cli(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]), "OK");
+    }
+
+    fn wait_until(&self, failure: &str, is_so: impl Fn() -> bool) {
         let start = Instant::now();
-        while !cluster.is_whole() {
-            assert!(start.elapsed() < PATIENCE, "the cluster does not come together");
+        while !is_so() {
+            assert!(start.elapsed() < PATIENCE, "{failure}: {self:?}");
             std::thread::sleep(Duration::from_millis(50));
         }
-        cluster
     }
 
     /// The URLs of its nodes.
@@ -202,11 +240,12 @@ impl RedisCluster {
     }
 
     fn is_whole(&self) -> bool {
+        let known = format!("cluster_known_nodes:{}\r", self.nodes.len());
         self.nodes.iter().all(|node| {
             let info = node.cli(&["CLUSTER", "INFO"]);
             info.contains("cluster_state:ok")
                 && info.contains("cluster_slots_ok:16384")
-                && info.contains("cluster_known_nodes:3")
+                && info.contains(&known)
         })
     }
 }

@@ -151,6 +151,7 @@
 //! | `save` that changes the owner | 1 `UpdateItem`, 1 `TransactWriteItems` | 5 | |
 //! | `touch` | 1 `UpdateItem` | 1 | |
 //! | `delete` | 1 `DeleteItem` | 1 | |
+//! | `fetch_many` | 1 `BatchGetItem` for each 100 ids | | 1 an id |
 //! | `list` | 1 `Query`, and 1 `BatchGetItem` for at most 100 records | | 1, and 1 a record |
 //! | `purge` | unsupported, and not needed | | |
 //!

@@ -1,6 +1,6 @@
 //! An owner's records: the entries say which, the records whether.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -87,9 +87,12 @@ impl DynamoDbProvider {
     }
 
     /// The stored records of these ids, expired ones included.
-    async fn records(&self, ids: &[String]) -> Result<HashMap<Arc<str>, Record>, ProviderError> {
+    async fn records(
+        &self,
+        ids: &[impl AsRef<str>],
+    ) -> Result<HashMap<Arc<str>, Record>, ProviderError> {
         let mut found = HashMap::with_capacity(ids.len());
-        let mut keys: Vec<_> = ids.iter().map(|id| record_key(id)).collect();
+        let mut keys: Vec<_> = ids.iter().map(|id| record_key(id.as_ref())).collect();
         let mut pause = Duration::from_millis(10);
         while !keys.is_empty() {
             let asked = keys.len();
@@ -124,6 +127,22 @@ impl DynamoDbProvider {
             }
         }
         Ok(found)
+    }
+
+    /// The live records of these ids.
+    pub(crate) async fn live_records(
+        &self,
+        ids: &[&str],
+        now: SystemTime,
+    ) -> Result<Vec<Record>, ProviderError> {
+        // A request that names a key twice is refused.
+        let ids: Vec<_> = BTreeSet::from_iter(ids).into_iter().collect();
+        let mut records = Vec::with_capacity(ids.len());
+        for some in ids.chunks(MOST_RECORDS) {
+            let found = self.records(some).await?;
+            records.extend(found.into_values().filter(|record| record.is_live(now)));
+        }
+        Ok(records)
     }
 
     /// Removes entries with no record of this owner behind them, if that is so still.

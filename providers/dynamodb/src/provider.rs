@@ -237,7 +237,16 @@ impl Provider for DynamoDbProvider {
         self.within(self.list_page(owner, page, now)).await?
     }
 
-    // `purge` stays unsupported: DynamoDB deletes expired items by itself.
+    async fn fetch_many(
+        &self,
+        ids: &[&str],
+        now: SystemTime,
+    ) -> Result<Vec<Record>, ProviderError> {
+        self.within(self.live_records(ids, now)).await?
+    }
+
+    // `purge` stays unsupported: DynamoDB deletes expired items by itself. So does `changes`: a
+    // stream serves two readers at a time, and not each host of a service.
 }
 
 const DEFAULT_TABLE: &str = "sessions";

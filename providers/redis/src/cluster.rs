@@ -32,8 +32,9 @@ impl RedisProvider<ClusterConnection> {
     pub async fn connect_cluster(
         urls: impl IntoIterator<Item = impl AsRef<str>>,
     ) -> Result<Self, ProviderError> {
+        let urls: Vec<_> = urls.into_iter().collect();
         let nodes: Result<Vec<_>, _> =
-            urls.into_iter().map(|url| url.as_ref().into_connection_info()).collect();
+            urls.iter().map(|url| url.as_ref().into_connection_info()).collect();
         let nodes = nodes.map_err(provider_error)?;
         if nodes.iter().any(|node| matches!(node.addr(), ConnectionAddr::TcpTls { .. })) {
             #[cfg(feature = "tls-rustls")]
@@ -49,7 +50,7 @@ impl RedisProvider<ClusterConnection> {
             .build()
             .map_err(provider_error)?;
         let connection = client.get_async_connection().await.map_err(provider_error)?;
-        let provider = Self::new(connection);
+        let provider = Self::new(connection).changes_from(urls)?;
         provider.create().await?;
         Ok(provider)
     }

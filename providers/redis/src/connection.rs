@@ -120,6 +120,10 @@ impl Connection {
             }),
         })
     }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.inner.client
+    }
 }
 
 impl fmt::Debug for Connection {
@@ -242,7 +246,7 @@ fn notice(inner: &Weak<SharedConnection>, number: u64, push: &PushInfo) -> Redis
     Ok(())
 }
 
-fn client(url: &str) -> RedisResult<Client> {
+pub(crate) fn client(url: &str) -> RedisResult<Client> {
     let info = url.into_connection_info()?;
     #[cfg(feature = "tls-rustls")]
     if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {

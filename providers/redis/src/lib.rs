@@ -51,6 +51,7 @@
 //! | `touch`, also with a conflict | 1 script |
 //! | `delete`, also with a conflict | 1 script; 2 if it removes a record with an owner: the record, the owner's sets |
 //! | `list` | 1 `ZRANGE`, and for each 500 ids of the page an `HMGET` each, all at once |
+//! | `fetch_many` | an `HMGET` each, all at once |
 //! | `purge` | unsupported: Redis does it |
 //! | `clock`, before the key ring drops keys | 1 `TIME` |
 //!
@@ -60,6 +61,40 @@
 //!
 //! A script is sent by its hash, and with its text if the server does not know it, as after a restart.
 //! The script has not run in that case, so nothing is repeated.
+//!
+//! # Changes
+//!
+//! A store that keeps records in memory needs to hear of changes:
+//! [`changes`](sessions::provider::Provider::changes). Redis pushes the key of each changed record to
+//! a connection that asks for it with RESP3 and `CLIENT TRACKING ON BCAST PREFIX sessions:record:`. The
+//! feed opens one such connection, and on a cluster one to each master, whatever number of tasks
+//! watch. No connection is opened until a store asks for the feed.
+//!
+//! - **What it tells.** Redis does not say what happened to a record, so a save, a touch, a deletion, an
+//!   expiry and an eviction are all told as a change. `FLUSHDB` and `FLUSHALL` are told as a gap. `SWAPDB`
+//!   is not told: never use it beside a store that caches. Redis does not say either in which of its
+//!   databases a key has changed. Give two apps on one server two prefixes, or each hears the other's
+//!   changes too.
+//! - **What it costs.** Each second 1 `INFO replication`; on a cluster 1 `CLUSTER INFO` and 1 `CLUSTER
+//!   SHARDS` to each master. To begin it takes 2 scripts, which save and delete a record with the id
+//!   `probe`: the feed begins only if it hears of that. Each save pushes the record's key, some 60 bytes,
+//!   to each host. If a host stops reading, Redis buffers the pushes for it without a limit by default:
+//!   set `client-output-buffer-limit normal` or `maxmemory-clients`. The feed of a host that is cut off
+//!   for this begins again.
+//! - **When it ends.** The feed fails as unavailable if its connection is lost, if an answer takes 10
+//!   seconds, or if the server has become a replica. On a cluster it also fails if a master sees the
+//!   cluster as failed, or sees a master that the feed is not connected to: after a failover, or after
+//!   a node was added. The store then begins it again. A cluster with a master that is down and has no
+//!   replica has no feed.
+//! - **What it cannot see.** A primary that was cut off and replaced takes saves until it notices, and
+//!   tells only of those. A feed that is connected to it hears nothing of the saves to the new primary in
+//!   that time; see "What can be lost" below. Nodes of a cluster notice within milliseconds of each
+//!   other.
+//! - **Who refuses.** A server or a proxy without RESP3 or `CLIENT TRACKING`, and a user without the
+//!   permission `+client|tracking`, is a permanent error. Call
+//!   [`without_changes`](RedisProvider::without_changes) to do without the feed. A provider on a
+//!   connection of your own does not know where to connect the feed: call
+//!   [`changes_from`](RedisProvider::changes_from).
 //!
 //! # Expiry
 //!
@@ -100,7 +135,8 @@
 //!
 //! [`PERMISSIONS`] holds them. [`clear`](RedisProvider::clear), which is for tests, also needs `+scan`
 //! and `+unlink`, on a cluster `+keys` in place of `+scan`. The driver of a cluster needs
-//! `+cluster|slots`.
+//! `+cluster|slots`, and the feed of its changes `+cluster|info`, `+cluster|shards` and
+//! `+cluster|myid`. Without the feed, `+client|tracking` is not needed.
 //!
 //! # Connections
 //!
@@ -114,8 +150,10 @@
 mod cluster;
 mod connection;
 mod error;
+mod feed;
 mod keys;
 mod provider;
+mod record;
 mod script;
 mod server;
 
@@ -126,7 +164,8 @@ pub use crate::provider::RedisProvider;
 
 /// The rules of `ACL SETUSER` for a user that may access only the keys under the default prefix,
 /// and run only the commands that the provider sends. `+info` is only for
-/// [`warnings`](RedisProvider::warnings) and the check of the version.
+/// [`warnings`](RedisProvider::warnings), the check of the version and the
+/// [feed of changes](crate#changes), and `+client|tracking` only for the feed.
 ///
 /// ```
 /// let command = format!("ACL SETUSER shop on >secret {}", sessions_redis::PERMISSIONS);

@@ -1,18 +1,21 @@
 //! The provider: each call is one command, or few.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use redis::{RedisError, RedisResult, Value};
 use sessions::provider::{
-    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+    ChangeListener, Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
     from_unix_millis, to_unix_millis,
 };
 
 use crate::connection::{AnyConnection, Connection, is_cluster};
 use crate::error::{foreign, provider_error_on};
+use crate::feed::Source;
 use crate::keys::{DEFAULT_PREFIX, Keys};
+use crate::record::{expectation, text, to_record};
 use crate::script::{DELETE, DISOWN, OWN, SAVE, TOUCH, send};
 
 /// Keeps records in Redis. Clones share their connection.
@@ -33,6 +36,7 @@ use crate::script::{DELETE, DISOWN, OWN, SAVE, TOUCH, send};
 pub struct RedisProvider<C = Connection> {
     pub(crate) connection: C,
     pub(crate) keys: Keys,
+    pub(crate) feed: Source,
     timeout: Duration,
 }
 
@@ -85,7 +89,8 @@ impl<C: AnyConnection> RedisProvider<C> {
     #[must_use]
     pub fn new(connection: C) -> Self {
         let keys = Keys::new(DEFAULT_PREFIX).expect("the default prefix is a plain one");
-        Self { connection, keys, timeout: TIMEOUT }
+        let feed = Source::of(&connection);
+        Self { connection, keys, feed, timeout: TIMEOUT }
     }
 
     /// Starts the keys with a prefix other than `sessions`. The prefix has 1 to 64 ASCII letters,
@@ -329,8 +334,11 @@ impl<C: AnyConnection> RedisProvider<C> {
     }
 
     /// All at once, each with a command of its own, as they are in different slots.
-    async fn read_all(&self, ids: &[String]) -> Result<Vec<Option<Record>>, ProviderError> {
-        futures_util::future::try_join_all(ids.iter().map(|id| self.read(id))).await
+    async fn read_all(
+        &self,
+        ids: &[impl AsRef<str>],
+    ) -> Result<Vec<Option<Record>>, ProviderError> {
+        futures_util::future::try_join_all(ids.iter().map(|id| self.read(id.as_ref()))).await
     }
 }
 
@@ -392,51 +400,18 @@ impl<C: AnyConnection> Provider for RedisProvider<C> {
     async fn clock(&self) -> Result<Option<SystemTime>, ProviderError> {
         self.limited(self.try_clock()).await.map(Some)
     }
-}
 
-/// As the scripts take it.
-fn expectation(expect: Expect) -> String {
-    match expect {
-        Expect::Absent => "absent".to_owned(),
-        Expect::Any => "any".to_owned(),
-        Expect::Version(version) => version.to_string(),
-        Expect::Untouched { version, expires_at } => {
-            let expiry = expires_at.map(|at| to_unix_millis(at).to_string()).unwrap_or_default();
-            format!("{version}@{expiry}")
-        }
+    async fn fetch_many(
+        &self,
+        ids: &[&str],
+        now: SystemTime,
+    ) -> Result<Vec<Record>, ProviderError> {
+        let found = self.limited(self.read_all(ids)).await?;
+        Ok(found.into_iter().flatten().filter(|record| record.is_live(now)).collect())
     }
-}
 
-/// From the fields `v`, `e`, `f`, `o`, `d`, all of which are missing where the record is.
-fn to_record(id: &str, fields: Value) -> Result<Option<Record>, ProviderError> {
-    let Value::Array(fields) = fields else { return Err(foreign("something else")) };
-    let Ok([version, expires_at, format, owner, data]) = <[Value; 5]>::try_from(fields) else {
-        return Err(foreign("something else"));
-    };
-    let Some(version) = text(version)? else {
-        return Ok(None);
-    };
-    let Value::BulkString(data) = data else { return Err(foreign("another kind of record")) };
-    let number = |text: String| {
-        text.parse::<u64>().map_err(|error| foreign("another kind of record").with_source(error))
-    };
-    Ok(Some(Record {
-        id: id.into(),
-        version: number(version)?,
-        expires_at: text(expires_at)?.map(number).transpose()?.map(from_unix_millis),
-        format: text(format)?.ok_or_else(|| foreign("another kind of record"))?.into(),
-        owner: text(owner)?.map(Into::into),
-        data: data.into(),
-    }))
-}
-
-fn text(value: Value) -> Result<Option<String>, ProviderError> {
-    match value {
-        Value::Nil => Ok(None),
-        Value::BulkString(bytes) => String::from_utf8(bytes)
-            .map(Some)
-            .map_err(|error| foreign("bytes where text belongs").with_source(error)),
-        _ => Err(foreign("another kind of record")),
+    async fn changes(&self, listener: ChangeListener) -> Result<Infallible, ProviderError> {
+        self.follow(listener).await
     }
 }
 
@@ -469,28 +444,5 @@ mod tests {
         assert_eq!(listed_until(Some(at(1_000)), at(2_000)), 1_000);
         assert_eq!(listed_until(None, at(0)), NEVER);
         assert!(listed_until(Some(at(u64::MAX)), at(0)) <= NEVER);
-    }
-
-    #[test]
-    fn what_is_no_record_is_an_error() {
-        let bulk = |text: &str| Value::BulkString(text.into());
-        let fields = |version: &str, format| {
-            Value::Array(vec![bulk(version), Value::Nil, format, Value::Nil, bulk("data")])
-        };
-        assert!(to_record("a", fields("1", bulk("f/1"))).unwrap().is_some());
-        assert!(to_record("a", Value::Array(vec![Value::Nil; 5])).unwrap().is_none());
-        for wrong in [
-            fields("one", bulk("f/1")),
-            fields("-1", bulk("f/1")),
-            fields("1", Value::Nil),
-            fields("1", Value::BulkString(vec![0xff])),
-            fields("1", Value::Int(1)),
-            Value::Array(vec![]),
-            Value::Int(7),
-            Value::Nil,
-        ] {
-            let error = to_record("a", wrong).unwrap_err();
-            assert!(!error.is_unavailable() && error.to_string().contains("prefix()"), "{error}");
-        }
     }
 }

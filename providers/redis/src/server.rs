@@ -208,7 +208,7 @@ const OLDEST: u32 = 7;
 const APART: Duration = Duration::from_secs(60);
 
 /// The id and the owner of the record that shows what is permitted.
-const PROBE: &str = "probe";
+pub(crate) const PROBE: &str = "probe";
 
 #[cfg(test)]
 mod tests {

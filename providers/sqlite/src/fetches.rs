@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use crate::error::{again, provider_error};
 use crate::queue::Batch;
 use crate::row::{millis, to_record};
-use crate::sql::Statements;
+use crate::sql::{MANY, Statements};
 
 pub(crate) struct Fetches {
     pub(crate) readers: SqlitePool,
@@ -41,18 +41,42 @@ impl Fetches {
             .map_err(|error| provider_error(&self.statements.table, error))
     }
 
+    /// All of these at once.
+    pub(crate) async fn fetch_many(
+        &self,
+        ids: &[&str],
+        now: SystemTime,
+    ) -> Result<Vec<Record>, ProviderError> {
+        let mut records = Vec::with_capacity(ids.len());
+        for some in ids.chunks(MANY) {
+            let found = self.fetch_some(some.iter().copied(), now).await;
+            records.extend(found.map_err(|error| provider_error(&self.statements.table, error))?);
+        }
+        Ok(records)
+    }
+
     async fn fetch_all(&self, calls: &[Fetch]) -> Result<HashMap<Arc<str>, Record>, sqlx::Error> {
-        let statement = self.statements.fetch_some(calls.len());
-        let earliest = calls.iter().map(|call| call.now).min().map(millis);
+        let Some(earliest) = calls.iter().map(|call| call.now).min() else {
+            return Ok(HashMap::new());
+        };
+        let found = self.fetch_some(calls.iter().map(|call| &*call.id), earliest).await?;
+        Ok(found.into_iter().map(|record| (record.id.clone(), record)).collect())
+    }
+
+    async fn fetch_some(
+        &self,
+        ids: impl ExactSizeIterator<Item = &str> + Send,
+        now: SystemTime,
+    ) -> Result<Vec<Record>, sqlx::Error> {
+        let statement = self.statements.fetch_some(ids.len());
         let mut arguments = SqliteArguments::default();
-        arguments.add(earliest).map_err(sqlx::Error::Encode)?;
+        arguments.add(millis(now)).map_err(sqlx::Error::Encode)?;
         // SQLite takes the parameters that are left for NULL, and no id is NULL.
-        for call in calls {
-            arguments.add(&*call.id).map_err(sqlx::Error::Encode)?;
+        for id in ids {
+            arguments.add(id).map_err(sqlx::Error::Encode)?;
         }
         let rows = sqlx::query_with(statement, arguments).fetch_all(&self.readers).await?;
-        let records = rows.iter().map(to_record);
-        records.map(|record| record.map(|record| (record.id.clone(), record))).collect()
+        rows.iter().map(to_record).collect()
     }
 }
 

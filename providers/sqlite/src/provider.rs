@@ -1,30 +1,26 @@
-//! The provider: each call is one statement, and a second one after a conflict. Calls that wait for
-//! a connection go together.
+//! The provider: opening it, its settings, and its table.
 
 use std::fmt;
+use std::future::ready;
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use sessions::provider::{
-    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
-};
-use sqlx::SqlStr;
+use sessions::provider::ProviderError;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use tokio::sync::oneshot;
 
 use crate::error::{is_busy, provider_error};
-use crate::fetches::{Fetch, Fetches};
+use crate::fetches::Fetches;
+use crate::file::FileId;
+use crate::own::OwnWrites;
 use crate::private;
-use crate::queue::{Queue, Turn};
-use crate::row::{millis, to_record};
+use crate::queue::Queue;
 use crate::sql::{DEFAULT_TABLE, Statements};
-use crate::writes::{Waiting, Write, Writes, Written};
+use crate::writes::Writes;
 
 /// Keeps records in a table of a SQLite file. Clones share their connections.
 ///
@@ -42,11 +38,12 @@ use crate::writes::{Waiting, Write, Writes, Written};
 /// ```
 #[derive(Clone)]
 pub struct SqliteProvider {
-    writer: SqlitePool,
-    readers: SqlitePool,
-    statements: Arc<Statements>,
-    fetches: Arc<Queue<Fetches>>,
-    writes: Arc<Queue<Writes>>,
+    pub(crate) writer: SqlitePool,
+    pub(crate) readers: SqlitePool,
+    pub(crate) statements: Arc<Statements>,
+    pub(crate) own: Option<Arc<OwnWrites>>,
+    pub(crate) fetches: Arc<Queue<Fetches>>,
+    pub(crate) writes: Arc<Queue<Writes>>,
 }
 
 impl SqliteProvider {
@@ -124,16 +121,24 @@ impl SqliteProvider {
         let is_new = !path.exists();
         // The first connection switches a new file to WAL mode. SQLite does not wait for a lock
         // there where two processes do it at once, so the wait is here.
-        let writer = Self::pool(1);
+        let own = Arc::new(OwnWrites::default());
+        let opened = own.clone();
+        let writer = Self::pool(1).after_connect(move |_, _| {
+            opened.note_opened();
+            Box::pin(ready(Ok(())))
+        });
         let writer = patiently(|| writer.clone().connect_with(options.clone()))
             .await
             .map_err(|error| provider_error(DEFAULT_TABLE, error))?;
         if is_new {
             private::restrict(&path);
         }
+        if let Some(file) = FileId::of(&path) {
+            own.note_file(file);
+        }
         let readers = available_parallelism().map_or(2, NonZero::get).clamp(2, 8);
         let readers = Self::pool(u32::try_from(readers).unwrap_or(2)).connect_lazy_with(options);
-        Ok(Self::with(writer, readers, default_statements()))
+        Ok(Self::with(writer, readers, default_statements(), Some(own)))
     }
 
     /// Uses connections of your own, for reading and for writing.
@@ -156,7 +161,7 @@ impl SqliteProvider {
     /// ```
     #[must_use]
     pub fn new(pool: SqlitePool) -> Self {
-        Self::with(pool.clone(), pool, default_statements())
+        Self::with(pool.clone(), pool, default_statements(), None)
     }
 
     /// Uses another table than `sessions`. Its name has 1 to 63 ASCII letters, digits and
@@ -184,33 +189,23 @@ impl SqliteProvider {
                  underscores, no digit first, and no `sqlite_` in front"
             ))
         })?;
-        Ok(Self::with(self.writer, self.readers, statements))
+        Ok(Self::with(self.writer, self.readers, statements, self.own))
     }
 
-    fn with(writer: SqlitePool, readers: SqlitePool, statements: Statements) -> Self {
+    fn with(
+        writer: SqlitePool,
+        readers: SqlitePool,
+        statements: Statements,
+        own: Option<Arc<OwnWrites>>,
+    ) -> Self {
         let statements = Arc::new(statements);
         let fetches = Fetches { readers: readers.clone(), statements: statements.clone() };
         let most = readers.options().get_max_connections() as usize;
-        let writes = Writes { writer: writer.clone(), table: statements.table.clone() };
+        let table = statements.table.clone();
+        let writes = Writes { writer: writer.clone(), table, own: own.clone() };
         // One at a time even in a pool of more connections, which would wait for each other.
         let (fetches, writes) = (Queue::new(fetches, most), Queue::new(writes, 1));
-        Self { writer, readers, statements, fetches, writes }
-    }
-
-    /// Runs a statement that writes, at once or with others.
-    async fn write(&self, write: Write) -> Result<Written, ProviderError> {
-        let turn = self.writes.enter(write, |write| {
-            let (answer, answered) = oneshot::channel();
-            (Waiting { write, answer }, answered)
-        });
-        match turn {
-            Turn::Now(place, write) => {
-                let written = self.writes.batch().write(write).await;
-                drop(place);
-                written
-            }
-            Turn::Later(answered) => answered.await.unwrap_or_else(|_| Err(dropped())),
-        }
+        Self { writer, readers, statements, own, fetches, writes }
     }
 
     /// Creates the table and its indexes if they are missing. Any number of processes may do so at
@@ -263,8 +258,11 @@ impl SqliteProvider {
     /// # Ok(()) }
     /// ```
     pub async fn drop_table(&self) -> Result<(), ProviderError> {
+        let mut connection = self.writer.acquire().await.map_err(|error| self.error(error))?;
+        // What it drops has no names here, so a listener must assume anything.
+        let _unsure = self.own.as_ref().map(|own| own.writing());
         sqlx::query(self.statements.drop.clone())
-            .execute(&self.writer)
+            .execute(&mut *connection)
             .await
             .map_err(|error| self.error(error))?;
         Ok(())
@@ -301,7 +299,7 @@ impl SqliteProvider {
             .test_before_acquire(false)
     }
 
-    fn error(&self, error: sqlx::Error) -> ProviderError {
+    pub(crate) fn error(&self, error: sqlx::Error) -> ProviderError {
         provider_error(&self.statements.table, error)
     }
 }
@@ -312,170 +310,6 @@ impl fmt::Debug for SqliteProvider {
             .field("path", &self.writer.connect_options().get_filename())
             .field("table", &self.statements.table)
             .finish_non_exhaustive()
-    }
-}
-
-#[async_trait]
-impl Provider for SqliteProvider {
-    async fn fetch(&self, id: &str, now: SystemTime) -> Result<Option<Record>, ProviderError> {
-        let turn = self.fetches.enter((), |()| {
-            let (answer, answered) = oneshot::channel();
-            (Fetch { id: id.to_owned(), now, answer }, answered)
-        });
-        match turn {
-            Turn::Now(place, ()) => {
-                let found = self.fetches.batch().fetch(id, now).await;
-                drop(place);
-                found
-            }
-            Turn::Later(answered) => answered.await.unwrap_or_else(|_| Err(dropped())),
-        }
-    }
-
-    async fn save(
-        &self,
-        record: &Record,
-        expect: Expect,
-        now: SystemTime,
-    ) -> Result<Saved, ProviderError> {
-        let statements = &self.statements;
-        let (statement, version, seen): (&SqlStr, _, _) = match expect {
-            Expect::Absent => (&statements.save_absent, None, None),
-            Expect::Version(version) => (&statements.save_version, Some(version), None),
-            Expect::Untouched { version, expires_at } => {
-                (&statements.save_untouched, Some(version), Some(expires_at))
-            }
-            Expect::Any => (&statements.save_any, None, None),
-        };
-        let mut write = Write::new(statement)
-            .bind(&*record.id)?
-            .bind(record.version.cast_signed())?
-            .bind(record.expires_at.map(millis))?
-            .bind(&*record.format)?
-            .bind(record.owner.as_deref())?
-            .bind(&*record.data)?
-            .bind(millis(now))?
-            .bind(version.map(u64::cast_signed))?;
-        if let Some(seen) = seen {
-            write = write.bind(seen.map(millis))?;
-        }
-        if self.write(write).await?.affected > 0 {
-            return Ok(Saved::Saved);
-        }
-        // A read that begins now sees every commit that made the statement above miss.
-        Ok(Saved::Conflict(self.fetch(&record.id, now).await?))
-    }
-
-    async fn delete(
-        &self,
-        id: &str,
-        expect: Expect,
-        now: SystemTime,
-    ) -> Result<Deleted, ProviderError> {
-        let statements = &self.statements;
-        let write = match expect {
-            Expect::Any => Some(Write::returning(&statements.delete_any).bind(id)?),
-            Expect::Version(version) => Some(
-                Write::returning(&statements.delete_version)
-                    .bind(id)?
-                    .bind(version.cast_signed())?
-                    .bind(millis(now))?,
-            ),
-            Expect::Untouched { version, expires_at } => Some(
-                Write::returning(&statements.delete_untouched)
-                    .bind(id)?
-                    .bind(version.cast_signed())?
-                    .bind(millis(now))?
-                    .bind(expires_at.map(millis))?,
-            ),
-            Expect::Absent => None,
-        };
-        if let Some(write) = write {
-            let written = self.write(write).await?;
-            let removed = written.rows.first().map(to_record).transpose();
-            let removed = removed.map_err(|error| self.error(error))?;
-            if removed.is_some() || expect == Expect::Any {
-                return Ok(Deleted::Deleted(removed));
-            }
-        }
-        // As for a save: a read that begins now sees what made the statement above miss.
-        Ok(match self.fetch(id, now).await? {
-            Some(record) => Deleted::Conflict(record),
-            None => Deleted::Deleted(None),
-        })
-    }
-
-    async fn touch(
-        &self,
-        id: &str,
-        expires_at: SystemTime,
-        expect: Expect,
-        now: SystemTime,
-    ) -> Result<Touched, ProviderError> {
-        let statements = &self.statements;
-        let (statement, version, seen) = match expect {
-            Expect::Any => (&statements.touch_any, None, None),
-            Expect::Version(version) => (&statements.touch_version, Some(version), None),
-            Expect::Untouched { version, expires_at } => {
-                (&statements.touch_untouched, Some(version), Some(expires_at))
-            }
-            Expect::Absent => return Ok(Touched::Conflict(self.fetch(id, now).await?)),
-        };
-        let mut write =
-            Write::new(statement).bind(id)?.bind(millis(expires_at))?.bind(millis(now))?;
-        if let Some(version) = version {
-            write = write.bind(version.cast_signed())?;
-        }
-        if let Some(seen) = seen {
-            write = write.bind(seen.map(millis))?;
-        }
-        if self.write(write).await?.affected > 0 {
-            return Ok(Touched::Touched);
-        }
-        if expect == Expect::Any {
-            // There was none. A read might find one that has come since, and meets it.
-            return Ok(Touched::Conflict(None));
-        }
-        Ok(Touched::Conflict(self.fetch(id, now).await?))
-    }
-
-    async fn list(
-        &self,
-        owner: &str,
-        page: Page,
-        now: SystemTime,
-    ) -> Result<Listed, ProviderError> {
-        let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
-        // One more than asked for tells whether another page follows. Every id is behind "".
-        let mut records = sqlx::query(self.statements.list.clone())
-            .bind(owner)
-            .bind(page.after.as_deref().unwrap_or_default())
-            .bind(millis(now))
-            .bind(i64::from(page.limit) + 1)
-            .fetch_all(&self.readers)
-            .await
-            .and_then(|rows| rows.iter().map(to_record).collect::<Result<Vec<_>, _>>())
-            .map_err(|error| self.error(error))?;
-        let more = records.len() > limit;
-        records.truncate(limit);
-        let next = records.last().filter(|_| more).map(|record| record.id.to_string());
-        Ok(Listed { records, next })
-    }
-
-    async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
-        let mut purged = 0;
-        // Others write between the batches.
-        while purged < u64::from(limit) {
-            let batch = (u64::from(limit) - purged).min(PURGE_BATCH);
-            let write = Write::new(&self.statements.purge);
-            let write = write.bind(millis(expired_before))?.bind(batch.cast_signed())?;
-            let removed = self.write(write).await?.affected;
-            purged += removed;
-            if removed < batch {
-                break;
-            }
-        }
-        Ok(purged)
     }
 }
 
@@ -493,11 +327,6 @@ fn refuse_memory(options: &SqliteConnectOptions) -> Result<(), ProviderError> {
 
 fn default_statements() -> Statements {
     Statements::new(DEFAULT_TABLE).expect("the default name is a plain identifier")
-}
-
-/// The error of a call whose runtime shut down while another task ran it.
-fn dropped() -> ProviderError {
-    ProviderError::unavailable("the runtime shut down during the call, which may have taken place")
 }
 
 /// Repeats what did not happen because of a lock, for as long as a request waits. Not for saves.
@@ -518,6 +347,3 @@ where
 
 /// How long a call waits for a connection, and a connection for a lock.
 const WAIT: Duration = Duration::from_secs(5);
-
-/// How many records a purge removes in one statement: the others' wait.
-const PURGE_BATCH: u64 = 500;

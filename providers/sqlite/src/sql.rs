@@ -18,7 +18,7 @@ pub(crate) struct Statements {
     pub(crate) check: SqlStr,
     pub(crate) fetch: SqlStr,
     /// For some ids at once, at most as many as [`FETCHES`] says.
-    fetch_some: [SqlStr; 3],
+    fetch_some: [SqlStr; 4],
     pub(crate) save_absent: SqlStr,
     pub(crate) save_version: SqlStr,
     pub(crate) save_untouched: SqlStr,
@@ -120,7 +120,10 @@ impl Statements {
 }
 
 /// How many ids a statement fetches. There are few, because each connection prepares each once.
-const FETCHES: [usize; 3] = [4, 16, MOST];
+const FETCHES: [usize; 4] = [4, 16, MOST, MANY];
+
+/// The most ids that one statement fetches: what a store asks for at once.
+pub(crate) const MANY: usize = 100;
 
 /// A record is live before its expiry, not at it; one without expiry has one that never comes.
 const EXPIRY: &str = "coalesce(expires_at, 9223372036854775807)";

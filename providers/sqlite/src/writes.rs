@@ -1,18 +1,23 @@
 //! The writes that wait for the writer: one transaction, and one wait for the disk, for all of
 //! them.
 
+use std::sync::Arc;
+
 use sessions::provider::ProviderError;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
-use sqlx::{Arguments as _, Encode, Executor as _, SqlStr, Sqlite, Type};
+use sqlx::{Arguments as _, Connection as _, Encode, Executor as _, SqlStr, Sqlite, Type};
 use tokio::sync::oneshot;
 
 use crate::error::{again, provider_error};
+use crate::own::{Effect, OwnWrites, Writing};
 use crate::queue::Batch;
 
 pub(crate) struct Writes {
     pub(crate) writer: SqlitePool,
     /// The table, for errors.
     pub(crate) table: String,
+    /// Who hears of the writes. `None` where they may take any connection of a user's pool.
+    pub(crate) own: Option<Arc<OwnWrites>>,
 }
 
 /// One statement that writes, and its arguments.
@@ -21,6 +26,7 @@ pub(crate) struct Write {
     arguments: SqliteArguments,
     /// Whether it returns the rows that it removes.
     returns: bool,
+    effect: Effect,
 }
 
 /// What a statement has written.
@@ -37,14 +43,14 @@ pub(crate) struct Waiting {
 }
 
 impl Write {
-    pub(crate) fn new(statement: &SqlStr) -> Self {
+    pub(crate) fn new(statement: &SqlStr, effect: Effect) -> Self {
         let arguments = SqliteArguments::default();
-        Self { statement: statement.clone(), arguments, returns: false }
+        Self { statement: statement.clone(), arguments, returns: false, effect }
     }
 
     /// Of a statement that returns the rows that it removes.
-    pub(crate) fn returning(statement: &SqlStr) -> Self {
-        Self { returns: true, ..Self::new(statement) }
+    pub(crate) fn returning(statement: &SqlStr, effect: Effect) -> Self {
+        Self { returns: true, ..Self::new(statement, effect) }
     }
 
     /// Sets the next parameter.
@@ -71,8 +77,18 @@ impl Write {
     }
 
     fn copy(&self) -> Self {
-        let Self { statement, arguments, returns } = self;
-        Self { statement: statement.clone(), arguments: arguments.clone(), returns: *returns }
+        Self {
+            statement: self.statement.clone(),
+            arguments: self.arguments.clone(),
+            returns: self.returns,
+            effect: self.effect.clone(),
+        }
+    }
+}
+
+impl Written {
+    fn is_nothing(&self) -> bool {
+        self.affected == 0 && self.rows.is_empty()
     }
 }
 
@@ -87,17 +103,23 @@ enum Failed {
 impl Writes {
     /// A write on its own is a transaction of its own.
     pub(crate) async fn write(&self, write: Write) -> Result<Written, ProviderError> {
-        let written = match self.writer.acquire().await {
-            Ok(mut connection) => write.run(&mut connection).await,
-            Err(error) => Err(error),
-        };
-        written.map_err(|error| self.error(error))
+        let mut connection = self.writer.acquire().await.map_err(|error| self.error(error))?;
+        // Told before another look at this connection, which cannot see the write.
+        let writing = self.writing([&write]);
+        let effect = write.effect.clone();
+        let written = write.run(&mut connection).await.map_err(|error| self.error(error))?;
+        if let Some(writing) = writing {
+            writing.done(Some(&effect).filter(|_| !written.is_nothing()));
+        }
+        Ok(written)
     }
 
     async fn write_all(&self, calls: &[Waiting]) -> Result<Vec<Written>, Failed> {
         let all = |error| Failed::All(self.error(error));
+        let mut connection = self.writer.acquire().await.map_err(all)?;
+        let writing = self.writing(calls.iter().map(|call| &call.write));
         // It takes the lock at once: a transaction that reads first could not wait for it.
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(all)?;
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(all)?;
         let mut written = Vec::with_capacity(calls.len());
         for call in calls {
             match call.write.copy().run(&mut transaction).await {
@@ -105,12 +127,25 @@ impl Writes {
                 // Dropping the transaction would roll back too, but later.
                 Err(_) => {
                     transaction.rollback().await.map_err(all)?;
+                    if let Some(writing) = writing {
+                        writing.done([]);
+                    }
                     return Err(Failed::Refused);
                 }
             }
         }
         transaction.commit().await.map_err(all)?;
+        if let Some(writing) = writing {
+            let done = calls.iter().zip(&written).filter(|(_, written)| !written.is_nothing());
+            writing.done(done.map(|(call, _)| &call.write.effect));
+        }
         Ok(written)
+    }
+
+    fn writing<'w>(&self, writes: impl IntoIterator<Item = &'w Write>) -> Option<Writing<'_>> {
+        let own = self.own.as_ref()?;
+        let told = writes.into_iter().any(|write| !matches!(write.effect, Effect::Untold));
+        told.then(|| own.writing())
     }
 
     fn error(&self, error: sqlx::Error) -> ProviderError {

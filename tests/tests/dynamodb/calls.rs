@@ -255,6 +255,60 @@ async fn a_list_is_two_requests() {
     assert_eq!(watched.sent.take(), "");
 }
 
+#[tokio::test]
+async fn many_are_fetched_in_one_request() {
+    let watched = Watched::new().await;
+    for id in 0..3 {
+        watched.save(&Record::new(id.to_string(), 1, "x"), Expect::Absent).await;
+    }
+    watched.sent.take();
+    watched.units.take();
+    let mut ids: Vec<_> = (0..100).map(|id| id.to_string()).collect();
+    let fetch = async |ids: &[String]| {
+        let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+        watched.provider.fetch_many(&ids, now()).await.unwrap().len()
+    };
+    assert_eq!(fetch(&ids).await, 3);
+    // For an id without a record, DynamoDB charges a unit too, and DynamoDB Local none.
+    watched.must_have_sent("BatchGetItem 1", 3.0);
+    // One more than a request may name, and one twice.
+    ids.extend(["0".to_owned(), "more".to_owned()]);
+    assert_eq!(fetch(&ids).await, 3);
+    watched.must_have_sent("BatchGetItem 2", 3.0);
+    assert_eq!(fetch(&[]).await, 0);
+    assert_eq!(watched.sent.take(), "");
+}
+
+/// As when an answer would be larger than 16 MB, or the table has no capacity left.
+#[tokio::test]
+async fn what_dynamodb_leaves_out_is_asked_again() {
+    let item = |id: &str| {
+        serde_json::json!({
+            "pk": {"S": format!("record#{id}")}, "sk": {"S": "record"}, "version": {"N": "1"},
+            "data": {"B": "eA=="}, "format": {"S": ""},
+        })
+    };
+    let left = |ids: &[&str]| {
+        let key =
+            |id| serde_json::json!({"pk": {"S": format!("record#{id}")}, "sk": {"S": "record"}});
+        let keys: Vec<_> = ids.iter().map(key).collect();
+        serde_json::json!({ "sessions": { "Keys": keys, "ConsistentRead": true } })
+    };
+    let answers = [
+        serde_json::json!({"Responses": {}, "UnprocessedKeys": left(&["a", "b"])}),
+        serde_json::json!({"Responses": {"sessions": [item("a")]}, "UnprocessedKeys": left(&["b"])}),
+        serde_json::json!({"Responses": {"sessions": [item("b")]}, "UnprocessedKeys": {}}),
+    ];
+    let answers = answers.map(|answer| answer.to_string());
+    let answers = [(200, &*answers[0]), (200, &answers[1]), (200, &answers[2])];
+    let server = Scripted::start(&answers).await;
+    let provider = DynamoDbProvider::new(client(&server.url()));
+    let mut found = provider.fetch_many(&["a", "b"], now()).await.unwrap();
+    found.sort_by(|one, other| one.id.cmp(&other.id));
+    assert_eq!(found, ["a", "b"].map(|id| Record::new(id, 1, "x")));
+    assert_eq!(server.asked(), ["BatchGetItem"; 3]);
+}
+
 /// What a touch meets when the owner changes, or goes, between its two requests.
 #[tokio::test]
 async fn a_touch_follows_a_record_to_its_new_owner() {
@@ -307,9 +361,10 @@ async fn reads_are_consistent() {
     watched.save(&owned(1, "ada"), Expect::Absent).await;
     watched.units.bodies();
     watched.provider.fetch("a", now()).await.unwrap();
+    watched.provider.fetch_many(&["a", "b"], now()).await.unwrap();
     watched.provider.list("ada", Page::first(9), now()).await.unwrap();
     let bodies = watched.units.bodies();
-    assert_eq!(bodies.len(), 3);
+    assert_eq!(bodies.len(), 4);
     for body in bodies {
         let keys = body.get("RequestItems").and_then(Value::as_object);
         let read = keys.and_then(|tables| tables.values().next()).unwrap_or(&body);

@@ -65,6 +65,8 @@ async fn each_call_is_one_command() {
     monitor.names();
     assert_eq!(provider.list(ADA, Page::first(10), now()).await.unwrap().records.len(), 2);
     assert_eq!(monitor.names(), ["ZRANGE", "HMGET", "HMGET"], "list of two");
+    assert_eq!(provider.fetch_many(&["a", "b", "c"], now()).await.unwrap().len(), 2);
+    assert_eq!(monitor.names(), ["HMGET"; 3], "fetch_many");
     provider.delete("b", Expect::Any, now()).await.unwrap();
     assert_eq!(monitor.names(), ["EVALSHA", "EVALSHA"], "delete of an owner's");
     provider.save(&record("b", 1, HOUR, Some(ADA)), Expect::Absent, now()).await.unwrap();

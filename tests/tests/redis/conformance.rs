@@ -24,7 +24,7 @@ mod connected {
             provider
         };
         let (provider, twin) = (instance().await, instance().await);
-        Subject::new(provider).with_twin(twin).without_purge().keep(space).without_changes()
+        Subject::new(provider).with_twin(twin).without_purge().keep(space)
     }
 
     sessions::provider::conformance::suite!(subject);
@@ -44,10 +44,11 @@ mod managers {
             .set_response_timeout(Some(std::time::Duration::from_secs(10)));
         let manager = ConnectionManager::new_with_config(client.clone(), config).await.unwrap();
         let provider = RedisProvider::new(manager).prefix(&space.prefix).unwrap();
+        let provider = provider.changes_from([&space.url]).unwrap();
         let mut twin = client.get_multiplexed_async_connection().await.unwrap();
         twin.set_response_timeout(std::time::Duration::from_secs(10));
         let twin = RedisProvider::new(twin).prefix(&space.prefix).unwrap();
-        Subject::new(provider).with_twin(twin).without_purge().keep(space).without_changes()
+        Subject::new(provider).with_twin(twin).without_purge().keep(space)
     }
 
     sessions::provider::conformance::suite!(subject);
@@ -70,7 +71,7 @@ mod cluster {
             provider.prefix(&prefix).unwrap()
         };
         let (provider, twin) = (instance().await, instance().await);
-        Subject::new(provider).with_twin(twin).without_purge().without_changes()
+        Subject::new(provider).with_twin(twin).without_purge()
     }
 
     sessions::provider::conformance::suite!(subject);

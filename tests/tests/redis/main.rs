@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
 mod calls;
+mod changes;
+mod cluster_changes;
 mod conformance;
 mod faults;
 mod settings;

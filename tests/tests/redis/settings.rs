@@ -276,7 +276,8 @@ async fn the_permissions_in_the_documentation_are_enough_and_each_is_needed() {
     assert_eq!(RedisProvider::connect(&url).await.unwrap().warnings().await.unwrap().len(), 1);
     for rule in &documented {
         allow(rule);
-        let optional = ["+info", "+time"].contains(rule) && everything().await.is_ok();
+        let optional = ["+client|tracking", "+info", "+time"];
+        let optional = optional.contains(rule) && everything().await.is_ok();
         if !optional {
             permanent(everything().await, "permission");
         }

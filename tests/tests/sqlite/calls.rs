@@ -101,6 +101,12 @@ async fn each_call_is_one_statement_and_a_conflict_two() {
     assert_eq!(counted(&pool).await, 2, "a touch and a delete that expect nothing");
     provider.list("owner", Page::first(10), now).await.unwrap();
     assert_eq!(counted(&pool).await, 1, "list");
+    let ids: Vec<_> = (0..100).map(|id| id.to_string()).collect();
+    let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+    for count in [1, 5, 65, 100] {
+        provider.fetch_many(&ids[..count], now).await.unwrap();
+        assert_eq!(counted(&pool).await, 1, "fetch_many, {count}");
+    }
     provider.purge(now, 100).await.unwrap();
     assert_eq!(counted(&pool).await, 1, "purge");
     for expect in [Expect::Any, Expect::Version(1), seen(1)] {
@@ -173,7 +179,7 @@ async fn the_indexes_serve_list_and_purge() {
 }
 
 /// Runs calls behind a write that waits for another writer's lock, so that they wait together.
-async fn behind_a_lock<C: Future<Output: Send + 'static> + Send + 'static>(
+pub(crate) async fn behind_a_lock<C: Future<Output: Send + 'static> + Send + 'static>(
     path: &Path,
     provider: &SqliteProvider,
     calls: impl IntoIterator<Item = C>,

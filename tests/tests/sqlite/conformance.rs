@@ -21,7 +21,7 @@ mod opened {
         let path = folder.path().join("sessions.db");
         let provider = SqliteProvider::open(&path).await.unwrap();
         let twin = SqliteProvider::open(&path).await.unwrap();
-        Subject::new(provider).with_twin(twin).keep(folder).without_changes()
+        Subject::new(provider).with_twin(twin).keep(folder)
     }
 
     sessions::provider::conformance::suite!(subject);
@@ -43,7 +43,7 @@ mod pools {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sessions.db");
         let (provider, twin) = (instance(&path, 1).await, instance(&path, 4).await);
-        Subject::new(provider).with_twin(twin).keep(folder).without_changes()
+        Subject::new(provider).with_twin(twin).keep(folder)
     }
 
     sessions::provider::conformance::suite!(subject);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
 mod calls;
+mod changes;
 mod conformance;
 mod faults;
 mod settings;
