@@ -1,11 +1,12 @@
 //! The calls: each is one statement, and a second one after a conflict.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use sessions::provider::{
-    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+    ChangeListener, Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
     from_unix_millis, to_unix_millis,
 };
 use sqlx::postgres::PgRow;
@@ -13,7 +14,9 @@ use sqlx::{Row as _, SqlStr};
 
 use crate::connections::Held;
 use crate::provider::{PostgresProvider, Time};
+use crate::sql::Saves;
 use crate::statement::{Answer, Arg, Nature};
+use crate::{feed, notice};
 
 #[async_trait]
 impl Provider for PostgresProvider {
@@ -28,35 +31,7 @@ impl Provider for PostgresProvider {
         expect: Expect,
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
-        let statements = &self.statements;
-        let (sql, count, version, seen) = match expect {
-            Expect::Any => (&statements.save_any, 6, 0, None),
-            Expect::Absent => (&statements.save_absent, 7, 0, None),
-            Expect::Version(version) => (&statements.save_version, 8, version, None),
-            Expect::Untouched { version, expires_at } => {
-                (&statements.save_untouched, 9, version, expires_at)
-            }
-        };
-        let args = [
-            Arg::Text(Some(&record.id)),
-            Arg::Int(Some(record.version.cast_signed())),
-            Arg::Int(record.expires_at.map(millis)),
-            Arg::Text(Some(&record.format)),
-            Arg::Text(record.owner.as_deref()),
-            Arg::Bytes(&record.data),
-            Arg::Int(Some(millis(now))),
-            Arg::Int(Some(version.cast_signed())),
-            Arg::Int(seen.map(millis)),
-        ];
-        let (mut held, time) = (None, self.time());
-        let nature = Nature::Once;
-        let saved = self.call(&mut held, time, self.form, nature, sql, &args[..count]).await?;
-        if saved.affected > 0 {
-            return Ok(Saved::Saved);
-        }
-        // A read that begins now sees every commit that made the statement above miss.
-        let current = self.fetch_by(&mut held, time, &record.id, now).await?;
-        Ok(Saved::Conflict(current))
+        self.save_by(&self.statements.saves, record, expect, now).await
     }
 
     async fn delete(
@@ -66,12 +41,14 @@ impl Provider for PostgresProvider {
         now: SystemTime,
     ) -> Result<Deleted, ProviderError> {
         let statements = &self.statements;
+        let deletes =
+            if self.announces { &statements.announced_deletes } else { &statements.deletes };
         let (mut held, time) = (None, self.time());
         let (sql, count, version, seen) = match expect {
-            Expect::Any => (Some(&statements.delete_any), 1, 0, None),
-            Expect::Version(version) => (Some(&statements.delete_version), 3, version, None),
+            Expect::Any => (Some(&deletes.any), 1, 0, None),
+            Expect::Version(version) => (Some(&deletes.version), 3, version, None),
             Expect::Untouched { version, expires_at } => {
-                (Some(&statements.delete_untouched), 4, version, expires_at)
+                (Some(&deletes.untouched), 4, version, expires_at)
             }
             Expect::Absent => (None, 0, 0, None),
         };
@@ -183,11 +160,54 @@ impl Provider for PostgresProvider {
         let millis = millis.map_err(|error| self.error(error))?;
         Ok(millis.map(|millis| from_unix_millis(u64::try_from(millis).unwrap_or_default())))
     }
+
+    async fn fetch_many(
+        &self,
+        ids: &[&str],
+        now: SystemTime,
+    ) -> Result<Vec<Record>, ProviderError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let args = [Arg::Texts(ids), Arg::Int(Some(millis(now)))];
+        let answer = self.single(Nature::Repeatable, &self.statements.fetch_many, &args).await?;
+        let records = answer.rows.iter().map(to_record).collect::<Result<_, _>>();
+        records.map_err(|error| self.error(error))
+    }
+
+    async fn changes(&self, listener: ChangeListener) -> Result<Infallible, ProviderError> {
+        if !self.announces {
+            return Err(ProviderError::unsupported("changes"));
+        }
+        feed::run(self, &listener).await
+    }
+
+    async fn save_and_announce(
+        &self,
+        record: &Record,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Saved, ProviderError> {
+        let statements = &self.statements;
+        let saves = if self.announces { &statements.announced_saves } else { &statements.saves };
+        self.save_by(saves, record, expect, now).await
+    }
+
+    async fn announce(&self, ids: &[&str]) -> Result<(), ProviderError> {
+        if ids.is_empty() || !self.announces {
+            return Ok(());
+        }
+        let notices = notice::gather(ids);
+        let notices: Vec<&str> = notices.iter().map(String::as_str).collect();
+        let args = [Arg::Texts(&notices)];
+        self.single(Nature::Repeatable, &self.statements.announce, &args).await?;
+        Ok(())
+    }
 }
 
 impl PostgresProvider {
     /// Runs one statement that is a call of its own.
-    async fn single(
+    pub(crate) async fn single(
         &self,
         nature: Nature,
         sql: &SqlStr,
@@ -209,6 +229,41 @@ impl PostgresProvider {
         let sql = &self.statements.fetch;
         let answer = self.call(held, time, self.form, Nature::Lookup, sql, &args).await?;
         self.first_record(&answer)
+    }
+
+    async fn save_by(
+        &self,
+        saves: &Saves,
+        record: &Record,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Saved, ProviderError> {
+        let (sql, count, version, seen) = match expect {
+            Expect::Any => (&saves.any, 6, 0, None),
+            Expect::Absent => (&saves.absent, 7, 0, None),
+            Expect::Version(version) => (&saves.version, 8, version, None),
+            Expect::Untouched { version, expires_at } => (&saves.untouched, 9, version, expires_at),
+        };
+        let args = [
+            Arg::Text(Some(&record.id)),
+            Arg::Int(Some(record.version.cast_signed())),
+            Arg::Int(record.expires_at.map(millis)),
+            Arg::Text(Some(&record.format)),
+            Arg::Text(record.owner.as_deref()),
+            Arg::Bytes(&record.data),
+            Arg::Int(Some(millis(now))),
+            Arg::Int(Some(version.cast_signed())),
+            Arg::Int(seen.map(millis)),
+        ];
+        let (mut held, time) = (None, self.time());
+        let nature = Nature::Once;
+        let saved = self.call(&mut held, time, self.form, nature, sql, &args[..count]).await?;
+        if saved.affected > 0 {
+            return Ok(Saved::Saved);
+        }
+        // A read that begins now sees every commit that made the statement above miss.
+        let current = self.fetch_by(&mut held, time, &record.id, now).await?;
+        Ok(Saved::Conflict(current))
     }
 
     fn first_record(&self, answer: &Answer) -> Result<Option<Record>, ProviderError> {

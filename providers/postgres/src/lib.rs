@@ -126,6 +126,8 @@
 mod calls;
 mod connections;
 mod error;
+mod feed;
+mod notice;
 mod provider;
 mod sql;
 mod statement;

@@ -33,6 +33,10 @@ pub struct PostgresProvider {
     pub(crate) statements: Arc<Statements>,
     pub(crate) form: Form,
     timeout: Duration,
+    /// Whether writes tell of themselves.
+    pub(crate) announces: bool,
+    /// Where the feed of changes connects, if elsewhere than calls do.
+    pub(crate) direct: Option<Arc<PgConnectOptions>>,
 }
 
 impl PostgresProvider {
@@ -136,6 +140,8 @@ impl PostgresProvider {
             statements: Arc::new(statements),
             form: Form::Prepared,
             timeout: DEFAULT_TIMEOUT,
+            announces: true,
+            direct: None,
         }
     }
 
@@ -200,6 +206,48 @@ impl PostgresProvider {
     #[must_use]
     pub fn unprepared(self) -> Self {
         Self { form: Form::Text, ..self }
+    }
+
+    /// Gives [`changes`](sessions::provider::Provider::changes) a connection of its own with these options, past a
+    /// pooler in transaction mode. It must lead to the same database as the other connections.
+    /// Without this call, `changes` uses the options of the provider's connections, or of the pool.
+    ///
+    /// ```
+    /// use sessions_postgres::PostgresProvider;
+    /// use sessions_postgres::sqlx::postgres::PgConnectOptions;
+    ///
+    /// let shop = PgConnectOptions::new().database("shop");
+    /// let pooler = shop.clone().host("pgbouncer.internal").port(6432);
+    /// let provider = PostgresProvider::connect_lazy_with(pooler, 8)
+    ///     .unprepared()
+    ///     .listen_with(shop.host("db.internal"));
+    /// ```
+    #[must_use]
+    pub fn listen_with(self, options: PgConnectOptions) -> Self {
+        // As for every connection of the provider's own.
+        let options = options.extra_float_digits(None);
+        Self { direct: Some(Arc::new(options)), ..self }
+    }
+
+    /// Tells of no changes: saves and deletions notify nobody, and [`changes`](sessions::provider::Provider::changes)
+    /// is unsupported. It is for a database in which no connection can listen. Call it on every
+    /// host of a service, because the others are not told of what this one writes.
+    ///
+    /// ```
+    /// use sessions::provider::{ChangeListener, Provider};
+    /// use sessions_postgres::PostgresProvider;
+    /// use sessions_postgres::sqlx::postgres::PgConnectOptions;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let provider =
+    ///     PostgresProvider::connect_lazy_with(PgConnectOptions::new(), 8).without_changes();
+    /// let error = provider.changes(ChangeListener::new(|_| {})).await.unwrap_err();
+    /// assert!(error.is_unsupported());
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn without_changes(self) -> Self {
+        Self { announces: false, ..self }
     }
 
     /// Creates the table and its indexes if they are missing, and checks the columns of an existing
@@ -376,6 +424,7 @@ impl fmt::Debug for PostgresProvider {
             .field("table", &self.statements.table)
             .field("form", &self.form)
             .field("timeout", &self.timeout)
+            .field("announces", &self.announces)
             .finish_non_exhaustive()
     }
 }
