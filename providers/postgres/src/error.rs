@@ -162,6 +162,12 @@ pub(crate) fn no_notices() -> ProviderError {
     )
 }
 
+/// Whether the driver met a message that it did not expect.
+pub(crate) fn is_of_protocol(error: &ProviderError) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+    matches!(source, Some(Error::Protocol(_)))
+}
+
 pub(crate) fn no_encoding() -> ProviderError {
     ProviderError::permanent(
         "the database has the encoding SQL_ASCII, in which notices may be any bytes: create the \

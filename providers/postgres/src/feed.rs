@@ -142,7 +142,12 @@ impl Connection {
         let channel = format!("sessions_check_{token:016x}");
         self.execute(format!("LISTEN \"{channel}\"")).await?;
         let args = [Arg::Text(Some(&channel))];
-        provider.single(Nature::Repeatable, &provider.statements.notify, &args).await?;
+        let sent = provider.single(Nature::Repeatable, &provider.statements.notify, &args).await;
+        sent.map_err(|error| match error::is_of_protocol(&error) {
+            // The notice came to the sender, whom the pooler gave the server connection that listens.
+            true => error::no_notices(),
+            false => error,
+        })?;
         match timeout(ARRIVAL, self.next()).await {
             Ok(notice) => notice?,
             Err(_) => {
