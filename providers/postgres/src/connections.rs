@@ -81,6 +81,21 @@ impl Connections {
         }
     }
 
+    /// How to open another connection.
+    pub(crate) fn options(&self) -> Arc<PgConnectOptions> {
+        match self {
+            Self::Own(own) => Arc::new(own.options.clone()),
+            Self::Pool(pool) => pool.connect_options(),
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        match self {
+            Self::Own(own) => own.permits.is_closed(),
+            Self::Pool(pool) => pool.is_closed(),
+        }
+    }
+
     pub(crate) async fn close(&self) {
         match self {
             Self::Own(own) => own.close().await,

@@ -125,6 +125,56 @@ pub(crate) fn statement_took_long() -> ProviderError {
     )
 }
 
+pub(crate) fn feed_lost() -> ProviderError {
+    ProviderError::unavailable("the connection that listens to PostgreSQL's notices was lost")
+}
+
+pub(crate) fn feed_is_stalled() -> ProviderError {
+    ProviderError::unavailable(
+        "PostgreSQL did not answer on the connection that listens to notices: it is overloaded, or \
+         the network is down",
+    )
+}
+
+pub(crate) fn feed_is_behind() -> ProviderError {
+    ProviderError::unavailable("PostgreSQL's notices come faster than this process can read them")
+}
+
+pub(crate) fn feed_of_standby() -> ProviderError {
+    ProviderError::unavailable(
+        "the server whose notices are listened to is a standby, which is told of nothing; if it \
+         stays so, connect to the primary",
+    )
+}
+
+pub(crate) fn feed_of_nothing() -> ProviderError {
+    ProviderError::unavailable(
+        "the table was dropped or renamed, or a pooler has reset the connection that listens to \
+         PostgreSQL's notices",
+    )
+}
+
+pub(crate) fn no_notices() -> ProviderError {
+    ProviderError::permanent(
+        "PostgreSQL's notices do not arrive: a pooler in transaction mode stands before the server, \
+         or listen_with() leads to another database; give the feed a direct connection with \
+         listen_with(), or call without_changes() on every host",
+    )
+}
+
+/// Whether the driver met a message that it did not expect.
+pub(crate) fn is_of_protocol(error: &ProviderError) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+    matches!(source, Some(Error::Protocol(_)))
+}
+
+pub(crate) fn no_encoding() -> ProviderError {
+    ProviderError::permanent(
+        "the database has the encoding SQL_ASCII, in which notices may be any bytes: create the \
+         database with another encoding, such as UTF8, or call without_changes() on every host",
+    )
+}
+
 pub(crate) fn other_columns(table: &str) -> ProviderError {
     ProviderError::permanent(format!(
         "table `{table}` has other columns than this provider's: choose another name with table(), \
@@ -194,6 +244,11 @@ fn of_server(table: &str, error: &PgDatabaseError) -> ProviderError {
         code if matches!(code.get(..2), Some("08" | "53" | "57" | "58" | "40")) => {
             ProviderError::unavailable("PostgreSQL is not available at the moment")
         }
+        // The one with this code that is not about the record.
+        "54000" if error.routine() == Some("PreCommit_Notify") => ProviderError::unavailable(
+            "PostgreSQL's queue of notices is full: a connection listens and reads nothing, end it; \
+             see pg_notification_queue_usage()",
+        ),
         "54000" | "22001" => {
             ProviderError::permanent("the record is too large for PostgreSQL, store less in it")
         }

@@ -50,12 +50,16 @@
 //! | call | statements, each one round trip | locks |
 //! |---|---|---|
 //! | `fetch` | 1 `SELECT` by primary key | none |
+//! | `fetch_many` | 1 `SELECT` by primary key for all ids | none |
 //! | `save` | 1 `INSERT` or `UPDATE` by primary key; after a conflict also 1 `SELECT` | its row |
+//! | `save_and_announce` | as `save`; the statement also notifies | its row, and at the commit the database's queue of notices |
 //! | `touch` | 1 `UPDATE` by primary key; after a conflict also 1 `SELECT` | its row |
-//! | `delete` | 1 `DELETE` by primary key; under a version, if it removes nothing, also 1 `SELECT` | its row |
+//! | `delete` | 1 `DELETE` by primary key, which also notifies; under a version, if it removes nothing, also 1 `SELECT` | its row, and at the commit the database's queue of notices |
+//! | `announce` | 1 `SELECT` for all ids | at the commit the database's queue of notices |
 //! | `list` | 1 `SELECT` on the index of owners | none |
 //! | `purge` | 1 `DELETE` for each 500 records, on the index of expiry | the rows it removes |
 //! | `clock`, before a purge and before the key ring drops keys | 1 `SELECT` | none |
+//! | `changes` | 5 to begin, then 1 `SELECT` a second | none |
 //!
 //! The first use of a statement on a connection prepares it, which takes one more round trip.
 //!
@@ -87,6 +91,56 @@
 //! [`unprepared`](PostgresProvider::unprepared). Without this call, statements fail, or worse, run
 //! another client's statement of the same name. sqlx's `statement_cache_capacity(0)` does not help.
 //! Set `extra_float_digits(None)` on a `PgPool` of your own, because PgBouncer refuses this setting.
+//! The feed of [changes](#changes) needs a direct connection.
+//!
+//! # Changes
+//!
+//! A store that keeps records in memory calls [`changes`](sessions::provider::Provider::changes), so
+//! that every host learns at once of a session that ended elsewhere. `changes` opens one connection
+//! of its own for each process, beside the provider's connections or your pool, and listens on it
+//! (`LISTEN`). Count it in `max_connections`. Once a second it asks the server on this connection
+//! whether it still hears everything. It ends with an error if the connection is lost, if an answer
+//! takes longer than 10 seconds, or if the table is dropped or renamed. The store then calls it
+//! again.
+//!
+//! A notice names records by their ids, and says whether they ended. It holds no other data. The
+//! channel is `sessions_` and the number (`oid`) of the table. PostgreSQL lets every role of a
+//! database listen to all channels and notify on them, so treat the ids as visible to all roles. A
+//! forged notice makes hosts read a record again.
+//!
+//! `delete` and `save_and_announce` notify in their statement, and only if they change a record.
+//! `save` does not notify: the store calls `announce` for many saves at once. `touch` and `purge` do
+//! not notify. PostgreSQL commits transactions that notify one after another, also those of other
+//! databases of the server, and each waits until the one before is on the disk. So a server makes
+//! about as many deletions a second as its disk can flush one after another. With 64 writers, saves
+//! that notify reached a rate between 0.03 (on a slow disk) and 0.26 of that of plain saves. Saves
+//! whose ids were announced together reached between 0.79 and 0.95. `BENCHMARKS.md` has the table.
+//! Other saves and reads do not wait for any of this.
+//!
+//! The server keeps notices until every connection that listens has read them, in up to 8 GB. When
+//! they are full, deletions fail. This can only happen if a process stands still for long, or if
+//! another program listens and then leaves a transaction open. `SELECT pg_notification_queue_usage()`
+//! returns the share in use.
+//!
+//! A pooler in transaction mode accepts `LISTEN` and passes no notices on. `changes` detects that:
+//! before it begins, it sends itself a notice through the provider's connections, and fails if the
+//! notice does not arrive. Give it a direct connection with
+//! [`listen_with`](PostgresProvider::listen_with):
+//!
+//! ```
+//! use sessions_postgres::PostgresProvider;
+//! use sessions_postgres::sqlx::postgres::PgConnectOptions;
+//!
+//! let shop = PgConnectOptions::new().database("shop");
+//! let pooler = shop.clone().host("pgbouncer.internal").port(6432);
+//! let provider = PostgresProvider::connect_lazy_with(pooler, 8)
+//!     .unprepared()
+//!     .listen_with(shop.host("db.internal"));
+//! ```
+//!
+//! If no direct connection is possible, call
+//! [`without_changes`](PostgresProvider::without_changes) on every host: `changes` is then
+//! unsupported, and nothing notifies.
 //!
 //! # Failures
 //!
@@ -96,13 +150,13 @@
 //! them: a missing table, a wrong password, a missing permission, other columns. Each says what to do.
 //! Nothing needs a restart: the next call opens a new connection if one was lost.
 //!
-//! If its connection was lost, the provider sends an idempotent call (`fetch`, `touch`, `list`) once
-//! more. It sends a `save`, `delete` or `purge`, and a `touch` that expects the expiry it moves
-//! (`Expect::Untouched`), again only if the first one was certainly not committed: the server ended
-//! the connection before it ran the statement, or never received all of it. To reduce the other cases,
-//! these calls first check a connection that has been idle for two seconds, which takes one more round
-//! trip. The remaining case is the error of a save that may have happened. The store retries it, and
-//! recognizes its own save by an id in the record.
+//! If its connection was lost, the provider sends an idempotent call (`fetch`, `touch`, `list`,
+//! `announce`) once more. It sends a `save`, `delete` or `purge`, and a `touch` that expects the
+//! expiry it moves (`Expect::Untouched`), again only if the first one was certainly not committed:
+//! the server ended the connection before it ran the statement, or never received all of it. To
+//! reduce the other cases, these calls first check a connection that has been idle for two seconds,
+//! which takes one more round trip. The remaining case is the error of a save that may have
+//! happened. The store retries it, and recognizes its own save by an id in the record.
 //!
 //! A timeout closes the connection, but the server may continue with the statement, for example while
 //! it waits for a lock. `ALTER ROLE app SET statement_timeout = '5s'` ends it there too.
@@ -123,8 +177,11 @@
 //! saves of about the last 600 ms, and a session that its user has ended would be live again; no data
 //! is corrupted. Reads must come from the primary: a standby lags, and would return old sessions.
 
+mod calls;
 mod connections;
 mod error;
+mod feed;
+mod notice;
 mod provider;
 mod sql;
 mod statement;

@@ -1,15 +1,10 @@
-//! The provider: each call is one statement, and a second one after a conflict.
+//! The provider: its settings, its table, and how it runs a statement.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use async_trait::async_trait;
-use sessions::provider::{
-    Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
-    from_unix_millis, to_unix_millis,
-};
+use sessions::provider::ProviderError;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgRow};
 use sqlx::{Row as _, SqlStr};
 use tokio::time::{Instant, timeout_at};
@@ -34,10 +29,14 @@ use crate::statement::{Answer, Arg, Form, Nature, run};
 /// ```
 #[derive(Clone)]
 pub struct PostgresProvider {
-    connections: Connections,
-    statements: Arc<Statements>,
-    form: Form,
+    pub(crate) connections: Connections,
+    pub(crate) statements: Arc<Statements>,
+    pub(crate) form: Form,
     timeout: Duration,
+    /// Whether writes tell of themselves.
+    pub(crate) announces: bool,
+    /// Where the feed of changes connects, if elsewhere than calls do.
+    pub(crate) direct: Option<Arc<PgConnectOptions>>,
 }
 
 impl PostgresProvider {
@@ -141,6 +140,8 @@ impl PostgresProvider {
             statements: Arc::new(statements),
             form: Form::Prepared,
             timeout: DEFAULT_TIMEOUT,
+            announces: true,
+            direct: None,
         }
     }
 
@@ -205,6 +206,48 @@ impl PostgresProvider {
     #[must_use]
     pub fn unprepared(self) -> Self {
         Self { form: Form::Text, ..self }
+    }
+
+    /// Gives [`changes`](sessions::provider::Provider::changes) a connection of its own with these options, past a
+    /// pooler in transaction mode. It must lead to the same database as the other connections.
+    /// Without this call, `changes` uses the options of the provider's connections, or of the pool.
+    ///
+    /// ```
+    /// use sessions_postgres::PostgresProvider;
+    /// use sessions_postgres::sqlx::postgres::PgConnectOptions;
+    ///
+    /// let shop = PgConnectOptions::new().database("shop");
+    /// let pooler = shop.clone().host("pgbouncer.internal").port(6432);
+    /// let provider = PostgresProvider::connect_lazy_with(pooler, 8)
+    ///     .unprepared()
+    ///     .listen_with(shop.host("db.internal"));
+    /// ```
+    #[must_use]
+    pub fn listen_with(self, options: PgConnectOptions) -> Self {
+        // As for every connection of the provider's own.
+        let options = options.extra_float_digits(None);
+        Self { direct: Some(Arc::new(options)), ..self }
+    }
+
+    /// Tells of no changes: saves and deletions notify nobody, and [`changes`](sessions::provider::Provider::changes)
+    /// is unsupported. It is for a database in which no connection can listen. Call it on every
+    /// host of a service, because the others are not told of what this one writes.
+    ///
+    /// ```
+    /// use sessions::provider::{ChangeListener, Provider};
+    /// use sessions_postgres::PostgresProvider;
+    /// use sessions_postgres::sqlx::postgres::PgConnectOptions;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let provider =
+    ///     PostgresProvider::connect_lazy_with(PgConnectOptions::new(), 8).without_changes();
+    /// let error = provider.changes(ChangeListener::new(|_| {})).await.unwrap_err();
+    /// assert!(error.is_unsupported());
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn without_changes(self) -> Self {
+        Self { announces: false, ..self }
     }
 
     /// Creates the table and its indexes if they are missing, and checks the columns of an existing
@@ -310,7 +353,7 @@ impl PostgresProvider {
 
     /// Runs a statement on the connection that is held, or on one that is held from then on. One
     /// that fails with its connection is run once more where it may be.
-    async fn call<'a>(
+    pub(crate) async fn call<'a>(
         &'a self,
         held: &mut Option<Held<'a>>,
         time: Time,
@@ -362,43 +405,14 @@ impl PostgresProvider {
         Ok(())
     }
 
-    /// Runs one statement that is a call of its own.
-    async fn single(
-        &self,
-        nature: Nature,
-        sql: &SqlStr,
-        args: &[Arg<'_>],
-    ) -> Result<Answer, ProviderError> {
-        let mut held = None;
-        let answer = self.call(&mut held, self.time(), self.form, nature, sql, args).await?;
-        Ok(answer)
-    }
-
-    async fn fetch_by<'a>(
-        &'a self,
-        held: &mut Option<Held<'a>>,
-        time: Time,
-        id: &str,
-        now: SystemTime,
-    ) -> Result<Option<Record>, ProviderError> {
-        let args = [Arg::Text(Some(id)), Arg::Int(Some(millis(now)))];
-        let sql = &self.statements.fetch;
-        let answer = self.call(held, time, self.form, Nature::Lookup, sql, &args).await?;
-        self.first_record(&answer)
-    }
-
-    fn first_record(&self, answer: &Answer) -> Result<Option<Record>, ProviderError> {
-        answer.rows.first().map(to_record).transpose().map_err(|error| self.error(error))
-    }
-
-    fn time(&self) -> Time {
+    pub(crate) fn time(&self) -> Time {
         let start = Instant::now();
         // A timeout beyond all clocks is none.
         let end = start.checked_add(self.timeout);
         Time { start, end: end.unwrap_or(start + Duration::from_secs(86_400 * 365)) }
     }
 
-    fn error(&self, error: sqlx::Error) -> ProviderError {
+    pub(crate) fn error(&self, error: sqlx::Error) -> ProviderError {
         error::of_statement(&self.statements.table, error)
     }
 }
@@ -410,185 +424,16 @@ impl fmt::Debug for PostgresProvider {
             .field("table", &self.statements.table)
             .field("form", &self.form)
             .field("timeout", &self.timeout)
+            .field("announces", &self.announces)
             .finish_non_exhaustive()
-    }
-}
-
-#[async_trait]
-impl Provider for PostgresProvider {
-    async fn fetch(&self, id: &str, now: SystemTime) -> Result<Option<Record>, ProviderError> {
-        let mut held = None;
-        self.fetch_by(&mut held, self.time(), id, now).await
-    }
-
-    async fn save(
-        &self,
-        record: &Record,
-        expect: Expect,
-        now: SystemTime,
-    ) -> Result<Saved, ProviderError> {
-        let statements = &self.statements;
-        let (sql, count, version, seen) = match expect {
-            Expect::Any => (&statements.save_any, 6, 0, None),
-            Expect::Absent => (&statements.save_absent, 7, 0, None),
-            Expect::Version(version) => (&statements.save_version, 8, version, None),
-            Expect::Untouched { version, expires_at } => {
-                (&statements.save_untouched, 9, version, expires_at)
-            }
-        };
-        let args = [
-            Arg::Text(Some(&record.id)),
-            Arg::Int(Some(record.version.cast_signed())),
-            Arg::Int(record.expires_at.map(millis)),
-            Arg::Text(Some(&record.format)),
-            Arg::Text(record.owner.as_deref()),
-            Arg::Bytes(&record.data),
-            Arg::Int(Some(millis(now))),
-            Arg::Int(Some(version.cast_signed())),
-            Arg::Int(seen.map(millis)),
-        ];
-        let (mut held, time) = (None, self.time());
-        let nature = Nature::Once;
-        let saved = self.call(&mut held, time, self.form, nature, sql, &args[..count]).await?;
-        if saved.affected > 0 {
-            return Ok(Saved::Saved);
-        }
-        // A read that begins now sees every commit that made the statement above miss.
-        let current = self.fetch_by(&mut held, time, &record.id, now).await?;
-        Ok(Saved::Conflict(current))
-    }
-
-    async fn delete(
-        &self,
-        id: &str,
-        expect: Expect,
-        now: SystemTime,
-    ) -> Result<Deleted, ProviderError> {
-        let statements = &self.statements;
-        let (mut held, time) = (None, self.time());
-        let (sql, count, version, seen) = match expect {
-            Expect::Any => (Some(&statements.delete_any), 1, 0, None),
-            Expect::Version(version) => (Some(&statements.delete_version), 3, version, None),
-            Expect::Untouched { version, expires_at } => {
-                (Some(&statements.delete_untouched), 4, version, expires_at)
-            }
-            Expect::Absent => (None, 0, 0, None),
-        };
-        if let Some(sql) = sql {
-            let args = [
-                Arg::Text(Some(id)),
-                Arg::Int(Some(version.cast_signed())),
-                Arg::Int(Some(millis(now))),
-                Arg::Int(seen.map(millis)),
-            ];
-            let nature = Nature::Once;
-            let args = &args[..count];
-            let answer = self.call(&mut held, time, self.form, nature, sql, args).await?;
-            let removed = self.first_record(&answer)?;
-            if removed.is_some() || expect == Expect::Any {
-                return Ok(Deleted::Deleted(removed));
-            }
-        }
-        // As for a save: a read that begins now sees what made the statement above miss.
-        let current = self.fetch_by(&mut held, time, id, now).await?;
-        Ok(current.map_or(Deleted::Deleted(None), Deleted::Conflict))
-    }
-
-    async fn touch(
-        &self,
-        id: &str,
-        expires_at: SystemTime,
-        expect: Expect,
-        now: SystemTime,
-    ) -> Result<Touched, ProviderError> {
-        let statements = &self.statements;
-        let (mut held, time) = (None, self.time());
-        // Done twice it is as done once, but for a condition that the first time changes.
-        let (sql, count, version, seen, nature) = match expect {
-            Expect::Any => (Some(&statements.touch_any), 3, 0, None, Nature::Repeatable),
-            Expect::Version(version) => {
-                (Some(&statements.touch_version), 4, version, None, Nature::Repeatable)
-            }
-            Expect::Untouched { version, expires_at } => {
-                (Some(&statements.touch_untouched), 5, version, expires_at, Nature::Once)
-            }
-            Expect::Absent => (None, 0, 0, None, Nature::Once),
-        };
-        if let Some(sql) = sql {
-            let args = [
-                Arg::Text(Some(id)),
-                Arg::Int(Some(millis(expires_at))),
-                Arg::Int(Some(millis(now))),
-                Arg::Int(Some(version.cast_signed())),
-                Arg::Int(seen.map(millis)),
-            ];
-            let args = &args[..count];
-            let answer = self.call(&mut held, time, self.form, nature, sql, args).await?;
-            if answer.affected > 0 {
-                return Ok(Touched::Touched);
-            }
-            if expect == Expect::Any {
-                // There was none. A read might find one that has come since, and meets it.
-                return Ok(Touched::Conflict(None));
-            }
-        }
-        let current = self.fetch_by(&mut held, time, id, now).await?;
-        Ok(Touched::Conflict(current))
-    }
-
-    async fn list(
-        &self,
-        owner: &str,
-        page: Page,
-        now: SystemTime,
-    ) -> Result<Listed, ProviderError> {
-        let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
-        // One more than asked for tells whether another page follows. Every id is behind "".
-        let args = [
-            Arg::Text(Some(owner)),
-            Arg::Text(Some(page.after.as_deref().unwrap_or_default())),
-            Arg::Int(Some(millis(now))),
-            Arg::Int(Some(i64::from(page.limit) + 1)),
-        ];
-        let answer = self.single(Nature::Repeatable, &self.statements.list, &args).await?;
-        let records = answer.rows.iter().map(to_record).collect::<Result<Vec<_>, _>>();
-        let mut records = records.map_err(|error| self.error(error))?;
-        let more = records.len() > limit;
-        records.truncate(limit);
-        let next = records.last().filter(|_| more).map(|record| record.id.to_string());
-        Ok(Listed { records, next })
-    }
-
-    async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
-        let mut purged = 0;
-        // Each batch is a transaction of its own, so that no lock is held for long.
-        while purged < u64::from(limit) {
-            let batch = (u64::from(limit) - purged).min(PURGE_BATCH);
-            let args =
-                [Arg::Int(Some(millis(expired_before))), Arg::Int(Some(batch.cast_signed()))];
-            let sql = &self.statements.purge;
-            let removed = self.single(Nature::Once, sql, &args).await?.affected;
-            purged += removed;
-            if removed < batch {
-                break;
-            }
-        }
-        Ok(purged)
-    }
-
-    async fn clock(&self) -> Result<Option<SystemTime>, ProviderError> {
-        let answer = self.single(Nature::Repeatable, &self.statements.clock, &[]).await?;
-        let millis = answer.rows.first().map(|row| row.try_get::<i64, _>(0)).transpose();
-        let millis = millis.map_err(|error| self.error(error))?;
-        Ok(millis.map(|millis| from_unix_millis(u64::try_from(millis).unwrap_or_default())))
     }
 }
 
 /// When a call began and when it must have ended.
 #[derive(Clone, Copy)]
-struct Time {
-    start: Instant,
-    end: Instant,
+pub(crate) struct Time {
+    pub(crate) start: Instant,
+    pub(crate) end: Instant,
 }
 
 struct Column<'a> {
@@ -605,11 +450,6 @@ fn to_counts(row: &PgRow) -> Result<[i64; 3], sqlx::Error> {
     Ok([row.try_get(0)?, row.try_get(1)?, row.try_get(2)?])
 }
 
-/// Times end with the year 9999, so they fit.
-fn millis(time: SystemTime) -> i64 {
-    to_unix_millis(time).cast_signed()
-}
-
 /// Rustls panics where nobody has chosen its cryptography and more than one is compiled in, as
 /// another crate of the app may do.
 fn install_cryptography() {
@@ -618,19 +458,6 @@ fn install_cryptography() {
         // An error says that another thread was faster.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
-}
-
-fn to_record(row: &PgRow) -> Result<Record, sqlx::Error> {
-    Ok(Record {
-        id: row.try_get::<&str, _>(0)?.into(),
-        version: row.try_get::<i64, _>(1)?.cast_unsigned(),
-        expires_at: row
-            .try_get::<Option<i64>, _>(2)?
-            .map(|at| from_unix_millis(u64::try_from(at).unwrap_or_default())),
-        format: Cow::Owned(row.try_get(3)?),
-        owner: row.try_get::<Option<&str>, _>(4)?.map(Into::into),
-        data: row.try_get::<Vec<u8>, _>(5)?.into(),
-    })
 }
 
 /// The columns and their types, as PostgreSQL names them.
@@ -649,6 +476,3 @@ const DEFAULT_CONNECTIONS: u32 = 10;
 
 /// How long a request may wait for its session.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How many records a purge removes in one statement.
-const PURGE_BATCH: u64 = 500;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
+use crate::notice::{CHANGED, ENDED};
+
 /// The name of the table where none was set.
 pub(crate) const DEFAULT_TABLE: &str = "sessions";
 
@@ -20,19 +22,37 @@ pub(crate) struct Statements {
     pub(crate) indexes: SqlStr,
     pub(crate) drop: SqlStr,
     pub(crate) fetch: SqlStr,
-    pub(crate) save_absent: SqlStr,
-    pub(crate) save_version: SqlStr,
-    pub(crate) save_untouched: SqlStr,
-    pub(crate) save_any: SqlStr,
-    pub(crate) delete_any: SqlStr,
-    pub(crate) delete_version: SqlStr,
-    pub(crate) delete_untouched: SqlStr,
+    pub(crate) fetch_many: SqlStr,
+    pub(crate) saves: Saves,
+    pub(crate) announced_saves: Saves,
+    pub(crate) deletes: Deletes,
+    pub(crate) announced_deletes: Deletes,
+    pub(crate) announce: SqlStr,
+    pub(crate) notify: SqlStr,
+    pub(crate) identity: SqlStr,
     pub(crate) touch_any: SqlStr,
     pub(crate) touch_version: SqlStr,
     pub(crate) touch_untouched: SqlStr,
     pub(crate) list: SqlStr,
     pub(crate) purge: SqlStr,
     pub(crate) clock: SqlStr,
+}
+
+/// The saves, one for each expectation.
+#[derive(Debug)]
+pub(crate) struct Saves {
+    pub(crate) absent: SqlStr,
+    pub(crate) version: SqlStr,
+    pub(crate) untouched: SqlStr,
+    pub(crate) any: SqlStr,
+}
+
+/// The deletions, one for each expectation that a record can meet.
+#[derive(Debug)]
+pub(crate) struct Deletes {
+    pub(crate) version: SqlStr,
+    pub(crate) untouched: SqlStr,
+    pub(crate) any: SqlStr,
 }
 
 impl Statements {
@@ -53,7 +73,8 @@ impl Statements {
         let quoted = schema
             .map_or_else(|| format!("\"{name}\""), |schema| format!("\"{schema}\".\"{name}\""));
         let sql = |text: &str| {
-            let text = text.replace("$table", &quoted).replace("$expiry", EXPIRY);
+            let text = text.replace("$channel", CHANNEL).replace("$table", &quoted);
+            let text = text.replace("$expiry", EXPIRY);
             AssertSqlSafe(Arc::<str>::from(text)).into_sql_str()
         };
         // One text of several statements is one transaction and one round trip. The lock lets one
@@ -72,31 +93,25 @@ impl Statements {
             drop: sql("DROP TABLE IF EXISTS $table"),
             fetch: sql("SELECT id, version, expires_at, format, owner, data FROM $table \
                  WHERE id = $1 AND $expiry > $2"),
-            save_absent: sql(
-                "INSERT INTO $table AS stored (id, version, expires_at, format, owner, data) \
-                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO UPDATE SET \
-                 version = $2, expires_at = $3, format = $4, owner = $5, data = $6 \
-                 WHERE stored.expires_at <= $7",
-            ),
-            save_version: sql("UPDATE $table SET \
-                 version = $2, expires_at = $3, format = $4, owner = $5, data = $6 \
-                 WHERE id = $1 AND version = $8 AND $expiry > $7"),
-            save_untouched: sql("UPDATE $table SET \
-                 version = $2, expires_at = $3, format = $4, owner = $5, data = $6 \
-                 WHERE id = $1 AND version = $8 AND $expiry > $7 \
-                 AND expires_at IS NOT DISTINCT FROM $9"),
-            save_any: sql("INSERT INTO $table (id, version, expires_at, format, owner, data) \
-                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO UPDATE SET \
-                 version = $2, expires_at = $3, format = $4, owner = $5, data = $6"),
-            delete_any: sql("DELETE FROM $table WHERE id = $1 \
-                 RETURNING id, version, expires_at, format, owner, data"),
-            delete_version: sql("DELETE FROM $table \
-                 WHERE id = $1 AND version = $2 AND $expiry > $3 \
-                 RETURNING id, version, expires_at, format, owner, data"),
-            delete_untouched: sql("DELETE FROM $table \
-                 WHERE id = $1 AND version = $2 AND $expiry > $3 \
-                 AND expires_at IS NOT DISTINCT FROM $4 \
-                 RETURNING id, version, expires_at, format, owner, data"),
+            fetch_many: sql("SELECT id, version, expires_at, format, owner, data FROM $table \
+                 WHERE id = ANY($1) AND $expiry > $2"),
+            saves: Saves::build(sql),
+            announced_saves: Saves::build(|text| {
+                sql(&format!(
+                    "WITH saved AS ({text} RETURNING id) \
+                     SELECT pg_notify($channel, '{CHANGED}' || id) FROM saved"
+                ))
+            }),
+            deletes: Deletes::build(sql),
+            announced_deletes: Deletes::build(|text| {
+                sql(&format!(
+                    "WITH ended AS ({text}) SELECT id, version, expires_at, format, owner, data, \
+                     pg_notify($channel, '{ENDED}' || id) FROM ended"
+                ))
+            }),
+            announce: sql("SELECT pg_notify($channel, notice) FROM unnest($1) AS notice"),
+            notify: sql("SELECT pg_notify($1, '')"),
+            identity: sql(IDENTITY),
             // Not greatest(), which would give a record that never expires an expiry.
             touch_any: sql(
                 "UPDATE $table SET expires_at = CASE WHEN expires_at < $2 THEN $2 ELSE expires_at END \
@@ -124,6 +139,44 @@ impl Statements {
     }
 }
 
+impl Saves {
+    fn build(sql: impl Fn(&str) -> SqlStr) -> Self {
+        Self {
+            absent: sql("INSERT INTO $table AS stored \
+                 (id, version, expires_at, format, owner, data) \
+                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO UPDATE SET \
+                 version = $2, expires_at = $3, format = $4, owner = $5, data = $6 \
+                 WHERE stored.expires_at <= $7"),
+            version: sql("UPDATE $table SET \
+                 version = $2, expires_at = $3, format = $4, owner = $5, data = $6 \
+                 WHERE id = $1 AND version = $8 AND $expiry > $7"),
+            untouched: sql("UPDATE $table SET \
+                 version = $2, expires_at = $3, format = $4, owner = $5, data = $6 \
+                 WHERE id = $1 AND version = $8 AND $expiry > $7 \
+                 AND expires_at IS NOT DISTINCT FROM $9"),
+            any: sql("INSERT INTO $table (id, version, expires_at, format, owner, data) \
+                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO UPDATE SET \
+                 version = $2, expires_at = $3, format = $4, owner = $5, data = $6"),
+        }
+    }
+}
+
+impl Deletes {
+    fn build(sql: impl Fn(&str) -> SqlStr) -> Self {
+        Self {
+            version: sql("DELETE FROM $table \
+                 WHERE id = $1 AND version = $2 AND $expiry > $3 \
+                 RETURNING id, version, expires_at, format, owner, data"),
+            untouched: sql("DELETE FROM $table \
+                 WHERE id = $1 AND version = $2 AND $expiry > $3 \
+                 AND expires_at IS NOT DISTINCT FROM $4 \
+                 RETURNING id, version, expires_at, format, owner, data"),
+            any: sql("DELETE FROM $table WHERE id = $1 \
+                 RETURNING id, version, expires_at, format, owner, data"),
+        }
+    }
+}
+
 fn is_plain(name: &str, longest: usize) -> bool {
     name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         && name.starts_with(|first: char| !first.is_ascii_digit())
@@ -132,6 +185,15 @@ fn is_plain(name: &str, longest: usize) -> bool {
 
 /// A record is live before its expiry, not at it; one without expiry has one that never comes.
 const EXPIRY: &str = "coalesce(expires_at, 9223372036854775807)";
+
+/// The channel of the table, by the table's own number: hosts that name the table with and without
+/// its schema, or that have other search paths, mean the same channel exactly if they mean the same
+/// table. The server turns the name into the number when it prepares the statement.
+const CHANNEL: &str = "'sessions_' || '$table'::regclass::oid";
+
+/// The number of the table `$1` as [`CHANNEL`] has it, none if it is missing, and the encoding of
+/// the database.
+const IDENTITY: &str = "SELECT to_regclass($1)::oid::text, getdatabaseencoding()::text";
 
 /// The number of the lock for creating tables: the bytes of "sessions".
 const LOCK: i64 = 0x7365_7373_696f_6e73;
@@ -180,6 +242,9 @@ mod tests {
         assert!(create.contains("\"visitors_expires_slot\" ON \"app\".\"visitors\""), "{create}");
         assert_eq!(statements.drop.as_str(), "DROP TABLE IF EXISTS \"app\".\"visitors\"");
         let all = format!("{statements:?}");
-        assert!(!all.contains("$table") && !all.contains("$expiry") && !all.contains("sessions"));
+        assert!(!all.contains("$table") && !all.contains("$expiry") && !all.contains("$channel"));
+        assert!(!all.contains("\"sessions"), "{all}");
+        let announce = statements.announce.as_str();
+        assert!(announce.contains("'\"app\".\"visitors\"'::regclass"), "{announce}");
     }
 }

@@ -10,6 +10,7 @@ use sqlx::{Arguments as _, AssertSqlSafe, Either, Error, Executor as _, PgConnec
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Arg<'a> {
     Text(Option<&'a str>),
+    Texts(&'a [&'a str]),
     Int(Option<i64>),
     Bytes(&'a [u8]),
 }
@@ -94,6 +95,7 @@ fn to_arguments(args: &[Arg<'_>]) -> Result<PgArguments, Error> {
     for arg in args {
         match *arg {
             Arg::Text(text) => arguments.add(text),
+            Arg::Texts(texts) => arguments.add(texts),
             Arg::Int(int) => arguments.add(int),
             Arg::Bytes(bytes) => arguments.add(bytes),
         }
@@ -106,6 +108,8 @@ impl Arg<'_> {
     fn size(&self) -> usize {
         match self {
             Self::Text(text) => text.map_or(0, str::len),
+            // Each of an array has its length, or the SQL around it.
+            Self::Texts(texts) => texts.iter().map(|text| text.len() + 20).sum(),
             Self::Int(_) => 8,
             Self::Bytes(bytes) => bytes.len(),
         }
@@ -120,6 +124,16 @@ impl Arg<'_> {
                 sql.push_str("convert_from(decode('");
                 write_hex(text.as_bytes(), sql);
                 sql.push_str("','hex'),'UTF8')");
+            }
+            Self::Texts(texts) => {
+                sql.push_str("ARRAY[");
+                for (place, text) in texts.iter().enumerate() {
+                    if place > 0 {
+                        sql.push(',');
+                    }
+                    Self::Text(Some(text)).write_to(sql);
+                }
+                sql.push_str("]::text[]");
             }
             Self::Int(None) => sql.push_str("NULL::bigint"),
             // The quotes keep a minus sign with its number.
@@ -185,5 +199,10 @@ mod tests {
              'hex') NULL::text,NULL::bigint;convert_from(decode('6127625c','hex'),'UTF8')"
         );
         assert_eq!(with_values("$9 $0 $", &args), "$9 $0 $");
+        assert_eq!(
+            with_values("$1,$2", &[Arg::Texts(&["'", "b"]), Arg::Texts(&[])]),
+            "ARRAY[convert_from(decode('27','hex'),'UTF8'),convert_from(decode('62','hex'),'UTF8')]\
+             ::text[],ARRAY[]::text[]"
+        );
     }
 }

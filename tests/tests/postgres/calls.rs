@@ -45,6 +45,14 @@ async fn every_call(provider: &PostgresProvider) -> BTreeMap<&'static str, u64> 
         let conflict = provider.delete("a", expect, now()).await.unwrap();
         assert_eq!(conflict, Deleted::Conflict(second.clone()));
     }
+    let announced = provider.save_and_announce(&second, Expect::Version(2), now()).await.unwrap();
+    assert_eq!(announced, Saved::Saved);
+    let lost = provider.save_and_announce(&second, Expect::Version(1), now()).await.unwrap();
+    assert!(matches!(lost, Saved::Conflict(Some(_))), "{lost:?}");
+    provider.announce(&["a", "b", "c"]).await.unwrap();
+    provider.announce(&[]).await.unwrap();
+    assert_eq!(provider.fetch_many(&["a", "b"], now()).await.unwrap(), [second.clone()]);
+    assert_eq!(provider.fetch_many(&[], now()).await.unwrap(), []);
     provider.list("owner", Page::first(10), now()).await.unwrap();
     provider.purge(now(), 100).await.unwrap();
     assert_eq!(
@@ -55,10 +63,13 @@ async fn every_call(provider: &PostgresProvider) -> BTreeMap<&'static str, u64> 
         ("INSERT", 3),
         // Three updates, and six touches.
         ("UPDATE", 9),
-        // One fetch, one list; one behind each conflict, but for that of a touch of anything.
-        ("SELECT", 8),
-        // Three deletes, one purge.
-        ("DELETE", 4),
+        // One fetch, one of many, one list, one announcement; one behind each conflict, but for
+        // that of a touch of anything.
+        ("SELECT", 11),
+        // Three deletes, and two saves that announce: each notifies in its statement.
+        ("WITH", 5),
+        // One purge.
+        ("DELETE", 1),
     ])
 }
 

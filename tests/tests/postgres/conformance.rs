@@ -16,7 +16,7 @@ use crate::{PATIENCE, options, own, pooled, with_table};
 async fn subject(one: PostgresProvider, two: PostgresProvider) -> Subject {
     let [one, two] = [one, two].map(|provider| provider.timeout(PATIENCE));
     one.create_table().await.unwrap();
-    Subject::new(one).with_twin(two).without_changes()
+    Subject::new(one).with_twin(two)
 }
 
 async fn over_pools(sizes: [u32; 2]) -> Subject {
@@ -74,16 +74,29 @@ mod a_pool_of_one_connection {
     suite!(async || over_pools([1, 1]).await);
 }
 
+mod without_changes {
+    use super::*;
+
+    suite!(async || {
+        let database = Database::create();
+        let [one, two] = [own(database.url(), 3), pooled(database.url(), 3)];
+        let [one, two] = [one, two].map(PostgresProvider::without_changes);
+        subject(one, two).await.without_changes().keep(database)
+    });
+}
+
 mod through_a_pooler_in_transaction_mode {
     use super::*;
 
     suite!(async || {
         let pooled = Pooled::new();
-        let one = PostgresProvider::connect(&pooled.url()).await.unwrap().unprepared();
+        let one = PostgresProvider::connect(&pooled.url()).await.unwrap();
         let pool = PgPoolOptions::new()
             .max_connections(8)
             .connect_lazy_with(options(&pooled.url()).extra_float_digits(None));
-        subject(one, PostgresProvider::new(pool).unprepared()).await.keep(pooled)
+        let [one, two] = [one, PostgresProvider::new(pool)]
+            .map(|it| it.unprepared().listen_with(options(pooled.database.url())));
+        subject(one, two).await.keep(pooled)
     });
 }
 

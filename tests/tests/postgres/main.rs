@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
 mod calls;
+mod changes;
 mod conformance;
 mod faults;
+mod feed;
 mod settings;
 mod storage;
 

@@ -1,0 +1,293 @@
+//! The calls: each is one statement, and a second one after a conflict.
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use sessions::provider::{
+    ChangeListener, Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
+    from_unix_millis, to_unix_millis,
+};
+use sqlx::postgres::PgRow;
+use sqlx::{Row as _, SqlStr};
+
+use crate::connections::Held;
+use crate::provider::{PostgresProvider, Time};
+use crate::sql::Saves;
+use crate::statement::{Answer, Arg, Nature};
+use crate::{feed, notice};
+
+#[async_trait]
+impl Provider for PostgresProvider {
+    async fn fetch(&self, id: &str, now: SystemTime) -> Result<Option<Record>, ProviderError> {
+        let mut held = None;
+        self.fetch_by(&mut held, self.time(), id, now).await
+    }
+
+    async fn save(
+        &self,
+        record: &Record,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Saved, ProviderError> {
+        self.save_by(&self.statements.saves, record, expect, now).await
+    }
+
+    async fn delete(
+        &self,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
+        let statements = &self.statements;
+        let deletes =
+            if self.announces { &statements.announced_deletes } else { &statements.deletes };
+        let (mut held, time) = (None, self.time());
+        let (sql, count, version, seen) = match expect {
+            Expect::Any => (Some(&deletes.any), 1, 0, None),
+            Expect::Version(version) => (Some(&deletes.version), 3, version, None),
+            Expect::Untouched { version, expires_at } => {
+                (Some(&deletes.untouched), 4, version, expires_at)
+            }
+            Expect::Absent => (None, 0, 0, None),
+        };
+        if let Some(sql) = sql {
+            let args = [
+                Arg::Text(Some(id)),
+                Arg::Int(Some(version.cast_signed())),
+                Arg::Int(Some(millis(now))),
+                Arg::Int(seen.map(millis)),
+            ];
+            let nature = Nature::Once;
+            let args = &args[..count];
+            let answer = self.call(&mut held, time, self.form, nature, sql, args).await?;
+            let removed = self.first_record(&answer)?;
+            if removed.is_some() || expect == Expect::Any {
+                return Ok(Deleted::Deleted(removed));
+            }
+        }
+        // As for a save: a read that begins now sees what made the statement above miss.
+        let current = self.fetch_by(&mut held, time, id, now).await?;
+        Ok(current.map_or(Deleted::Deleted(None), Deleted::Conflict))
+    }
+
+    async fn touch(
+        &self,
+        id: &str,
+        expires_at: SystemTime,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Touched, ProviderError> {
+        let statements = &self.statements;
+        let (mut held, time) = (None, self.time());
+        // Done twice it is as done once, but for a condition that the first time changes.
+        let (sql, count, version, seen, nature) = match expect {
+            Expect::Any => (Some(&statements.touch_any), 3, 0, None, Nature::Repeatable),
+            Expect::Version(version) => {
+                (Some(&statements.touch_version), 4, version, None, Nature::Repeatable)
+            }
+            Expect::Untouched { version, expires_at } => {
+                (Some(&statements.touch_untouched), 5, version, expires_at, Nature::Once)
+            }
+            Expect::Absent => (None, 0, 0, None, Nature::Once),
+        };
+        if let Some(sql) = sql {
+            let args = [
+                Arg::Text(Some(id)),
+                Arg::Int(Some(millis(expires_at))),
+                Arg::Int(Some(millis(now))),
+                Arg::Int(Some(version.cast_signed())),
+                Arg::Int(seen.map(millis)),
+            ];
+            let args = &args[..count];
+            let answer = self.call(&mut held, time, self.form, nature, sql, args).await?;
+            if answer.affected > 0 {
+                return Ok(Touched::Touched);
+            }
+            if expect == Expect::Any {
+                // There was none. A read might find one that has come since, and meets it.
+                return Ok(Touched::Conflict(None));
+            }
+        }
+        let current = self.fetch_by(&mut held, time, id, now).await?;
+        Ok(Touched::Conflict(current))
+    }
+
+    async fn list(
+        &self,
+        owner: &str,
+        page: Page,
+        now: SystemTime,
+    ) -> Result<Listed, ProviderError> {
+        let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+        // One more than asked for tells whether another page follows. Every id is behind "".
+        let args = [
+            Arg::Text(Some(owner)),
+            Arg::Text(Some(page.after.as_deref().unwrap_or_default())),
+            Arg::Int(Some(millis(now))),
+            Arg::Int(Some(i64::from(page.limit) + 1)),
+        ];
+        let answer = self.single(Nature::Repeatable, &self.statements.list, &args).await?;
+        let records = answer.rows.iter().map(to_record).collect::<Result<Vec<_>, _>>();
+        let mut records = records.map_err(|error| self.error(error))?;
+        let more = records.len() > limit;
+        records.truncate(limit);
+        let next = records.last().filter(|_| more).map(|record| record.id.to_string());
+        Ok(Listed { records, next })
+    }
+
+    async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
+        let mut purged = 0;
+        // Each batch is a transaction of its own, so that no lock is held for long.
+        while purged < u64::from(limit) {
+            let batch = (u64::from(limit) - purged).min(PURGE_BATCH);
+            let args =
+                [Arg::Int(Some(millis(expired_before))), Arg::Int(Some(batch.cast_signed()))];
+            let sql = &self.statements.purge;
+            let removed = self.single(Nature::Once, sql, &args).await?.affected;
+            purged += removed;
+            if removed < batch {
+                break;
+            }
+        }
+        Ok(purged)
+    }
+
+    async fn clock(&self) -> Result<Option<SystemTime>, ProviderError> {
+        let answer = self.single(Nature::Repeatable, &self.statements.clock, &[]).await?;
+        let millis = answer.rows.first().map(|row| row.try_get::<i64, _>(0)).transpose();
+        let millis = millis.map_err(|error| self.error(error))?;
+        Ok(millis.map(|millis| from_unix_millis(u64::try_from(millis).unwrap_or_default())))
+    }
+
+    async fn fetch_many(
+        &self,
+        ids: &[&str],
+        now: SystemTime,
+    ) -> Result<Vec<Record>, ProviderError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let args = [Arg::Texts(ids), Arg::Int(Some(millis(now)))];
+        let answer = self.single(Nature::Repeatable, &self.statements.fetch_many, &args).await?;
+        let records = answer.rows.iter().map(to_record).collect::<Result<_, _>>();
+        records.map_err(|error| self.error(error))
+    }
+
+    async fn changes(&self, listener: ChangeListener) -> Result<Infallible, ProviderError> {
+        if !self.announces {
+            return Err(ProviderError::unsupported("changes"));
+        }
+        feed::run(self, &listener).await
+    }
+
+    async fn save_and_announce(
+        &self,
+        record: &Record,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Saved, ProviderError> {
+        let statements = &self.statements;
+        let saves = if self.announces { &statements.announced_saves } else { &statements.saves };
+        self.save_by(saves, record, expect, now).await
+    }
+
+    async fn announce(&self, ids: &[&str]) -> Result<(), ProviderError> {
+        if ids.is_empty() || !self.announces {
+            return Ok(());
+        }
+        let notices = notice::gather(ids);
+        let notices: Vec<&str> = notices.iter().map(String::as_str).collect();
+        let args = [Arg::Texts(&notices)];
+        self.single(Nature::Repeatable, &self.statements.announce, &args).await?;
+        Ok(())
+    }
+}
+
+impl PostgresProvider {
+    /// Runs one statement that is a call of its own.
+    pub(crate) async fn single(
+        &self,
+        nature: Nature,
+        sql: &SqlStr,
+        args: &[Arg<'_>],
+    ) -> Result<Answer, ProviderError> {
+        let mut held = None;
+        let answer = self.call(&mut held, self.time(), self.form, nature, sql, args).await?;
+        Ok(answer)
+    }
+
+    async fn fetch_by<'a>(
+        &'a self,
+        held: &mut Option<Held<'a>>,
+        time: Time,
+        id: &str,
+        now: SystemTime,
+    ) -> Result<Option<Record>, ProviderError> {
+        let args = [Arg::Text(Some(id)), Arg::Int(Some(millis(now)))];
+        let sql = &self.statements.fetch;
+        let answer = self.call(held, time, self.form, Nature::Lookup, sql, &args).await?;
+        self.first_record(&answer)
+    }
+
+    async fn save_by(
+        &self,
+        saves: &Saves,
+        record: &Record,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Saved, ProviderError> {
+        let (sql, count, version, seen) = match expect {
+            Expect::Any => (&saves.any, 6, 0, None),
+            Expect::Absent => (&saves.absent, 7, 0, None),
+            Expect::Version(version) => (&saves.version, 8, version, None),
+            Expect::Untouched { version, expires_at } => (&saves.untouched, 9, version, expires_at),
+        };
+        let args = [
+            Arg::Text(Some(&record.id)),
+            Arg::Int(Some(record.version.cast_signed())),
+            Arg::Int(record.expires_at.map(millis)),
+            Arg::Text(Some(&record.format)),
+            Arg::Text(record.owner.as_deref()),
+            Arg::Bytes(&record.data),
+            Arg::Int(Some(millis(now))),
+            Arg::Int(Some(version.cast_signed())),
+            Arg::Int(seen.map(millis)),
+        ];
+        let (mut held, time) = (None, self.time());
+        let nature = Nature::Once;
+        let saved = self.call(&mut held, time, self.form, nature, sql, &args[..count]).await?;
+        if saved.affected > 0 {
+            return Ok(Saved::Saved);
+        }
+        // A read that begins now sees every commit that made the statement above miss.
+        let current = self.fetch_by(&mut held, time, &record.id, now).await?;
+        Ok(Saved::Conflict(current))
+    }
+
+    fn first_record(&self, answer: &Answer) -> Result<Option<Record>, ProviderError> {
+        answer.rows.first().map(to_record).transpose().map_err(|error| self.error(error))
+    }
+}
+
+/// Times end with the year 9999, so they fit.
+fn millis(time: SystemTime) -> i64 {
+    to_unix_millis(time).cast_signed()
+}
+
+fn to_record(row: &PgRow) -> Result<Record, sqlx::Error> {
+    Ok(Record {
+        id: row.try_get::<&str, _>(0)?.into(),
+        version: row.try_get::<i64, _>(1)?.cast_unsigned(),
+        expires_at: row
+            .try_get::<Option<i64>, _>(2)?
+            .map(|at| from_unix_millis(u64::try_from(at).unwrap_or_default())),
+        format: Cow::Owned(row.try_get(3)?),
+        owner: row.try_get::<Option<&str>, _>(4)?.map(Into::into),
+        data: row.try_get::<Vec<u8>, _>(5)?.into(),
+    })
+}
+
+/// How many records a purge removes in one statement.
+const PURGE_BATCH: u64 = 500;
