@@ -34,7 +34,7 @@ struct Visitor {
 
 /// What the clients of one database know.
 #[derive(Clone)]
-pub struct Check(Arc<Shared>);
+pub(crate) struct Check(Arc<Shared>);
 
 struct Shared {
     hosts: Vec<SocketAddr>,
@@ -85,7 +85,7 @@ impl State {
 }
 
 impl Check {
-    pub fn new(hosts: &[SocketAddr]) -> Self {
+    pub(crate) fn new(hosts: &[SocketAddr]) -> Self {
         Self(Arc::new(Shared {
             hosts: hosts.to_vec(),
             is_over: AtomicBool::new(false),
@@ -98,13 +98,13 @@ impl Check {
     }
 
     /// Says that plain changes may not be told of, or are told of again.
-    pub fn disturb(&self, is: bool) {
+    pub(crate) fn disturb(&self, is: bool) {
         self.0.is_disturbed.store(is, Ordering::SeqCst);
     }
 
     /// Runs clients beside `faults`, until that is over and what it did can be noticed no more. `store`
     /// has no cache: it shows what is stored.
-    pub async fn run(&self, store: &Store, faults: impl Future<Output = ()>) {
+    pub(crate) async fn run(&self, store: &Store, faults: impl Future<Output = ()>) {
         let mut clients = JoinSet::new();
         for number in 0..CLIENTS {
             let state = Arc::new(Mutex::new(State::default()));
@@ -147,22 +147,22 @@ impl Check {
         (host, browser)
     }
 
+    /// One of a session's cookies, the turn, and the least that each host must count.
+    fn pick(&self, state: &State) -> Option<(Cookie, u64, Vec<u64>)> {
+        let last = state.cookies.len().checked_sub(1)?;
+        let at = if rand::random_ratio(1, 3) { rand::rng().random_range(0..=last) } else { last };
+        let now = Instant::now();
+        let floors = (0..self.0.hosts.len()).map(|host| state.floor(host, now)).collect();
+        Some((state.cookies[at].clone(), state.turn, floors))
+    }
+
     /// Reads a session with its cookies, also with dead ones, and checks the answer.
     async fn reads(self, state: Arc<Mutex<State>>) {
         while !self.is_over() {
-            let (cookie, turn, floors) = {
-                let state = state.lock().unwrap();
-                let Some(at) = state.cookies.len().checked_sub(1) else {
-                    drop(state);
-                    tokio::task::yield_now().await;
-                    continue;
-                };
-                let at =
-                    if rand::random_ratio(1, 3) { rand::rng().random_range(0..=at) } else { at };
-                let now = Instant::now();
-                let floors: Vec<_> =
-                    (0..self.0.hosts.len()).map(|host| state.floor(host, now)).collect();
-                (state.cookies[at].clone(), state.turn, floors)
+            let picked = self.pick(&state.lock().unwrap());
+            let Some((cookie, turn, floors)) = picked else {
+                tokio::task::yield_now().await;
+                continue;
             };
             let (host, mut browser) = self.visit(&cookie.jar);
             let began = Instant::now();
@@ -225,11 +225,12 @@ impl Check {
             state.cookies.last().unwrap().jar.clone()
         };
         let (host, mut browser) = self.visit(&jar);
-        let goes_on = match rand::rng().random_range(0..20) {
-            0..12 => self.add(state, host, &mut browser).await,
-            12..17 => self.renew(state, host, &mut browser).await,
-            17 => self.end(state, host, &mut browser, "/logout").await,
-            18 => match timeout(PATIENCE, browser.try_get("/key")).await {
+        let kind = rand::rng().random_range(0..200);
+        let goes_on = match kind {
+            0..90 => self.add(state, host, &mut browser).await,
+            90..120 => self.renew(state, host, &mut browser).await,
+            120..122 => self.end(state, host, &mut browser, "/logout").await,
+            122..124 => match timeout(PATIENCE, browser.try_get("/key")).await {
                 Ok(Some(key)) if key.body.len() == 43 => {
                     let (host, mut other) = self.visit(&Jar::new());
                     self.end(state, host, &mut other, &format!("/revoke/{}", key.body)).await

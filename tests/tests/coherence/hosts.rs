@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 /// One host: it ends when this is dropped.
-pub struct Host {
-    pub address: SocketAddr,
+pub(crate) struct Host {
+    pub(crate) address: SocketAddr,
     child: Child,
 }
 
 impl Host {
     /// Starts a host on this database. `prefix` keeps what it stores apart.
-    pub fn start(url: &str, prefix: &str) -> Self {
+    pub(crate) fn start(url: &str, prefix: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_coherence-host"))
             .args([url, prefix])
             .stdin(Stdio::piped())
@@ -25,7 +25,7 @@ impl Host {
     }
 
     /// Ends the process at once, as a crash would.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
