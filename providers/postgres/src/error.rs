@@ -142,8 +142,8 @@ pub(crate) fn feed_is_behind() -> ProviderError {
 
 pub(crate) fn feed_of_standby() -> ProviderError {
     ProviderError::unavailable(
-        "the server whose notices are listened to is a standby, which is told of nothing; if it \
-         stays so, connect to the primary",
+        "the server that should send notices is a standby, which sends none; if it stays so, connect \
+         to the primary",
     )
 }
 
@@ -156,8 +156,8 @@ pub(crate) fn feed_of_nothing() -> ProviderError {
 
 pub(crate) fn no_notices() -> ProviderError {
     ProviderError::permanent(
-        "PostgreSQL's notices do not arrive: a pooler in transaction mode stands before the server, \
-         or listen_with() leads to another database; give the feed a direct connection with \
+        "PostgreSQL's notices do not arrive: the connection goes through a pooler in transaction \
+         mode, or listen_with() leads to another database; give the feed a direct connection with \
          listen_with(), or call without_changes() on every host",
     )
 }

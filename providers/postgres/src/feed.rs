@@ -11,12 +11,15 @@
 //! and `src/backend/commands/async.c` of PostgreSQL.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use sessions::provider::{ChangeListener, ProviderError};
+use sessions::provider::{ChangeListener, Ping, ProviderError};
 use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions, PgRow};
-use sqlx::{AssertSqlSafe, Executor as _, Row as _, SqlSafeStr as _, SqlStr};
+use sqlx::{AssertSqlSafe, Either, Executor as _, Row as _, SqlSafeStr as _, SqlStr};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -37,18 +40,15 @@ pub(crate) async fn run(
     listener.began();
     let mut proved = Instant::now();
     loop {
-        let ping = tokio::select! {
-            // Notices first: what waits is passed on one by one, whereas the driver would keep all
-            // that comes before an answer.
-            biased;
-            notice = connection.next() => {
-                notice::tell(listener, notice?.payload());
+        let ping = match next(&mut connection, listener).await? {
+            Either::Left(notice) => {
+                notice::tell(listener, notice.payload());
                 if proved.elapsed() > ANSWER {
                     return Err(error::feed_is_behind());
                 }
                 continue;
             }
-            ping = listener.next_ping() => ping,
+            Either::Right(ping) => ping,
         };
         if provider.connections.is_closed() {
             return Err(error::closed());
@@ -62,6 +62,20 @@ pub(crate) async fn run(
         listener.proved(ping);
         proved = Instant::now();
     }
+}
+
+/// The next notice, or the next ping once no notice waits: what waits is passed on one by one,
+/// whereas the driver would keep all that comes before an answer.
+async fn next(
+    connection: &mut Connection,
+    listener: &ChangeListener,
+) -> Result<Either<PgNotification, Ping>, ProviderError> {
+    let (mut notice, mut ping) = (pin!(connection.next()), pin!(listener.next_ping()));
+    poll_fn(|context| match notice.as_mut().poll(context) {
+        Poll::Ready(notice) => Poll::Ready(notice.map(Either::Left)),
+        Poll::Pending => ping.as_mut().poll(context).map(|ping| Ok(Either::Right(ping))),
+    })
+    .await
 }
 
 /// The table whose changes are told.

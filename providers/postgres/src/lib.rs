@@ -118,9 +118,9 @@
 //! Other saves and reads do not wait for any of this.
 //!
 //! The server keeps notices until every connection that listens has read them, in up to 8 GB. When
-//! they are full, deletions fail. This can only happen if a process stands still for long, or if
-//! another program listens and then leaves a transaction open. `SELECT pg_notification_queue_usage()`
-//! returns the share in use.
+//! they are full, deletions fail. This can only happen if a process that listens hangs for long, or if
+//! another program listens and then leaves a transaction open. The share in use is
+//! `SELECT pg_notification_queue_usage()`.
 //!
 //! A pooler in transaction mode accepts `LISTEN` and passes no notices on. `changes` detects that:
 //! before it begins, it sends itself a notice through the provider's connections, and fails if the

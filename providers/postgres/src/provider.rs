@@ -33,7 +33,7 @@ pub struct PostgresProvider {
     pub(crate) statements: Arc<Statements>,
     pub(crate) form: Form,
     timeout: Duration,
-    /// Whether writes tell of themselves.
+    /// Whether writes notify the feeds of other hosts.
     pub(crate) announces: bool,
     /// Where the feed of changes connects, if elsewhere than calls do.
     pub(crate) direct: Option<Arc<PgConnectOptions>>,
@@ -208,9 +208,10 @@ impl PostgresProvider {
         Self { form: Form::Text, ..self }
     }
 
-    /// Gives [`changes`](sessions::provider::Provider::changes) a connection of its own with these options, past a
-    /// pooler in transaction mode. It must lead to the same database as the other connections.
-    /// Without this call, `changes` uses the options of the provider's connections, or of the pool.
+    /// Sets the options of the connection that [`changes`](sessions::provider::Provider::changes)
+    /// opens, so that it does not go through a pooler in transaction mode. It must lead to the same
+    /// database as the other connections. Without this call, `changes` uses the options of the
+    /// provider's connections, or of the pool.
     ///
     /// ```
     /// use sessions_postgres::PostgresProvider;
@@ -229,9 +230,10 @@ impl PostgresProvider {
         Self { direct: Some(Arc::new(options)), ..self }
     }
 
-    /// Tells of no changes: saves and deletions notify nobody, and [`changes`](sessions::provider::Provider::changes)
-    /// is unsupported. It is for a database in which no connection can listen. Call it on every
-    /// host of a service, because the others are not told of what this one writes.
+    /// Turns notices of changes off: no save and no deletion notifies other hosts, and
+    /// [`changes`](sessions::provider::Provider::changes) is unsupported. It is for a database to
+    /// which every connection goes through a pooler in transaction mode. Call it on every host of a
+    /// service, because the others do not learn what this one writes.
     ///
     /// ```
     /// use sessions::provider::{ChangeListener, Provider};
