@@ -204,7 +204,9 @@ pub use crate::store::ended_by::EndedBy;
 pub use crate::store::fence::LoginAttempt;
 pub use crate::store::owner::{SessionInfo, SessionPage};
 pub use crate::store::settings::SessionSettings;
-pub use crate::store::watch::{SessionEnd, Watch};
+pub use crate::store::watch::Watch;
+pub use crate::store::watches::SessionEnd;
+pub use crate::telemetry::event::Event;
 pub use crate::transport::Transport;
 #[cfg(feature = "derive")]
 #[doc = include_str!("derive.md")]

@@ -14,7 +14,7 @@ use crate::store::core::Core;
 use crate::store::ended_by::EndedBy;
 use crate::store::patch::Asks;
 use crate::store::session_type::SessionType;
-use crate::store::watch::OwnSecrets;
+use crate::store::watches::OwnSecrets;
 use crate::transport::Delivery;
 
 /// A handle's state, without its value.

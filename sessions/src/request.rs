@@ -24,6 +24,7 @@ use crate::session::{Live, Session};
 use crate::store::change::{Failed, Outcome, Settled};
 use crate::store::core::Core;
 use crate::store::session_type::SessionType;
+use crate::telemetry::event::Events;
 pub use crate::transport::RequestHeaders;
 
 /// The sessions of one request. A layer puts this value into the request's extensions. The
@@ -103,6 +104,11 @@ impl RequestSessions {
         headers: &impl RequestHeaders,
     ) -> Result<Session<T>, Error> {
         self.find(headers, false).await
+    }
+
+    /// Who is told of what happens in the request.
+    pub(crate) fn events(&self) -> Events {
+        self.inner.served.store.events.clone()
     }
 
     /// Loads the session like [`load`](Self::load), but creates a new one if this build cannot read

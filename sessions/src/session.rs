@@ -127,7 +127,7 @@ impl<T: SessionData> Live<T> {
         if !error.is_unreadable() || !(or_new || core.resets_unreadable()) {
             return Err(error);
         }
-        telemetry::reset(session_type.name(), &error);
+        core.events.reset(session_type.name(), &error);
         let unread = || Base::Absent { arrival: Arrival::Unreadable, carrier: carrier(), by: None };
         Self::new(state(live.map_or_else(unread, Base::Unreadable)))
     }
@@ -139,7 +139,7 @@ impl<T: SessionData> Live<T> {
                 if state.session_type.files(loaded.owner.as_deref(), &value) {
                     value
                 } else {
-                    telemetry::misfiled(state.session_type.name(), &loaded.key);
+                    state.core.events.misfiled(state.session_type.name(), &loaded.key);
                     let carrier = loaded.carrier();
                     state.base = Base::Absent { arrival: Arrival::Ended, carrier, by: None };
                     T::fresh()
@@ -596,7 +596,7 @@ impl<T: SessionData> Drop for Session<T> {
         match (self.live.take(), &self.home) {
             (Some(live), Some(home)) => home.put_back(live),
             (Some(live), None) if live.is_changed() => {
-                telemetry::uncommitted(live.state.session_type.name());
+                live.state.core.events.uncommitted(live.state.session_type.name());
             }
             _ => {}
         }

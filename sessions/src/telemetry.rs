@@ -6,6 +6,7 @@
 //! appear as the first characters of their hashed ids, fields by their names.
 
 pub(crate) mod emit;
+pub(crate) mod event;
 pub(crate) mod keys;
 pub(crate) mod labels;
 pub(crate) mod metrics;

@@ -50,6 +50,7 @@ use crate::clock::{Clock, SKEW, SystemClock, from_unix_millis, to_unix_millis};
 use crate::id::{KeyHasher, StoreKey};
 use crate::provider::{Expect, Provider, ProviderError, Record, Saved};
 use crate::telemetry;
+use crate::telemetry::event::Events;
 
 /// A store for tower-sessions over a provider. Clones share it.
 ///
@@ -138,7 +139,7 @@ impl<P: Provider> ProviderStore<P> {
                 Saved::Conflict(winner) => current = winner,
             }
         }
-        telemetry::dropped(NAME, Some(&key), "ended");
+        Events::default().dropped(NAME, Some(&key), "ended");
         Ok(())
     }
 

@@ -14,9 +14,9 @@ use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, Respon
 use super::headers;
 use crate::data::SessionData;
 use crate::error::Error;
+use crate::request;
 use crate::request::RequestSessions;
 use crate::session::Session;
-use crate::{request, telemetry};
 
 /// Loads the request's session, or creates a new one.
 ///
@@ -100,7 +100,8 @@ impl<T: SessionData> Future for Loading<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(ready!(self.load.as_mut().poll(context)).map_err(|error| {
-            telemetry::load_failed(T::SCHEMA.name, &error);
+            let events = self.sessions.as_ref().map(RequestSessions::events).unwrap_or_default();
+            events.load_failed(T::SCHEMA.name, &error);
             let unseen = Unseen::default();
             self.unseen = Some(unseen.clone());
             SessionRejection { error: Some(error), unseen }

@@ -6,15 +6,14 @@ use std::time::Duration;
 use axum_core::body::Body;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
-use http::Method;
 use http::request::Parts;
 use http::uri::PathAndQuery;
+use http::{Extensions, Method};
 
 use crate::data::SessionData;
 use crate::error::Error;
 use crate::request::RequestSessions;
 use crate::session::Session;
-use crate::telemetry;
 use crate::tower::error_response;
 
 /// Loads the request's session, or creates a new one.
@@ -40,7 +39,7 @@ impl<T: SessionData, S: Sync> FromRequestParts<S> for Session<T> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
         let load = async { RequestSessions::of(&parts.extensions)?.load(&parts.headers).await };
         load.await.map_err(|error| {
-            telemetry::load_failed(T::SCHEMA.name, &error);
+            load_failed(&parts.extensions, T::SCHEMA.name, &error);
             SessionRejection(error)
         })
     }
@@ -108,7 +107,7 @@ impl<T: SessionData, S: Sync> FromRequestParts<S> for OrNew<T> {
             sessions.load_or_new(&parts.headers).await
         };
         load.await.map(Self).map_err(|error| {
-            telemetry::load_failed(T::SCHEMA.name, &error);
+            load_failed(&parts.extensions, T::SCHEMA.name, &error);
             SessionRejection(error)
         })
     }
@@ -269,4 +268,10 @@ impl std::error::Error for SessionRejection {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.0)
     }
+}
+
+/// Reports that a request could not load its session, to the store of its layer if it has one.
+fn load_failed(extensions: &Extensions, session: &'static str, error: &Error) {
+    let sessions = RequestSessions::of(extensions).ok();
+    sessions.map(RequestSessions::events).unwrap_or_default().load_failed(session, error);
 }

@@ -5,7 +5,7 @@ use http::header::{CACHE_CONTROL, COOKIE, HeaderMap, HeaderName, HeaderValue, RE
 
 use super::layer::{Deliveries, Varies};
 use crate::error::Error;
-use crate::telemetry;
+use crate::store::session_type::SessionType;
 use crate::transport::Transport;
 
 /// The headers of a response, in its framework's own type.
@@ -54,21 +54,21 @@ pub(crate) fn finish_headers(
     varies: &Varies,
     deliveries: Deliveries,
 ) {
-    let session = deliveries.first().map(|(session_type, _)| session_type.name());
+    let session = deliveries.first().map(|(session_type, _)| session_type.clone());
     let in_header = deliveries.iter().any(|(_, it)| it.transport == Transport::Header);
-    if in_header {
+    if let Some(session) = session.as_deref().filter(|_| in_header) {
         // A browser's own cache may keep a page with a cookie. A client's that keeps a token would
         // give it again when it is dead.
-        keep_from_caches(headers, session.unwrap_or_default());
+        keep_from_caches(headers, session);
     }
     let tokens = deliveries.into_iter().flat_map(|(session_type, it)| session_type.headers(it));
-    finish(headers, varies, session, tokens);
+    finish(headers, varies, session.as_deref(), tokens);
 }
 
 fn finish(
     headers: &mut impl ResponseHeaders,
     varies: &Varies,
-    session: Option<&'static str>,
+    session: Option<&SessionType>,
     tokens: impl Iterator<Item = (HeaderName, HeaderValue)>,
 ) {
     if let Some(session) = session {
@@ -92,7 +92,7 @@ fn finish(
 }
 
 /// Prevents every cache from storing a response, whatever its handler allows.
-fn keep_from_caches(headers: &mut impl ResponseHeaders, session: &'static str) {
+fn keep_from_caches(headers: &mut impl ResponseHeaders, session: &SessionType) {
     let targeted = headers.remove_all(is_targeted);
     let asked = headers.any(&CACHE_CONTROL, |value| {
         let no_store = |directive: &[u8]| directive.eq_ignore_ascii_case(b"no-store");
@@ -101,18 +101,18 @@ fn keep_from_caches(headers: &mut impl ResponseHeaders, session: &'static str) {
     headers.remove_all(|name| name == CACHE_CONTROL.as_str());
     headers.append_text(&CACHE_CONTROL, "private, no-store");
     if targeted || asked {
-        telemetry::public_response(session);
+        session.events.public_response(session.name());
     }
 }
 
 /// Prevents shared caches from storing a response, even if its handler allows it (RFC 9111, section
 /// 3, and RFC 9213 for headers that target some caches).
-fn keep_from_shared_caches(headers: &mut impl ResponseHeaders, session: &'static str) {
+fn keep_from_shared_caches(headers: &mut impl ResponseHeaders, session: &SessionType) {
     let targeted = headers.remove_all(is_targeted);
     if headers.none(&CACHE_CONTROL) {
         headers.append_text(&CACHE_CONTROL, "private, no-store");
         if targeted {
-            telemetry::public_response(session);
+            session.events.public_response(session.name());
         }
         return;
     }
@@ -123,7 +123,7 @@ fn keep_from_shared_caches(headers: &mut impl ResponseHeaders, session: &'static
         false
     });
     if targeted || control.is_shared() {
-        telemetry::public_response(session);
+        session.events.public_response(session.name());
     }
     if control.is_private && !control.is_public {
         return;
@@ -275,6 +275,14 @@ fn names(value: &[u8], word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::settings::SessionSettings;
+    use crate::telemetry::event::Events;
+
+    #[derive(crate::Session)]
+    #[session(name = "visitor", version = 1, crate = crate)]
+    struct Visitor {
+        count: u32,
+    }
 
     fn cookies() -> Varies {
         Varies::from_iter([COOKIE])
@@ -291,7 +299,9 @@ mod tests {
             map.append(*name, HeaderValue::from_str(value).unwrap());
         }
         let cookie = (http::header::SET_COOKIE, HeaderValue::from_static("a=b"));
-        finish(&mut map, &cookies(), Some("visitor"), [cookie].into_iter());
+        let settings = SessionSettings::default().over(&SessionSettings::default());
+        let session = SessionType::of::<Visitor>("app", &settings, Events::default());
+        finish(&mut map, &cookies(), Some(&session), [cookie].into_iter());
         map
     }
 

@@ -21,7 +21,6 @@ use crate::store::core::Core;
 use crate::store::patch::Asks;
 use crate::store::session_type::SessionType;
 use crate::store::tracker::Finish;
-use crate::telemetry;
 use crate::transport::Delivery;
 
 impl Served {
@@ -154,7 +153,7 @@ impl RequestSessions {
             };
             slot.returned.clear();
             if is_changed {
-                telemetry::not_committed(slot.session_type.name(), dry.reason());
+                slot.store.events.not_committed(slot.session_type.name(), dry.reason());
                 any = true;
             }
         }
@@ -178,7 +177,7 @@ impl RequestSessions {
         let mut jobs = SmallVec::new();
         for (index, slot) in slots.iter_mut().enumerate() {
             if slot.out > 0 && slot.borrowed && slot.saves.is_empty() {
-                telemetry::outlived(slot.session_type.name());
+                slot.store.events.outlived(slot.session_type.name());
             }
             let end = slot.decide(status);
             if end == SlotEnd::Nothing && slot.delivery.is_none() && slot.saves.is_empty() {
@@ -275,7 +274,7 @@ impl Report {
 
     /// Records a failed commit. `earlier` is the token of saves that succeeded before it.
     fn failed(&mut self, session_type: &Arc<SessionType>, error: Error, earlier: Option<Delivery>) {
-        telemetry::commit_failed(session_type.name(), &error);
+        session_type.events.commit_failed(session_type.name(), &error);
         self.error.get_or_insert(error);
         self.saved(session_type, earlier);
     }
@@ -346,7 +345,7 @@ impl Slot {
         let keep = self.store.keep().keeps(status) && !self.spoiled;
         let destroy = self.returned.iter().any(|one| one.state().asks.destroy);
         if touched && !keep && !destroy {
-            telemetry::discarded(self.session_type.name(), status.as_u16());
+            self.store.events.discarded(self.session_type.name(), status.as_u16());
         }
         match (touched, keep || destroy) {
             (true, true) if destroy && !keep => SlotEnd::Destroy,
@@ -454,7 +453,7 @@ fn run(
                             Base::Superseded(_) => "superseded",
                             _ => "ended",
                         };
-                        telemetry::dropped(session_type.name(), key.as_ref(), reason);
+                        session_type.events.dropped(session_type.name(), key.as_ref(), reason);
                         report.saved(session_type, delivery);
                     } else {
                         report.failed(session_type, error, delivery);

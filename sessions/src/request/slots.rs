@@ -20,7 +20,6 @@ use crate::store::core::Core;
 use crate::store::ended_by::EndedBy;
 use crate::store::patch::Asks;
 use crate::store::session_type::SessionType;
-use crate::telemetry;
 use crate::transport::Delivery;
 
 /// A layer's store, and the session types that it serves.
@@ -147,7 +146,8 @@ impl Home {
         if slots.phase != Phase::Open {
             drop(slots);
             if live.state().is_touched() {
-                telemetry::outlived(live.state().session_type.name());
+                let session_type = &live.state().session_type;
+                session_type.events.outlived(session_type.name());
             }
             return;
         }
@@ -158,7 +158,7 @@ impl Home {
         if live.state().epoch != slot.epoch {
             // The handle's session was destroyed after the handle was loaded.
             if touched {
-                telemetry::dropped_in_request(slot.session_type.name());
+                slot.store.events.dropped_in_request(slot.session_type.name());
             }
             return;
         }
@@ -368,7 +368,7 @@ pub(crate) fn fold(
             };
             merge::diff(table, &was, &mut mine)?;
             let merged = merge::merge(table, &was, &mine, &theirs)?;
-            telemetry::merged_in_request(session_type.name(), &merged.overwritten);
+            session_type.events.merged_in_request(session_type.name(), &merged.overwritten);
             merged.fields
         });
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::Session;
 use crate::data::SessionData;
 use crate::store::base::{Arrival, Base};
-use crate::store::watch::{OwnSecrets, SessionEnd, Watch};
+use crate::store::watch::Watch;
+use crate::store::watches::{OwnSecrets, SessionEnd};
 
 impl<T: SessionData> Session<T> {
     /// Returns a future that resolves when the session ends: for a WebSocket or an event stream that

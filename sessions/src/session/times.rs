@@ -7,7 +7,6 @@ use crate::data::SessionData;
 use crate::pending::State;
 use crate::schema::header::OwnTimes;
 use crate::store::patch::AskedTimes;
-use crate::telemetry;
 
 impl<T: SessionData> Session<T> {
     /// Keeps this session for `time` ("remember me"), counted from when it was created or its owner
@@ -175,8 +174,8 @@ impl<T: SessionData> Session<T> {
         let session_type = &self.state().session_type;
         let granted = time.min(session_type.longest_remember);
         if granted < time {
-            let name = session_type.name();
-            telemetry::remember_capped(name, time.as_secs(), granted.as_secs());
+            let (name, events) = (session_type.name(), &session_type.events);
+            events.remember_capped(name, time.as_secs(), granted.as_secs());
         }
         // A record holds whole milliseconds.
         let millis = u64::try_from(granted.as_millis()).unwrap_or(u64::MAX);

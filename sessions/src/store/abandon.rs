@@ -11,7 +11,6 @@ use crate::error::Error;
 use crate::id::{SecretHash, StoreKey};
 use crate::provider::Record;
 use crate::schema::stored::Stored;
-use crate::telemetry;
 
 impl Core {
     /// Ends a session that no browser will get, in a task that retries until the provider has
@@ -27,7 +26,7 @@ impl Core {
             loop {
                 match self.abandon_once(&key, hash).await {
                     Ok(()) => return,
-                    Err(error) => telemetry::discard_failed(&key, &error),
+                    Err(error) => self.events.discard_failed(&key, &error),
                 }
                 let closed = closing.wait_for(|closed| *closed);
                 if tokio::time::timeout(wait, closed).await.is_ok() {
@@ -53,7 +52,7 @@ impl Core {
             let version = record.version;
             let end = self.end(key.as_str(), version, &mut patience, &mut false, is_mine).await?;
             if let EndOutcome::Ended(record) = end {
-                telemetry::ended(
+                self.events.ended(
                     record.format.split('/').next().unwrap_or_default(),
                     key,
                     "abandoned",

@@ -19,11 +19,11 @@ use super::cache::{Cache, CachedRecords};
 use super::cached::Cached;
 use super::core::Core;
 use super::endings::Endings;
-use super::follow::Tasks;
 use super::keep::KeepChanges;
 use super::queue::Queues;
 use super::reported::Reported;
 use super::settings::{SessionSettings, TypeSettings};
+use super::tasks::Tasks;
 use super::tracker::Commits;
 use crate::clock::{Clock, SystemClock};
 use crate::codec::Codec;
@@ -35,6 +35,7 @@ use crate::keyring::epochs::Epochs;
 use crate::provider::Provider;
 use crate::random::Random;
 use crate::schema::limits::RECORD_LIMIT;
+use crate::telemetry::event::{Event, Events};
 use crate::transport::Transport;
 
 /// Builds a [`Store`](crate::Store). [`Store::builder`](crate::Store::builder) creates it.
@@ -72,6 +73,7 @@ pub struct StoreBuilder {
     key_rotation: Option<Duration>,
     key_encryption: Option<Arc<dyn KeyEncryption>>,
     watch_interval: Duration,
+    events: Events,
     #[cfg(feature = "cache")]
     cache: Option<Cache>,
 }
@@ -97,6 +99,7 @@ impl StoreBuilder {
             key_rotation: None,
             key_encryption: None,
             watch_interval: WATCH_INTERVAL,
+            events: Events::default(),
             #[cfg(feature = "cache")]
             cache: None,
         }
@@ -553,6 +556,31 @@ impl StoreBuilder {
         self
     }
 
+    /// Calls `hear` for each event of a session on this host: the events that `tracing` gets, with
+    /// their names and words, such as "session.ended". For an audit log, or an app's own counters.
+    ///
+    /// Only the host that acted tells, at most once: an event is lost if the process ends, and no
+    /// session that expires, or that another program deletes, makes one. So build nothing on it that
+    /// must happen for each session. `hear` is called in the middle of requests: it must be quick, and
+    /// must not block or panic. A second call replaces the first.
+    ///
+    /// ```
+    /// use sessions::{MemoryProvider, Store};
+    ///
+    /// let store = Store::builder(MemoryProvider::new())
+    ///     .on_event(|event| {
+    ///         if event.name() == "session.ended" {
+    ///             println!("{:?}: {:?}", event.key(), event.reason());
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
+    pub fn on_event(mut self, hear: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+        self.events = Events::to(hear);
+        self
+    }
+
     /// See [`build`](Self::build).
     pub(crate) fn core(self) -> Result<Core, Error> {
         self.check()?;
@@ -599,7 +627,7 @@ impl StoreBuilder {
         let cache = self.cache.as_ref().map(|settings| Arc::new(CachedRecords::new(settings)));
         #[cfg(feature = "cache")]
         if let Some(cache) = &cache {
-            provider = Arc::new(Cached::new(provider, cache.clone()));
+            provider = Arc::new(Cached::new(provider, cache.clone(), self.events.clone()));
         }
         Ok(Core {
             provider,
@@ -618,6 +646,7 @@ impl StoreBuilder {
             keep: self.keep,
             types: RwLock::default(),
             commits: Commits::default(),
+            events: self.events,
             closing: watch::Sender::new(false),
             queues: Queues::default(),
             reads_host,

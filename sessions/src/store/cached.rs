@@ -13,7 +13,7 @@ use crate::id::StoreKey;
 use crate::provider::{
     ChangeListener, Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
 };
-use crate::telemetry;
+use crate::telemetry::event::Events;
 
 /// The provider of a store with a cache.
 pub(super) struct Cached {
@@ -23,8 +23,12 @@ pub(super) struct Cached {
 }
 
 impl Cached {
-    pub(super) fn new(inner: Arc<dyn Provider>, records: Arc<CachedRecords>) -> Self {
-        Self { saved: Arc::new(Announcements::new(inner.clone())), inner, records }
+    pub(super) fn new(
+        inner: Arc<dyn Provider>,
+        records: Arc<CachedRecords>,
+        events: Events,
+    ) -> Self {
+        Self { saved: Arc::new(Announcements::new(inner.clone(), events)), inner, records }
     }
 
     /// What is done when a call that may change this record is over: answered, failed or cancelled.
@@ -140,6 +144,7 @@ impl Provider for Cached {
 /// there is one call at a time, however many saves there are.
 struct Announcements {
     provider: Arc<dyn Provider>,
+    events: Events,
     waiting: Mutex<Waiting>,
 }
 
@@ -151,8 +156,8 @@ struct Waiting {
 }
 
 impl Announcements {
-    fn new(provider: Arc<dyn Provider>) -> Self {
-        Self { provider, waiting: Mutex::default() }
+    fn new(provider: Arc<dyn Provider>, events: Events) -> Self {
+        Self { provider, events, waiting: Mutex::default() }
     }
 
     fn push(self: &Arc<Self>, key: StoreKey) {
@@ -194,7 +199,7 @@ impl Round {
             if !ids.is_empty()
                 && let Err(error) = self.0.provider.announce(&ids).await
             {
-                telemetry::announce_failed(ids.len(), &Error::from(error));
+                self.0.events.announce_failed(ids.len(), &Error::from(error));
             }
         }
     }

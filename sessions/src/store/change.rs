@@ -11,7 +11,7 @@ use super::patch::Asks;
 use super::save::SavedRecord;
 use super::sent::Sends;
 use super::session_type::SessionType;
-use super::watch::OwnSecrets;
+use super::watches::OwnSecrets;
 use crate::error::Error;
 use crate::id::StoreKey;
 use crate::schema::fields::Fields;

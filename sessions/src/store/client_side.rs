@@ -12,12 +12,12 @@ use super::core::Core;
 use super::patch::{Asks, Draft, Patch};
 use super::plan::OwnerMove;
 use super::session_type::SessionType;
+use crate::cookie;
 use crate::error::Error;
 use crate::schema::fields::Fields;
 use crate::schema::header::Summary;
 use crate::schema::stored::Stored;
 use crate::transport::{Carrier, Delivery, RequestHeaders};
-use crate::{cookie, telemetry};
 
 impl Core {
     /// Whether sessions live in their cookies.
@@ -61,7 +61,7 @@ impl Core {
                         let stored = Stored::parse(session_type.name(), &data)?;
                         let expires_at = session_type.span(&stored.summary).expiry(seal.issued_at);
                         if self.is_over(&stored.summary) {
-                            telemetry::refused_cookie(session_type.name(), "ended_all");
+                            self.events.refused_cookie(session_type.name(), "ended_all");
                             arrival = Arrival::Ended;
                             continue;
                         }
@@ -71,11 +71,11 @@ impl Core {
                             let sealed = Sealed { data, stored, expires_at, owner, reissue };
                             return Ok(Base::Sealed(sealed.into()));
                         }
-                        telemetry::refused_cookie(session_type.name(), "expired");
+                        self.events.refused_cookie(session_type.name(), "expired");
                         arrival = Arrival::Ended;
                     }
                     Err(Error::InvalidToken) => {
-                        telemetry::refused_cookie(session_type.name(), "token");
+                        self.events.refused_cookie(session_type.name(), "token");
                         if arrival == Arrival::New {
                             arrival = Arrival::Invalid;
                         }
@@ -118,7 +118,7 @@ impl Core {
         if matches!(patch.owner_move, OwnerMove::Appears | OwnerMove::Replaced)
             && self.epochs.admit(None, loaded_at).is_none()
         {
-            telemetry::login_refused(session_type.name(), "end_all");
+            self.events.login_refused(session_type.name(), "end_all");
             return Err(Error::LoginUndone);
         }
         let mut draft = match &sealed {

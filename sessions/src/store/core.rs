@@ -16,15 +16,15 @@ use super::cache::CachedRecords;
 use super::ended_by::EndedBy;
 use super::endings::Endings;
 use super::feed::Feed;
-use super::follow::Tasks;
 use super::keep::KeepChanges;
 use super::plan::Due;
 use super::queue::Queues;
 use super::reported::Reported;
 use super::session_type::SessionType;
 use super::settings::TypeSettings;
+use super::tasks::Tasks;
 use super::tracker::Commits;
-use super::watch::Watches;
+use super::watches::Watches;
 use crate::clock::Clock;
 use crate::codec::Codec;
 use crate::data::SessionData;
@@ -33,7 +33,7 @@ use crate::id::StoreKey;
 use crate::keyring::epochs::Epochs;
 use crate::provider::Provider;
 use crate::random::Random;
-use crate::telemetry;
+use crate::telemetry::event::Events;
 
 /// What a [`Store`](crate::Store) shares with its clones, its sessions and their commits.
 pub(crate) struct Core {
@@ -64,6 +64,8 @@ pub(crate) struct Core {
     /// The limit on the number of an owner's sessions.
     pub(super) limit: Option<Limit>,
     pub(super) commits: Commits,
+    /// Who is told of what happens to sessions.
+    pub(crate) events: Events,
     /// Becomes true at the shutdown.
     pub(super) closing: watch::Sender<bool>,
     pub(super) queues: Queues,
@@ -98,7 +100,7 @@ impl Core {
         drop(types);
         let own = self.own_settings.iter().find(|(id, _)| *id == TypeId::of::<T>());
         let settings = own.map_or(&self.settings, |(_, own)| own);
-        let new = Arc::new(SessionType::of::<T>(&self.app, settings));
+        let new = Arc::new(SessionType::of::<T>(&self.app, settings, self.events.clone()));
         let mut types = self.types.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known(&types) {
             return Ok(known);
@@ -124,7 +126,7 @@ impl Core {
 
     /// Reports and remembers that a session has ended.
     pub(super) fn ended(&self, session: &str, key: &StoreKey, by: EndedBy) {
-        telemetry::ended(session, key, by.reason());
+        self.events.ended(session, key, by.reason());
         self.endings.note(key, by);
         self.watches.ended(key, Some(by));
     }

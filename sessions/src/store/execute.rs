@@ -21,13 +21,12 @@ use super::patch::{Asks, Patch, Renewal};
 use super::plan::{Due, OwnerMove, Plan, plan};
 use super::sent::{Claim, Drawn, Login, MOST_SENDS, Sends, Sent, StepUp};
 use super::session_type::SessionType;
-use super::watch::OwnSecrets;
+use super::watches::OwnSecrets;
 use crate::error::Error;
 use crate::provider::{Expect, Record, Saved, Touched};
 use crate::schema::fields::Fields;
 use crate::schema::header::Summary;
 use crate::schema::stored::Stored;
-use crate::telemetry;
 use crate::telemetry::labels::Operation;
 use crate::telemetry::span::observe;
 use crate::transport::{Carrier, Delivery};
@@ -284,14 +283,14 @@ impl<'s> Execution<'s> {
             let expect = Expect::Version(loaded.version);
             match provider.touch(loaded.key.as_str(), expiry, expect, now).await {
                 Ok(Touched::Touched) => {
-                    telemetry::touched(self.name(), &loaded.key);
+                    self.core.events.touched(self.name(), &loaded.key);
                     Arc::make_mut(&mut loaded).expires_at = Some(expiry);
                     seen = Some(true);
                 }
                 // It was saved or ended meanwhile: the next request will find out.
                 Ok(Touched::Conflict(record)) => seen = Some(self.is_still(&loaded, record)),
                 Err(error) => {
-                    telemetry::touch_failed(self.name(), &loaded.key, &error.into());
+                    self.core.events.touch_failed(self.name(), &loaded.key, &error.into());
                     seen = Some(false);
                 }
             }
@@ -339,7 +338,7 @@ impl<'s> Execution<'s> {
             draft.stamp(rand::random());
             self.core.next_record(session_type, loaded, &draft, now)
         };
-        let failed = |error: &Error| telemetry::touch_failed(self.name(), &loaded.key, error);
+        let failed = |error: &Error| self.core.events.touch_failed(self.name(), &loaded.key, error);
         record().inspect_err(failed).ok().map(Box::new)
     }
 
@@ -354,7 +353,7 @@ impl<'s> Execution<'s> {
         let expect = Expect::Version(loaded.version);
         match self.core.provider.save(&record, expect, now).await {
             Ok(Saved::Saved) => {
-                telemetry::touched(self.name(), &loaded.key);
+                self.core.events.touched(self.name(), &loaded.key);
                 // It is what this host has just encoded.
                 if let Ok(stored) = Stored::parse(self.name(), &record.data) {
                     let (key, bearer) = (loaded.key.clone(), loaded.bearer.clone());
@@ -364,7 +363,7 @@ impl<'s> Execution<'s> {
             }
             Ok(Saved::Conflict(record)) => self.is_still(loaded, record),
             Err(error) => {
-                telemetry::touch_failed(self.name(), &loaded.key, &error.into());
+                self.core.events.touch_failed(self.name(), &loaded.key, &error.into());
                 false
             }
         }
@@ -391,14 +390,14 @@ impl<'s> Execution<'s> {
                 ));
             }
             if attempt.is_over(self.core.now()) {
-                telemetry::login_refused(self.name(), "too_late");
+                self.core.events.login_refused(self.name(), "too_late");
                 return Err(Error::LoginUndone);
             }
         }
         let attempt = patch.asks.attempt.clone();
         let (began, loaded_at) = (attempt.as_ref().map(|it| it.epoch()), self.loaded_at);
         let Some(epoch) = self.core.epochs.admit(began, loaded_at) else {
-            telemetry::login_refused(self.name(), "end_all");
+            self.core.events.login_refused(self.name(), "end_all");
             return Err(Error::LoginUndone);
         };
         let credential = patch.asks.proof().and_then(|proof| proof.credential.clone());

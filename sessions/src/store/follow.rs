@@ -1,52 +1,22 @@
 //! The two tasks that tell a store of other hosts' changes: one follows the provider's feed, one
 //! asks the database about watched sessions.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rand::Rng as _;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::core::Core;
 use super::feed::Feed;
 use super::save::key_of;
-use super::watch::{SHARDS, Seen, Watches};
+use super::tasks::Running;
+use super::watches::{SHARDS, Seen, Watches};
 use crate::error::Error;
 use crate::id::StoreKey;
 use crate::provider::{ChangeListener, Notice, Provider, ProviderError, Record};
 use crate::schema::stored::Stored;
-use crate::telemetry;
-
-/// Which of a store's tasks run.
-#[derive(Default)]
-pub(super) struct Tasks {
-    follows: Arc<AtomicBool>,
-    polls: Arc<AtomicBool>,
-}
-
-/// A task that runs, until this is dropped: its runtime may end before its store.
-struct Running(Arc<AtomicBool>);
-
-impl Running {
-    fn begin(flag: &Arc<AtomicBool>) -> Option<(Self, Handle)> {
-        if flag.load(Ordering::Relaxed) {
-            return None;
-        }
-        // Outside a runtime no task can run.
-        let runtime = Handle::try_current().ok()?;
-        let begun = !flag.swap(true, Ordering::AcqRel);
-        begun.then(|| (Self(flag.clone()), runtime))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
-    }
-}
 
 impl Core {
     /// Follows the provider's feed of changes, if no task does yet.
@@ -201,7 +171,9 @@ impl Follower {
 
     fn lost(&self, error: ProviderError) {
         self.feed.lose(self.line);
-        telemetry::feed_lost(&Error::from(error));
+        if let Some(core) = self.core.upgrade() {
+            core.events.feed_lost(&Error::from(error));
+        }
     }
 }
 
@@ -257,7 +229,7 @@ impl Poller {
                     wait = FIRST_WAIT;
                     continue;
                 };
-                telemetry::watch_failed(&error);
+                core.events.watch_failed(&error);
                 keys.iter().for_each(|key| self.watches.queue(key));
                 drop(core);
                 pause(&mut wait).await;

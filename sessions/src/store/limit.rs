@@ -14,7 +14,6 @@ use super::session_type::SessionType;
 use crate::error::Error;
 use crate::id::StoreKey;
 use crate::provider::{Page, Record};
-use crate::telemetry;
 
 /// The place of a session among its owner's, its key and its version.
 type Ticket = (u64, StoreKey, u64);
@@ -46,7 +45,7 @@ impl Core {
             }
         }
         if limit.at == AtLimit::RefuseLogin && own.is_none() && others >= limit.most {
-            telemetry::login_refused(session_type.name(), "cap");
+            self.events.login_refused(session_type.name(), "cap");
             return Err(Error::TooManySessions { most: limit.most });
         }
         Ok(highest.saturating_add(1))
@@ -78,7 +77,7 @@ impl Core {
         if fits {
             return Ok(());
         }
-        telemetry::login_undone(session_type.name(), key, "cap");
+        self.events.login_undone(session_type.name(), key, "cap");
         Err(match at {
             AtLimit::EndOldest => Error::LoginUndone,
             AtLimit::RefuseLogin => Error::TooManySessions { most },

@@ -172,13 +172,13 @@ impl Core {
         now: SystemTime,
     ) -> Result<Base, Error> {
         let Some(record) = record else {
-            telemetry::refused_cookie(session_type.name(), "gone");
+            self.events.refused_cookie(session_type.name(), "gone");
             let carrier = session_type.after(bearer.carrier);
             let by = self.endings.of(&key);
             return Ok(Base::Absent { arrival: Arrival::Ended, carrier, by });
         };
         if self.is_ended_record(&record) {
-            telemetry::refused_cookie(session_type.name(), "ended_all");
+            self.events.refused_cookie(session_type.name(), "ended_all");
             let carrier = session_type.after(bearer.carrier);
             return Ok(Base::Absent { arrival: Arrival::Ended, carrier, by: None });
         }
@@ -186,9 +186,9 @@ impl Core {
             Standing::Live(loaded) => Base::Live(Arc::new(loaded)),
             Standing::Superseded(superseded) => {
                 if superseded.recent {
-                    telemetry::refused_cookie(session_type.name(), "superseded");
+                    self.events.refused_cookie(session_type.name(), "superseded");
                 } else if self.reported.is_first(&superseded.key) {
-                    telemetry::superseded(session_type.name(), &superseded.key);
+                    self.events.superseded(session_type.name(), &superseded.key);
                 }
                 Base::Superseded(Arc::new(superseded))
             }
@@ -225,7 +225,7 @@ impl Core {
             }
         }
         if live > 1 {
-            telemetry::ambiguous_cookies(session_type.name());
+            self.events.ambiguous_cookies(session_type.name());
         }
         found.unwrap_or(Ok(Base::Absent { arrival: Arrival::Ended, carrier, by: None }))
     }
@@ -389,7 +389,7 @@ impl Opened {
 
     fn end(self, session_type: &SessionType) -> Result<(Bearers, bool), Error> {
         for _ in 0..self.refused {
-            telemetry::refused_cookie(session_type.name(), "token");
+            session_type.events.refused_cookie(session_type.name(), "token");
         }
         match self.unavailable {
             // It may be the valid one, and this cannot be known now.

@@ -16,7 +16,6 @@ use crate::id::{Mark, StoreKey};
 use crate::provider::{Expect, Listed, Page, Record};
 use crate::schema::header::Header;
 use crate::schema::stored::Stored;
-use crate::telemetry;
 use crate::telemetry::labels::{CallOutcome, Operation};
 use crate::telemetry::span::observe;
 use crate::transport::Transport;
@@ -236,7 +235,7 @@ impl Core {
         let work = self.end_all(session_type, name, which);
         let end = |_: &u64| (CallOutcome::Done, None);
         let ended = observe(Operation::RevokeAll, session_type.name(), None, work, end).await?;
-        telemetry::revoked_all(session_type.name(), ended);
+        self.events.revoked_all(session_type.name(), ended);
         Ok(ended)
     }
 
@@ -378,7 +377,7 @@ impl Core {
         let (loaded_at, now) = (step_up.loaded_at, self.now());
         let is = fence.is_some_and(|fence| fence.revokes(credential, loaded_at, now));
         if is {
-            telemetry::login_undone(session_type.name(), key, "revoke_all");
+            self.events.login_undone(session_type.name(), key, "revoke_all");
         }
         Ok(is)
     }
@@ -397,7 +396,7 @@ impl Core {
         patience: &mut Patience,
     ) -> Result<(), Error> {
         if self.is_ended_record(record) {
-            telemetry::login_undone(session_type.name(), key, "end_all");
+            self.events.login_undone(session_type.name(), key, "end_all");
             return Err(Error::LoginUndone);
         }
         let id = session_type.fence(&login.name);
@@ -412,7 +411,7 @@ impl Core {
                     let of_all = fence.mark() == Some(raised.mark);
                     self.raise_fence(&id, credential.filter(|_| !of_all)).await?;
                 }
-                telemetry::login_undone(session_type.name(), key, "revoke_all");
+                self.events.login_undone(session_type.name(), key, "revoke_all");
                 return Err(Error::LoginUndone);
             }
         }

@@ -18,7 +18,6 @@ use crate::schema::header::{Header, MAX_SAVES, OwnTimes};
 use crate::schema::limits::{MAX_OWNER, check_label, check_length, check_proof};
 use crate::schema::merge::{self, Diff};
 use crate::schema::stored::Stored;
-use crate::telemetry;
 use crate::transport::{Carrier, Transport};
 
 /// A handler's requests besides its changes. In one commit, destroying comes first, then renewal,
@@ -295,7 +294,9 @@ impl Patch {
     pub(super) fn over_fresh(&self, key: &StoreKey) -> Result<Box<Self>, Error> {
         let fresh = (self.session_type.fresh)()?;
         let mine = merge::replay(self.session_type.table, &self.base, &self.mine, &fresh)
-            .inspect_err(|error| telemetry::merge_failed(self.session_type.name(), key, error))?;
+            .inspect_err(|error| {
+                self.session_type.events.merge_failed(self.session_type.name(), key, error);
+            })?;
         self.of_new_session(fresh, mine)
     }
 
@@ -344,8 +345,8 @@ impl Patch {
         let table = self.session_type.table;
         let name = self.session_type.name();
         let merged = merge::merge(table, &self.base, &self.mine, &theirs.fields(table)?)
-            .inspect_err(|error| telemetry::merge_failed(name, key, error))?;
-        telemetry::merged(name, key, &merged.overwritten);
+            .inspect_err(|error| self.session_type.events.merge_failed(name, key, error))?;
+        self.session_type.events.merged(name, key, &merged.overwritten);
         self.draft(Cow::Owned(merged.fields), theirs, owner, renewal)
     }
 

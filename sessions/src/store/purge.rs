@@ -8,7 +8,6 @@ use rand::Rng as _;
 use super::core::Core;
 use crate::clock::SKEW;
 use crate::error::Error;
-use crate::telemetry;
 use crate::telemetry::labels::{CallOutcome, Operation};
 use crate::telemetry::span::observe;
 
@@ -27,7 +26,7 @@ impl Core {
         };
         let purged =
             observe(Operation::Purge, "", None, work, |_| (CallOutcome::Done, None)).await?;
-        telemetry::purged(purged);
+        self.events.purged(purged);
         Ok(purged)
     }
 
@@ -44,10 +43,10 @@ impl Core {
                 Ok(()) => {}
                 Err(Error::Misuse(_)) => return,
                 Err(Error::Provider(error)) if error.is_unsupported() => {
-                    telemetry::purge_not_needed();
+                    self.events.purge_not_needed();
                     return;
                 }
-                Err(error) => telemetry::purge_failed(&error),
+                Err(error) => self.events.purge_failed(&error),
             }
         }
     }

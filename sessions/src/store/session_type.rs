@@ -20,6 +20,7 @@ use crate::id::{KeyHasher, Secret, SecretHash, SessionId, StoreKey};
 use crate::schema::fields::Fields;
 use crate::schema::header::{OwnTimes, Summary};
 use crate::schema::table::Table;
+use crate::telemetry::event::Events;
 use crate::telemetry::metrics::Tallies;
 use crate::transport::{
     Carrier, Delivery, DeliveryHeaders, PREFIX, Place, RequestHeaders, TokenHeader, Transport,
@@ -43,6 +44,8 @@ pub(crate) struct SessionType {
     /// The fields of a new session.
     pub(crate) fresh: fn() -> Result<Fields, Error>,
     pub(crate) tallies: Tallies,
+    /// Who is told of what happens to its sessions.
+    pub(crate) events: Events,
     pub(crate) longest_remember: Duration,
     times: Times,
     lock: Option<Duration>,
@@ -56,7 +59,7 @@ pub(crate) struct SessionType {
 }
 
 impl SessionType {
-    pub(crate) fn of<T: SessionData>(app: &str, settings: &TypeSettings) -> Self {
+    pub(crate) fn of<T: SessionData>(app: &str, settings: &TypeSettings, events: Events) -> Self {
         let name = T::SCHEMA.name;
         let config = &settings.cookie;
         let cookie = config.named(config.cookie_name(name));
@@ -82,6 +85,7 @@ impl SessionType {
             header_purpose: Purpose::session_header(name),
             fresh: || T::fresh().fields(),
             tallies: Tallies::new(name),
+            events,
             longest_remember: settings.longest_remember,
             times: settings.times,
             lock: settings.lock,
@@ -365,7 +369,7 @@ mod tests {
     #[test]
     fn a_record_is_filed_under_the_owner_that_displays_so() {
         let settings = SessionSettings::default().over(&SessionSettings::default());
-        let session_type = SessionType::of::<Visitor>("shop", &settings);
+        let session_type = SessionType::of::<Visitor>("shop", &settings, Events::default());
         let long = "x".repeat(300);
         for owner in ["7", "", "a/b", "/rooted", "nul\0", "ünïcode", &long] {
             let filed = session_type.owner(owner);

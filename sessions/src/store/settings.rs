@@ -221,7 +221,7 @@ impl SessionSettings {
     }
 
     /// Returns what applies to the type in a store with these settings.
-    pub(super) fn over(&self, store: &Self) -> TypeSettings {
+    pub(crate) fn over(&self, store: &Self) -> TypeSettings {
         let level = self.assurance.or(store.assurance);
         let limits = level.map_or(Limits::NONE, Assurance::limits);
         // What the store sets yields to a level of the type's own.

@@ -12,7 +12,6 @@ use crate::id::StoreKey;
 use crate::provider::{Expect, Record};
 use crate::schema::header::MAX_SAVES;
 use crate::schema::stored::Stored;
-use crate::telemetry;
 use crate::telemetry::labels::{CallOutcome, Operation};
 use crate::telemetry::span::observe;
 
@@ -92,7 +91,7 @@ impl Core {
             }
             let mut value = T::load(&stored)?;
             if !session_type.files(record.owner.as_deref(), &value) {
-                telemetry::misfiled(name, key);
+                self.events.misfiled(name, key);
                 return Ok((None, CallOutcome::Gone));
             }
             let result = change(&mut value);
@@ -130,7 +129,7 @@ impl Core {
                 SaveOutcome::Conflict(None) => return Ok((None, CallOutcome::Gone)),
                 SaveOutcome::Conflict(theirs) => found = theirs,
             }
-            telemetry::conflicted(name, key);
+            self.events.conflicted(name, key);
             patience.after_conflict().await?;
         }
     }

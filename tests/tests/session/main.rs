@@ -10,6 +10,7 @@ mod cache;
 mod client_side;
 mod contention;
 mod epoch;
+mod events;
 mod export;
 mod fields;
 mod flash;

@@ -14,7 +14,6 @@ use crate::store::ended_by::EndedBy;
 use crate::store::patch::{Numbers, Patch, Renewal, SaveId};
 use crate::store::save::{EndOutcome, Patience, SavedRecord};
 use crate::store::sent::{Drawn, Login, Sent, StepUp};
-use crate::telemetry;
 use crate::transport::Carrier;
 
 impl Execution<'_> {
@@ -87,7 +86,7 @@ impl Execution<'_> {
             if matches!(self.base, Base::Unreadable(_)) {
                 Box::pin(self.end_unreadable()).await;
             }
-            telemetry::created(self.name(), &self.session_type.tallies, &key);
+            self.core.events.created(self.name(), &self.session_type.tallies, &key);
             let written = SavedRecord { record, merged: whole.is_some() };
             let next = NextBase::Saved(self.session_type.clone(), Box::new((written, key, bearer)));
             return Ok(Committed { outcome: Outcome::Saved, delivery, next });

@@ -12,7 +12,6 @@ use crate::store::change::{Committed, Outcome};
 use crate::store::ended_by::EndedBy;
 use crate::store::save::{EndOutcome, Patience};
 use crate::store::session_type::SessionType;
-use crate::telemetry;
 use crate::transport::Delivery;
 
 impl Execution<'_> {
@@ -93,7 +92,7 @@ impl Execution<'_> {
                 core.end(key.as_str(), *version, &mut patience, &mut self.ending, may).await?
             }
             Base::Superseded(superseded) => {
-                telemetry::dropped(self.name(), Some(&superseded.key), "superseded");
+                self.core.events.dropped(self.name(), Some(&superseded.key), "superseded");
                 self.recovery = Some(self.withdrawn()?);
                 return Err(Error::Gone);
             }
@@ -107,7 +106,7 @@ impl Execution<'_> {
             }
             EndOutcome::Gone => {}
             EndOutcome::Refused(_) => {
-                telemetry::dropped(self.name(), self.base.key(), "superseded");
+                self.core.events.dropped(self.name(), self.base.key(), "superseded");
                 self.recovery = Some(self.withdrawn()?);
                 return Err(Error::Gone);
             }

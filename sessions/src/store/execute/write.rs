@@ -15,7 +15,6 @@ use crate::store::change::{Committed, NextBase, Outcome};
 use crate::store::patch::{Numbers, Patch, Renewal};
 use crate::store::save::{Patience, SaveOutcome, SavedRecord};
 use crate::store::sent::{Drawn, Sent};
-use crate::telemetry;
 
 impl Execution<'_> {
     /// Saves over the live record.
@@ -144,7 +143,7 @@ impl Execution<'_> {
             }
             // The record has gone on without them: none can take place any more.
             self.sends.iter_mut().for_each(|send| send.went_past(record.version));
-            telemetry::conflicted(name, &loaded.key);
+            self.core.events.conflicted(name, &loaded.key);
             let secret = base::secret(&self.session_type, &stored.summary)?;
             if loaded.bearer.as_ref().is_some_and(|it| !it.knows(&self.session_type, secret)) {
                 return self.overtaken(patch, &loaded, Some(record)).await.map(StepOutcome::Done);
@@ -217,7 +216,7 @@ impl Execution<'_> {
             _ => None,
         };
         if renewed {
-            telemetry::renewed(self.name(), &loaded.key);
+            self.core.events.renewed(self.name(), &loaded.key);
         }
         Ok(Committed {
             outcome: Outcome::Saved,
