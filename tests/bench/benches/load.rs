@@ -129,6 +129,9 @@ const OURS: &str = "ours";
 /// The same program as the first: what the two differ by is noise.
 const AGAIN: &str = "ours again";
 
+/// With a cache of records in the process.
+const CACHED: &str = "ours, cached";
+
 const TOWER: &str = "tower-sessions";
 
 const GROUPS: [Group; 4] = [
@@ -148,6 +151,7 @@ const GROUPS: [Group; 4] = [
         targets: &[
             ours(OURS, "axum/ours/sqlite"),
             ours(AGAIN, "axum/ours/sqlite"),
+            ours(CACHED, "axum/cached/sqlite"),
             peer(TOWER, "axum/tower-sessions/sqlite"),
         ],
     },
@@ -156,6 +160,7 @@ const GROUPS: [Group; 4] = [
         targets: &[
             ours(OURS, "axum/ours/postgres"),
             ours(AGAIN, "axum/ours/postgres"),
+            ours(CACHED, "axum/cached/postgres"),
             peer(TOWER, "axum/tower-sessions/postgres"),
             ours("ours, a user's pool", "axum/ours/postgres-pool"),
             peer("axum_session", "axum/axum_session/postgres"),
@@ -166,6 +171,7 @@ const GROUPS: [Group; 4] = [
         targets: &[
             ours(OURS, "axum/ours/redis"),
             ours(AGAIN, "axum/ours/redis"),
+            ours(CACHED, "axum/cached/redis"),
             peer(TOWER, "axum/tower-sessions/redis"),
             ours("ours, actix-web", "actix-web/ours/redis"),
             peer("actix-session", "actix-web/actix-session/redis"),
@@ -513,8 +519,27 @@ fn report(options: &Options, results: &Results) {
     for group in options.groups() {
         part.say(&format!("On {}:", group.name));
         rates(options, results, group, &mut part);
+        beside_memory(options, results, group, &mut part);
     }
     part.write();
+}
+
+/// How near reads from the cache come to those of a database in the process, round by round.
+fn beside_memory(options: &Options, results: &Results, group: &'static Group, part: &mut Part) {
+    let cells = |group, target, row| results.cells.get(&(group, target, row, MAIN));
+    for row in options.rows().filter(|row| row.path == "/read") {
+        let cached = cells(group.name, CACHED, row.name);
+        let (Some(cached), Some(memory)) = (cached, cells("memory", OURS, row.name)) else {
+            continue;
+        };
+        let rounds = cached.iter().zip(memory).map(|(cached, memory)| cached.rate / memory.rate);
+        let Spread { low, median, high } = Spread::of(rounds);
+        part.say(&format!(
+            "`{}` with the cache reaches {median:.2} ({low:.2}–{high:.2}) of the rate of ours in \
+             memory.",
+            row.name
+        ));
+    }
 }
 
 fn rates(options: &Options, results: &Results, group: &'static Group, part: &mut Part) {

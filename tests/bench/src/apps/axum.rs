@@ -32,7 +32,7 @@ pub fn bare() -> Router {
 }
 
 /// The routes with a layer of ours.
-pub fn ours(provider: impl Provider) -> Router {
+pub fn ours(store: Store) -> Router {
     Router::new()
         .route(FILL_LOGGED_IN, get(ours::fill::<true>))
         .route(FILL_ANONYMOUS, get(ours::fill::<false>))
@@ -42,7 +42,7 @@ pub fn ours(provider: impl Provider) -> Router {
         .route("/write", get(ours::write))
         .route("/login", get(ours::login))
         .route("/logout", get(ours::logout))
-        .layer(SessionLayer::new(Store::new(provider)))
+        .layer(SessionLayer::new(store))
 }
 
 impl Axum {
@@ -54,7 +54,7 @@ impl Axum {
 
     /// With a layer of ours.
     pub fn ours(provider: impl Provider) -> Self {
-        Self::new(ours(provider))
+        Self::new(ours(Store::new(provider)))
     }
 
     /// With a layer of `tower-sessions`, with private cookies and its own store.

@@ -1,11 +1,11 @@
 //! A server of the bench `load`: a framework without sessions, or with ours.
 //!
-//! `load_server axum/ours/redis redis://127.0.0.1:6379`
+//! `load_server axum/ours/redis redis://127.0.0.1:6379`, and `axum/cached/redis` with a cache.
 
 use std::error::Error;
 
 use sessions::provider::Provider;
-use sessions::{MemoryProvider, Store};
+use sessions::{Cache, MemoryProvider, Store};
 use sessions_bench::apps::{actix, axum};
 use sessions_bench::serve::listen;
 use sessions_postgres::PostgresProvider;
@@ -40,23 +40,34 @@ enum Framework {
 }
 
 async fn provided(rest: &str, url: &str, framework: Framework) -> Outcome {
-    match rest {
-        "bare" => bare(framework).await,
-        "ours/memory" => ours(framework, MemoryProvider::new()).await,
-        "ours/sqlite" => ours(framework, SqliteProvider::open(url).await?).await,
-        "ours/postgres" => {
-            let provider = PostgresProvider::connect(url).await?;
-            provider.create_table().await?;
-            ours(framework, provider).await
-        }
+    let store = match rest {
+        "bare" => return bare(framework).await,
+        "ours/memory" => plain(MemoryProvider::new()),
+        "ours/sqlite" => plain(SqliteProvider::open(url).await?),
+        "cached/sqlite" => cached(SqliteProvider::open(url).await?)?,
+        "ours/postgres" => plain(postgres(PostgresProvider::connect(url).await?).await?),
+        "cached/postgres" => cached(postgres(PostgresProvider::connect(url).await?).await?)?,
         "ours/postgres-pool" => {
-            let provider = PostgresProvider::new(PgPool::connect(url).await?);
-            provider.create_table().await?;
-            ours(framework, provider).await
+            plain(postgres(PostgresProvider::new(PgPool::connect(url).await?)).await?)
         }
-        "ours/redis" => ours(framework, RedisProvider::connect(url).await?).await,
-        _ => Err(format!("no library and provider are called {rest}").into()),
-    }
+        "ours/redis" => plain(RedisProvider::connect(url).await?),
+        "cached/redis" => cached(RedisProvider::connect(url).await?)?,
+        _ => return Err(format!("no library and provider are called {rest}").into()),
+    };
+    ours(framework, store).await
+}
+
+fn plain(provider: impl Provider) -> Store {
+    Store::new(provider)
+}
+
+fn cached(provider: impl Provider) -> Result<Store, sessions::Error> {
+    Store::builder(provider).cache(Cache::new()).build()
+}
+
+async fn postgres(provider: PostgresProvider) -> Result<PostgresProvider, Box<dyn Error>> {
+    provider.create_table().await?;
+    Ok(provider)
 }
 
 async fn bare(framework: Framework) -> Outcome {
@@ -69,11 +80,10 @@ async fn bare(framework: Framework) -> Outcome {
     }
 }
 
-async fn ours(framework: Framework, provider: impl Provider) -> Outcome {
+async fn ours(framework: Framework, store: Store) -> Outcome {
     match framework {
-        Framework::Axum => serve(axum::ours(provider)).await,
+        Framework::Axum => serve(axum::ours(store)).await,
         Framework::Actix => {
-            let store = Store::new(provider);
             let app = move || {
                 let sessions = sessions::actix::SessionMiddleware::new(store.clone());
                 actix_web::App::new().configure(actix::our_routes).wrap(sessions)
