@@ -5,44 +5,22 @@ mod cluster;
 mod node;
 mod pushes;
 
-use std::any::Any;
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use redis::Client;
 use sessions::provider::{ChangeListener, Expect, Provider as _, ProviderError, Record};
 
-use crate::connection::{AnyConnection, Connection, client, is_cluster};
+use crate::connection::{AnyConnection, client, is_cluster};
 use crate::error::provider_error;
 use crate::feed::node::Node;
 use crate::feed::pushes::Pushes;
+use crate::keys::PROBE;
 use crate::provider::RedisProvider;
-use crate::server::PROBE;
-
-/// Where the feed connects to.
-#[derive(Clone)]
-pub(crate) enum Source {
-    Nodes(Arc<Nodes>),
-    /// A connection of the user's own does not say where it leads.
-    Unknown,
-    /// The user wants no feed.
-    Off,
-}
-
-/// The server, or the nodes of a cluster that were named.
-pub(crate) struct Nodes {
-    /// One at least.
-    clients: Vec<Client>,
-    /// Where the next search for a node begins. One that answers may have left the cluster, so no
-    /// node is always the first.
-    next: AtomicUsize,
-}
+use crate::source::{Nodes, Source};
 
 impl<C: AnyConnection> RedisProvider<C> {
     /// Sets where the [feed of changes](crate#changes) connects to, for a provider on a connection
-    /// of your own: the URL of the server, or those of some nodes of a cluster. A [`Connection`]
+    /// of your own: the URL of the server, or those of some nodes of a cluster. A [`Connection`](crate::Connection)
     /// and `connect_cluster` set this already.
     ///
     /// # Errors
@@ -115,12 +93,12 @@ impl<C: AnyConnection> RedisProvider<C> {
         in_time(feed.check()).await?;
         pushes.begin(listener.clone())?;
         loop {
-            // Why the answer proves what it does: Redis writes to the connections that track keys
-            // what the commands of a turn of its event loop have changed, before it writes the
-            // answers to those commands (`beforeSleep` in its server.c). So who has the answer to a
-            // save and then asks here is answered behind the push of that save. The driver passes
-            // on what it reads in order, and `Pushes` hears a push within that: when the answer is
-            // here, every push before it has been told.
+            // Why the answer is a proof: after each turn of its event loop, Redis first writes the
+            // changes of that turn to the connections that track keys, and only then the answers to
+            // the commands that made them (`beforeSleep` in its server.c). A question that somebody
+            // sends after their save was acknowledged is therefore answered behind the push of that
+            // save. The driver reads a connection in order and calls `Pushes` with each push, so the
+            // listener has heard all of them when the answer arrives here.
             let ping = pushes.unless_lost(listener.next_ping()).await?;
             pushes.unless_lost(in_time(feed.check())).await??;
             pushes.proved(ping);
@@ -148,27 +126,6 @@ impl<C: AnyConnection> RedisProvider<C> {
         self.save(&probe, Expect::Any, now).await?;
         self.delete(PROBE, Expect::Any, now).await?;
         Ok(())
-    }
-}
-
-impl Source {
-    pub(crate) fn of<C: AnyConnection>(connection: &C) -> Self {
-        let connection: &dyn Any = connection;
-        connection.downcast_ref().map_or(Self::Unknown, |connection: &Connection| {
-            Self::nodes(vec![connection.client().clone()])
-        })
-    }
-
-    fn nodes(clients: Vec<Client>) -> Self {
-        Self::Nodes(Arc::new(Nodes { clients, next: AtomicUsize::new(0) }))
-    }
-}
-
-impl Nodes {
-    /// The clients, from another one on each time.
-    fn in_turn(&self) -> impl Iterator<Item = &Client> {
-        let first = self.next.fetch_add(1, Ordering::Relaxed) % self.clients.len();
-        self.clients[first..].iter().chain(&self.clients[..first])
     }
 }
 

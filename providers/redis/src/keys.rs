@@ -3,6 +3,10 @@
 /// Where no prefix was set.
 pub(crate) const DEFAULT_PREFIX: &str = "sessions";
 
+/// The id and the owner of the record that shows what the server permits, and whether it reports
+/// changes.
+pub(crate) const PROBE: &str = "probe";
+
 /// Every key begins with the prefix and a colon.
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {

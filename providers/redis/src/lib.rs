@@ -67,31 +67,31 @@
 //! A store that keeps records in memory needs to hear of changes:
 //! [`changes`](sessions::provider::Provider::changes). Redis pushes the key of each changed record to
 //! a connection that asks for it with RESP3 and `CLIENT TRACKING ON BCAST PREFIX sessions:record:`. The
-//! feed opens one such connection, and on a cluster one to each master, whatever number of tasks
-//! watch. No connection is opened until a store asks for the feed.
+//! feed opens one such connection, and on a cluster one to each master, for any number of tasks. It
+//! opens none until a store asks for the feed.
 //!
-//! - **What it tells.** Redis does not say what happened to a record, so a save, a touch, a deletion, an
-//!   expiry and an eviction are all told as a change. `FLUSHDB` and `FLUSHALL` are told as a gap. `SWAPDB`
-//!   is not told: never use it beside a store that caches. Redis does not say either in which of its
-//!   databases a key has changed. Give two apps on one server two prefixes, or each hears the other's
+//! - **What it reports.** Redis does not say what happened to a record: a save, a touch, a deletion, an
+//!   expiry and an eviction all arrive as a change. `FLUSHDB` and `FLUSHALL` arrive as a gap. Redis does
+//!   not report `SWAPDB`: do not use it beside a store that caches. It does not say either in which of
+//!   its databases a key changed. Give two apps on one server two prefixes, or each hears the other's
 //!   changes too.
 //! - **What it costs.** Each second 1 `INFO replication`; on a cluster 1 `CLUSTER INFO` and 1 `CLUSTER
-//!   SHARDS` to each master. To begin it takes 2 scripts, which save and delete a record with the id
-//!   `probe`: the feed begins only if it hears of that. Each save pushes the record's key, some 60 bytes,
-//!   to each host. If a host stops reading, Redis buffers the pushes for it without a limit by default:
-//!   set `client-output-buffer-limit normal` or `maxmemory-clients`. The feed of a host that is cut off
-//!   for this begins again.
+//!   SHARDS` to each master. Beginning takes 2 scripts, which save and delete a record with the id
+//!   `probe`: the feed begins only if Redis reports that change. For each changed record, Redis sends its
+//!   key, some 60 bytes, to each host. If a host stops reading, Redis buffers them without a limit by
+//!   default: set `client-output-buffer-limit normal` or `maxmemory-clients`. A feed that Redis cuts off
+//!   for this fails, and the store begins it again.
 //! - **When it ends.** The feed fails as unavailable if its connection is lost, if an answer takes 10
 //!   seconds, or if the server has become a replica. On a cluster it also fails if a master sees the
 //!   cluster as failed, or sees a master that the feed is not connected to: after a failover, or after
-//!   a node was added. The store then begins it again. A cluster with a master that is down and has no
-//!   replica has no feed.
-//! - **What it cannot see.** A primary that was cut off and replaced takes saves until it notices, and
-//!   tells only of those. A feed that is connected to it hears nothing of the saves to the new primary in
-//!   that time; see "What can be lost" below. Nodes of a cluster notice within milliseconds of each
-//!   other.
-//! - **Who refuses.** A server or a proxy without RESP3 or `CLIENT TRACKING`, and a user without the
-//!   permission `+client|tracking`, is a permanent error. Call
+//!   an operator added a node. The store then begins it again. A cluster has no feed while one of its
+//!   masters is down.
+//! - **What it cannot see.** A primary that was cut off and replaced accepts saves until it notices, and
+//!   reports only those. In that time, a feed that is connected to it hears of no save to the new
+//!   primary; see "What can be lost" below. After a failover in a cluster, the nodes notice within
+//!   milliseconds of each other, and the feed within a second.
+//! - **Who refuses.** A server or a proxy without RESP3 or `CLIENT TRACKING` is a permanent error, and so
+//!   is a user without the permission `+client|tracking`. Call
 //!   [`without_changes`](RedisProvider::without_changes) to do without the feed. A provider on a
 //!   connection of your own does not know where to connect the feed: call
 //!   [`changes_from`](RedisProvider::changes_from).
@@ -156,6 +156,7 @@ mod provider;
 mod record;
 mod script;
 mod server;
+mod source;
 
 pub use redis;
 

@@ -13,10 +13,10 @@ use sessions::provider::{
 
 use crate::connection::{AnyConnection, Connection, is_cluster};
 use crate::error::{foreign, provider_error_on};
-use crate::feed::Source;
 use crate::keys::{DEFAULT_PREFIX, Keys};
 use crate::record::{expectation, text, to_record};
 use crate::script::{DELETE, DISOWN, OWN, SAVE, TOUCH, send};
+use crate::source::Source;
 
 /// Keeps records in Redis. Clones share their connection.
 ///

@@ -7,6 +7,7 @@ use sessions::provider::{Expect, Page, Provider as _, ProviderError, Record};
 
 use crate::connection::{AnyConnection, is_cluster};
 use crate::error::{foreign, too_old};
+use crate::keys::PROBE;
 use crate::provider::RedisProvider;
 use crate::script::send;
 
@@ -206,9 +207,6 @@ const OLDEST: u32 = 7;
 
 /// How far two clocks may be apart before it is told.
 const APART: Duration = Duration::from_secs(60);
-
-/// The id and the owner of the record that shows what is permitted.
-pub(crate) const PROBE: &str = "probe";
 
 #[cfg(test)]
 mod tests {

@@ -93,7 +93,8 @@ impl Feed<'_> {
         match timeout(PATIENCE, call).await {
             Ok(answer) => answer.map_err(|error| provider_error(self.table, error)),
             Err(_) => Err(ProviderError::unavailable(format!(
-                "SQLite has not said within {PATIENCE:?} whether others have written"
+                "SQLite has not answered within {PATIENCE:?} whether others have written: the disk or \
+                 the writer is too slow"
             ))),
         }
     }

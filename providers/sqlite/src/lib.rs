@@ -63,18 +63,18 @@
 //! A store that keeps records in memory needs to hear of changes:
 //! [`changes`](sessions::provider::Provider::changes). While a feed runs, the provider asks SQLite 20
 //! times a second whether another connection has written (`PRAGMA data_version`), which takes about
-//! 0.4 % of a processor. It names the records that it has written itself. SQLite does not say what
-//! others have written, in any table of the file, so their writes are a gap: the store asks again for
-//! what it knows. A cache therefore helps most if one process has the file to itself. Others' touches
-//! and purges are a gap too.
+//! 0.4 % of a processor. The provider names the records that it has written itself. SQLite does not say
+//! what others have written, in any table of the file, so each of their writes is a gap, also a touch
+//! and a purge: the store asks again for what it knows. A cache therefore helps most if one process has
+//! the file to itself.
 //!
 //! [`SqliteProvider::open`] and [`open_with`](SqliteProvider::open_with) ask on the connection that
-//! writes. A look waits for the write that runs, so while that write waits for another process's lock,
-//! the feed proves nothing. With a pool of your own ([`new`](SqliteProvider::new)), the feed opens a
-//! connection beside the pool, and also the provider's own writes are a gap.
+//! writes. The question waits for the write that runs. While that write waits for another process's
+//! lock, the feed proves nothing. With a pool of your own ([`new`](SqliteProvider::new)), the feed opens
+//! a connection beside the pool, and the provider's own writes are gaps too.
 //!
-//! The feed fails as unavailable if a look takes 10 seconds. It fails for good if the file was removed
-//! or replaced, which only a restart mends.
+//! The feed fails as unavailable if an answer takes 10 seconds. If the file was removed or replaced, the
+//! feed fails permanently: restart the process.
 //!
 //! # Expiry
 //!

@@ -7,9 +7,9 @@ use redis::{Client, ConnectionAddr, ConnectionInfo, InfoDict, Value};
 use sessions::provider::ProviderError;
 
 use crate::error::provider_error;
-use crate::feed::Nodes;
 use crate::feed::node::{Node, ask_once};
 use crate::feed::pushes::Pushes;
+use crate::source::Nodes;
 
 /// A connection to each master, by the master's id.
 pub(crate) struct Masters {
@@ -86,7 +86,7 @@ impl Address {
             }
             _ => {
                 return Err(ProviderError::permanent(
-                    "the nodes of a Redis cluster have no sockets in common: use redis:// URLs",
+                    "a socket leads to one node of a Redis cluster alone: use redis:// URLs",
                 ));
             }
         };
@@ -141,8 +141,8 @@ fn text(value: Option<&Value>) -> Option<String> {
 
 fn changing() -> ProviderError {
     ProviderError::unavailable(
-        "the masters of the Redis cluster are changing, or a part of it is down, so its changes \
-         cannot be told",
+        "the masters of the Redis cluster are changing, or one is down, so no feed can hear of all \
+         changes",
     )
 }
 

@@ -9,7 +9,7 @@ use redis::{PushInfo, PushKind, Value};
 use sessions::provider::{ChangeListener, Ping, ProviderError};
 use tokio::sync::Notify;
 
-use crate::server::PROBE;
+use crate::keys::PROBE;
 
 /// Passes what the connections of a feed push on to its listener, until this is dropped.
 ///
