@@ -22,7 +22,7 @@ cd "$copy"
 # Fails if a test does.
 tests() {
     cargo test --quiet --locked -p sessions-tests --test session -- record:: model:: epoch:: identity:: \
-        surroundings:: limit:: \
+        surroundings:: limit:: cache:: watch:: \
         && cargo test --quiet --locked -p sessions --lib store:: \
         && cargo test --quiet --locked -p sessions-tests --test http -- transport cookie token cache \
         && cargo test --quiet --locked -p sessions-tests --test schedules

@@ -92,16 +92,7 @@ impl Provider for MemoryProvider {
         expect: Expect,
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
-        let mut shard = self.inner.shard(&record.id);
-        let live = shard.records.get(&*record.id).filter(|stored| stored.is_live(now));
-        if !expect.is_met(live) {
-            return Ok(Saved::Conflict(live.cloned()));
-        }
-        self.inner.put(&mut shard, record.clone());
-        self.inner.evict(&mut shard, now, SWEEP);
-        drop(shard);
-        self.inner.tell(|listener| listener.changed(&record.id));
-        Ok(Saved::Saved)
+        Ok(self.inner.save(record, expect, now))
     }
 
     async fn delete(
@@ -193,6 +184,16 @@ impl Provider for MemoryProvider {
             }
         }
         Ok(purged)
+    }
+
+    // As `save`, without a second box for its future.
+    async fn save_and_announce(
+        &self,
+        record: &Record,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Saved, ProviderError> {
+        Ok(self.inner.save(record, expect, now))
     }
 
     /// Tells within the very call that changes a record, so it misses nothing.
@@ -296,6 +297,19 @@ impl Shards {
             let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
             listeners.iter().for_each(|(_, listener)| of(listener));
         }
+    }
+
+    fn save(&self, record: &Record, expect: Expect, now: SystemTime) -> Saved {
+        let mut shard = self.shard(&record.id);
+        let live = shard.records.get(&*record.id).filter(|stored| stored.is_live(now));
+        if !expect.is_met(live) {
+            return Saved::Conflict(live.cloned());
+        }
+        self.put(&mut shard, record.clone());
+        self.evict(&mut shard, now, SWEEP);
+        drop(shard);
+        self.tell(|listener| listener.changed(&record.id));
+        Saved::Saved
     }
 
     fn put(&self, shard: &mut Shard, mut record: Record) {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
+mod changes;
 mod chapter;
 mod keys;
 mod scenario;
@@ -23,6 +24,7 @@ async fn everything() -> World {
     scenario::client_side(&mut world).await;
     scenario::at_rest(&mut world).await;
     scenario::purges(&mut world).await;
+    changes::changes(&mut world).await;
     scenario::requests(&mut world).await;
     scenario::requests_of_actix(&mut world).await;
     keys::tokens(&mut world).await;

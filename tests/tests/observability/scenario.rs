@@ -33,7 +33,7 @@ pub(crate) struct Visitor {
     user: Option<String>,
     #[session(merge = add)]
     visits: u32,
-    theme: String,
+    pub(crate) theme: String,
     #[session(merge = conflict)]
     seat: String,
     notices: Flash<String>,
