@@ -204,7 +204,8 @@ impl Poller {
     /// in an interval, and at once about those of which something was told.
     async fn poll(&self) {
         let mut shard = rand::rng().random_range(0..SHARDS);
-        let step = self.interval / u32::try_from(SHARDS).unwrap_or(1);
+        // One more, so that the last of them is not late when all are a little.
+        let step = self.interval / u32::try_from(SHARDS + 1).unwrap_or(u32::MAX);
         let mut next = Instant::now() + step.mul_f64(rand::rng().random_range(0.0..=1.0));
         let mut wait = FIRST_WAIT;
         loop {
@@ -213,7 +214,7 @@ impl Poller {
                 () = sleep_until(next) => {
                     let Some(core) = self.core.upgrade() else { return };
                     // What takes longer than a step delays the others, and does not pile up.
-                    next = Instant::now() + step;
+                    next = (next + step).max(Instant::now());
                     shard += 1;
                     self.watches.queue_shard(shard);
                     self.watches.queue_expired(core.now());
