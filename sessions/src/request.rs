@@ -24,6 +24,7 @@ use crate::session::{Live, Session};
 use crate::store::change::{Failed, Outcome, Settled};
 use crate::store::core::Core;
 use crate::store::session_type::SessionType;
+#[cfg(any(feature = "actix", feature = "axum"))]
 use crate::telemetry::event::Events;
 pub use crate::transport::RequestHeaders;
 
@@ -107,6 +108,7 @@ impl RequestSessions {
     }
 
     /// Who is told of what happens in the request.
+    #[cfg(any(feature = "actix", feature = "axum"))]
     pub(crate) fn events(&self) -> Events {
         self.inner.served.store.events.clone()
     }

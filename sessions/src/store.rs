@@ -19,6 +19,8 @@ mod epoch;
 pub(crate) mod execute;
 #[cfg(feature = "export")]
 mod export;
+// Only the cache asks whether what was read still holds.
+#[cfg_attr(not(feature = "cache"), allow(dead_code))]
 mod feed;
 pub(crate) mod fence;
 mod follow;

@@ -14,4 +14,3 @@ pub(crate) mod session;
 pub(crate) mod span;
 
 pub(crate) use self::keys::*;
-pub(crate) use self::session::*;

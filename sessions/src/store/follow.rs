@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use rand::Rng as _;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::core::Core;
 use super::feed::Feed;
 use super::save::key_of;
-use super::tasks::Running;
+use super::tasks::{Running, unless_closed};
 use super::watches::{SHARDS, Seen, Watches};
 use crate::error::Error;
 use crate::id::StoreKey;
@@ -130,12 +130,7 @@ struct Follower {
 
 impl Follower {
     async fn run(mut self, mut closing: watch::Receiver<bool>) {
-        let unsupported = tokio::select! {
-            // Also when the store is gone.
-            _ = closing.wait_for(|closed| *closed) => false,
-            () = self.follow() => true,
-        };
-        if unsupported {
+        if unless_closed(&mut closing, self.follow()).await.is_some() {
             // Nothing is ever told. The task stays, so that no other begins.
             let _ = closing.wait_for(|closed| *closed).await;
         }
@@ -194,10 +189,7 @@ struct Poller {
 
 impl Poller {
     async fn run(self, mut closing: watch::Receiver<bool>) {
-        tokio::select! {
-            _ = closing.wait_for(|closed| *closed) => {}
-            () = self.poll() => {}
-        }
+        unless_closed(&mut closing, self.poll()).await;
     }
 
     /// Asks about one part of the watched sessions after the other, so that each is asked about once
@@ -209,16 +201,13 @@ impl Poller {
         let mut next = Instant::now() + step.mul_f64(rand::rng().random_range(0.0..=1.0));
         let mut wait = FIRST_WAIT;
         loop {
-            tokio::select! {
-                () = self.watches.queued.notified() => {}
-                () = sleep_until(next) => {
-                    let Some(core) = self.core.upgrade() else { return };
-                    // What takes longer than a step delays the others, and does not pile up.
-                    next = (next + step).max(Instant::now());
-                    shard += 1;
-                    self.watches.queue_shard(shard);
-                    self.watches.queue_expired(core.now());
-                }
+            if timeout_at(next, self.watches.queued.notified()).await.is_err() {
+                let Some(core) = self.core.upgrade() else { return };
+                // What takes longer than a step delays the others, and does not pile up.
+                next = (next + step).max(Instant::now());
+                shard += 1;
+                self.watches.queue_shard(shard);
+                self.watches.queue_expired(core.now());
             }
             loop {
                 let keys = self.watches.take(AT_ONCE);

@@ -13,6 +13,7 @@ use super::cache::{CachedRecords, Found};
 use super::core::Core;
 use super::session_type::SessionType;
 use crate::codec::Seal;
+use crate::cookie;
 use crate::crypto::purpose::Purpose;
 use crate::error::Error;
 use crate::id::{Secret, SessionId, StoreKey};
@@ -21,8 +22,9 @@ use crate::provider::Ping;
 use crate::provider::Record;
 #[cfg(feature = "cache")]
 use crate::schema::stored::Stored;
+#[cfg(feature = "cache")]
+use crate::telemetry::session::cache_missed;
 use crate::transport::{Carried, Carrier, RequestHeaders, Transport};
-use crate::{cookie, telemetry};
 
 impl Core {
     /// Finds the session that a request's cookies name.
@@ -85,7 +87,7 @@ impl Core {
             // The next request need not find this again.
             cache.forget(&key);
         }
-        telemetry::cache_missed(session_type.name());
+        cache_missed(session_type.name());
         // Boxed, because it is rare and large.
         Box::pin(self.fill_base(cache, session_type, bearer, key, now)).await
     }

@@ -1,9 +1,13 @@
 //! Which of a store's background tasks run.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 /// Which of a store's tasks run.
 #[derive(Default)]
@@ -32,4 +36,20 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
     }
+}
+
+/// Runs `work` to its end, or returns `None` once the store closes or is gone.
+pub(super) async fn unless_closed<T>(
+    closing: &mut watch::Receiver<bool>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut closed = pin!(closing.wait_for(|closed| *closed));
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        if closed.as_mut().poll(context).is_ready() {
+            return Poll::Ready(None);
+        }
+        work.as_mut().poll(context).map(Some)
+    })
+    .await
 }
