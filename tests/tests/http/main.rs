@@ -10,4 +10,5 @@ mod example_api;
 mod example_tower;
 mod scenarios;
 mod site;
+mod sockets;
 mod tower_sessions;
