@@ -5,6 +5,8 @@
 //!   logging out everywhere, changing a password.
 //! - [Asking again: step-up](asking_again): how long ago the owner proved who they are, sessions that
 //!   lock, lost credentials, acting as another.
+//! - [Closing sockets on logout](closing_sockets): WebSockets and event streams that close when
+//!   their session ends, and jobs that stop.
 //! - [Mobile and API clients](mobile_and_api_clients): tokens in a header, for clients without cookies.
 //! - [Concurrent requests](concurrent_requests): what happens when two requests change one
 //!   session, and how to choose the result field by field.
@@ -39,6 +41,10 @@ pub mod logging_in_and_out {}
 #[cfg(feature = "actix")]
 #[doc = include_str!("guide/asking_again.md")]
 pub mod asking_again {}
+
+#[cfg(feature = "actix")]
+#[doc = include_str!("guide/closing_sockets.md")]
+pub mod closing_sockets {}
 
 #[doc = include_str!("guide/mobile_and_api_clients.md")]
 pub mod mobile_and_api_clients {}

@@ -117,8 +117,9 @@ impl Watch {
         self.key.as_ref()
     }
 
-    /// Counts as a use of the session: moves its expiry, and makes one call. Call it for what counts
-    /// as activity of the visitor, such as a message from them, and not more often than each
+    /// Counts as a use of the session: moves its expiry, as a request does. It makes one call, or two
+    /// if the expiry moves. Call it for what counts as activity of the visitor, such as a message
+    /// from them, and not more often than each
     /// [`touch_interval`](crate::StoreBuilder::touch_interval). Returns whether the session is still
     /// live.
     ///
