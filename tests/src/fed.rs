@@ -1,6 +1,7 @@
 //! A provider whose feed of changes a test holds in its hand.
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -23,6 +24,7 @@ pub struct Fed<P> {
 pub struct Feed {
     listener: watch::Sender<Option<ChangeListener>>,
     lost: watch::Sender<u32>,
+    refuses: Arc<AtomicBool>,
     announced: Arc<Mutex<Vec<String>>>,
 }
 
@@ -32,6 +34,7 @@ impl<P> Fed<P> {
         let feed = Feed {
             listener: watch::Sender::new(None),
             lost: watch::Sender::new(0),
+            refuses: Arc::default(),
             announced: Arc::default(),
         };
         (Self { inner, feed: Some(feed.clone()) }, feed)
@@ -72,6 +75,11 @@ impl Feed {
     pub fn lose(&self) {
         self.listener.send_replace(None);
         self.lost.send_modify(|lost| *lost += 1);
+    }
+
+    /// From now on, announcements fail.
+    pub fn refuse_announcements(&self) {
+        self.refuses.store(true, Ordering::Relaxed);
     }
 
     /// The ids that were announced, each announced save or deletion once.
@@ -160,6 +168,9 @@ impl<P: Provider> Provider for Fed<P> {
     }
 
     async fn announce(&self, ids: &[&str]) -> Result<(), ProviderError> {
+        if self.feed.as_ref().is_some_and(|feed| feed.refuses.load(Ordering::Relaxed)) {
+            return Err(ProviderError::unavailable("the test refuses announcements"));
+        }
         ids.iter().for_each(|id| self.announce(id));
         self.inner.announce(ids).await
     }

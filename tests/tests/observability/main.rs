@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
 mod chapter;
+mod feeds;
 mod keys;
 mod scenario;
 mod secrets;
@@ -30,6 +31,7 @@ async fn everything() -> World {
     keys::encryption(&mut world).await;
     keys::repairs(&mut world).await;
     keys::epochs(&mut world).await;
+    feeds::failures(&mut world).await;
     world
 }
 
@@ -208,6 +210,7 @@ async fn events_and_counters_agree() {
         ("session.ended", "sessions_ended_total"),
         ("session.refused", "sessions_cookies_refused_total"),
         ("session.purge_failed", "sessions_purge_failures_total"),
+        ("session.feed_lost", "sessions_feeds_lost_total"),
         ("token.refused", "sessions_tokens_refused_total"),
         ("key.created", "sessions_keys_created_total"),
     ] {
