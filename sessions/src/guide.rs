@@ -14,6 +14,8 @@
 //!   while older records are stored and older builds run.
 //! - [Choosing a provider](choosing_a_provider): what memory, SQLite, PostgreSQL, Redis and DynamoDB
 //!   keep, cost and need.
+//! - [Caching](caching): reads without a round trip, when they pay, and how soon every host knows that
+//!   a session has ended.
 //! - [Keys and rotation](keys_and_rotation): the life of the keys that seal cookies, and what to do
 //!   when a key has leaked.
 //! - [Going to production](going_to_production): a checklist for the first deploy and for being on
@@ -57,6 +59,10 @@ pub mod changing_your_session {}
 
 #[doc = include_str!("guide/choosing_a_provider.md")]
 pub mod choosing_a_provider {}
+
+#[cfg(feature = "cache")]
+#[doc = include_str!("guide/caching.md")]
+pub mod caching {}
 
 #[doc = include_str!("guide/keys_and_rotation.md")]
 pub mod keys_and_rotation {}
