@@ -2,6 +2,7 @@
 
 mod account;
 mod devices;
+mod ended;
 mod later;
 mod operators;
 mod password;
@@ -22,6 +23,7 @@ use axum::routing::{get, post};
 use maud::Markup;
 use sessions::axum::SessionLayer;
 use sessions::{Error, Session, Store, TrustedProxies};
+use tokio::sync::watch;
 use tower_http::csrf::CsrfLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -37,12 +39,19 @@ pub(crate) struct Shop {
     storage: Arc<Storage>,
     passwords: Arc<Passwords>,
     proxies: Arc<TrustedProxies>,
+    /// Its sender goes when the shop closes.
+    closing: watch::Receiver<()>,
 }
 
 impl Shop {
-    pub(crate) fn new(store: Store, storage: Storage, proxies: TrustedProxies) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        storage: Storage,
+        proxies: TrustedProxies,
+        closing: watch::Receiver<()>,
+    ) -> Self {
         let (storage, proxies) = (Arc::new(storage), Arc::new(proxies));
-        Self { store, storage, passwords: Arc::default(), proxies }
+        Self { store, storage, passwords: Arc::default(), proxies, closing }
     }
 }
 
@@ -77,6 +86,7 @@ fn finish<V: Shopper>(more: Router<Shop>, shop: Shop) -> Router {
         .route("/logout", post(account::logout::<V>))
         .route("/confirm", get(password::confirm_form::<V>).post(password::confirm::<V>))
         .route("/account", get(devices::list::<V>))
+        .route("/ended", get(ended::tell::<V>))
         .route("/operators", get(operators::overview::<V>))
         .route("/operators/refresh", post(operators::refresh::<V>))
         .route("/operators/act-as", post(support::act_as::<V>))
@@ -89,6 +99,7 @@ fn finish<V: Shopper>(more: Router<Shop>, shop: Shop) -> Router {
         // Below it are the files that are the same for everybody.
         .route("/style.css", get(style))
         .route("/icon.svg", get(icon))
+        .route("/ended.js", get(script))
         // A form of another site can be sent here by whoever is logged in. The cookie is
         // `SameSite=Lax`, so that it does not come along; but a subdomain is the same site, so
         // requests that change something are also refused unless they come from this very origin.
@@ -99,9 +110,11 @@ fn finish<V: Shopper>(more: Router<Shop>, shop: Shop) -> Router {
         .with_state(shop)
 }
 
-/// The pages need their style, their pictures, and forms that come back here; nobody may frame them.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
-                      frame-ancestors 'none'; base-uri 'none'";
+/// The pages need their style, their pictures, their script with its event stream, and forms that come
+/// back here; nobody may frame them.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; \
+                      connect-src 'self'; form-action 'self'; frame-ancestors 'none'; \
+                      base-uri 'none'";
 
 fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
     SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
@@ -139,6 +152,10 @@ async fn style() -> impl IntoResponse {
 
 async fn icon() -> impl IntoResponse {
     ([(CONTENT_TYPE, "image/svg+xml"), (CACHE_CONTROL, "no-cache")], include_str!("icon.svg"))
+}
+
+async fn script() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/javascript"), (CACHE_CONTROL, "no-cache")], include_str!("ended.js"))
 }
 
 async fn not_found<V: Shopper>(mut visitor: Session<V>) -> (StatusCode, Markup) {

@@ -20,6 +20,7 @@ use std::time::{Duration, SystemTime};
 use sessions::clock::{Clock, SystemClock};
 use sessions::{CookieConfig, Store};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tracing::Level;
 
 use crate::handlers::Shop;
@@ -71,14 +72,20 @@ async fn run() -> Result<(), Box<dyn Error>> {
     println!("the shop is open: http://localhost:{}", listener.local_addr()?.port());
     println!("visitors have schema version {}", options.schema);
     println!("sessions are stored in {}, press Ctrl-C to stop", storage.url);
-    let shop = Shop::new(store.clone(), storage, options.proxies);
+    let (open, closing) = watch::channel(());
+    let shop = Shop::new(store.clone(), storage, options.proxies, closing);
     let router = match options.schema {
         1 => handlers::router::<v1::Visitor>(shop),
         _ => handlers::router_of_2(shop),
     };
     // With the address of each client, for the list of devices.
     let router = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, router).with_graceful_shutdown(stop()).await?;
+    let stopped = async move {
+        stop().await;
+        // The server waits for its connections: this ends those that stay open.
+        drop(open);
+    };
+    axum::serve(listener, router).with_graceful_shutdown(stopped).await?;
     store.shutdown().await;
     purge.await?;
     Ok(())

@@ -60,6 +60,7 @@ impl Frame {
                     title { (self.title) " · Kettle & Leaf" }
                     link rel="icon" href="/icon.svg" type="image/svg+xml";
                     link rel="stylesheet" href="/style.css";
+                    @if self.user.is_some() { script src="/ended.js" defer {} }
                 }
                 body {
                     a.skip href="#main" { "Skip to the page" }
@@ -71,6 +72,7 @@ impl Frame {
                     }
                     @if let Some(whom) = &self.acting_as { (banner(whom)) }
                     main #main {
+                        @if self.user.is_some() { (ended()) }
                         @for notice in &self.notices {
                             p.notice.warning[!notice.good] role="status" { (notice.text) }
                         }
@@ -109,6 +111,15 @@ fn banner(whom: &str) -> Markup {
         div.banner {
             span { "You see the shop as " strong { (whom) } "." }
             form method="post" action="/operators/back" { button.quiet { "Back" } }
+        }
+    }
+}
+
+/// What the script shows when the session has ended.
+fn ended() -> Markup {
+    html! {
+        p.notice.warning #ended role="alert" hidden {
+            "Your session has ended. " a href="/login" { "Log in again" }
         }
     }
 }

@@ -5,6 +5,8 @@
 //!   logging out everywhere, changing a password.
 //! - [Asking again: step-up](asking_again): how long ago the owner proved who they are, sessions that
 //!   lock, lost credentials, acting as another.
+//! - [Closing sockets on logout](closing_sockets): WebSockets and event streams that close when
+//!   their session ends, and jobs that stop.
 //! - [Mobile and API clients](mobile_and_api_clients): tokens in a header, for clients without cookies.
 //! - [Concurrent requests](concurrent_requests): what happens when two requests change one
 //!   session, and how to choose the result field by field.
@@ -12,6 +14,8 @@
 //!   while older records are stored and older builds run.
 //! - [Choosing a provider](choosing_a_provider): what memory, SQLite, PostgreSQL, Redis and DynamoDB
 //!   keep, cost and need.
+//! - [Caching](caching): reads without a round trip, when they pay, and how soon every host knows that
+//!   a session has ended.
 //! - [Keys and rotation](keys_and_rotation): the life of the keys that seal cookies, and what to do
 //!   when a key has leaked.
 //! - [Going to production](going_to_production): a checklist for the first deploy and for being on
@@ -40,6 +44,10 @@ pub mod logging_in_and_out {}
 #[doc = include_str!("guide/asking_again.md")]
 pub mod asking_again {}
 
+#[cfg(feature = "actix")]
+#[doc = include_str!("guide/closing_sockets.md")]
+pub mod closing_sockets {}
+
 #[doc = include_str!("guide/mobile_and_api_clients.md")]
 pub mod mobile_and_api_clients {}
 
@@ -51,6 +59,10 @@ pub mod changing_your_session {}
 
 #[doc = include_str!("guide/choosing_a_provider.md")]
 pub mod choosing_a_provider {}
+
+#[cfg(feature = "cache")]
+#[doc = include_str!("guide/caching.md")]
+pub mod caching {}
 
 #[doc = include_str!("guide/keys_and_rotation.md")]
 pub mod keys_and_rotation {}

@@ -443,7 +443,9 @@ impl<T: SessionData> Session<T> {
     }
 
     /// Ends the session at the next commit, and makes the browser drop the cookie. Other changes
-    /// are not saved. The record is deleted even if the response is an error.
+    /// are not saved. The record is deleted even if the response is an error. Other hosts refuse the
+    /// session once it is; those with a [cache](crate::guide::caching) at the latest 3 seconds later,
+    /// or 5 with a provider that tells of no changes.
     ///
     /// If another request has logged this browser in since this session was loaded, or its owner
     /// again, this cookie may not end that session. The commit then clears the cookie and fails

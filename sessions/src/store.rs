@@ -298,6 +298,9 @@ impl Store {
 
     /// Ends the session of this key if it belongs to this owner. Returns whether there was one.
     ///
+    /// Other hosts refuse the session from then on; those with a [cache](crate::guide::caching) at
+    /// the latest 3 seconds after this has answered, or 5 with a provider that tells of no changes.
+    ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails. [`Error::Misuse`] for a
     /// client-side store.
@@ -378,6 +381,9 @@ impl Store {
     /// Without it, the clocks of the two hosts decide: a login is undone if its session was loaded
     /// before this call began, as far as the clocks agree. Change the password first, then call
     /// this.
+    ///
+    /// Other hosts refuse the sessions from then on; those with a [cache](crate::guide::caching) at
+    /// the latest 3 seconds after this has answered, or 5 with a provider that tells of no changes.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails. Some sessions may have

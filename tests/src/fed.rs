@@ -24,8 +24,8 @@ pub struct Fed<P> {
 pub struct Feed {
     listener: watch::Sender<Option<ChangeListener>>,
     lost: watch::Sender<u32>,
-    announced: Arc<Mutex<Vec<String>>>,
     refuses: Arc<AtomicBool>,
+    announced: Arc<Mutex<Vec<String>>>,
 }
 
 impl<P> Fed<P> {
@@ -34,8 +34,8 @@ impl<P> Fed<P> {
         let feed = Feed {
             listener: watch::Sender::new(None),
             lost: watch::Sender::new(0),
-            announced: Arc::default(),
             refuses: Arc::default(),
+            announced: Arc::default(),
         };
         (Self { inner, feed: Some(feed.clone()) }, feed)
     }
@@ -77,7 +77,7 @@ impl Feed {
         self.lost.send_modify(|lost| *lost += 1);
     }
 
-    /// Makes every announcement fail.
+    /// From now on, announcements fail.
     pub fn refuse_announcements(&self) {
         self.refuses.store(true, Ordering::Relaxed);
     }

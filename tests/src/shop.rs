@@ -32,6 +32,24 @@ impl Shop {
         Self::at(free_port(), words.iter().map(ToString::to_string).collect(), folder)
     }
 
+    /// Stops the shop as Ctrl-C does, and waits until it is gone.
+    ///
+    /// # Panics
+    /// When it runs on for a minute.
+    pub fn stop(self) {
+        self.process.signal("INT");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while self.runs() {
+            assert!(Instant::now() < deadline, "the shop does not stop");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.process.abandon();
+    }
+
+    fn runs(&self) -> bool {
+        Path::new(&format!("/proc/{}/exe", self.process.pid())).exists()
+    }
+
     /// Kills the shop, as a crash would, and opens it again at the same address.
     #[must_use]
     pub fn restart(self) -> Self {

@@ -24,13 +24,15 @@ use crate::telemetry;
 /// [`Store::watch`](crate::Store::watch) return.
 ///
 /// It resolves once the session has ended, and says how. It may be awaited by reference, and again
-/// after it has resolved. It keeps no session alive; [`touch`](Self::touch) does.
+/// after it has resolved. It keeps no session alive; [`touch`](Self::touch) does. It takes about 330
+/// bytes of memory, and neither a task nor a connection of its own. Dropping it ends the watch.
 ///
 /// This host's own acts resolve it at once. Acts of other hosts do as soon as the provider tells of
 /// them, usually within milliseconds; with every provider at the latest one
 /// [`watch_interval`](crate::StoreBuilder::watch_interval) later. While the database is down nobody
 /// knows of an end, and it waits. [`Store::shutdown`](crate::Store::shutdown) does not resolve it:
-/// close sockets at your server's shutdown by other means.
+/// close sockets at your server's shutdown by other means. The guide's chapter [Closing sockets on
+/// logout](crate::guide::closing_sockets) shows handlers.
 ///
 /// ```
 /// use sessions::{SessionEnd, Session, Watch};
@@ -77,8 +79,9 @@ impl Watch {
         self.key.as_ref()
     }
 
-    /// Counts as a use of the session: moves its expiry, and makes one call. Call it for what counts
-    /// as activity of the visitor, such as a message from them, and not more often than each
+    /// Counts as a use of the session: moves its expiry, as a request does. It makes one call, or two
+    /// if the expiry moves. Call it for what counts as activity of the visitor, such as a message
+    /// from them, and not more often than each
     /// [`touch_interval`](crate::StoreBuilder::touch_interval). Returns whether the session is still
     /// live.
     ///

@@ -9,3 +9,4 @@ mod bytes;
 mod calls;
 mod growth;
 mod light;
+mod watches;

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
-mod changes;
 mod chapter;
+mod feeds;
 mod keys;
 mod scenario;
 mod secrets;
@@ -24,7 +24,6 @@ async fn everything() -> World {
     scenario::client_side(&mut world).await;
     scenario::at_rest(&mut world).await;
     scenario::purges(&mut world).await;
-    changes::changes(&mut world).await;
     scenario::requests(&mut world).await;
     scenario::requests_of_actix(&mut world).await;
     keys::tokens(&mut world).await;
@@ -32,6 +31,7 @@ async fn everything() -> World {
     keys::encryption(&mut world).await;
     keys::repairs(&mut world).await;
     keys::epochs(&mut world).await;
+    feeds::failures(&mut world).await;
     world
 }
 
@@ -210,6 +210,7 @@ async fn events_and_counters_agree() {
         ("session.ended", "sessions_ended_total"),
         ("session.refused", "sessions_cookies_refused_total"),
         ("session.purge_failed", "sessions_purge_failures_total"),
+        ("session.feed_lost", "sessions_feeds_lost_total"),
         ("token.refused", "sessions_tokens_refused_total"),
         ("key.created", "sessions_keys_created_total"),
     ] {

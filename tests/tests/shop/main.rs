@@ -4,5 +4,6 @@
 
 mod account;
 mod browser;
+mod ended;
 mod process;
 mod shop;

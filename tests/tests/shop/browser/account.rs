@@ -79,6 +79,58 @@ async fn the_login_says_that_a_session_has_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_says_that_its_session_has_ended_without_a_reload() {
+    let shop = Shop::open(&["--store", "memory:"]);
+    let mut driver = Driver::start();
+    let (here, there) = (driver.open().await, driver.open().await);
+    login(&here, &shop, "ada", "lovelace").await;
+    login(&there, &shop, "ada", "lovelace").await;
+    there.goto(&shop.url("/cart")).await;
+    let shown = "return !document.getElementById('ended').hidden";
+    assert_eq!(there.run(shown, &[]).await, false);
+    there.run("window.same = true", &[]).await;
+
+    here.reload().await;
+    here.click("form[action='/account/end'] button").await;
+    there.until(shown).await;
+    assert_eq!(there.run("return window.same", &[]).await, true, "the page was not reloaded");
+    assert_eq!(there.path().await, "/cart");
+    let notice = there.text_of("#ended").await;
+    assert_eq!(notice.as_deref(), Some("Your session has ended. Log in again"));
+    look(&there, "ended").await;
+    assert_eq!(there.console().await, [""; 0], "nothing was refused or failed");
+    assert_eq!(here.run(shown, &[]).await, false, "the other goes on");
+
+    there.click("#ended a").await;
+    assert_eq!(there.path().await, "/login");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_was_hidden_says_so_when_it_is_shown() {
+    let shop = Shop::open(&["--store", "memory:"]);
+    let mut driver = Driver::start();
+    let browser = driver.open().await;
+    login(&browser, &shop, "ada", "lovelace").await;
+    // A headless browser hides no window.
+    let hide = "
+        const [hidden] = arguments;
+        Object.defineProperty(document, 'hidden', { configurable: true, value: hidden });
+        document.dispatchEvent(new Event('visibilitychange'));
+        return events.readyState == EventSource.CLOSED;";
+    assert_eq!(browser.run(hide, &[json!(true)]).await, true, "it holds no connection");
+    let first = browser.client.window().await.unwrap();
+    let second = browser.client.new_window(true).await.unwrap().handle;
+    browser.client.switch_to_window(second).await.unwrap();
+    browser.goto(&shop.url("/account")).await;
+    browser.click("form[action='/logout'] button").await;
+    browser.client.switch_to_window(first).await.unwrap();
+    let shown = "return !document.getElementById('ended').hidden";
+    assert_eq!(browser.run(shown, &[]).await, false);
+    browser.run(hide, &[json!(false)]).await;
+    browser.until(shown).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_list_of_devices_names_browsers_and_networks() {
     let shop = Shop::open(&["--store", "memory:"]);
     let mut driver = Driver::start();
