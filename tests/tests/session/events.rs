@@ -70,12 +70,12 @@ async fn each_act_is_told_once_with_its_words() {
     assert_eq!(app.told(), ["session.conflicted of a session", "session.merged of a session"]);
 
     let old = Jar::clone(&jar);
-    app.request(&mut jar, |visitor| visitor.renew()).await;
+    app.request(&mut jar, Session::renew).await;
     assert_eq!(app.told(), ["session.renewed of a session"]);
     app.request(&mut Jar::clone(&old), |_| {}).await;
     assert_eq!(app.told(), ["session.refused (superseded)"]);
 
-    app.request(&mut jar, |visitor| visitor.destroy()).await;
+    app.request(&mut jar, Session::destroy).await;
     assert_eq!(app.told(), ["session.ended of a session (destroyed)"]);
     app.request(&mut Jar::clone(&old), |_| {}).await;
     assert_eq!(app.told(), ["session.refused (gone)"]);
