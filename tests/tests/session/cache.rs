@@ -228,7 +228,7 @@ async fn a_cached_record_only_confirms() {
     let old = Jar::clone(&jar);
 
     // Another secret: the cookie is newer than what is cached.
-    request(&hosts.other, &mut jar, |visitor| visitor.renew()).await;
+    request(&hosts.other, &mut jar, Session::renew).await;
     assert_eq!(hosts.read(&jar).await, (Arrival::Live, FETCH));
     // And from here on the old cookie is not confirmed any more, though nothing was named.
     assert_eq!(hosts.read(&old).await, (Arrival::Superseded, FETCH));
@@ -274,7 +274,7 @@ async fn this_hosts_own_changes_are_seen_at_once() {
         assert_eq!(visitor.count, count);
     }
     let old = Jar::clone(&jar);
-    request(&hosts.cached, &mut jar, |visitor| visitor.renew()).await;
+    request(&hosts.cached, &mut jar, Session::renew).await;
     assert_eq!(hosts.read(&old).await.0, Arrival::Superseded);
     assert_eq!(hosts.read(&jar).await.0, Arrival::Live);
     hosts.cached.revoke_all::<Visitor>(7).await.unwrap();
@@ -304,7 +304,7 @@ async fn saves_are_announced_and_renewals_with_the_save() {
     request(&hosts.cached, &mut jar, |visitor| visitor.count = 1).await;
     settle().await;
     assert_eq!(hosts.feed.announced(), [key.as_str()]);
-    request(&hosts.cached, &mut jar, |visitor| visitor.renew()).await;
+    request(&hosts.cached, &mut jar, Session::renew).await;
     settle().await;
     assert_eq!(hosts.feed.announced(), [format!("with the save: {key}")]);
     // Nobody has read a session that begins.

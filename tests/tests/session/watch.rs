@@ -119,7 +119,7 @@ async fn this_hosts_own_acts_are_told_at_once_and_by_whom() {
         settle().await;
         assert_eq!((now(&mut ended), now(&mut watch)), (None, None));
         match number {
-            0 => request(&hosts.one, &mut jar, |visitor| visitor.destroy()).await,
+            0 => request(&hosts.one, &mut jar, Session::destroy).await,
             1 => assert!(hosts.one.revoke::<Visitor>(7, &key).await.unwrap()),
             2 => assert!(hosts.one.revoke_any(&key).await.unwrap()),
             3 => assert_eq!(hosts.one.revoke_all::<Visitor>(7).await.unwrap(), 1),
@@ -213,13 +213,13 @@ async fn a_renewal_by_another_request_supersedes_and_ones_own_does_not() {
     settle().await;
     assert_eq!((now(&mut ended), now(&mut again)), (None, None));
 
-    request(&hosts.one, &mut jar, |visitor| visitor.renew()).await;
+    request(&hosts.one, &mut jar, Session::renew).await;
     let superseded = Some(SessionEnd::Superseded);
     assert_eq!((now(&mut ended), now(&mut watch)), (superseded, None), "on this host");
 
     let (mut jar, visitor) = hosts.logged_in(8).await;
     let mut ended = visitor.ended();
-    request(&hosts.other, &mut jar, |visitor| visitor.renew()).await;
+    request(&hosts.other, &mut jar, Session::renew).await;
     listener.changed(visitor.key().unwrap().as_str());
     settle().await;
     assert_eq!(now(&mut ended), superseded, "on another");
@@ -274,7 +274,7 @@ async fn a_touch_of_what_is_not_the_handles_any_more_moves_nothing() {
     let hosts = Hosts::with(|it| it.idle_timeout(MINUTE));
     let (mut jar, visitor) = hosts.logged_in(7).await;
     let (ended, watch) = (visitor.ended(), hosts.one.watch(visitor.key().unwrap()));
-    request(&hosts.other, &mut jar, |visitor| visitor.renew()).await;
+    request(&hosts.other, &mut jar, Session::renew).await;
     hosts.pass(30).await;
     let expiry =
         async || hosts.other.load::<Visitor>(jar.headers()).await.unwrap().expires_at().unwrap();
@@ -328,7 +328,7 @@ async fn what_is_no_session_has_ended_already() {
 
     let (mut jar, visitor) = hosts.logged_in(7).await;
     let (old, key) = (Jar::clone(&jar), visitor.key().unwrap().clone());
-    request(&hosts.one, &mut jar, |visitor| visitor.renew()).await;
+    request(&hosts.one, &mut jar, Session::renew).await;
     let visitor = hosts.one.load::<Visitor>(old.headers()).await.unwrap();
     assert_eq!(now(&mut visitor.ended()), Some(SessionEnd::Superseded));
 
