@@ -1,7 +1,10 @@
-//! The calls: each is one statement, and a second one after a conflict.
+//! The calls: each is one statement, and another one after a conflict and to notify listeners.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -11,12 +14,14 @@ use sessions::provider::{
 };
 use sqlx::postgres::PgRow;
 use sqlx::{Row as _, SqlStr};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use crate::connections::Held;
+use crate::notice::Told;
 use crate::provider::{PostgresProvider, Time};
-use crate::sql::Saves;
 use crate::statement::{Answer, Arg, Nature};
-use crate::{feed, notice};
+use crate::{error, feed};
 
 #[async_trait]
 impl Provider for PostgresProvider {
@@ -31,7 +36,7 @@ impl Provider for PostgresProvider {
         expect: Expect,
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
-        self.save_by(&self.statements.saves, record, expect, now).await
+        self.save_by(None, self.time(), record, expect, now).await
     }
 
     async fn delete(
@@ -40,36 +45,12 @@ impl Provider for PostgresProvider {
         expect: Expect,
         now: SystemTime,
     ) -> Result<Deleted, ProviderError> {
-        let statements = &self.statements;
-        let deletes =
-            if self.announces { &statements.announced_deletes } else { &statements.deletes };
-        let (mut held, time) = (None, self.time());
-        let (sql, count, version, seen) = match expect {
-            Expect::Any => (Some(&deletes.any), 1, 0, None),
-            Expect::Version(version) => (Some(&deletes.version), 3, version, None),
-            Expect::Untouched { version, expires_at } => {
-                (Some(&deletes.untouched), 4, version, expires_at)
-            }
-            Expect::Absent => (None, 0, 0, None),
-        };
-        if let Some(sql) = sql {
-            let args = [
-                Arg::Text(Some(id)),
-                Arg::Int(Some(version.cast_signed())),
-                Arg::Int(Some(millis(now))),
-                Arg::Int(seen.map(millis)),
-            ];
-            let nature = Nature::Once;
-            let args = &args[..count];
-            let answer = self.call(&mut held, time, self.form, nature, sql, args).await?;
-            let removed = self.first_record(&answer)?;
-            if removed.is_some() || expect == Expect::Any {
-                return Ok(Deleted::Deleted(removed));
-            }
+        // What expects nothing removes nothing.
+        if !self.announces || expect == Expect::Absent {
+            return self.delete_by(None, self.time(), id, expect, now).await;
         }
-        // As for a save: a read that begins now sees what made the statement above miss.
-        let current = self.fetch_by(&mut held, time, id, now).await?;
-        Ok(current.map_or(Deleted::Deleted(None), Deleted::Conflict))
+        let id = id.into();
+        in_a_task(|caller| self.clone().announced_delete(caller, id, expect, now)).await
     }
 
     async fn touch(
@@ -188,20 +169,20 @@ impl Provider for PostgresProvider {
         expect: Expect,
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
-        let statements = &self.statements;
-        let saves = if self.announces { &statements.announced_saves } else { &statements.saves };
-        self.save_by(saves, record, expect, now).await
+        if !self.announces {
+            return self.save(record, expect, now).await;
+        }
+        let record = record.clone();
+        in_a_task(|caller| self.clone().announced_save(caller, record, expect, now)).await
     }
 
     async fn announce(&self, ids: &[&str]) -> Result<(), ProviderError> {
         if ids.is_empty() || !self.announces {
             return Ok(());
         }
-        let notices = notice::gather(ids);
-        let notices: Vec<&str> = notices.iter().map(String::as_str).collect();
-        let args = [Arg::Texts(&notices)];
-        self.single(Nature::Repeatable, &self.statements.announce, &args).await?;
-        Ok(())
+        let told = || ids.iter().map(|id| Told::changed(id)).collect();
+        let announced = self.announcer.announce(self, told, self.time().end);
+        announced.await.map_err(error::of_announcement)
     }
 }
 
@@ -231,13 +212,91 @@ impl PostgresProvider {
         self.first_record(&answer)
     }
 
-    async fn save_by(
+    async fn announced_save(
+        self,
+        mut caller: Caller<Saved>,
+        record: Record,
+        expect: Expect,
+        now: SystemTime,
+    ) {
+        let (time, mut change) = (self.time(), self.announcer.change(&self, &record.id));
+        let Some(held) = self.hold_for(&mut caller, time).await else { return };
+        let saved = match held {
+            Ok(held) => {
+                change.begin();
+                self.save_by(Some(held), time, &record, expect, now).await
+            }
+            Err(error) => Err(error),
+        };
+        let told = match &saved {
+            // An earlier try, whose answer was lost, may have begun the record: nobody has read what
+            // was before it.
+            Ok(Saved::Conflict(_)) if expect == Expect::Absent => {
+                change.did_nothing();
+                Ok(())
+            }
+            // After a conflict too: an earlier try may have saved the record.
+            Ok(_) => change.tell(false, time.end).await,
+            Err(_) => Ok(()),
+        };
+        // The caller may have gone.
+        let _ = caller.send(told.map_err(error::of_untold_change).and(saved));
+    }
+
+    async fn announced_delete(
+        self,
+        mut caller: Caller<Deleted>,
+        id: Box<str>,
+        expect: Expect,
+        now: SystemTime,
+    ) {
+        let (time, mut change) = (self.time(), self.announcer.change(&self, &id));
+        let Some(held) = self.hold_for(&mut caller, time).await else { return };
+        let deleted = match held {
+            Ok(held) => {
+                change.begin();
+                self.delete_by(Some(held), time, &id, expect, now).await
+            }
+            Err(error) => Err(error),
+        };
+        let told = match &deleted {
+            // Whatever was found: an earlier try, whose answer was lost, may have removed the record.
+            Ok(deleted) => {
+                let ended = matches!(deleted, Deleted::Deleted(_));
+                change.tell(ended, time.end).await
+            }
+            Err(_) => Ok(()),
+        };
+        // The caller may have gone.
+        let _ = caller.send(told.map_err(error::of_untold_change).and(deleted));
+    }
+
+    /// A connection for a statement that cannot be repeated, or `None` if the caller has gone: then
+    /// nothing is sent.
+    async fn hold_for<A>(
         &self,
-        saves: &Saves,
+        caller: &mut Caller<A>,
+        time: Time,
+    ) -> Option<Result<Held<'_>, ProviderError>> {
+        let table = &self.statements.table;
+        let mut hold = pin!(self.connections.hold(time.start, time.end, true, table));
+        poll_fn(|context| match caller.poll_closed(context) {
+            Poll::Ready(()) => Poll::Ready(None),
+            Poll::Pending => hold.as_mut().poll(context).map(Some),
+        })
+        .await
+    }
+
+    /// Saves and does not announce it, as [`delete_by`](Self::delete_by) does.
+    async fn save_by<'a>(
+        &'a self,
+        mut held: Option<Held<'a>>,
+        time: Time,
         record: &Record,
         expect: Expect,
         now: SystemTime,
     ) -> Result<Saved, ProviderError> {
+        let saves = &self.statements.saves;
         let (sql, count, version, seen) = match expect {
             Expect::Any => (&saves.any, 6, 0, None),
             Expect::Absent => (&saves.absent, 7, 0, None),
@@ -255,7 +314,6 @@ impl PostgresProvider {
             Arg::Int(Some(version.cast_signed())),
             Arg::Int(seen.map(millis)),
         ];
-        let (mut held, time) = (None, self.time());
         let nature = Nature::Once;
         let saved = self.call(&mut held, time, self.form, nature, sql, &args[..count]).await?;
         if saved.affected > 0 {
@@ -266,9 +324,63 @@ impl PostgresProvider {
         Ok(Saved::Conflict(current))
     }
 
+    /// Deletes and does not announce it. No connection is held any more when it returns, so that the
+    /// announcement finds one.
+    async fn delete_by<'a>(
+        &'a self,
+        mut held: Option<Held<'a>>,
+        time: Time,
+        id: &str,
+        expect: Expect,
+        now: SystemTime,
+    ) -> Result<Deleted, ProviderError> {
+        let deletes = &self.statements.deletes;
+        let (sql, count, version, seen) = match expect {
+            Expect::Any => (Some(&deletes.any), 1, 0, None),
+            Expect::Version(version) => (Some(&deletes.version), 3, version, None),
+            Expect::Untouched { version, expires_at } => {
+                (Some(&deletes.untouched), 4, version, expires_at)
+            }
+            Expect::Absent => (None, 0, 0, None),
+        };
+        if let Some(sql) = sql {
+            let args = [
+                Arg::Text(Some(id)),
+                Arg::Int(Some(version.cast_signed())),
+                Arg::Int(Some(millis(now))),
+                Arg::Int(seen.map(millis)),
+            ];
+            let nature = Nature::Once;
+            let args = &args[..count];
+            let answer = self.call(&mut held, time, self.form, nature, sql, args).await?;
+            let removed = self.first_record(&answer)?;
+            if removed.is_some() || expect == Expect::Any {
+                return Ok(Deleted::Deleted(removed));
+            }
+        }
+        // As for a save: a read that begins now sees what made the statement above miss.
+        let current = self.fetch_by(&mut held, time, id, now).await?;
+        Ok(current.map_or(Deleted::Deleted(None), Deleted::Conflict))
+    }
+
     fn first_record(&self, answer: &Answer) -> Result<Option<Record>, ProviderError> {
         answer.rows.first().map(to_record).transpose().map_err(|error| self.error(error))
     }
+}
+
+/// Whoever waits for the answer of a call that runs in a task of its own.
+type Caller<A> = oneshot::Sender<Result<A, ProviderError>>;
+
+/// Makes a call of which other hosts are told in a task of its own, so that a statement that was sent
+/// comes to its end before it is told of, even if the caller goes. A notice that overtakes its change
+/// would let another host read the old record once more, and keep it.
+async fn in_a_task<A: Send + 'static, F: Future<Output = ()> + Send + 'static>(
+    call: impl FnOnce(Caller<A>) -> F,
+) -> Result<A, ProviderError> {
+    let runtime = Handle::try_current().map_err(|_| error::no_runtime())?;
+    let (caller, answer) = oneshot::channel();
+    runtime.spawn(call(caller));
+    answer.await.unwrap_or_else(|_| Err(error::no_runtime()))
 }
 
 /// Times end with the year 9999, so they fit.

@@ -1,11 +1,15 @@
 //! What PostgreSQL's and sqlx's errors mean to a caller.
 
+use std::error::Error as StdError;
+use std::fmt;
 use std::io::ErrorKind;
+use std::sync::Arc;
 
 use sessions::provider::ProviderError;
 use sqlx::Error;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
+use crate::announcer::Untold;
 use crate::statement::Failed;
 
 /// What to do about a connection on which a statement failed, and about the statement.
@@ -118,11 +122,69 @@ pub(crate) fn connecting_took_long() -> ProviderError {
     )
 }
 
+pub(crate) fn no_runtime() -> ProviderError {
+    ProviderError::unavailable("the runtime ended during the call, or there was none")
+}
+
 pub(crate) fn statement_took_long() -> ProviderError {
     ProviderError::unavailable(
         "PostgreSQL did not answer within the timeout: it is overloaded, waits for a lock, or the \
          network is down",
     )
+}
+
+/// An announcement's error.
+pub(crate) fn of_announcement(untold: Untold) -> ProviderError {
+    match untold {
+        Untold::Failed(cause) => {
+            let message = cause.to_string();
+            let error = match cause.is_unavailable() {
+                true => ProviderError::unavailable(message),
+                false => ProviderError::permanent(message),
+            };
+            Cause::of(cause, error)
+        }
+        Untold::TooLate => ProviderError::unavailable(
+            "PostgreSQL did not notify other hosts within the timeout: it is overloaded, or the \
+             network is down",
+        ),
+        Untold::TooMany => ProviderError::unavailable(
+            "too many changes wait until PostgreSQL notifies other hosts: it is overloaded, or the \
+             network is down",
+        ),
+        Untold::Abandoned => no_runtime(),
+    }
+}
+
+/// The error of a call whose change may have been made, and of which listeners were not told.
+pub(crate) fn of_untold_change(untold: Untold) -> ProviderError {
+    let error = of_announcement(untold);
+    let message =
+        format!("the change may have been made, and other hosts were not told of it: {error}");
+    let untold = ProviderError::unavailable(message);
+    Cause::of(Arc::new(error), untold)
+}
+
+/// The source of an error that several calls share, whose message is in the message of each.
+#[derive(Debug)]
+struct Cause(Arc<ProviderError>);
+
+impl Cause {
+    fn of(shared: Arc<ProviderError>, error: ProviderError) -> ProviderError {
+        if shared.source().is_some() { error.with_source(Self(shared)) } else { error }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.source().map_or(Ok(()), |source| fmt::Display::fmt(source, f))
+    }
+}
+
+impl StdError for Cause {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()?.source()
+    }
 }
 
 pub(crate) fn feed_lost() -> ProviderError {

@@ -177,6 +177,7 @@
 //! saves of about the last 600 ms, and a session that its user has ended would be live again; no data
 //! is corrupted. Reads must come from the primary: a standby lags, and would return old sessions.
 
+mod announcer;
 mod calls;
 mod connections;
 mod error;

@@ -1,37 +1,57 @@
 //! The text of a notice: which records changed or ended, and nothing else.
 //!
-//! `-<id>` is a record that was deleted, `+<id>` one that was saved, and `*<id>\n<id>...` several
-//! that were saved. Whoever has the database's password can send any other text.
+//! `-<id>` is a record that was deleted, `+<id>` one that was saved, and `=<id>\n<id>...` and
+//! `*<id>\n<id>...` are several. Whoever has the database's password can send any other text.
 
 use sessions::provider::ChangeListener;
 
 /// A record that was saved.
-pub(crate) const CHANGED: char = '+';
+const CHANGED: char = '+';
 
 /// A record that was deleted.
-pub(crate) const ENDED: char = '-';
+const ENDED: char = '-';
 
 /// Records that were saved.
-const GATHERED: char = '*';
+const ALL_CHANGED: char = '*';
 
-/// The notices for records that were saved.
-pub(crate) fn gather(ids: &[&str]) -> Vec<String> {
+/// Records that were deleted.
+const ALL_ENDED: char = '=';
+
+/// What listeners are told of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) id: Box<str>,
+    /// It was deleted, not saved.
+    pub(crate) ended: bool,
+}
+
+impl Told {
+    pub(crate) fn changed(id: &str) -> Self {
+        Self { id: id.into(), ended: false }
+    }
+}
+
+/// The notices that tell it.
+pub(crate) fn gather<'t>(told: impl IntoIterator<Item = &'t Told>) -> Vec<String> {
     let mut notices: Vec<String> = Vec::new();
-    let mut open = None;
-    for id in ids {
+    // Where those of deleted records and of saved ones have room.
+    let mut open = [None; 2];
+    for Told { id, ended } in told {
+        let (one, all) = if *ended { (ENDED, ALL_ENDED) } else { (CHANGED, ALL_CHANGED) };
         // It cannot be told from two.
         if id.contains('\n') {
-            notices.push(format!("{CHANGED}{id}"));
+            notices.push(format!("{one}{id}"));
             continue;
         }
+        let open = &mut open[usize::from(*ended)];
         match open.and_then(|place: usize| notices.get_mut(place)) {
             Some(notice) if notice.len() + id.len() < LONGEST => {
                 notice.push('\n');
                 notice.push_str(id);
             }
             _ => {
-                open = Some(notices.len());
-                notices.push(format!("{GATHERED}{id}"));
+                *open = Some(notices.len());
+                notices.push(format!("{all}{id}"));
             }
         }
     }
@@ -46,10 +66,11 @@ pub(crate) fn tell(listener: &ChangeListener, notice: &str) {
     match kind {
         Some(ENDED) if is_id(rest) => listener.ended(rest),
         Some(CHANGED) if is_id(rest) => listener.changed(rest),
-        Some(GATHERED) => {
-            for id in rest.split('\n').filter(|id| is_id(id)) {
-                listener.changed(id);
-            }
+        Some(ALL_ENDED) => {
+            rest.split('\n').filter(|id| is_id(id)).for_each(|id| listener.ended(id));
+        }
+        Some(ALL_CHANGED) => {
+            rest.split('\n').filter(|id| is_id(id)).for_each(|id| listener.changed(id));
         }
         // No record has such an id.
         Some(ENDED | CHANGED) => {}
@@ -58,7 +79,7 @@ pub(crate) fn tell(listener: &ChangeListener, notice: &str) {
     }
 }
 
-fn is_id(text: &str) -> bool {
+pub(crate) fn is_id(text: &str) -> bool {
     (1..=255).contains(&text.len())
 }
 
@@ -93,11 +114,19 @@ mod tests {
                 _ => format!("+{number}\n-é"),
             })
             .collect();
-        let refs: Vec<&str> = ids.iter().map(String::as_str).collect();
-        let notices = gather(&refs);
+        let all: Vec<Told> = ids
+            .iter()
+            .enumerate()
+            .map(|(place, id)| Told { id: id.as_str().into(), ended: place % 2 == 0 })
+            .collect();
+        let notices = gather(&all);
         assert!(notices.iter().all(|notice| notice.len() < 4_000));
         assert!(notices.len() < 400, "{}", notices.len());
-        let mut right: Vec<String> = ids.iter().map(|id| format!("Changed({id:?})")).collect();
+        let debug = |told: &Told| match told.ended {
+            true => format!("Ended({:?})", told.id),
+            false => format!("Changed({:?})", told.id),
+        };
+        let mut right: Vec<String> = all.iter().map(debug).collect();
         let mut told = told(&notices);
         right.sort();
         told.sort();
@@ -113,7 +142,7 @@ mod tests {
     #[test]
     fn garbage_is_ignored_or_a_gap() {
         let long = format!("-{}", "x".repeat(256));
-        assert_eq!(told(&["-", "+", "*", "*\n\n", &long]), [""; 0]);
+        assert_eq!(told(&["-", "+", "*", "*\n\n", "=", "=\n", &long]), [""; 0]);
         assert_eq!(told(&["", "a", "é", "{\"id\":1}", "\n"]), ["Gap"; 5]);
         assert_eq!(told(&["*\na\n"]), ["Changed(\"a\")"]);
     }

@@ -9,6 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgRow};
 use sqlx::{Row as _, SqlStr};
 use tokio::time::{Instant, timeout_at};
 
+use crate::announcer::{Announcer, Teller};
 use crate::connections::{Connections, Held, Own};
 use crate::error::{self, Verdict, verdict};
 use crate::sql::{DEFAULT_TABLE, Statements};
@@ -35,6 +36,8 @@ pub struct PostgresProvider {
     timeout: Duration,
     /// Whether writes notify the feeds of other hosts.
     pub(crate) announces: bool,
+    /// Shared with clones that send the same statements in the same way.
+    pub(crate) announcer: Arc<Announcer>,
     /// Where the feed of changes connects, if elsewhere than calls do.
     pub(crate) direct: Option<Arc<PgConnectOptions>>,
 }
@@ -141,6 +144,7 @@ impl PostgresProvider {
             form: Form::Prepared,
             timeout: DEFAULT_TIMEOUT,
             announces: true,
+            announcer: Arc::default(),
             direct: None,
         }
     }
@@ -168,7 +172,7 @@ impl PostgresProvider {
                  underscores, no digit first, and before it a schema's name and a dot if needed"
             ))
         })?;
-        Ok(Self { statements: Arc::new(statements), ..self })
+        Ok(Self { statements: Arc::new(statements), announcer: Arc::default(), ..self })
     }
 
     /// Sets the timeout of a call, including the time to wait for a connection and to open one. A
@@ -185,7 +189,7 @@ impl PostgresProvider {
     /// ```
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
-        Self { timeout, ..self }
+        Self { timeout, announcer: Arc::default(), ..self }
     }
 
     /// Sends each statement as one text, without preparing it. It is for a pooler in transaction
@@ -205,7 +209,7 @@ impl PostgresProvider {
     /// ```
     #[must_use]
     pub fn unprepared(self) -> Self {
-        Self { form: Form::Text, ..self }
+        Self { form: Form::Text, announcer: Arc::default(), ..self }
     }
 
     /// Sets the options of the connection that [`changes`](sessions::provider::Provider::changes)
@@ -317,6 +321,8 @@ impl PostgresProvider {
     /// # }
     /// ```
     pub async fn close(&self) {
+        // What a call has changed is announced behind its statement, on another connection.
+        self.announcer.quiet(self.time().end).await;
         self.connections.close().await;
     }
 
@@ -416,6 +422,18 @@ impl PostgresProvider {
 
     pub(crate) fn error(&self, error: sqlx::Error) -> ProviderError {
         error::of_statement(&self.statements.table, error)
+    }
+}
+
+impl Teller for PostgresProvider {
+    async fn tell(&self, notices: &[&str]) -> Result<(), ProviderError> {
+        let args = [Arg::Texts(notices)];
+        self.single(Nature::Repeatable, &self.statements.announce, &args).await?;
+        Ok(())
+    }
+
+    fn end(&self) -> Instant {
+        self.time().end
     }
 }
 

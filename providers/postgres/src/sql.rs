@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
-use crate::notice::{CHANGED, ENDED};
-
 /// The name of the table where none was set.
 pub(crate) const DEFAULT_TABLE: &str = "sessions";
 
@@ -24,9 +22,7 @@ pub(crate) struct Statements {
     pub(crate) fetch: SqlStr,
     pub(crate) fetch_many: SqlStr,
     pub(crate) saves: Saves,
-    pub(crate) announced_saves: Saves,
     pub(crate) deletes: Deletes,
-    pub(crate) announced_deletes: Deletes,
     pub(crate) announce: SqlStr,
     pub(crate) notify: SqlStr,
     pub(crate) identity: SqlStr,
@@ -96,19 +92,7 @@ impl Statements {
             fetch_many: sql("SELECT id, version, expires_at, format, owner, data FROM $table \
                  WHERE id = ANY($1) AND $expiry > $2"),
             saves: Saves::build(sql),
-            announced_saves: Saves::build(|text| {
-                sql(&format!(
-                    "WITH saved AS ({text} RETURNING id) \
-                     SELECT pg_notify($channel, '{CHANGED}' || id) FROM saved"
-                ))
-            }),
             deletes: Deletes::build(sql),
-            announced_deletes: Deletes::build(|text| {
-                sql(&format!(
-                    "WITH ended AS ({text}) SELECT id, version, expires_at, format, owner, data, \
-                     pg_notify($channel, '{ENDED}' || id) FROM ended"
-                ))
-            }),
             announce: sql("SELECT pg_notify($channel, notice) FROM unnest($1) AS notice"),
             notify: sql("SELECT pg_notify($1, '')"),
             identity: sql(IDENTITY),

@@ -74,6 +74,16 @@ impl Feed {
         timeout(SOON, self.heard.recv()).await.expect("a notice comes").expect("the feed goes on")
     }
 
+    /// The next notice that is no proof.
+    pub(crate) async fn next_notice(&mut self) -> Heard {
+        loop {
+            match self.next().await {
+                Heard::Proved(_) => {}
+                heard => return heard,
+            }
+        }
+    }
+
     /// What is heard before a proof of a ping that was sent after this call.
     pub(crate) async fn until_proved(&mut self) -> Vec<Heard> {
         let (now, mut all) = (ping(), Vec::new());

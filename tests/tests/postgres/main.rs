@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
+mod announced;
 mod calls;
 mod changes;
 mod conformance;
