@@ -566,6 +566,8 @@ pub trait Provider: Send + Sync + 'static {
     /// changes, the notice goes with this very save, as with every deletion, so that neither happens
     /// alone. Of other saves it tells when the store [announces](Self::announce) them.
     ///
+    /// A provider that wraps another must forward this call, `announce` and `changes`.
+    ///
     /// The default is `save`, right for a database that tells of every change by itself, and for
     /// one that tells of none.
     ///

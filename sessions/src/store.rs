@@ -577,7 +577,7 @@ impl Store {
         if self.core.is_client_side() {
             return self.core.watch_of_none(SessionEnd::Ended { by: None });
         }
-        self.core.watch(key.clone(), None, None)
+        self.core.watch(key.clone(), None, 0, None)
     }
 
     /// Waits until all running commits have ended. Call it after the server has stopped and before

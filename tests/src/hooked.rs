@@ -46,6 +46,15 @@ pub trait Hook: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Before a fetch of many records reaches the provider, after `before`.
+    ///
+    /// # Errors
+    /// When the call is not to take place.
+    async fn before_many(&self, ids: &[&str]) -> Result<(), ProviderError> {
+        let _ = ids;
+        Ok(())
+    }
+
     /// The time that the database tells, if not the provider's own answer.
     fn clock(&self) -> Option<SystemTime> {
         None
@@ -143,6 +152,7 @@ impl<P: Provider, H: Hook> Provider for Hooked<P, H> {
         ids: &[&str],
         now: SystemTime,
     ) -> Result<Vec<Record>, ProviderError> {
+        self.hook.before_many(ids).await?;
         let id = ids.first().unwrap_or(&"");
         self.call(Call::Fetch, id, self.inner.fetch_many(ids, now)).await
     }

@@ -82,6 +82,11 @@ impl Ping {
         Self { instant: Instant::now(), wall }
     }
 
+    /// Whether it was sent before another, whatever the wall clock says.
+    pub(crate) fn is_before(self, other: Self) -> bool {
+        self.instant < other.instant
+    }
+
     /// Returns how old this ping was at a later one: the longer of what the process's clock and the
     /// wall clock say, because the first stands still while a machine sleeps. `None` if the other is
     /// not later, or the wall clock has moved backwards, so that nobody knows.

@@ -362,6 +362,7 @@ impl Slot {
                 let mut change = fold(&self.session_type, &self.base, &mut self.returned)?;
                 change.asks.skip_touch |= self.skip_touch;
                 change.asks.device = self.device.take().or(change.asks.device);
+                change.secrets = self.secrets.clone().or(change.secrets);
                 return Ok(Some(change));
             }
             SlotEnd::Destroy => Asks { destroy: true, ..Asks::default() },

@@ -2,7 +2,7 @@
 //! session to a slot, and the layer commits the slots.
 
 use std::any::TypeId;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use http::HeaderName;
@@ -20,6 +20,7 @@ use crate::store::core::Core;
 use crate::store::ended_by::EndedBy;
 use crate::store::patch::Asks;
 use crate::store::session_type::SessionType;
+use crate::store::watches::OwnSecrets;
 use crate::transport::Delivery;
 
 /// A layer's store, and the session types that it serves.
@@ -106,6 +107,8 @@ pub(crate) struct Slot {
     pub(super) device: Option<Arc<Device>>,
     /// Whether a handle was dropped by a panic. The layer then saves nothing.
     pub(super) spoiled: bool,
+    /// The secrets of the request's handles, once somebody waits for the end of one.
+    pub(super) secrets: Option<Arc<OwnSecrets>>,
     /// What withdraws the token of a session that was destroyed without a handle.
     pub(super) delivery: Option<Delivery>,
     /// The handler's own saves. Each may set a cookie, and sends it when it ends.
@@ -158,7 +161,10 @@ impl Home {
         if live.state().epoch != slot.epoch {
             // The handle's session was destroyed after the handle was loaded.
             if touched {
-                slot.store.events.dropped_in_request(slot.session_type.name());
+                let (store, session_type) = (slot.store.clone(), slot.session_type.clone());
+                // The app that hears of it may use the request's sessions.
+                drop(slots);
+                store.events.dropped_in_request(session_type.name());
             }
             return;
         }
@@ -177,6 +183,18 @@ impl Home {
     /// Whether the request commits nothing.
     pub(crate) fn is_dry(&self) -> bool {
         self.request.dry.is_some()
+    }
+
+    /// Returns the secrets of the request's handles.
+    pub(crate) fn own_secrets(&self) -> Arc<OwnSecrets> {
+        let mut slots = self.request.slots();
+        let slot = slots.slots.get_mut(self.slot);
+        slot.map(|slot| slot.secrets.get_or_insert_default().clone()).unwrap_or_default()
+    }
+
+    /// Returns them if somebody waits.
+    pub(crate) fn known_secrets(&self) -> Option<Arc<OwnSecrets>> {
+        self.request.slots().slots.get(self.slot)?.secrets.clone()
     }
 
     /// Begins a save before the layer's commit. The response waits for its cookie.
@@ -294,6 +312,7 @@ impl Slot {
             skip_touch: false,
             device: None,
             spoiled: false,
+            secrets: None,
             delivery: None,
             saves: SmallVec::new(),
         }
@@ -315,6 +334,7 @@ impl Slot {
         state.epoch = self.epoch;
         (state.arrival, state.ended_by) = (self.arrival, self.ended_by);
         (state.asks.skip_touch, state.asks.device) = (self.skip_touch, self.device.clone());
+        state.secrets = self.secrets.clone().map(OnceLock::from).unwrap_or_default();
         state
     }
 }

@@ -6,7 +6,7 @@ use super::Session;
 use crate::data::SessionData;
 use crate::store::base::{Arrival, Base};
 use crate::store::watch::Watch;
-use crate::store::watches::{OwnSecrets, SessionEnd};
+use crate::store::watches::SessionEnd;
 
 impl<T: SessionData> Session<T> {
     /// Returns a future that resolves when the session ends: for a WebSocket or an event stream that
@@ -48,14 +48,20 @@ impl<T: SessionData> Session<T> {
                 return state.core.watch_of_none(SessionEnd::Ended { by });
             }
         };
-        let secrets = state.secrets.get_or_init(|| Arc::new(OwnSecrets::default()));
+        let secrets = state.secrets.get_or_init(|| match &self.home {
+            // Shared with the request's other handles: their renewals are no other request's.
+            Some(home) => home.own_secrets(),
+            None => Arc::default(),
+        });
         if let Some(bearer) = &loaded.bearer {
             secrets.add(state.session_type.hash(&bearer.secret));
             if let Some(spare) = &bearer.spare {
                 secrets.add(state.session_type.hash(spare));
             }
         }
-        let secrets = loaded.bearer.is_some().then(|| secrets.clone());
-        state.core.watch(loaded.key.clone(), secrets, loaded.expires_at)
+        // While the outcome of a save is unknown, nobody can tell which secret is this handle's.
+        let is_known = loaded.bearer.is_some() && state.unsettled.is_none();
+        let secrets = is_known.then(|| secrets.clone());
+        state.core.watch(loaded.key.clone(), secrets, loaded.version, loaded.expires_at)
     }
 }

@@ -169,9 +169,11 @@ impl<T: SessionData> Session<T> {
         if self.home.as_ref().is_some_and(Home::is_dry) {
             return Ok((Outcome::Unchanged, None));
         }
-        let live = self.live_mut();
-        let change = live.change().map_err(undelivered)?;
-        let core = live.state.core.clone();
+        let mut change = self.live_mut().change().map_err(undelivered)?;
+        if change.secrets.is_none() {
+            change.secrets = self.home.as_ref().and_then(Home::known_secrets);
+        }
+        let core = self.live().state.core.clone();
         let begun = match &self.home {
             Some(home) => match home.begin_save(&core, &change) {
                 Ok(begun) => begun,

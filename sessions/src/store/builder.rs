@@ -562,7 +562,7 @@ impl StoreBuilder {
     /// Only the host that acted tells, at most once: an event is lost if the process ends, and no
     /// session that expires, or that another program deletes, makes one. So build nothing on it that
     /// must happen for each session. `hear` is called in the middle of requests: it must be quick, and
-    /// must not block or panic. A second call replaces the first.
+    /// must not block, panic, or use the request's sessions. A second call replaces the first.
     ///
     /// ```
     /// use sessions::{MemoryProvider, Store};

@@ -23,10 +23,13 @@ use crate::provider::{Ping, Provider, ProviderError, Record};
 /// **How late another host's changes are seen.** A provider that tells of changes (PostgreSQL,
 /// Redis, SQLite, memory) names what changed, usually within milliseconds. If its connection stalls,
 /// the cache trusts nothing after 3 seconds; if it is lost, at once. So no host serves a session
-/// later than 3 seconds after its end or renewal has been answered. With a provider that does not
-/// tell (DynamoDB), it is the [`max_age`](Self::max_age): 5 seconds unless set. This host's own
-/// changes are seen at once. The same times hold for plain changes, if every host of the app has the
-/// cache; a host that dies right after a save may leave others with the old values for the `max_age`.
+/// later than 3 seconds after a logout, a revocation or a renewal has been answered, if every host
+/// runs a build that tells. With a provider that does not tell (DynamoDB), it is the
+/// [`max_age`](Self::max_age): 5 seconds unless set. This host's own changes are seen at once. Only
+/// [`end_all`](crate::Store::end_all) takes its ten minutes on other hosts, with a cache or without.
+///
+/// The same times hold for plain changes, if every host of the app has the cache; a host that dies
+/// right after a save, or cannot tell of it, may leave others with the old values for the `max_age`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -140,8 +143,11 @@ impl CachedRecords {
 
     /// Returns the record of a key, if what was read of it still holds.
     pub(super) fn get(&self, key: &StoreKey, feed: &Feed, now: Ping) -> Option<Record> {
+        // Before the entry is taken: what was proved by then has been told, and has removed what it
+        // named.
+        let trust = feed.trust();
         let entry = self.entries.get(key)?;
-        if feed.vouches(entry.stamp, now, self.ages) {
+        if trust.covers(entry.stamp, now, self.ages) {
             return Some(entry.record);
         }
         // Nothing that is read from here on replaces it otherwise.
@@ -159,6 +165,7 @@ impl CachedRecords {
     ) -> Result<Found, ProviderError> {
         let ask = async || Ok(Found::Now(provider.fetch(key.as_str(), now).await?));
         let Some(stamp) = feed.stamp(Ping::at(now)) else { return ask().await };
+        let trust = feed.trust();
         let mut waited = false;
         let mut joining = pin!(self.entries.get_value_or_guard_async(key));
         let joined = poll_fn(|context| {
@@ -167,7 +174,7 @@ impl CachedRecords {
             poll
         });
         match joined.await {
-            Ok(entry) if feed.vouches(entry.stamp, Ping::at(now), self.ages) => {
+            Ok(entry) if trust.covers(entry.stamp, Ping::at(now), self.ages) => {
                 Ok(Found::Earlier(entry.record))
             }
             Ok(_) => ask().await,
@@ -180,10 +187,13 @@ impl CachedRecords {
                 }
                 Ok(Found::Now(record))
             }
-            // The read that it waited for failed, or found nothing to keep. Whoever waited asks for
-            // itself, at the same time as the others, so that no queue forms before a database that
-            // is down.
-            Err(_) => ask().await,
+            Err(guard) => {
+                // The read that it waited for failed, or found nothing to keep. Whoever waited asks
+                // for itself, at the same time as the others, so that no queue forms before a
+                // database that is down. The next gets the guard once this one has dropped it.
+                drop(guard);
+                ask().await
+            }
         }
     }
 

@@ -1,11 +1,14 @@
 //! A provider whose own changes its cache knows at once, and other hosts hear of.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use foldhash::fast::RandomState;
 use tokio::runtime::Handle;
+use tokio::time::sleep;
 
 use super::cache::CachedRecords;
 use crate::error::Error;
@@ -71,7 +74,11 @@ impl Provider for Cached {
         // Nobody has read a record that begins.
         let mut change = self.change(&record.id, expect != Expect::Absent);
         let saved = self.inner.save(record, expect, now).await;
-        change.announce &= !matches!(saved, Ok(Saved::Conflict(_)));
+        // An error that is no outage changed nothing.
+        change.announce &= match &saved {
+            Ok(saved) => *saved == Saved::Saved,
+            Err(error) => error.is_unavailable(),
+        };
         saved
     }
 
@@ -150,7 +157,7 @@ struct Announcements {
 
 #[derive(Default)]
 struct Waiting {
-    keys: Vec<StoreKey>,
+    keys: HashSet<StoreKey, RandomState>,
     /// Whether a task announces them.
     running: bool,
 }
@@ -163,7 +170,7 @@ impl Announcements {
     fn push(self: &Arc<Self>, key: StoreKey) {
         let mut waiting = self.waiting();
         if waiting.keys.len() < MOST_WAITING {
-            waiting.keys.push(key);
+            waiting.keys.insert(key);
         }
         if waiting.running {
             return;
@@ -186,21 +193,36 @@ struct Round(Arc<Announcements>);
 
 impl Round {
     async fn run(self) {
+        let mut wait = FIRST_WAIT;
         loop {
-            let keys = {
+            let keys: Vec<_> = {
                 let mut waiting = self.0.waiting();
-                let most = waiting.keys.len().min(MOST_AT_ONCE);
-                waiting.keys.drain(..most).collect::<Vec<_>>()
+                let keys = waiting.keys.iter().take(MOST_AT_ONCE).cloned().collect::<Vec<_>>();
+                for key in &keys {
+                    waiting.keys.remove(key);
+                }
+                keys
             };
-            if keys.is_empty() && self.end() {
-                return;
+            if keys.is_empty() {
+                if self.end() {
+                    return;
+                }
+                continue;
             }
             let ids: Vec<_> = keys.iter().map(StoreKey::as_str).collect();
-            if !ids.is_empty()
-                && let Err(error) = self.0.provider.announce(&ids).await
-            {
-                self.0.events.announce_failed(ids.len(), &Error::from(error));
+            let Err(error) = self.0.provider.announce(&ids).await else {
+                wait = FIRST_WAIT;
+                continue;
+            };
+            let again = error.is_unavailable();
+            self.0.events.announce_failed(ids.len(), &Error::from(error));
+            if again {
+                let mut waiting = self.0.waiting();
+                let room = MOST_WAITING.saturating_sub(waiting.keys.len());
+                waiting.keys.extend(keys.into_iter().take(room));
             }
+            sleep(wait).await;
+            wait = (2 * wait).min(LAST_WAIT);
         }
     }
 
@@ -219,6 +241,10 @@ impl Drop for Round {
         self.0.waiting().running = false;
     }
 }
+
+/// How long to wait after the first failure.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LAST_WAIT: Duration = Duration::from_secs(10);
 
 /// How many records one call announces.
 const MOST_AT_ONCE: usize = 1_000;

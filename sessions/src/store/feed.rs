@@ -52,15 +52,9 @@ impl Feed {
         trusted.then_some(Stamp { epoch: state.epoch, at: now })
     }
 
-    /// Whether what was read at `stamp`, and not named since, still holds.
-    pub(super) fn vouches(&self, stamp: Stamp, now: Ping, ages: Ages) -> bool {
-        let state = self.state();
-        let most = match state.known {
-            Known::Unsupported => ages.without,
-            _ if state.is_proved(now) => ages.with_feed,
-            _ => return false,
-        };
-        state.epoch == stamp.epoch && stamp.at.age(now).is_some_and(|age| age <= most)
+    /// Returns what is known now.
+    pub(super) fn trust(&self) -> Trust {
+        Trust(self.state())
     }
 
     /// Begins to follow another connection, and returns its number.
@@ -88,7 +82,7 @@ impl Feed {
             (Notice::Gap, _) => state.epoch += 1,
             // An older ping proves nothing more, and one before the beginning nothing at all.
             (Notice::Proved(ping), Known::Until(last))
-                if last.is_none_or(|last| last.age(*ping).is_some()) =>
+                if last.is_none_or(|last| !ping.is_before(last)) =>
             {
                 state.known = Known::Until(Some(*ping));
             }
@@ -121,6 +115,23 @@ impl Feed {
 
     fn state(&self) -> State {
         *self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What was known of a feed at one moment.
+#[derive(Clone, Copy)]
+pub(super) struct Trust(State);
+
+impl Trust {
+    /// Whether what was read at `stamp`, and was not named by then, still holds.
+    pub(super) fn covers(self, stamp: Stamp, now: Ping, ages: Ages) -> bool {
+        let Self(state) = self;
+        let most = match state.known {
+            Known::Unsupported => ages.without,
+            _ if state.is_proved(now) => ages.with_feed,
+            _ => return false,
+        };
+        state.epoch == stamp.epoch && stamp.at.age(now).is_some_and(|age| age <= most)
     }
 }
 
@@ -160,7 +171,7 @@ mod tests {
     }
 
     fn holds(feed: &Feed, stamp: Stamp) -> bool {
-        feed.vouches(stamp, now(), AGES)
+        feed.trust().covers(stamp, now(), AGES)
     }
 
     #[tokio::test(start_paused = true)]
@@ -244,6 +255,17 @@ mod tests {
         feed.lose(old);
         assert!(feed.stamp(now()).is_none());
         assert!(feed.hear(line, &Notice::Began));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wall_clock_that_was_set_back_is_trusted_again_with_the_next_proof() {
+        let (feed, line) = alive();
+        let at = |seconds| Ping::at(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        feed.hear(line, &Notice::Proved(at(3_600)));
+        advance(SECOND).await;
+        assert!(feed.stamp(now()).is_none(), "set back by an hour");
+        feed.hear(line, &Notice::Proved(now()));
+        assert!(feed.stamp(now()).is_some());
     }
 
     #[tokio::test(start_paused = true)]

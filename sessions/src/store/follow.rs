@@ -2,7 +2,7 @@
 //! asks the database about watched sessions.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rand::Rng as _;
 use tokio::sync::watch;
@@ -50,19 +50,14 @@ impl Core {
             return;
         }
         match notice {
-            Notice::Changed(id) => {
+            // An end is not believed either: whoever can write to a feed cannot close sockets so.
+            Notice::Changed(id) | Notice::Ended(id) => {
                 if let Ok(key) = id.parse() {
                     self.forget(&key);
                     self.watches.queue(&key);
                 }
             }
-            Notice::Ended(id) => {
-                if let Ok(key) = id.parse() {
-                    self.forget(&key);
-                    self.watches.ended(&key, self.endings.of(&key));
-                }
-            }
-            Notice::Began | Notice::Gap => self.watches.queue_all(),
+            Notice::Began | Notice::Gap => self.watches.missed(),
             Notice::Proved(_) => {}
         }
     }
@@ -103,10 +98,18 @@ impl Core {
         let records = self.provider.fetch_many(&ids, now).await?;
         for key in keys {
             let record = records.iter().find(|record| *record.id == *key.as_str());
-            let seen = record.map_or(Seen::Gone, |record| self.seen(record));
-            self.watches.see(key, &seen, self.endings.of(key), now);
+            self.found(key, record, now);
         }
         Ok(())
+    }
+
+    /// Tells watchers what is stored of their session.
+    pub(super) fn found(&self, key: &StoreKey, record: Option<&Record>, now: SystemTime) {
+        let seen = record.map_or(Seen::Gone, |record| self.seen(record));
+        if !matches!(seen, Seen::Live { .. }) {
+            self.forget(key);
+        }
+        self.watches.see(key, &seen, self.endings.of(key), now);
     }
 
     pub(super) fn seen(&self, record: &Record) -> Seen {
@@ -115,7 +118,7 @@ impl Core {
         }
         // A record that this build cannot read goes on: a newer build has saved it.
         let secret = Stored::parse("", &record.data).ok().and_then(|it| it.summary.secret);
-        Seen::Live { secret, expires_at: record.expires_at }
+        Seen::Live { secret, version: record.version, expires_at: record.expires_at }
     }
 }
 
@@ -159,6 +162,10 @@ impl Follower {
                 self.feed.is_unsupported(self.line);
                 return;
             }
+            if !error.is_unavailable() {
+                // Somebody has to mend it.
+                wait = wait.max(PERMANENT_WAIT);
+            }
             self.lost(error);
             pause(&mut wait).await;
         }
@@ -199,9 +206,11 @@ impl Poller {
         // One more, so that the last of them is not late when all are a little.
         let step = self.interval / u32::try_from(SHARDS + 1).unwrap_or(u32::MAX);
         let mut next = Instant::now() + step.mul_f64(rand::rng().random_range(0.0..=1.0));
-        let mut wait = FIRST_WAIT;
+        let (mut wait, mut all_after) = (FIRST_WAIT, Instant::now());
         loop {
-            if timeout_at(next, self.watches.queued.notified()).await.is_err() {
+            // Whatever is told in the meantime, each part has its turn.
+            let is_told = timeout_at(next, self.watches.queued.notified());
+            if Instant::now() >= next || is_told.await.is_err() {
                 let Some(core) = self.core.upgrade() else { return };
                 // What takes longer than a step delays the others, and does not pile up.
                 next = (next + step).max(Instant::now());
@@ -209,20 +218,47 @@ impl Poller {
                 self.watches.queue_shard(shard);
                 self.watches.queue_expired(core.now());
             }
-            loop {
-                let keys = self.watches.take(AT_ONCE);
-                if keys.is_empty() {
-                    break;
-                }
-                let Some(core) = self.core.upgrade() else { return };
-                let Err(error) = core.ask_about(&keys).await else {
-                    wait = FIRST_WAIT;
-                    continue;
-                };
-                core.events.watch_failed(&error);
-                keys.iter().for_each(|key| self.watches.queue(key));
-                drop(core);
+            let began = Instant::now();
+            let asks_all = began >= all_after && self.watches.take_missed();
+            if asks_all {
+                self.watches.queue_all();
+            }
+            let is_down = !self.ask(next).await;
+            if asks_all {
+                // A feed that names nothing may lose this to itself for a fifth of the time.
+                all_after = Instant::now() + 4 * began.elapsed();
+            }
+            if is_down {
                 pause(&mut wait).await;
+            } else {
+                wait = FIRST_WAIT;
+            }
+        }
+    }
+
+    /// Asks about what is queued, until another part is due. Returns whether the database answers.
+    async fn ask(&self, until: Instant) -> bool {
+        loop {
+            let keys = self.watches.take(AT_ONCE);
+            let Some(core) = self.core.upgrade().filter(|_| !keys.is_empty()) else { return true };
+            let Err(error) = core.ask_about(&keys).await else {
+                if Instant::now() >= until {
+                    return true;
+                }
+                continue;
+            };
+            core.events.watch_failed(&error);
+            if error.is_unavailable() {
+                keys.iter().for_each(|key| self.watches.queue(key));
+                return false;
+            }
+            // One record that cannot be read must not hide the others. It has its next turn.
+            for key in &keys {
+                if let Err(error) = core.ask_about(std::slice::from_ref(key)).await
+                    && error.is_unavailable()
+                {
+                    return false;
+                }
             }
         }
     }
@@ -231,12 +267,15 @@ impl Poller {
 /// Waits before a try after a failure, so that hosts spread out.
 async fn pause(wait: &mut Duration) {
     let jittered = wait.mul_f64(rand::rng().random_range(0.5..=1.0));
-    *wait = (2 * *wait).min(LAST_WAIT);
+    *wait = (2 * *wait).min(LAST_WAIT.max(*wait));
     sleep(jittered).await;
 }
 
 /// About how many sessions one call asks.
 const AT_ONCE: usize = 100;
+
+/// How long to wait after a failure that lasts until somebody mends it, at least.
+const PERMANENT_WAIT: Duration = Duration::from_secs(60);
 
 /// How long to wait after the first failure.
 const FIRST_WAIT: Duration = Duration::from_millis(100);

@@ -182,7 +182,13 @@ impl Core {
                 self.watched_save(record);
                 SaveOutcome::Saved
             }
-            Saved::Conflict(record) => SaveOutcome::Conflict(self.unless_ended(record)),
+            Saved::Conflict(theirs) => {
+                match &theirs {
+                    Some(theirs) => self.watched_save(theirs),
+                    None => self.watched_end(&record.id),
+                }
+                SaveOutcome::Conflict(self.unless_ended(theirs))
+            }
         }
     }
 
@@ -241,7 +247,10 @@ impl Core {
                     self.watched_end(id);
                     return Ok(EndOutcome::Ended(record));
                 }
-                Ok(Deleted::Deleted(None)) => return Ok(EndOutcome::Gone),
+                Ok(Deleted::Deleted(None)) => {
+                    self.watched_end(id);
+                    return Ok(EndOutcome::Gone);
+                }
                 Ok(Deleted::Conflict(record)) if !may(&record) => {
                     return Ok(EndOutcome::Refused(record));
                 }

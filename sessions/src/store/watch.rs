@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use super::base::{Base, Loaded};
 use super::change::Change;
 use super::core::Core;
-use super::watches::{OwnSecrets, Seen, SessionEnd, Watcher};
+use super::watches::{OwnSecrets, SessionEnd, Watcher};
 use crate::error::Error;
 use crate::id::StoreKey;
 use crate::schema::stored::Stored;
@@ -87,6 +87,8 @@ impl Watch {
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails; the expiry stays.
+    /// [`Error::Misuse`] for a session type that this store has not used yet, and [`Error::Decode`]
+    /// for a record that this build cannot read.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
@@ -99,8 +101,14 @@ impl Watch {
     /// # Ok(()) }
     /// ```
     pub async fn touch(&self) -> Result<bool, Error> {
-        let (Some(key), None) = (&self.key, self.watcher.end()) else { return Ok(false) };
-        self.core.touch_watched(key, &self.watcher).await
+        if self.watcher.end().is_some() {
+            return Ok(false);
+        }
+        match &self.key {
+            Some(key) => self.core.touch_watched(key, &self.watcher).await,
+            // The session is in its cookie, which only a response can prolong.
+            None => Ok(true),
+        }
     }
 }
 
@@ -108,10 +116,15 @@ impl Future for Watch {
     type Output = SessionEnd;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<SessionEnd> {
-        match self.watcher.end_or_wake(context.waker()) {
-            Some(end) => Poll::Ready(end),
-            None => Poll::Pending,
+        if let Some(end) = self.watcher.end_or_wake(context.waker()) {
+            return Poll::Ready(end);
         }
+        if self.key.is_some() {
+            // The runtime that ran them may have ended.
+            self.core.follow();
+            self.core.poll_watches();
+        }
+        Poll::Pending
     }
 }
 
@@ -141,15 +154,13 @@ impl Core {
         self: &Arc<Self>,
         key: StoreKey,
         secrets: Option<Arc<OwnSecrets>>,
+        version: u64,
         expires_at: Option<SystemTime>,
     ) -> Watch {
-        let is_known = expires_at.is_some();
-        let watcher = Arc::new(Watcher::new(secrets));
+        let watcher = Arc::new(Watcher::new(secrets, version));
         self.watches.add(&key, watcher.clone(), expires_at);
-        if !is_known {
-            // It may have ended long ago.
-            self.watches.queue(&key);
-        }
+        // It may have ended since it was loaded, when nobody watched.
+        self.watches.queue(&key);
         self.follow();
         self.poll_watches();
         Watch { core: self.clone(), key: Some(key), watcher, timer: None }
@@ -186,16 +197,9 @@ impl Core {
         watcher: &Watcher,
     ) -> Result<bool, Error> {
         let now = self.now();
-        let Some(record) = self.provider.fetch(key.as_str(), now).await? else {
-            self.watches.see(key, &Seen::Gone, self.endings.of(key), now);
-            return Ok(false);
-        };
-        let seen = self.seen(&record);
-        let Seen::Live { secret, .. } = seen else { return Ok(false) };
-        if watcher.is_superseded_by(secret) {
-            self.watches.see(key, &seen, None, now);
-            return Ok(false);
-        }
+        let record = self.provider.fetch(key.as_str(), now).await?;
+        self.found(key, record.as_ref(), now);
+        let (Some(record), None) = (record, watcher.end()) else { return Ok(false) };
         let name = record.format.split('/').next().unwrap_or_default();
         let Some(session_type) = self.known_type(name) else {
             return Err(Error::misuse(format!(

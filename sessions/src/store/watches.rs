@@ -1,7 +1,7 @@
 //! Who watches which session on this host, and what they are told. Pure: no store, no provider.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::SystemTime;
@@ -76,6 +76,8 @@ const MOST_SECRETS: usize = 8;
 pub(super) struct Watcher {
     /// `None` for whoever watches the session whatever its secret.
     secrets: Option<Arc<OwnSecrets>>,
+    /// The version of the record when the watch began. What is older says nothing of its secret.
+    since: u64,
     state: Mutex<WatcherState>,
 }
 
@@ -91,8 +93,8 @@ impl Watcher {
     }
 
     /// `secrets`: whose session is watched only as long as its secret is one of these.
-    pub(super) fn new(secrets: Option<Arc<OwnSecrets>>) -> Self {
-        Self { secrets, state: Mutex::default() }
+    pub(super) fn new(secrets: Option<Arc<OwnSecrets>>, since: u64) -> Self {
+        Self { secrets, since, state: Mutex::default() }
     }
 
     pub(super) fn end(&self) -> Option<SessionEnd> {
@@ -123,8 +125,9 @@ impl Watcher {
     }
 
     /// Whether the session of this secret is another than the one that is watched.
-    pub(super) fn is_superseded_by(&self, secret: Option<SecretHash>) -> bool {
+    pub(super) fn is_superseded_by(&self, secret: Option<SecretHash>, version: u64) -> bool {
         match (&self.secrets, secret) {
+            _ if version < self.since => false,
             (Some(own), Some(secret)) => !own.has(secret),
             _ => false,
         }
@@ -137,6 +140,8 @@ pub(super) struct Watches {
     len: AtomicUsize,
     /// The sessions to ask the database about, each once.
     queue: Mutex<Vec<StoreKey>>,
+    /// Whether changes may have been missed.
+    missed: AtomicBool,
     /// Told when something is in the queue.
     pub(super) queued: Notify,
 }
@@ -150,6 +155,13 @@ struct Watched {
     is_queued: bool,
 }
 
+impl Watched {
+    /// Whether nobody watches. A key in the queue keeps its place, so that it is there only once.
+    fn is_over(&self) -> bool {
+        self.watchers.is_empty() && !self.is_queued
+    }
+}
+
 /// Each is polled in turn.
 pub(super) const SHARDS: usize = 32;
 
@@ -159,6 +171,7 @@ impl Default for Watches {
             shards: std::array::from_fn(|_| Mutex::default()),
             len: AtomicUsize::new(0),
             queue: Mutex::default(),
+            missed: AtomicBool::new(false),
             queued: Notify::new(),
         }
     }
@@ -168,7 +181,7 @@ impl Default for Watches {
 pub(super) enum Seen {
     Gone,
     EndedAll,
-    Live { secret: Option<SecretHash>, expires_at: Option<SystemTime> },
+    Live { secret: Option<SecretHash>, version: u64, expires_at: Option<SystemTime> },
 }
 
 impl Watches {
@@ -206,7 +219,7 @@ impl Watches {
         let before = watched.watchers.len();
         watched.watchers.retain(|other| !Arc::ptr_eq(other, watcher));
         self.len.fetch_sub(before - watched.watchers.len(), Ordering::Relaxed);
-        if watched.watchers.is_empty() {
+        if watched.is_over() {
             shard.remove(key);
             shrink(&mut shard);
         }
@@ -225,7 +238,7 @@ impl Watches {
                 }
                 None => true,
             });
-            if watched.watchers.is_empty() {
+            if watched.is_over() {
                 shard.remove(key);
                 shrink(&mut shard);
             }
@@ -256,12 +269,12 @@ impl Watches {
                 self.resolve(key, |_| Some(end));
             }
             Seen::EndedAll => self.resolve(key, |_| Some(SessionEnd::EndedAll)),
-            Seen::Live { secret, expires_at } => {
+            Seen::Live { secret, version, expires_at } => {
                 if let Some(watched) = self.shard(key).get_mut(key) {
                     watched.expires_at = expires_at;
                 }
                 self.resolve(key, |watcher| {
-                    watcher.is_superseded_by(secret).then_some(SessionEnd::Superseded)
+                    watcher.is_superseded_by(secret, version).then_some(SessionEnd::Superseded)
                 });
             }
         }
@@ -313,12 +326,31 @@ impl Watches {
             let most = queue.len().min(most);
             queue.drain(..most).collect()
         };
-        for key in &keys {
-            if let Some(watched) = self.shard(key).get_mut(key) {
-                watched.is_queued = false;
+        let is_watched = |key: &StoreKey| {
+            let mut shard = self.shard(key);
+            let Some(watched) = shard.get_mut(key) else { return false };
+            watched.is_queued = false;
+            if watched.watchers.is_empty() {
+                shard.remove(key);
+                shrink(&mut shard);
+                return false;
             }
+            true
+        };
+        // In one piece, also where nobody watches some of them any more.
+        keys.into_iter().filter(is_watched).collect()
+    }
+
+    /// Changes may have been missed: every session is to be asked about.
+    pub(super) fn missed(&self) {
+        if !self.is_empty() {
+            self.missed.store(true, Ordering::Release);
+            self.queued.notify_one();
         }
-        keys
+    }
+
+    pub(super) fn take_missed(&self) -> bool {
+        self.missed.swap(false, Ordering::AcqRel)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The cache of records: it spares round trips, and serves nothing that has ended.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -13,6 +15,7 @@ use sessions_tests::fed::{Fed, Feed};
 use sessions_tests::hooked::{Call, Fault, Faults, Gate, Hook, Hooked, Watch, watched};
 use sessions_tests::jar::Jar;
 use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 use tokio::time::{advance, timeout};
 
@@ -407,6 +410,53 @@ async fn a_database_that_is_down_fails_parallel_requests_together() {
     assert!(reads.into_iter().all(|read| read.is_err_and(|error| error.is_unavailable())));
     faults.set(Fault::None);
     assert!(cached.load::<Visitor>(jar.headers()).await.is_ok());
+}
+
+/// Fetches that wait for a permit each, and their number.
+#[derive(Clone)]
+struct Turns(Arc<Semaphore>, Arc<AtomicU32>);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(0)), Arc::default())
+    }
+}
+
+#[async_trait]
+impl Hook for Turns {
+    async fn before(&self, call: Call, _: &str) -> Result<(), ProviderError> {
+        if call == Call::Fetch {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            self.0.acquire().await.unwrap().forget();
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waited_for_nothing_asks_at_the_same_time_as_the_others() {
+    let (memory, clock) = (MemoryProvider::new(), ManualClock::default());
+    let turns = Turns::default();
+    let (provider, feed) = Fed::new(Hooked::new(memory.clone(), turns.clone()));
+    let cached = Store::builder(provider).clock(clock.clone()).cache(Cache::new()).build().unwrap();
+    let other = Store::builder(memory).clock(clock).build().unwrap();
+    let mut jar = Jar::new();
+    request(&other, &mut jar, |visitor| visitor.user = Some(7)).await;
+    turns.0.add_permits(1);
+    let _ = cached.load::<Visitor>(jar.headers()).await.unwrap();
+    let _listener = feed.begin().await;
+    other.revoke_all::<Visitor>(7).await.unwrap();
+    let reads = join_all((0..50).map(|_| cached.load::<Visitor>(jar.headers())));
+    let (reads, ()) = tokio::join!(reads, async {
+        settle().await;
+        assert_eq!(turns.1.load(Ordering::Relaxed), 2, "one fetch before, and one for all");
+        // The first finds nothing, and the others ask.
+        turns.0.add_permits(1);
+        settle().await;
+        assert_eq!(turns.1.load(Ordering::Relaxed), 51);
+        turns.0.add_permits(50);
+    });
+    assert!(reads.into_iter().all(|read| read.unwrap().arrival() == Arrival::Ended));
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use sessions::provider::{ProviderError, async_trait};
 use sessions::testing::{Calls, TestStore};
 use sessions::{
     EndedBy, Error, MemoryProvider, Session, SessionEnd, Store, StoreBuilder, Watch,
@@ -13,7 +14,7 @@ use sessions::{
 };
 use sessions_tests::fed::{Fed, Feed};
 use sessions_tests::hooked;
-use sessions_tests::hooked::watched;
+use sessions_tests::hooked::{Call, Gate, Hook, Hooked, watched};
 use sessions_tests::jar::Jar;
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance};
@@ -144,7 +145,14 @@ async fn another_hosts_acts_are_told_with_the_feed() {
     settle().await;
     hosts.other.revoke_all::<Visitor>(7).await.unwrap();
     listener.ended(visitor.key().unwrap().as_str());
+    settle().await;
     assert_eq!(now(&mut ended), ENDED);
+    // What is not so is not believed.
+    let (_, visitor) = hosts.logged_in(10).await;
+    let mut ended = visitor.ended();
+    listener.ended(visitor.key().unwrap().as_str());
+    settle().await;
+    assert_eq!(now(&mut ended), None);
 
     // From a feed that does not say what happened.
     let (_, visitor) = hosts.logged_in(8).await;
@@ -178,6 +186,8 @@ async fn without_a_feed_it_is_told_within_one_poll() {
             let mut jar = Jar::new();
             request(&other, &mut jar, |visitor| visitor.user = Some(user)).await;
             let ended = one.load::<Visitor>(jar.headers()).await.unwrap().ended();
+            // It is asked about once at first.
+            settle().await;
             other.revoke_all::<Visitor>(user).await.unwrap();
             let began = Instant::now();
             assert_eq!(Some(ended.await), ENDED);
@@ -223,6 +233,134 @@ async fn a_renewal_by_another_request_supersedes_and_ones_own_does_not() {
     listener.changed(visitor.key().unwrap().as_str());
     settle().await;
     assert_eq!(now(&mut ended), superseded, "on another");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_between_the_load_and_the_watch_is_told_at_once() {
+    let hosts = Hosts::new();
+    let (_, first) = hosts.logged_in(1).await;
+    let _first = first.ended();
+    let _listener = hosts.feed.begin().await;
+    settle().await;
+    for (user, host) in [(7, &hosts.one), (8, &hosts.other)] {
+        let (_, visitor) = hosts.logged_in(user).await;
+        host.revoke_all::<Visitor>(user).await.unwrap();
+        let mut ended = visitor.ended();
+        settle().await;
+        assert!(matches!(now(&mut ended), Some(SessionEnd::Ended { .. })));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_read_before_a_renewal_supersedes_nobody_who_came_after_it() {
+    let (memory, clock) = (MemoryProvider::new(), ManualClock::default());
+    let gate = Gate::new(Call::Fetch);
+    let provider = Fed::silent(Hooked::new(memory.clone(), After(gate.clone())));
+    let store = Store::builder(provider).clock(clock.clone()).build().unwrap();
+    let other = Store::builder(memory).clock(clock).build().unwrap();
+    let mut jar = Jar::new();
+    request(&other, &mut jar, |visitor| visitor.user = Some(7)).await;
+    let old = store.load::<Visitor>(jar.headers()).await.unwrap();
+    // The poll has read the record, and its answer is on its way.
+    gate.close();
+    let watch = store.watch(old.key().unwrap());
+    gate.arrived(1).await;
+    request(&other, &mut jar, Session::renew).await;
+    let reading = tokio::spawn({
+        let (store, headers) = (store.clone(), jar.headers().clone());
+        async move { store.load::<Visitor>(&headers).await.unwrap().ended() }
+    });
+    gate.arrived(2).await;
+    gate.open();
+    let mut ended = reading.await.unwrap();
+    settle().await;
+    assert_eq!(now(&mut ended), None);
+    drop(watch);
+}
+
+/// A gate that answers wait at, after the call took place.
+struct After(Gate);
+
+#[async_trait]
+impl Hook for After {
+    async fn after(&self, call: Call, id: &str, _: bool) -> Result<(), ProviderError> {
+        self.0.before(call, id).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn watches_that_come_and_go_while_the_database_is_down_take_no_memory() {
+    let hosts = Hosts::new();
+    let (_, visitor) = hosts.logged_in(7).await;
+    let key = visitor.key().unwrap().clone();
+    let kept = hosts.one.watch(&key);
+    hosts.calls.set_down(true);
+    for _ in 0..1_000 {
+        drop(hosts.one.watch(&key));
+        let unknown = format!("A{}", &key.as_str()[1..]).parse().unwrap();
+        drop(hosts.one.watch(&unknown));
+    }
+    hosts.calls.set_down(false);
+    let _ = hosts.calls.take();
+    hosts.pass(11).await;
+    let calls = hosts.calls.take();
+    assert!(calls.fetch < 30, "{calls:?}: a key is in the queue once");
+    drop(kept);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_cannot_be_read_hides_no_other() {
+    let (memory, clock) = (MemoryProvider::new(), ManualClock::default());
+    let other = Store::builder(memory.clone()).clock(clock.clone()).build().unwrap();
+    let (mut bad, mut good) = (Jar::new(), Jar::new());
+    request(&other, &mut bad, |visitor| visitor.user = Some(7)).await;
+    request(&other, &mut good, |visitor| visitor.user = Some(8)).await;
+    let key = async |jar: &Jar| {
+        other.load::<Visitor>(jar.headers()).await.unwrap().key().unwrap().clone()
+    };
+    let (bad, good) = (key(&bad).await, key(&good).await);
+    let provider = Fed::silent(Hooked::new(memory, Damaged(bad.to_string())));
+    let store = Store::builder(provider).clock(clock).build().unwrap();
+    let (mut unreadable, mut ended) = (store.watch(&bad), store.watch(&good));
+    settle().await;
+    other.revoke_all::<Visitor>(8).await.unwrap();
+    for _ in 0..31 {
+        advance(SECOND).await;
+        settle().await;
+    }
+    assert_eq!((now(&mut unreadable), now(&mut ended)), (None, ENDED));
+}
+
+/// Fetches of this id, also among others, fail for good.
+struct Damaged(String);
+
+#[async_trait]
+impl Hook for Damaged {
+    async fn before_many(&self, ids: &[&str]) -> Result<(), ProviderError> {
+        match ids.contains(&self.0.as_str()) {
+            true => Err(ProviderError::permanent("the record is damaged")),
+            false => Ok(()),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_changes_delays_no_expiry() {
+    let hosts = Hosts::with(|it| it.idle_timeout(MINUTE));
+    let (_, busy) = hosts.logged_in(1).await;
+    let _busy = busy.ended();
+    let (_, visitor) = hosts.logged_in(7).await;
+    let mut ended = visitor.ended();
+    let listener = hosts.feed.begin().await;
+    for _ in 0..80 * 20 {
+        hosts.clock.advance(SECOND / 20);
+        advance(SECOND / 20).await;
+        listener.changed(busy.key().unwrap().as_str());
+        yield_now().await;
+        listener.changed(busy.key().unwrap().as_str());
+        settle().await;
+    }
+    assert_eq!(now(&mut ended), Some(SessionEnd::Expired));
 }
 
 #[tokio::test(start_paused = true)]
