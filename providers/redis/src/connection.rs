@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::aio::ConnectionLike;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo as _,
@@ -15,6 +15,7 @@ use redis::{
 use sessions::provider::ProviderError;
 
 use crate::error::provider_error;
+use crate::giving_way::{self, Shared};
 
 /// The connections that the provider can use: [`Connection`], and from the crate `redis` a
 /// `MultiplexedConnection`, a `ConnectionManager` and a `ClusterConnection`.
@@ -61,7 +62,7 @@ struct SharedConnection {
 #[derive(Clone)]
 struct Open {
     number: u64,
-    connection: MultiplexedConnection,
+    shared: Shared,
 }
 
 struct Failure {
@@ -139,7 +140,7 @@ impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
             let mut open = self.inner.connected().await?;
-            let answer = open.connection.send_packed_command(cmd).await;
+            let answer = open.shared.connection.send_packed_command(cmd).await;
             match &answer {
                 Err(error) => self.inner.judge(open.number, error),
                 Ok(Value::ServerError(error)) => {
@@ -159,7 +160,7 @@ impl ConnectionLike for Connection {
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
             let mut open = self.inner.connected().await?;
-            let answers = open.connection.send_packed_commands(cmd, offset, count).await;
+            let answers = open.shared.connection.send_packed_commands(cmd, offset, count).await;
             if let Err(error) = &answers {
                 self.inner.judge(open.number, error);
             }
@@ -204,12 +205,11 @@ impl SharedConnection {
         let number = self.opened.fetch_add(1, Ordering::Relaxed);
         let lost = Arc::downgrade(self);
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.connect_timeout))
             .set_response_timeout(Some(self.answer_timeout))
             // Told at once, the next command need not fail to find out.
             .set_push_sender(move |push| notice(&lost, number, &push));
-        let connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-        Ok(Open { number, connection })
+        let shared = giving_way::connect(&self.client, config, self.connect_timeout).await?;
+        Ok(Open { number, shared })
     }
 
     fn current(&self) -> Option<Open> {

@@ -15,7 +15,7 @@ use sessions_bench::load::client::{Connection, fill, paced};
 use sessions_bench::load::target::{Programs, Running, Target, build_peers};
 use sessions_bench::load::usage::{processor_time, resident, with_children};
 use sessions_bench::load::wrk::{self, Take};
-use sessions_bench::report::{Part, Plot, target_folder};
+use sessions_bench::report::{Part, Plot, Spread, target_folder};
 use sessions_bench::trips::Trips;
 use sessions_tests::postgres::{Postgres, sql};
 use sessions_tests::redis::RedisServer;
@@ -647,27 +647,9 @@ fn ratio(
             (found, verdict)
         }
     };
-    found.map_or("–".to_owned(), |Spread { low, median, high }| {
-        format!("{median:.2} ({low:.2}–{high:.2}){verdict}")
-    })
+    found.map_or("–".to_owned(), |found| format!("{found}{verdict}"))
 }
 
 fn micros(nanos: f64) -> String {
     if nanos == 0.0 { "–".to_owned() } else { format!("{:.1} µs", nanos / 1e3) }
-}
-
-/// The median of some figures, and their middle half.
-struct Spread {
-    low: f64,
-    median: f64,
-    high: f64,
-}
-
-impl Spread {
-    fn of(figures: impl Iterator<Item = f64>) -> Self {
-        let mut all: Vec<_> = figures.collect();
-        all.sort_by(f64::total_cmp);
-        let last = all.len() - 1;
-        Self { low: all[last / 4], median: all[all.len() / 2], high: all[last - last / 4] }
-    }
 }

@@ -2,7 +2,7 @@
 
 mod plot;
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -71,6 +71,37 @@ impl Part {
         let file = folder.join("report.md");
         fs::write(&file, report).unwrap();
         println!("The report is in {}.", file.display());
+    }
+}
+
+/// The median of some figures, and their middle half.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    /// A quarter of the figures are below it.
+    pub low: f64,
+    /// The median.
+    pub median: f64,
+    /// A quarter of the figures are above it.
+    pub high: f64,
+}
+
+impl Spread {
+    /// Of one figure at least.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn of(figures: impl Iterator<Item = f64>) -> Self {
+        let mut all: Vec<_> = figures.collect();
+        all.sort_by(f64::total_cmp);
+        let last = all.len() - 1;
+        Self { low: all[last / 4], median: all[all.len() / 2], high: all[last - last / 4] }
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2} ({:.2}–{:.2})", self.median, self.low, self.high)
     }
 }
 

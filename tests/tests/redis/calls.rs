@@ -1,8 +1,9 @@
 //! The commands that each call sends.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sessions::provider::{Deleted, Expect, Page, Provider, Saved, Touched};
+use sessions_redis::{AnyConnection, RedisProvider};
 use sessions_tests::redis::{Monitor, RedisServer};
 
 use crate::{ADA, HOUR, now, on, record};
@@ -101,4 +102,68 @@ async fn a_server_that_forgets_its_scripts_is_told_them_again() {
     assert_eq!(server.cli(&["SCRIPT", "FLUSH"]), "OK");
     provider.save(&record("a", 1, HOUR, Some(ADA)), Expect::Absent, now()).await.unwrap();
     assert_eq!(provider.list(ADA, Page::first(2), now()).await.unwrap().records.len(), 1);
+}
+
+/// How often the server reads a command from its sockets while so many tasks fetch at once.
+async fn reads<C: AnyConnection>(server: &RedisServer, provider: &RedisProvider<C>) -> usize {
+    let counted = || -> usize {
+        let info = server.cli(&["INFO", "stats"]);
+        let line = info.lines().find_map(|line| line.strip_prefix("total_reads_processed:"));
+        line.unwrap().trim().parse().unwrap()
+    };
+    provider.fetch("a", now()).await.unwrap();
+    let (first, before) = (counted(), counted());
+    let asking = before - first;
+    for _ in 0..TURNS {
+        let provider = provider.clone();
+        // On the thread of the tasks, so none of them begins before the last one is there.
+        let turn = tokio::spawn(async move {
+            let tasks = (0..TASKS).map(|_| {
+                let provider = provider.clone();
+                tokio::spawn(async move { provider.fetch("a", now()).await.unwrap() })
+            });
+            futures_util::future::try_join_all(tasks.collect::<Vec<_>>()).await.unwrap();
+        });
+        turn.await.unwrap();
+    }
+    counted() - before - asking
+}
+
+const TURNS: usize = 20;
+
+const TASKS: usize = 16;
+
+/// With one thread it is certain which task runs when.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn commands_of_many_tasks_go_out_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket").display().to_string();
+    let server = RedisServer::start(&["--unixsocket", &socket]);
+    let ours = reads(&server, &on(&server).await).await;
+    let local = RedisProvider::connect(&format!("redis+unix://{socket}")).await.unwrap();
+    let local = reads(&server, &local).await;
+    let client = sessions_redis::redis::Client::open(server.url()).unwrap();
+    let theirs = client.get_multiplexed_async_connection().await.unwrap();
+    let theirs = reads(&server, &RedisProvider::new(theirs)).await;
+    println!("{} commands: {ours} and {local} reads, the crate's driver {theirs}", TURNS * TASKS);
+    // The first one goes alone, and the others together, unless an answer comes in between.
+    assert!(ours <= 4 * TURNS && local <= 4 * TURNS, "{ours}, {local}, {theirs}");
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_its_last_clone() {
+    let server = RedisServer::start(&[]);
+    // By its last command.
+    let is_open = || server.cli(&["CLIENT", "LIST"]).contains("cmd=hmget");
+    let provider = on(&server).await;
+    let clone = provider.clone();
+    drop(provider);
+    clone.fetch("a", now()).await.unwrap();
+    assert!(is_open());
+    drop(clone);
+    let start = Instant::now();
+    while is_open() {
+        assert!(start.elapsed() < Duration::from_secs(60), "the connection stays");
+        tokio::task::yield_now().await;
+    }
 }
