@@ -343,8 +343,14 @@ pub trait Provider: Send + Sync + 'static {
     ///   record counts as missing; the provider may keep or remove it.
     /// - [`Expect::Absent`] removes no live record.
     ///
+    /// A provider that tells of [changes](Self::changes) answers only once every listener will hear
+    /// of the deletion. The store repeats a call whose answer was lost, so this also holds where
+    /// nothing is left to remove, or another version is stored: an earlier try may have removed the
+    /// record.
+    ///
     /// # Errors
-    /// Fails if the database cannot answer. The record may or may not be gone.
+    /// Fails if the database cannot answer, or listeners may not hear of the deletion. The record may
+    /// or may not be gone.
     ///
     /// ```
     /// # use std::time::{Duration, SystemTime};
@@ -563,8 +569,12 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Does what [`save`](Self::save) does, for a record that no host may read in its old state any
     /// more: the session's secret or owner changed. Where the provider itself has to tell of
-    /// changes, the notice goes with this very save, as with every deletion, so that neither happens
-    /// alone. Of other saves it tells when the store [announces](Self::announce) them.
+    /// changes, it answers only once every listener will hear of this one, as with every
+    /// [deletion](Self::delete). Of other saves it tells when the store
+    /// [announces](Self::announce) them.
+    ///
+    /// The store repeats a call whose answer was lost. So the provider also tells of a save that
+    /// conflicts, unless it expected no record: an earlier try may have stored it.
     ///
     /// A provider that wraps another must forward this call, `announce` and `changes`.
     ///
@@ -572,7 +582,7 @@ pub trait Provider: Send + Sync + 'static {
     /// one that tells of none.
     ///
     /// # Errors
-    /// As `save`.
+    /// As `save`. Also if listeners may not hear of the save.
     ///
     /// ```
     /// # use std::time::SystemTime;

@@ -1,4 +1,5 @@
-//! Sessions in a PostgreSQL table: one statement for each call, without an explicit transaction.
+//! Sessions in a PostgreSQL table: one statement for each call, without an explicit transaction, and
+//! one more to tell other hosts that sessions ended.
 //!
 //! ```no_run
 //! use sessions::provider::{Expect, Provider, Record, Saved};
@@ -52,10 +53,10 @@
 //! | `fetch` | 1 `SELECT` by primary key | none |
 //! | `fetch_many` | 1 `SELECT` by primary key for all ids | none |
 //! | `save` | 1 `INSERT` or `UPDATE` by primary key; after a conflict also 1 `SELECT` | its row |
-//! | `save_and_announce` | as `save`; the statement also notifies | its row, and at the commit the database's queue of notices |
+//! | `save_and_announce` | as `save`, then its share of an `announce` | its row |
 //! | `touch` | 1 `UPDATE` by primary key; after a conflict also 1 `SELECT` | its row |
-//! | `delete` | 1 `DELETE` by primary key, which also notifies; under a version, if it removes nothing, also 1 `SELECT` | its row, and at the commit the database's queue of notices |
-//! | `announce` | 1 `SELECT` for all ids | at the commit the database's queue of notices |
+//! | `delete` | 1 `DELETE` by primary key; under a version, if it removes nothing, also 1 `SELECT`; then its share of an `announce` | its row |
+//! | `announce` | 1 `SELECT` for the ids of all calls that wait for it | at the commit the server's queue of notices |
 //! | `list` | 1 `SELECT` on the index of owners | none |
 //! | `purge` | 1 `DELETE` for each 500 records, on the index of expiry | the rows it removes |
 //! | `clock`, before a purge and before the key ring drops keys | 1 `SELECT` | none |
@@ -108,17 +109,26 @@
 //! database listen to all channels and notify on them, so treat the ids as visible to all roles. A
 //! forged notice makes hosts read a record again.
 //!
-//! `delete` and `save_and_announce` notify in their statement, and only if they change a record.
-//! `save` does not notify: the store calls `announce` for many saves at once. `touch` and `purge` do
-//! not notify. PostgreSQL commits transactions that notify one after another, also those of other
-//! databases of the server, and each waits until the one before is on the disk. So a server makes
-//! about as many deletions a second as its disk can flush one after another. With 64 writers, saves
-//! that notify reached a rate between 0.03 (on a slow disk) and 0.26 of that of plain saves. Saves
-//! whose ids were announced together reached between 0.79 and 0.95. `BENCHMARKS.md` has the table.
-//! Other saves and reads do not wait for any of this.
+//! `delete` and `save_and_announce` notify behind their statement, and end only when the server has
+//! answered that too: then every listener hears of the change before it next proves that it hears
+//! everything. `save` does not notify: the store calls `announce` for many saves at once. `touch` and
+//! `purge` do not notify. A process has one announcement under way at a time, and what its calls
+//! change meanwhile is announced together by the next one. If it fails, the call fails with an error
+//! that [is unavailable](sessions::provider::ProviderError::is_unavailable), although the change may
+//! have been made. The store repeats the call, which announces the change again. A call that is
+//! cancelled comes to its end in the background, and is announced.
+//!
+//! The statements do not notify themselves, because PostgreSQL commits transactions that notify one
+//! after another, also those of other databases of the server, and each waits until the one before is
+//! on the disk. With 64 writers, saves that notified in their statement reached a rate between 0.03
+//! (on a slow disk) and 0.26 of that of plain saves. Saves that waited for an announcement behind
+//! them reached between 0.74 and 0.88. `BENCHMARKS.md` has the table. An announcement does not wait for
+//! the disk, and plain saves and reads do not wait for any of this. A service whose stores neither
+//! cache records nor watch sessions needs no notices, and saves the second round trip with
+//! [`without_changes`](PostgresProvider::without_changes).
 //!
 //! The server keeps notices until every connection that listens has read them, in up to 8 GB. When
-//! they are full, deletions fail. This can only happen if a process that listens hangs for long, or if
+//! they are full, announcements fail, and deletions with them. This can only happen if a process that listens hangs for long, or if
 //! another program listens and then leaves a transaction open. The share in use is
 //! `SELECT pg_notification_queue_usage()`.
 //!

@@ -234,10 +234,11 @@ impl PostgresProvider {
         Self { direct: Some(Arc::new(options)), ..self }
     }
 
-    /// Turns notices of changes off: no save and no deletion notifies other hosts, and
-    /// [`changes`](sessions::provider::Provider::changes) is unsupported. It is for a database to
-    /// which every connection goes through a pooler in transaction mode. Call it on every host of a
-    /// service, because the others do not learn what this one writes.
+    /// Turns notices of changes off: no save and no deletion notifies other hosts, which saves a round
+    /// trip, and [`changes`](sessions::provider::Provider::changes) is unsupported. It is for a
+    /// database to which every connection goes through a pooler in transaction mode, and for a service
+    /// that neither caches records nor watches sessions. Call it on every host of a service, because
+    /// the others do not learn what this one writes.
     ///
     /// ```
     /// use sessions::provider::{ChangeListener, Provider};

@@ -1,10 +1,11 @@
 //! What it costs a save on PostgreSQL that listeners are told of it.
 //!
 //! 64 writers save their own records. Each round measures, in rotated order: plain saves; saves that
-//! notify in their statement; saves whose ids one task gathers and announces; and such saves that
-//! end only when their announcement has ended. It does so on a server that waits for the disk and on
-//! one that does not, with 0, 1 and 8 listeners. Prints the medians of the ratios to the plain saves
-//! of the same round.
+//! notify in their statement, which the provider does not do; saves whose ids one task gathers and
+//! announces, as a store with a cache does; and the provider's saves that announce, which end only
+//! when their announcement has ended. It does so on a server that waits for the disk and on one that
+//! does not, with 0, 1 and 8 listeners. Prints the medians of the ratios to the plain saves of the same
+//! round.
 //!
 //! ```sh
 //! cargo bench -p sessions-bench --bench notices
@@ -20,9 +21,10 @@ use sessions::provider::{
     to_unix_millis,
 };
 use sessions_postgres::PostgresProvider;
-use sessions_postgres::sqlx::postgres::PgConnectOptions;
+use sessions_postgres::sqlx::postgres::{PgConnectOptions, PgConnection};
+use sessions_postgres::sqlx::{self, ConnectOptions as _};
 use sessions_tests::postgres::{Postgres, sql};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 
 const WRITERS: u32 = 64;
@@ -45,14 +47,11 @@ enum Way {
     Plain,
     InTheStatement,
     Gathered,
-    /// Gathered, and each writer waits for the announcement of its save.
+    /// The provider's: gathered, and each writer waits for the announcement of its save.
     Awaited,
 }
 
 const WAYS: [Way; 4] = [Way::Plain, Way::InTheStatement, Way::Gathered, Way::Awaited];
-
-/// An id to announce, and whom to tell when that has ended.
-type Announced = (String, Option<oneshot::Sender<()>>);
 
 /// What one turn measured.
 #[derive(Clone, Copy, Debug, Default)]
@@ -97,6 +96,8 @@ struct Bench {
     fsync: &'static str,
     server: Postgres,
     provider: PostgresProvider,
+    /// One of each writer, for statements that the provider does not send.
+    connections: Vec<Arc<Mutex<PgConnection>>>,
     versions: Vec<Vec<u64>>,
     /// By the number of listeners, by round.
     turns: [Vec<[Turn; WAYS.len()]>; LISTENERS.len()],
@@ -109,14 +110,20 @@ impl Bench {
             "shared_buffers=512MB",
             "max_wal_size=8GB",
             "checkpoint_timeout=1h",
+            "max_connections=200",
         ]);
+        sql(&server.url(), "CREATE EXTENSION pg_stat_statements");
         let options: PgConnectOptions = server.url().parse()?;
         // One for announcements, so that they wait for no writer.
-        let provider = PostgresProvider::connect_with(options, WRITERS + 1).await?;
+        let provider = PostgresProvider::connect_with(options.clone(), WRITERS + 1).await?;
         let provider = provider.timeout(Duration::from_secs(30));
         provider.create_table().await?;
+        let mut connections = Vec::new();
+        for _ in 0..WRITERS {
+            connections.push(Arc::new(Mutex::new(options.connect().await?)));
+        }
         let versions = vec![vec![1; RECORDS as usize]; WRITERS as usize];
-        Ok(Self { fsync, server, provider, versions, turns: Default::default() })
+        Ok(Self { fsync, server, provider, connections, versions, turns: Default::default() })
     }
 
     async fn round(&mut self, round: usize) -> Outcome<()> {
@@ -178,14 +185,19 @@ impl Bench {
     }
 
     async fn turn(&mut self, way: Way) -> Outcome<Turn> {
+        sql(&self.server.url(), "SELECT pg_stat_statements_reset()");
         let (saved, ids) = mpsc::unbounded_channel();
         let announcer = tokio::spawn(announce(self.provider.clone(), ids));
         let start = Instant::now();
         let mut writers = JoinSet::new();
         for (writer, versions) in (0..).zip(std::mem::take(&mut self.versions)) {
-            let saved = matches!(way, Way::Gathered | Way::Awaited).then(|| saved.clone());
-            let provider = self.provider.clone();
-            writers.spawn(write(provider, way, writer, versions, start + TURN, saved));
+            let by = match way {
+                Way::Plain => By::Plain,
+                Way::InTheStatement => By::Raw(self.connections[writer as usize].clone()),
+                Way::Gathered => By::Gathered(saved.clone()),
+                Way::Awaited => By::Awaited,
+            };
+            writers.spawn(write(self.provider.clone(), by, writer, versions, start + TURN));
         }
         let (mut count, mut versions) = (0, Vec::new());
         while let Some(written) = writers.join_next().await {
@@ -197,8 +209,9 @@ impl Bench {
         versions.sort_unstable_by_key(|(writer, _)| *writer);
         self.versions = versions.into_iter().map(|(_, versions)| versions).collect();
         drop(saved);
-        let announcements = announcer.await??;
-        Ok(Turn { rate, gathered: f64::from(count) / f64::from(announcements.max(1)) })
+        announcer.await??;
+        let announcements: f64 = sql(&self.server.url(), ANNOUNCEMENTS).parse()?;
+        Ok(Turn { rate, gathered: f64::from(count) / announcements.max(1.0) })
     }
 
     fn report(&self) {
@@ -224,31 +237,83 @@ impl Bench {
     }
 }
 
-/// Announces what was saved, one call at a time, and returns how many calls that took.
+/// Announces what was saved, one call at a time.
 async fn announce(
     provider: PostgresProvider,
-    mut saved: mpsc::UnboundedReceiver<Announced>,
-) -> Outcome<u32> {
-    let (mut calls, mut gathered) = (0, Vec::new());
+    mut saved: mpsc::UnboundedReceiver<String>,
+) -> Outcome<()> {
+    let mut gathered = Vec::new();
     while saved.recv_many(&mut gathered, usize::MAX).await > 0 {
-        let ids: Vec<&str> = gathered.iter().map(|(id, _)| id.as_str()).collect();
+        let ids: Vec<&str> = gathered.iter().map(String::as_str).collect();
         provider.announce(&ids).await?;
-        for (_, writer) in gathered.drain(..) {
-            writer.map(|writer| writer.send(()));
-        }
-        calls += 1;
+        gathered.clear();
     }
-    Ok(calls)
+    Ok(())
 }
+
+/// How a writer saves.
+enum By {
+    Plain,
+    /// Over a connection of its own.
+    Raw(Arc<Mutex<PgConnection>>),
+    Gathered(mpsc::UnboundedSender<String>),
+    Awaited,
+}
+
+impl By {
+    async fn save(
+        &self,
+        provider: &PostgresProvider,
+        record: &Record,
+        version: u64,
+        now: SystemTime,
+    ) -> Outcome<bool> {
+        let expect = Expect::Version(version);
+        let saved = match self {
+            Self::Plain => provider.save(record, expect, now).await?,
+            Self::Awaited => provider.save_and_announce(record, expect, now).await?,
+            Self::Gathered(saved) => {
+                let outcome = provider.save(record, expect, now).await?;
+                saved.send(record.id.to_string())?;
+                outcome
+            }
+            Self::Raw(connection) => {
+                let notified = sqlx::query(SAVE_AND_NOTIFY)
+                    .bind(&*record.id)
+                    .bind(record.version.cast_signed())
+                    .bind(record.expires_at.map(|at| to_unix_millis(at).cast_signed()))
+                    .bind(&*record.format)
+                    .bind(record.owner.as_deref())
+                    .bind(&*record.data)
+                    .bind(to_unix_millis(now).cast_signed())
+                    .bind(version.cast_signed())
+                    .fetch_all(&mut *connection.lock().await)
+                    .await?;
+                return Ok(notified.len() == 1);
+            }
+        };
+        Ok(saved == Saved::Saved)
+    }
+}
+
+/// The provider's save over a version, and the notice of it.
+const SAVE_AND_NOTIFY: &str = "WITH saved AS (UPDATE sessions SET \
+    version = $2, expires_at = $3, format = $4, owner = $5, data = $6 \
+    WHERE id = $1 AND version = $8 AND coalesce(expires_at, 9223372036854775807) > $7 \
+    RETURNING id) \
+    SELECT pg_notify('sessions_' || 'sessions'::regclass::oid, '+' || id) FROM saved";
+
+/// How many announcements there were.
+const ANNOUNCEMENTS: &str = "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements \
+    WHERE query LIKE 'SELECT pg_notify%unnest%'";
 
 /// Saves until the end: how many times, and the versions then.
 async fn write(
     provider: PostgresProvider,
-    way: Way,
+    by: By,
     writer: u32,
     mut versions: Vec<u64>,
     end: Instant,
-    saved: Option<mpsc::UnboundedSender<Announced>>,
 ) -> Outcome<(u32, u32, Vec<u64>)> {
     let data = Bytes::from(vec![b'x'; DATA]);
     let mut random = u64::from(writer) + 1;
@@ -263,26 +328,11 @@ async fn write(
         record.expires_at = Some(from_unix_millis(to_unix_millis(now) + 7 * 86_400_000));
         record.format = "bench/1".into();
         record.owner = Some(format!("bench/{id}").into());
-        let expect = Expect::Version(*version);
-        let outcome = match way {
-            Way::InTheStatement => provider.save_and_announce(&record, expect, now).await?,
-            Way::Plain | Way::Gathered | Way::Awaited => {
-                provider.save(&record, expect, now).await?
-            }
-        };
-        if outcome != Saved::Saved {
+        if !by.save(&provider, &record, *version, now).await? {
             return Err("a record was saved by another".into());
         }
         *version += 1;
         count += 1;
-        let Some(saved) = &saved else { continue };
-        if way == Way::Awaited {
-            let (writer, announced) = oneshot::channel();
-            saved.send((id, Some(writer)))?;
-            announced.await?;
-        } else {
-            saved.send((id, None))?;
-        }
     }
     Ok((count, writer, versions))
 }
