@@ -324,7 +324,12 @@ impl Watches {
         let keys: Vec<_> = {
             let mut queue = lock(&self.queue);
             let most = queue.len().min(most);
-            queue.drain(..most).collect()
+            let keys = queue.drain(..most).collect();
+            if queue.is_empty() {
+                // After many at once, their place is given back.
+                *queue = Vec::new();
+            }
+            keys
         };
         let is_watched = |key: &StoreKey| {
             let mut shard = self.shard(key);

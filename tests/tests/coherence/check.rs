@@ -195,14 +195,22 @@ impl Check {
     /// Changes a session, ends it, and begins the next.
     async fn acts(self, number: u64, state: Arc<Mutex<State>>, store: Store) {
         while !self.is_over() {
-            *state.lock().unwrap() = State::default();
+            {
+                let mut state = state.lock().unwrap();
+                // An odd turn stays so until the next session has begun.
+                *state = State { turn: state.turn | 1, ..State::default() };
+            }
             let (_, mut browser) = self.visit(&Jar::new());
             let login = format!("/login/{number}");
             let Some(answer) = self.act(&mut browser, &login).await else { continue };
             if answer.status != StatusCode::OK || browser.jar.is_empty() {
                 continue;
             }
-            state.lock().unwrap().cookies = vec![Cookie { jar: browser.jar, dead: None }];
+            {
+                let mut state = state.lock().unwrap();
+                state.cookies = vec![Cookie { jar: browser.jar, dead: None }];
+                state.turn += 1;
+            }
             while !self.is_over() && self.act_once(&state).await {}
             self.compare(&state, &store).await;
         }
@@ -245,7 +253,9 @@ impl Check {
                 true
             }
         };
-        state.lock().unwrap().turn += 1;
+        if goes_on {
+            state.lock().unwrap().turn += 1;
+        }
         goes_on
     }
 
@@ -298,11 +308,9 @@ impl Check {
         {
             let mut state = state.lock().unwrap();
             state.cookies.last_mut().unwrap().dead = Some((ended, host));
-            state.turn += 1;
         }
         // The readers go on with it.
         tokio::time::sleep_until((ended + PROMISE + Duration::from_millis(500)).into()).await;
-        state.lock().unwrap().turn += 1;
         false
     }
 

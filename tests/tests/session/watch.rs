@@ -251,6 +251,56 @@ async fn an_end_between_the_load_and_the_watch_is_told_at_once() {
     }
 }
 
+#[tokio::test]
+async fn a_requests_other_handle_supersedes_nothing() {
+    use axum::extract::State;
+    use axum::routing::{get, post};
+    use sessions_tests::browser::Browser;
+    use sessions_tests::server::Server;
+    use std::sync::{Arc, Mutex};
+
+    type Kept = Arc<Mutex<Vec<Watch>>>;
+
+    async fn two(kept: State<Kept>, one: Session<Visitor>, mut two: Session<Visitor>) {
+        kept.lock().unwrap().extend([one.ended(), two.ended()]);
+        drop(one);
+        two.renew();
+    }
+
+    async fn one_by_one(
+        kept: State<Kept>,
+        one: Session<Visitor>,
+        mut two: Session<Visitor>,
+    ) -> Result<(), Error> {
+        kept.lock().unwrap().push(one.ended());
+        two.renew();
+        two.save().await
+    }
+
+    let store = Store::new(MemoryProvider::new());
+    let kept = Kept::default();
+    let app = axum::Router::new()
+        .route("/begin", post(async |mut visitor: Session<Visitor>| visitor.user = Some(7)))
+        .route("/two", post(two))
+        .route("/one-by-one", post(one_by_one))
+        .route("/", get(async |visitor: Session<Visitor>| visitor.count.to_string()))
+        .layer(sessions::axum::SessionLayer::new(store.clone()))
+        .with_state(kept.clone());
+    let server = Server::start(app).await;
+    let mut browser = Browser::new(server.address);
+    for path in ["/begin", "/two", "/one-by-one"] {
+        assert_eq!(browser.post(path, "").await.status, 200, "{path}");
+        assert!(kept.lock().unwrap().iter_mut().all(|watch| now(watch).is_none()), "{path}");
+        if path == "/two" {
+            kept.lock().unwrap().clear();
+        }
+    }
+    // Another request's renewal does.
+    let mut old = std::mem::take(&mut *kept.lock().unwrap());
+    assert_eq!((browser.post("/two", "").await.status, old.len()), (200.try_into().unwrap(), 1));
+    assert_eq!(now(&mut old[0]), Some(SessionEnd::Superseded));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_read_before_a_renewal_supersedes_nobody_who_came_after_it() {
     let (memory, clock) = (MemoryProvider::new(), ManualClock::default());

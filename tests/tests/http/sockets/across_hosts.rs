@@ -1,5 +1,6 @@
 //! A page on one host closes when another host ends its session: how soon, on each database.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,6 @@ use sessions::provider::Provider;
 use sessions::{MemoryProvider, Store};
 use sessions_sqlite::SqliteProvider;
 use sessions_tests::fed::Fed;
-use tempfile::TempDir;
 
 use super::client::{Client, Heard};
 use super::host::{Host, Kind};
@@ -17,12 +17,16 @@ struct Database {
     one: Arc<dyn Provider>,
     other: Arc<dyn Provider>,
     /// What it lives in.
-    _folder: Option<TempDir>,
+    _kept: Option<Box<dyn Any + Send>>,
 }
 
 impl Database {
     fn new(one: impl Provider, other: impl Provider) -> Self {
-        Self { one: Arc::new(one), other: Arc::new(other), _folder: None }
+        Self { one: Arc::new(one), other: Arc::new(other), _kept: None }
+    }
+
+    fn keeping(self, kept: impl Any + Send) -> Self {
+        Self { _kept: Some(Box::new(kept)), ..self }
     }
 
     async fn memory() -> Self {
@@ -34,7 +38,25 @@ impl Database {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("sessions.db");
         let open = async || SqliteProvider::open(&file).await.unwrap();
-        Self { _folder: Some(folder), ..Self::new(open().await, open().await) }
+        Self::new(open().await, open().await).keeping(folder)
+    }
+
+    #[cfg(feature = "postgres")]
+    async fn postgres() -> Self {
+        let database = sessions_tests::postgres::Database::create();
+        let open = async || {
+            let provider =
+                sessions_postgres::PostgresProvider::connect(database.url()).await.unwrap();
+            provider.create_table().await.unwrap();
+            provider
+        };
+        Self::new(open().await, open().await).keeping(database)
+    }
+
+    #[cfg(feature = "redis")]
+    async fn redis() -> Self {
+        let space = sessions_tests::redis::Space::new();
+        Self::new(space.provider().await, space.provider().await).keeping(space)
     }
 
     /// One that tells of no changes.
@@ -67,8 +89,18 @@ macro_rules! databases {
 
 databases! {
     memory tells,
-    sqlite asked,
+    sqlite tells,
     silent asked,
+}
+
+#[cfg(feature = "postgres")]
+databases! {
+    postgres tells,
+}
+
+#[cfg(feature = "redis")]
+databases! {
+    redis tells,
 }
 
 /// With a provider that tells of changes.
