@@ -116,7 +116,9 @@
 //! change meanwhile is announced together by the next one. If it fails, the call fails with an error
 //! that [is unavailable](sessions::provider::ProviderError::is_unavailable), although the change may
 //! have been made. The store repeats the call, which announces the change again. A call that is
-//! cancelled comes to its end in the background, and is announced.
+//! cancelled after its statement was sent comes to its end in the background, and is announced. Only
+//! where the statement outlasts the call's timeout, for example behind a lock, and changes the record
+//! later, other hosts may learn of it as late as of a change of which nobody tells.
 //!
 //! The statements do not notify themselves, because PostgreSQL commits transactions that notify one
 //! after another, also those of other databases of the server, and each waits until the one before is
