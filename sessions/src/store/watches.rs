@@ -68,6 +68,9 @@ impl OwnSecrets {
     }
 }
 
+/// A queue with room for more than this gives it back.
+const MANY: usize = 1_024;
+
 /// How many secrets of one handle are remembered: of its last renewals.
 const MOST_SECRETS: usize = 8;
 
@@ -325,7 +328,7 @@ impl Watches {
             let mut queue = lock(&self.queue);
             let most = queue.len().min(most);
             let keys = queue.drain(..most).collect();
-            if queue.is_empty() {
+            if queue.is_empty() && queue.capacity() > MANY {
                 // After many at once, their place is given back.
                 *queue = Vec::new();
             }
