@@ -66,9 +66,20 @@ impl Process {
         // The keeper would remove the folder; it goes first.
         self.keeper.kill().expect("the keeper can be killed");
         self.keeper.wait().expect("the keeper ends");
-        while Path::new(&format!("/proc/{}/exe", self.pid)).exists() {
+        while self.is_alive() {
             std::thread::yield_now();
         }
+    }
+
+    /// Whether a thread of it may still hold its ports: one that has let go of its files is a zombie,
+    /// or is listed no more.
+    fn is_alive(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid));
+        threads.into_iter().flatten().flatten().any(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            // Behind the name, which may hold anything.
+            stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
+        })
     }
 
     /// Lets go of a server that has ended by itself. Its folder stays.
