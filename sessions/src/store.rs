@@ -564,6 +564,8 @@ impl Store {
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// # let Example { store, mut visitor, .. } = example().await?;
+    /// use sessions::{EndedBy, SessionEnd};
+    ///
     /// visitor.visits = 1;
     /// visitor.save().await?;
     /// let key = visitor.key().expect("it was saved").clone();

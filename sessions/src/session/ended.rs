@@ -24,6 +24,8 @@ impl<T: SessionData> Session<T> {
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
     /// # let Example { mut visitor, .. } = example().await?;
+    /// use sessions::{EndedBy, SessionEnd};
+    ///
     /// visitor.visits = 1;
     /// visitor.save().await?;
     /// let ended = visitor.ended();
