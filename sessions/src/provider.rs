@@ -6,10 +6,11 @@
 mod changes;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod error;
+mod shared;
 
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -18,6 +19,8 @@ pub use async_trait::async_trait;
 pub use bytes::Bytes;
 
 pub use self::changes::{ChangeListener, Notice, Ping};
+pub use self::error::ProviderError;
+pub(crate) use self::error::Source;
 pub use crate::clock::{from_unix_millis, to_unix_millis};
 
 /// A stored record.
@@ -624,195 +627,6 @@ pub trait Provider: Send + Sync + 'static {
     async fn announce(&self, ids: &[&str]) -> Result<(), ProviderError> {
         let _ = ids;
         Ok(())
-    }
-}
-
-#[async_trait]
-impl<P: Provider + ?Sized> Provider for Arc<P> {
-    async fn fetch(&self, id: &str, now: SystemTime) -> Result<Option<Record>, ProviderError> {
-        (**self).fetch(id, now).await
-    }
-
-    async fn save(
-        &self,
-        record: &Record,
-        expect: Expect,
-        now: SystemTime,
-    ) -> Result<Saved, ProviderError> {
-        (**self).save(record, expect, now).await
-    }
-
-    async fn delete(
-        &self,
-        id: &str,
-        expect: Expect,
-        now: SystemTime,
-    ) -> Result<Deleted, ProviderError> {
-        (**self).delete(id, expect, now).await
-    }
-
-    async fn touch(
-        &self,
-        id: &str,
-        expires_at: SystemTime,
-        expect: Expect,
-        now: SystemTime,
-    ) -> Result<Touched, ProviderError> {
-        (**self).touch(id, expires_at, expect, now).await
-    }
-
-    async fn list(
-        &self,
-        owner: &str,
-        page: Page,
-        now: SystemTime,
-    ) -> Result<Listed, ProviderError> {
-        (**self).list(owner, page, now).await
-    }
-
-    async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
-        (**self).purge(expired_before, limit).await
-    }
-
-    async fn clock(&self) -> Result<Option<SystemTime>, ProviderError> {
-        (**self).clock().await
-    }
-
-    async fn fetch_many(
-        &self,
-        ids: &[&str],
-        now: SystemTime,
-    ) -> Result<Vec<Record>, ProviderError> {
-        (**self).fetch_many(ids, now).await
-    }
-
-    async fn changes(&self, listener: ChangeListener) -> Result<Infallible, ProviderError> {
-        (**self).changes(listener).await
-    }
-
-    async fn save_and_announce(
-        &self,
-        record: &Record,
-        expect: Expect,
-        now: SystemTime,
-    ) -> Result<Saved, ProviderError> {
-        (**self).save_and_announce(record, expect, now).await
-    }
-
-    async fn announce(&self, ids: &[&str]) -> Result<(), ProviderError> {
-        (**self).announce(ids).await
-    }
-}
-
-/// A boxed source of an error.
-pub(crate) type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
-
-/// An error of a provider: what failed, and whether a retry can help.
-///
-/// ```
-/// use sessions::provider::ProviderError;
-///
-/// let error = ProviderError::permanent("table `sessions` is missing, call create_table()");
-/// assert!(!error.is_unavailable());
-/// assert!(error.to_string().contains("create_table"));
-/// ```
-#[derive(Debug)]
-pub struct ProviderError {
-    kind: ErrorKind,
-    message: Cow<'static, str>,
-    source: Option<Source>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ErrorKind {
-    Unavailable,
-    Permanent,
-    Unsupported,
-}
-
-impl ProviderError {
-    /// Creates an error for a database that is down, timed out or throttled: a later retry may
-    /// succeed.
-    ///
-    /// ```
-    /// use sessions::provider::ProviderError;
-    /// assert!(ProviderError::unavailable("connection refused").is_unavailable());
-    /// ```
-    pub fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind: ErrorKind::Unavailable, message: message.into(), source: None }
-    }
-
-    /// Creates an error for a fault that lasts until somebody fixes it. The message must say what
-    /// to do.
-    ///
-    /// ```
-    /// use sessions::provider::ProviderError;
-    /// assert!(!ProviderError::permanent("wrong password").is_unavailable());
-    /// ```
-    pub fn permanent(message: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind: ErrorKind::Permanent, message: message.into(), source: None }
-    }
-
-    /// Creates the error of a provider that does not support `call`.
-    ///
-    /// ```
-    /// use sessions::provider::ProviderError;
-    /// assert!(ProviderError::unsupported("list").is_unsupported());
-    /// ```
-    #[must_use]
-    pub fn unsupported(call: &'static str) -> Self {
-        let message = format!("unsupported: this provider does not implement `{call}`");
-        Self { kind: ErrorKind::Unsupported, message: message.into(), source: None }
-    }
-
-    /// Sets the driver's error as the source.
-    ///
-    /// ```
-    /// use std::error::Error;
-    /// use sessions::provider::ProviderError;
-    ///
-    /// let driver = std::io::Error::other("broken pipe");
-    /// let error = ProviderError::unavailable("the connection was cut").with_source(driver);
-    /// assert_eq!(error.source().unwrap().to_string(), "broken pipe");
-    /// ```
-    #[must_use]
-    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
-        self
-    }
-
-    /// Returns whether the database is down, timed out or throttled, so that a retry can help.
-    ///
-    /// ```
-    /// use sessions::provider::ProviderError;
-    /// assert!(ProviderError::unavailable("timed out").is_unavailable());
-    /// ```
-    #[must_use]
-    pub fn is_unavailable(&self) -> bool {
-        self.kind == ErrorKind::Unavailable
-    }
-
-    /// Returns whether the provider does not support the call at all.
-    ///
-    /// ```
-    /// use sessions::provider::ProviderError;
-    /// assert!(!ProviderError::unavailable("timed out").is_unsupported());
-    /// ```
-    #[must_use]
-    pub fn is_unsupported(&self) -> bool {
-        self.kind == ErrorKind::Unsupported
-    }
-}
-
-impl fmt::Display for ProviderError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl StdError for ProviderError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
 }
 
