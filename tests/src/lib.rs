@@ -9,6 +9,7 @@ pub mod fed;
 pub mod feed;
 pub mod hooked;
 pub mod jar;
+pub mod mysql;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod process;
