@@ -33,35 +33,31 @@ impl Provider for MySqlProvider {
         check(record)?;
         let (mut held, time) = (None, self.time());
         let (id, at) = (Arg::text(&record.id), Arg::Int(Some(millis(now))));
-        let format = Arg::text(&record.format);
-        let owner = Arg::Bytes(record.owner.as_deref().map(str::as_bytes));
-        let data = Arg::Bytes(Some(&record.data));
-        let version = Arg::Unsigned(record.version);
-        let expires_at = Arg::Int(record.expires_at.map(millis));
-        let new = [id, version, expires_at, format, owner, data];
-        let over = [format, owner, data, version, expires_at, id, at];
+        let fields = [
+            Arg::Unsigned(record.version),
+            Arg::Int(record.expires_at.map(millis)),
+            Arg::text(&record.format),
+            Arg::Bytes(record.owner.as_deref().map(str::as_bytes)),
+            Arg::Bytes(Some(&record.data)),
+        ];
+        let new = [&[id], &fields[..]].concat();
+        let mut over = [&fields[..], &[id, at]].concat();
         let saves = &self.statements.saves;
-        let saved = match expect {
-            Expect::Any => {
-                self.once(&mut held, time, &saves.any, &new).await?;
-                true
-            }
-            Expect::Absent => {
-                let args = [&new[..], &[at; 5]].concat();
-                // What it finds is a live record.
-                !self.once(&mut held, time, &saves.absent, &args).await?.found
-            }
+        let (sql, args) = match expect {
+            Expect::Absent => return self.create(held, time, record, &new, now).await,
+            Expect::Any => (&saves.any, new),
             Expect::Version(version) => {
-                let args = [&over[..], &[Arg::Unsigned(version)]].concat();
-                self.once(&mut held, time, &saves.version, &args).await?.found
+                over.push(Arg::Unsigned(version));
+                (&saves.version, over)
             }
             Expect::Untouched { version, expires_at } => {
-                let seen = [Arg::Unsigned(version), Arg::Int(expires_at.map(millis))];
-                let args = [&over[..], &seen].concat();
-                self.once(&mut held, time, &saves.untouched, &args).await?.found
+                over.extend([Arg::Unsigned(version), Arg::Int(expires_at.map(millis))]);
+                (&saves.untouched, over)
             }
         };
-        if saved {
+        let work = Work::Prepared(sql, &args);
+        let answer = self.call(&mut held, time, Nature::Once, work).await?;
+        if answer.affected > 0 || expect == Expect::Any {
             return Ok(Saved::Saved);
         }
         // A read that begins now sees every commit that made the statement above miss.
@@ -120,7 +116,7 @@ impl Provider for MySqlProvider {
                 Arg::Int(seen.map(millis)),
             ];
             let work = Work::Prepared(sql, &args[..count]);
-            if self.call(&mut held, time, nature, work).await?.found {
+            if self.call(&mut held, time, nature, work).await?.affected > 0 {
                 return Ok(Touched::Touched);
             }
             if expect == Expect::Any {
@@ -199,15 +195,40 @@ impl MySqlProvider {
         self.first_record(&answer)
     }
 
-    /// Runs a statement that cannot be repeated.
-    async fn once<'a>(
+    /// Saves a record, whose columns are `new`, where there is no live one.
+    ///
+    /// An `INSERT .. ON DUPLICATE KEY UPDATE` could do that in one statement, and would not say
+    /// whether it has: its count of rows is the same where it inserts one and where it leaves one as
+    /// it is. An insertion that fails says so, whatever the table's triggers do.
+    async fn create<'a>(
         &'a self,
-        held: &mut Option<Held<'a>>,
+        mut held: Option<Held<'a>>,
         time: Time,
-        sql: &SqlStr,
-        args: &[Arg<'_>],
-    ) -> Result<Answer, ProviderError> {
-        self.call(held, time, Nature::Once, Work::Prepared(sql, args)).await
+        record: &Record,
+        new: &[Arg<'_>],
+        now: SystemTime,
+    ) -> Result<Saved, ProviderError> {
+        let saves = &self.statements.saves;
+        for _ in 0..MOST_ROUNDS {
+            let work = Work::Prepared(&saves.absent, new);
+            match self.run(&mut held, time, Nature::Once, work).await? {
+                Ok(_) => return Ok(Saved::Saved),
+                Err(error) if error::is_duplicate(&error) => {}
+                Err(error) => return Err(self.error(error)),
+            }
+            if let Some(current) = self.fetch_by(&mut held, time, &record.id, now).await? {
+                return Ok(Saved::Conflict(Some(current)));
+            }
+            // It has expired. One of those that replace it finds it so.
+            let (id, fields) = new.split_at(1);
+            let args = [fields, id, &[Arg::Int(Some(millis(now)))]].concat();
+            let work = Work::Prepared(&saves.expired, &args);
+            if self.call(&mut held, time, Nature::Once, work).await?.affected > 0 {
+                return Ok(Saved::Saved);
+            }
+            // It was purged, or replaced by a record that may have gone as well.
+        }
+        Ok(Saved::Conflict(self.fetch_by(&mut held, time, &record.id, now).await?))
     }
 
     /// One page of a statement that takes, behind `args`, a mark, the time and a limit.
@@ -279,6 +300,9 @@ impl MySqlProvider {
         records.map_err(|error| self.error(error))
     }
 }
+
+/// How often a creator whose expired predecessor is gone each time tries to insert its record.
+const MOST_ROUNDS: u32 = 10;
 
 /// How many records a purge removes in one transaction.
 const PURGE_BATCH: u64 = 500;

@@ -63,7 +63,8 @@ pub(crate) fn of_statement(table: &str, error: Error) -> ProviderError {
             Some(database) => {
                 let found = of_server(table, database);
                 // The text of these may quote what was to be stored, or the statement.
-                if matches!(database.number(), 1062 | 1064 | 1265 | 1292 | 1366 | 1411 | 3988) {
+                if matches!(database.number(), DUPLICATE | 1064 | 1265 | 1292 | 1366 | 1411 | 3988)
+                {
                     let code = database.code().unwrap_or_default().to_owned();
                     return found.with_source(Quoting { number: database.number(), code });
                 }
@@ -183,6 +184,11 @@ pub(crate) fn is_missing_table(error: &Error) -> bool {
     has_number(error, MISSING_TABLE)
 }
 
+/// Whether a record could not be inserted because there is one of its id.
+pub(crate) fn is_duplicate(error: &Error) -> bool {
+    has_number(error, DUPLICATE)
+}
+
 /// Whether an index could not be created because it is there.
 pub(crate) fn is_duplicate_index(error: &Error) -> bool {
     has_number(error, DUPLICATE_INDEX)
@@ -208,7 +214,7 @@ fn of_server(table: &str, error: &MySqlDatabaseError) -> ProviderError {
         ),
         // No such column; too few or too many; NULL refused in a column, of ours or not; a type that
         // a value does not fit; a duplicate in a unique index that is not ours.
-        1054 | 1048 | 1062 | 1136 | 1264 | 1265 | 1292 | 1364 | 1366 => other_columns(table),
+        1054 | 1048 | DUPLICATE | 1136 | 1264 | 1265 | 1292 | 1364 | 1366 => other_columns(table),
         1347 | 1288 | 1356 | 1471 | 4086 => ProviderError::permanent(format!(
             "`{table}` is not a table: choose another name with table()"
         )),
@@ -224,8 +230,8 @@ fn of_server(table: &str, error: &MySqlDatabaseError) -> ProviderError {
              it, and CREATE, INDEX and ALTER to let it call create_table()"
         )),
         1045 | 1698 => ProviderError::permanent(
-            "MySQL refused the user or the password: check both, and from which hosts the user may \
-             connect",
+            "MySQL refused the user or the password: check both, from which hosts the user may \
+             connect, and whether it must use TLS",
         ),
         1130 => ProviderError::permanent(
             "MySQL lets nobody in from this host: create the user for it, as 'user'@'host'",
@@ -331,6 +337,7 @@ const RECORD_CHANGED: u16 = 1020;
 const READ_ONLY_TABLE: u16 = 1036;
 const SHUTDOWN: u16 = 1053;
 const DUPLICATE_INDEX: u16 = 1061;
+const DUPLICATE: u16 = 1062;
 const FORCING_CLOSE: u16 = 1080;
 const MISSING_TABLE: u16 = 1146;
 const PACKET_TOO_LARGE: u16 = 1153;

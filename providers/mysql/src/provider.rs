@@ -305,7 +305,7 @@ impl MySqlProvider {
 
     /// As `call`, which gives the server's own error. What fails with its connection is run once
     /// more where it may be, and what gave way to another transaction until the call's time is over.
-    async fn run<'a>(
+    pub(crate) async fn run<'a>(
         &'a self,
         held: &mut Option<Held<'a>>,
         time: Time,

@@ -33,20 +33,22 @@ pub(crate) struct Statements {
     pub(crate) clock: SqlStr,
 }
 
-/// The saves, one for each expectation.
+/// The saves, one for each expectation. Those that update a record affect one row if they find it.
+/// They must: sqlx asks the server to count the rows that are found, whether or not they change.
 #[derive(Debug)]
 pub(crate) struct Saves {
-    /// [Finds](FOUND) a live record where it saves nothing.
+    /// Fails if there is a record of this id, live or not.
     pub(crate) absent: SqlStr,
-    /// These [find](FOUND) the record that they replace.
+    /// Updates a record that has expired.
+    pub(crate) expired: SqlStr,
     pub(crate) version: SqlStr,
     pub(crate) untouched: SqlStr,
     /// Saves in any case.
     pub(crate) any: SqlStr,
 }
 
-/// The touches, one for each expectation that a record can meet. Each [finds](FOUND) the record
-/// that it touches.
+/// The touches, one for each expectation that a record can meet. They affect one row if they find
+/// it.
 #[derive(Debug)]
 pub(crate) struct Touches {
     pub(crate) any: SqlStr,
@@ -72,11 +74,8 @@ impl Statements {
         let quoted = database
             .map_or_else(|| format!("`{name}`"), |database| format!("`{database}`.`{name}`"));
         let sql = |text: &str| {
-            let text = text
-                .replace("$record", RECORD)
-                .replace("$live", LIVE)
-                .replace("$found", &format!("LAST_INSERT_ID(0 * version + {FOUND})"))
-                .replace("$table", &quoted);
+            let text =
+                text.replace("$record", RECORD).replace("$live", LIVE).replace("$table", &quoted);
             safe(text)
         };
         Self {
@@ -166,26 +165,23 @@ impl Statements {
 
 impl Saves {
     fn build(sql: impl Fn(&str) -> SqlStr) -> Self {
+        let update = |condition: &str| {
+            sql(&format!(
+                "UPDATE $table SET version = ?, expires_at = ?, format = ?, owner = ?, data = ? \
+                 WHERE id = ? AND {condition}"
+            ))
+        };
         Self {
-            // Assignments see the ones to their left, so `expires_at`, which decides, is the last.
-            // The record travels once: VALUES() is its second use. MySQL prefers an alias there
-            // since 8.0.20, which MariaDB does not know.
-            absent: sql("INSERT INTO $table ($record) VALUES (?, ?, ?, ?, ?, ?) \
-                 ON DUPLICATE KEY UPDATE \
-                 version = IF(expires_at <= ?, VALUES(version), version), \
-                 format = IF(expires_at <= ?, VALUES(format), IF($found, format, format)), \
-                 owner = IF(expires_at <= ?, VALUES(owner), owner), \
-                 data = IF(expires_at <= ?, VALUES(data), data), \
-                 expires_at = IF(expires_at <= ?, VALUES(expires_at), expires_at)"),
-            version: sql("UPDATE $table SET format = IF($found, ?, format), \
-                 owner = ?, data = ?, version = ?, expires_at = ? \
-                 WHERE id = ? AND $live AND version = ?"),
-            untouched: sql("UPDATE $table SET format = IF($found, ?, format), \
-                 owner = ?, data = ?, version = ?, expires_at = ? \
-                 WHERE id = ? AND $live AND version = ? AND expires_at <=> ?"),
+            absent: sql("INSERT INTO $table ($record) VALUES (?, ?, ?, ?, ?, ?)"),
+            expired: update("expires_at <= ?"),
+            version: update("$live AND version = ?"),
+            untouched: update("$live AND version = ? AND expires_at <=> ?"),
+            // The record travels once: VALUES() is its second use. MySQL prefers an alias there since
+            // 8.0.20, which MariaDB does not know.
             any: sql("INSERT INTO $table ($record) VALUES (?, ?, ?, ?, ?, ?) \
-                 ON DUPLICATE KEY UPDATE version = VALUES(version), format = VALUES(format), \
-                 owner = VALUES(owner), data = VALUES(data), expires_at = VALUES(expires_at)"),
+                 ON DUPLICATE KEY UPDATE version = VALUES(version), \
+                 expires_at = VALUES(expires_at), format = VALUES(format), \
+                 owner = VALUES(owner), data = VALUES(data)"),
         }
     }
 }
@@ -195,8 +191,8 @@ impl Touches {
         // GREATEST() of a NULL is NULL: a record that never expires stays so.
         let touch = |condition: &str| {
             sql(&format!(
-                "UPDATE $table SET format = IF($found, format, format), \
-                 expires_at = GREATEST(expires_at, ?) WHERE id = ? AND $live{condition}"
+                "UPDATE $table SET expires_at = GREATEST(expires_at, ?) \
+                 WHERE id = ? AND $live{condition}"
             ))
         };
         Self {
@@ -206,15 +202,6 @@ impl Touches {
         }
     }
 }
-
-/// What a statement reports as its `LAST_INSERT_ID` if it has found a record: the bytes of
-/// "sessions", so that no number that MySQL makes for a column is taken for it.
-///
-/// The count of affected rows does not tell that. An `INSERT .. ON DUPLICATE KEY UPDATE` that
-/// leaves a row as it is counts like one that inserts it, and an update that finds a row and
-/// changes nothing in it counts 1 or 0, as client and proxy have agreed. It multiplies a column by
-/// nothing so that the server works it out for the row that it has found, and not beforehand.
-pub(crate) const FOUND: u64 = 0x7365_7373_696f_6e73;
 
 /// Whatever the server's `completion_type`, which may begin another transaction at once.
 const COMMIT: &str = "COMMIT AND NO CHAIN NO RELEASE";

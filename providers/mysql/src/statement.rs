@@ -5,8 +5,6 @@ use std::future::poll_fn;
 use sqlx::mysql::{MySqlArguments, MySqlRow};
 use sqlx::{Arguments as _, Either, Error, Executor as _, MySqlConnection, SqlStr};
 
-use crate::sql::FOUND;
-
 /// A value for one of a statement's parameters.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Arg<'a> {
@@ -53,10 +51,8 @@ pub(crate) enum Nature {
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) rows: Vec<MySqlRow>,
-    /// How many rows were affected. It tells how many were deleted, and little else: see [`FOUND`].
+    /// How many rows were found by an update, inserted or deleted.
     pub(crate) affected: u64,
-    /// Whether the statement reports that it has [found](FOUND) a record.
-    pub(crate) found: bool,
 }
 
 impl Work<'_> {
@@ -82,10 +78,7 @@ impl Work<'_> {
         while let Some(item) = poll_fn(|context| stream.as_mut().poll_next(context)).await {
             match item? {
                 Either::Right(row) => answer.rows.push(row),
-                Either::Left(done) => {
-                    answer.affected += done.rows_affected();
-                    answer.found |= done.last_insert_id() == FOUND;
-                }
+                Either::Left(done) => answer.affected += done.rows_affected(),
             }
         }
         Ok(answer)
