@@ -138,6 +138,10 @@ impl Provider for MySqlProvider {
         self.page(&self.statements.list, &args, &page, now).await
     }
 
+    async fn scan(&self, page: Page, now: SystemTime) -> Result<Listed, ProviderError> {
+        self.page(&self.statements.scan, &[], &page, now).await
+    }
+
     async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
         let mut purged = 0;
         // Each batch is a transaction of its own, so that no lock is held for long.
