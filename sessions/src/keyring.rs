@@ -9,6 +9,8 @@ pub(crate) mod flight;
 pub(crate) mod fuzzing;
 pub(crate) mod local_key;
 pub(crate) mod plan;
+pub(crate) mod recipient_set;
+pub(crate) mod recipients;
 pub(crate) mod record;
 pub(crate) mod refresh;
 pub(crate) mod ring;

@@ -178,6 +178,7 @@ mod transport;
 pub mod keys {
     pub use crate::keyring::encryption::{KeyEncryption, KeyEncryptionError, WrappedKey};
     pub use crate::keyring::local_key::LocalKey;
+    pub use crate::keyring::recipients::Recipients;
     pub use crate::keyring::state::{KeyInfo, KeyRingInfo, KeyState};
 }
 
