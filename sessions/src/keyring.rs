@@ -1,6 +1,8 @@
 //! The key ring of an app: one record in the provider, a snapshot of it in each process, and the
 //! tasks that keep both in step. Beside it the epoch, a record that ends everybody's sessions.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub(crate) mod encryption;
 pub(crate) mod epoch;
 pub(crate) mod epochs;

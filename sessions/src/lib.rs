@@ -109,7 +109,7 @@
 //! | `tower-sessions-0-14` | the same for tower-sessions 0.14, which axum-login 0.18 uses |
 //! | `export` | [`Store::export_owner`]: an owner's sessions as JSON |
 //! | `testing` | [`testing::TestStore`](crate::testing): short tests of an app's handlers |
-//! | `conformance` | the suite that tests a provider |
+//! | `conformance` | the suites that test a [provider](provider::conformance) and a [key service](keys::conformance) |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // The documentation above links to items of all features.
@@ -176,6 +176,9 @@ mod transport;
 
 /// The keys of the [`codec`]: their protection at rest, and what operators see of them.
 pub mod keys {
+    #[cfg(feature = "conformance")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
+    pub use crate::keyring::conformance;
     pub use crate::keyring::encryption::{KeyEncryption, KeyEncryptionError, WrappedKey};
     pub use crate::keyring::local_key::LocalKey;
     pub use crate::keyring::recipients::Recipients;
