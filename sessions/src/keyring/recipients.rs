@@ -331,3 +331,94 @@ fn no_random(error: Error) -> KeyEncryptionError {
 const PATIENCE: Duration = TIMEOUT.saturating_sub(Duration::from_millis(200));
 /// How long the others are waited for, together, before the last recipient is asked too.
 const HEAD_START: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::super::local_key::LocalKey;
+    use super::*;
+
+    /// Answers after a while.
+    struct Slow(LocalKey, Duration);
+
+    #[async_trait]
+    impl KeyEncryption for Slow {
+        async fn wrap(
+            &self,
+            material: &[u8],
+            context: &[u8],
+        ) -> Result<WrappedKey, KeyEncryptionError> {
+            tokio::time::sleep(self.1).await;
+            self.0.wrap(material, context).await
+        }
+
+        async fn unwrap(
+            &self,
+            kek_id: &str,
+            blob: &[u8],
+            context: &[u8],
+        ) -> Result<Vec<u8>, KeyEncryptionError> {
+            tokio::time::sleep(self.1).await;
+            self.0.unwrap(kek_id, blob, context).await
+        }
+    }
+
+    fn slow(byte: u8, millis: u64) -> Slow {
+        Slow(LocalKey::from_bytes([byte; 32]), Duration::from_millis(millis))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_are_asked_to_wrap_at_once() {
+        let start = Instant::now();
+        let all = Recipients::new(slow(1, 900)).and(slow(2, 800)).and_recovery(slow(3, 1000));
+        all.wrap(&[9; 32], b"c").await.unwrap();
+        assert_eq!(start.elapsed().as_millis(), 1000);
+        let late = Recipients::new(slow(1, 900)).and(slow(2, 1900));
+        let error = late.wrap(&[9; 32], b"c").await.unwrap_err();
+        assert!(error.is_unavailable());
+        assert_eq!(
+            error.to_string(),
+            "recipient 2 of 2 did not wrap the key: the key service did not answer in time"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_is_asked_when_one_is_slow_and_the_first_answer_counts() {
+        let set = |first, second| Recipients::new(slow(1, first)).and(slow(2, second));
+        let wrapped = set(0, 0).wrap(&[9; 32], b"c").await.unwrap();
+        for (first, second, took) in [
+            (0, 0, 0),
+            (499, 0, 499),
+            (600, 0, 500),
+            (600, 50, 550),
+            (600, 200, 600),
+            (1700, 1700, 1700),
+        ] {
+            let start = Instant::now();
+            let opened = set(first, second).unwrap(&wrapped.kek_id, &wrapped.blob, b"c").await;
+            assert_eq!(opened.unwrap(), [9; 32]);
+            assert_eq!(start.elapsed().as_millis(), took, "{first} {second}");
+        }
+        let start = Instant::now();
+        let opened = set(1900, 9000).unwrap(&wrapped.kek_id, &wrapped.blob, b"c").await;
+        assert!(opened.unwrap_err().is_unavailable());
+        assert_eq!(
+            start.elapsed(),
+            PATIENCE,
+            "before the ring gives up, so that the error names both"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_a_recipient_wrapped_for_a_set_is_not_a_key_by_itself() {
+        let key = |byte| LocalKey::from_bytes([byte; 32]);
+        let all = Recipients::new(key(1)).and(key(2));
+        let wrapped = all.wrap(&[9; 32], b"context").await.unwrap();
+        let set = recipient_set::parse(&wrapped.kek_id, &wrapped.blob).unwrap();
+        for (id, blob) in &set.recipients {
+            assert!(all.unwrap(id, blob, b"context").await.is_err());
+            for byte in [1, 2] {
+                assert!(key(byte).unwrap(id, blob, b"context").await.is_err());
+            }
+        }
+    }
+}
