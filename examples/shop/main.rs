@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
+use sessions::admin::Admin;
 use sessions::clock::{Clock, SystemClock};
 use sessions::{CookieConfig, Store};
 use tokio::net::TcpListener;
@@ -26,14 +27,14 @@ use tracing::Level;
 use crate::handlers::Shop;
 use crate::options::{HELP, Options};
 use crate::storage::Storage;
-use crate::visitor::v1;
+use crate::visitor::{v1, v2};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     // What the store has to say: a new key, a database that is down.
     tracing_subscriber::fmt().with_max_level(Level::INFO).with_writer(std::io::stderr).init();
     match run().await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("{error}");
             let mut source = error.source();
@@ -46,11 +47,11 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> Result<(), Box<dyn Error>> {
+async fn run() -> Result<ExitCode, Box<dyn Error>> {
     let database_url = std::env::var("DATABASE_URL").ok();
     let Some(options) = Options::parse(std::env::args().skip(1), database_url)? else {
         print!("{HELP}");
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     };
     let storage = Storage::open(&options.store).await?;
     let mut cookie = CookieConfig::new();
@@ -62,6 +63,14 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .cookie(cookie)
         .clock(Ahead(options.ahead))
         .build()?;
+    if let Some(command) = options.command {
+        let admin = Admin::new(&store);
+        let admin = match options.schema {
+            1 => admin.session::<v1::Visitor>(),
+            _ => admin.session::<v2::Visitor>(),
+        };
+        return Ok(admin.run(command).await);
+    }
     // Now rather than with the first visitor: a key ring that cannot be had is told at once.
     store.codec().refresh().await?;
     let purge = tokio::spawn(store.purge_task(Duration::from_secs(10 * 60)));
@@ -88,7 +97,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     axum::serve(listener, router).with_graceful_shutdown(stopped).await?;
     store.shutdown().await;
     purge.await?;
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The machine's clock and some time more, so that a visitor need not wait to see what time does.

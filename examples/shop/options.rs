@@ -17,11 +17,13 @@ pub(crate) struct Options {
     pub(crate) proxies: TrustedProxies,
     /// How far the shop's clock is ahead of the machine's.
     pub(crate) ahead: Duration,
+    /// The words of a command for operators, to run in place of the shop.
+    pub(crate) command: Option<Vec<String>>,
 }
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
-A small shop. Options:
+A small shop. Options, before a command:
   --port N         where it listens (3000)
   --store URL      where sessions are stored (sqlite:shop.db, or what DATABASE_URL says)
                      sqlite:FILE   memory:   postgres://...   redis://...
@@ -32,6 +34,9 @@ A small shop. Options:
   --proxies LIST   the proxies in front of it, whose X-Forwarded-For it believes (none)
                      10.0.0.0/8,192.168.1.7
   --minutes-ahead N  how far its clock is ahead, to try what takes time (0)
+Commands:
+  sessions ...     for operators: list, show, revoke, keys, stats and more
+                   sessions --help says what each does
 ";
 
 impl Options {
@@ -49,8 +54,13 @@ impl Options {
             plain_http: false,
             proxies: TrustedProxies::default(),
             ahead: Duration::ZERO,
+            command: None,
         };
         while let Some(word) = words.next() {
+            if word == "sessions" {
+                options.command = Some(words.collect());
+                break;
+            }
             let mut value = || words.next().ok_or(format!("{word} needs a value"));
             match word.as_str() {
                 "--port" => {
@@ -102,5 +112,13 @@ mod tests {
         assert_eq!(store("--store memory:", Some("redis://localhost")), "memory:");
         assert_eq!(parse("--port 1 --schema 1 --plain-http", None).unwrap().schema, 1);
         assert_eq!(parse("--help", None), None);
+    }
+
+    #[test]
+    fn what_follows_sessions_is_a_command() {
+        let options = parse("--store memory: sessions list ada --json", None).unwrap();
+        assert_eq!(options.store, "memory:");
+        assert_eq!(options.command.unwrap(), ["list", "ada", "--json"]);
+        assert_eq!(parse("", None).unwrap().command, None);
     }
 }

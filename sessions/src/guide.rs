@@ -20,6 +20,8 @@
 //!   when a key has leaked.
 //! - [Going to production](going_to_production): a checklist for the first deploy and for being on
 //!   call.
+//! - [Operating](operating): commands for operators, dropping old versions, moving to another database,
+//!   and what to plan with.
 //! - [Large services](large_services): bytes, calls, connections, shards and cost for 10^8 sessions and
 //!   10^6 requests a second.
 //! - [Observability](observability): every event, span and metric, and the alerts worth having.
@@ -54,6 +56,7 @@ pub mod mobile_and_api_clients {}
 #[doc = include_str!("guide/concurrent_requests.md")]
 pub mod concurrent_requests {}
 
+#[cfg(feature = "testing")]
 #[doc = include_str!("guide/changing_your_session.md")]
 pub mod changing_your_session {}
 
@@ -69,6 +72,10 @@ pub mod keys_and_rotation {}
 
 #[doc = include_str!("guide/going_to_production.md")]
 pub mod going_to_production {}
+
+#[cfg(all(feature = "admin", feature = "testing"))]
+#[doc = include_str!("guide/operating.md")]
+pub mod operating {}
 
 #[doc = include_str!("guide/large_services.md")]
 pub mod large_services {}

@@ -108,6 +108,7 @@
 //! | `tower-sessions` | [`tower_sessions::ProviderStore`](crate::tower_sessions): tower-sessions over any provider |
 //! | `tower-sessions-0-14` | the same for tower-sessions 0.14, which axum-login 0.18 uses |
 //! | `export` | [`Store::export_owner`]: an owner's sessions as JSON |
+//! | `admin` | [`admin::Admin`](crate::admin): commands for operators |
 //! | `testing` | [`testing::TestStore`](crate::testing): short tests of an app's handlers |
 //! | `conformance` | the suites that test a [provider](provider::conformance) and a [key service](keys::conformance) |
 
@@ -116,6 +117,7 @@
 #![cfg_attr(
     not(all(
         feature = "actix",
+        feature = "admin",
         feature = "axum",
         feature = "conformance",
         feature = "derive",
@@ -131,6 +133,9 @@ pub mod __private;
 #[cfg(feature = "actix")]
 #[cfg_attr(docsrs, doc(cfg(feature = "actix")))]
 pub mod actix;
+#[cfg(feature = "admin")]
+#[cfg_attr(docsrs, doc(cfg(feature = "admin")))]
+pub mod admin;
 mod authentication;
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
@@ -154,6 +159,7 @@ pub mod guide;
 mod id;
 mod keyring;
 mod memory;
+pub mod moving;
 mod pending;
 pub mod provider;
 mod random;
@@ -208,6 +214,8 @@ pub use crate::store::ended_by::EndedBy;
 pub use crate::store::fence::LoginAttempt;
 pub use crate::store::owner::{SessionInfo, SessionPage};
 pub use crate::store::settings::SessionSettings;
+pub use crate::store::stats::{Stats, VersionStats};
+pub use crate::store::upgrade::{Upgrade, Upgraded};
 pub use crate::store::watch::Watch;
 pub use crate::store::watches::SessionEnd;
 pub use crate::telemetry::event::Event;

@@ -168,6 +168,36 @@ impl Provider for MemoryProvider {
         }
     }
 
+    /// In the order of the shards, and of the ids within each.
+    async fn scan(&self, page: Page, now: SystemTime) -> Result<Listed, ProviderError> {
+        let limit = (page.limit as usize).max(1);
+        let mut after = page.after.as_deref();
+        let first = after.map_or(0, index);
+        let mut records = Vec::new();
+        for shard in &self.inner.shards[first..] {
+            {
+                let shard = lock(shard);
+                let behind = |id: &str| after.is_none_or(|after| id > after);
+                let live = shard.records.values();
+                let mut live: Vec<&Record> =
+                    live.filter(|it| it.is_live(now) && behind(&it.id)).collect();
+                live.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+                // One more than needed tells whether another page follows.
+                live.truncate(limit + 1 - records.len());
+                records.extend(live.into_iter().cloned());
+            }
+            if records.len() > limit {
+                records.truncate(limit);
+                let next = records.last().map(|record: &Record| record.id.to_string());
+                return Ok(Listed { records, next });
+            }
+            after = None;
+            // Lets other tasks use this thread.
+            yield_now().await;
+        }
+        Ok(Listed { records, next: None })
+    }
+
     async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
         let limit = u64::from(limit);
         let mut purged = 0;

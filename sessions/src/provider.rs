@@ -212,7 +212,8 @@ pub enum Touched {
 pub struct Page {
     /// Return only records after this mark, from an earlier [`Listed::next`].
     pub after: Option<String>,
-    /// Return at most this many records. A provider may return fewer even if more follow.
+    /// Return at most this many records; a [scan](Provider::scan) only about as many. A provider may
+    /// return fewer even if more follow.
     pub limit: u32,
 }
 
@@ -239,7 +240,7 @@ impl Page {
     }
 }
 
-/// One page of an owner's records.
+/// One page of an owner's records, or of all records.
 ///
 /// ```
 /// use sessions::provider::Listed;
@@ -247,7 +248,8 @@ impl Page {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listed {
-    /// The live records, each once, in an order that is the same on all pages.
+    /// The live records. Those of an owner are each on one page, in an order that is the same on all
+    /// pages.
     pub records: Vec<Record>,
     /// The mark of the next page, or `None` on the last page.
     pub next: Option<String>,
@@ -443,6 +445,44 @@ pub trait Provider: Send + Sync + 'static {
     ) -> Result<Listed, ProviderError> {
         let _ = (owner, page, now);
         Err(ProviderError::unsupported("list"))
+    }
+
+    /// Returns the live records of the whole database, a page at a time: the sessions of all types,
+    /// and the records of the stores themselves, such as the key ring. It is for operators; no request
+    /// uses it.
+    ///
+    /// - A record that is live from the first page to the last is on a page, also if it is saved or
+    ///   touched meanwhile. Where the database has no order, it can be on more than one.
+    /// - A record that is created or removed meanwhile may be on a page or not.
+    /// - A page has about [`limit`](Page::limit) records: more, fewer or none, also if others follow.
+    ///   Only a missing [`Listed::next`] says that it is the last one.
+    ///
+    /// # Errors
+    /// Fails if the database cannot answer, or the mark is not one of this provider. Unsupported by
+    /// default.
+    ///
+    /// ```
+    /// # use std::time::SystemTime;
+    /// # use sessions::MemoryProvider;
+    /// # use sessions::provider::{Expect, Page, Provider, Record};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::provider::ProviderError> {
+    /// # let (provider, now) = (MemoryProvider::new(), SystemTime::now());
+    /// for id in ["a", "b", "c"] {
+    ///     provider.save(&Record::new(id, 1, Vec::new()), Expect::Absent, now).await?;
+    /// }
+    /// let (mut count, mut page) = (0, Page::first(2));
+    /// loop {
+    ///     let listed = provider.scan(page, now).await?;
+    ///     count += listed.records.len();
+    ///     let Some(mark) = listed.next else { break };
+    ///     page = Page::after(mark, 2);
+    /// }
+    /// assert_eq!(count, 3);
+    /// # Ok(()) }
+    /// ```
+    async fn scan(&self, page: Page, now: SystemTime) -> Result<Listed, ProviderError> {
+        let _ = (page, now);
+        Err(ProviderError::unsupported("scan"))
     }
 
     /// Removes at most `limit` records that have expired by the given time, and returns how many.

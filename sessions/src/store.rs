@@ -37,10 +37,12 @@ mod save;
 mod sent;
 pub(crate) mod session_type;
 pub(crate) mod settings;
+pub(crate) mod stats;
 mod tasks;
 pub(crate) mod times;
 pub(crate) mod tracker;
 pub(crate) mod update;
+pub(crate) mod upgrade;
 pub(crate) mod watch;
 pub(crate) mod watches;
 

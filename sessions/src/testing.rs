@@ -6,6 +6,7 @@
 
 mod cookies;
 mod provider;
+mod schema_is;
 
 use std::fmt;
 use std::future::Future;
@@ -15,6 +16,7 @@ use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue};
 
 pub use self::cookies::{CookieSource, cookies_after};
 pub use self::provider::{Call, Calls};
+pub use self::schema_is::schema_is;
 
 use self::provider::{Control, TestProvider, own};
 use crate::clock::ManualClock;

@@ -136,6 +136,10 @@ impl<P: Provider> Provider for Fed<P> {
         self.inner.list(owner, page, now).await
     }
 
+    async fn scan(&self, page: Page, now: SystemTime) -> Result<Listed, ProviderError> {
+        self.inner.scan(page, now).await
+    }
+
     async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
         self.inner.purge(expired_before, limit).await
     }

@@ -23,9 +23,9 @@ pub struct Hooked<P, H> {
 /// What happens around a provider's calls. An error takes the place of the call's answer.
 #[async_trait]
 pub trait Hook: Send + Sync + 'static {
-    /// Whether it hears of a call: of all but the key ring's and purges, unless it says otherwise.
+    /// Whether it hears of a call: of all but the key ring's, scans and purges, unless it says otherwise.
     fn hears(&self, call: Call, id: &str) -> bool {
-        call != Call::Purge && !is_key_ring(id)
+        !matches!(call, Call::Scan | Call::Purge) && !is_key_ring(id)
     }
 
     /// Before the call reaches the provider.
@@ -134,6 +134,10 @@ impl<P: Provider, H: Hook> Provider for Hooked<P, H> {
         now: SystemTime,
     ) -> Result<Listed, ProviderError> {
         self.call(Call::List, owner, self.inner.list(owner, page, now)).await
+    }
+
+    async fn scan(&self, page: Page, now: SystemTime) -> Result<Listed, ProviderError> {
+        self.call(Call::Scan, "", self.inner.scan(page, now)).await
     }
 
     async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
@@ -252,6 +256,7 @@ impl Hook for Watch {
                 Call::Touch => &mut calls.touch,
                 Call::Delete => &mut calls.delete,
                 Call::List => &mut calls.list,
+                Call::Scan => &mut calls.scan,
                 Call::Purge => &mut calls.purge,
             } += 1;
         }

@@ -18,6 +18,7 @@ pub mod proxy;
 pub mod racing;
 pub mod redis;
 pub mod scripted;
+pub mod sentinel;
 pub mod server;
 pub mod shop;
 pub mod steps;

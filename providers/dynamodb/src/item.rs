@@ -83,6 +83,20 @@ pub(crate) fn entry_key(owner: &str, id: &str) -> Item {
     key(entries_key(owner), id)
 }
 
+/// Where a scan goes on, as text: the sort key of a record is always the same.
+pub(crate) fn mark(last: &Item) -> Option<String> {
+    let partition = last.get(PARTITION_KEY)?.as_s().ok()?;
+    let sort = last.get(SORT_KEY)?.as_s().ok()?;
+    Some(format!("{}:{partition}{sort}", partition.len()))
+}
+
+/// The key that a [`mark`] names.
+pub(crate) fn marked(mark: &str) -> Option<Item> {
+    let (length, keys) = mark.split_once(':')?;
+    let (partition, sort) = keys.split_at_checked(length.parse().ok()?)?;
+    (!partition.is_empty() && !sort.is_empty()).then(|| key(partition.to_owned(), sort))
+}
+
 /// The partition key of an owner's entries.
 pub(crate) fn entries_key(owner: &str) -> String {
     format!("owner#{owner}")
@@ -218,6 +232,16 @@ mod tests {
             let mut item = record_item(&full(), None);
             item.insert(VERSION.into(), AttributeValue::N(version.into()));
             assert!(to_record(item).is_none(), "version {version}");
+        }
+    }
+
+    #[test]
+    fn a_mark_names_a_key() {
+        for last in [record_key("a:b"), entry_key("app/visitor/ä", "7:id")] {
+            assert_eq!(marked(&mark(&last).unwrap()).unwrap(), last);
+        }
+        for garbage in ["", "a", "1:", "1:a", "9:ab", "1:äb", "-1:ab", "0:ab"] {
+            assert!(marked(garbage).is_none(), "{garbage}");
         }
     }
 

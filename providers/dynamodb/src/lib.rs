@@ -132,6 +132,7 @@
 //! }
 //! ```
 //!
+//! [`scan`](sessions::provider::Provider::scan), which no request uses, also needs `dynamodb:Scan`.
 //! `create_table` also needs `dynamodb:DescribeTable`, `dynamodb:CreateTable`,
 //! `dynamodb:DescribeTimeToLive` and `dynamodb:UpdateTimeToLive`. `drop_table` needs
 //! `dynamodb:DescribeTable` and `dynamodb:DeleteTable`.
@@ -153,6 +154,7 @@
 //! | `delete` | 1 `DeleteItem` | 1 | |
 //! | `fetch_many` | 1 `BatchGetItem` for each 100 ids | | 1 an id |
 //! | `list` | 1 `Query`, and 1 `BatchGetItem` for at most 100 records | | 1, and 1 a record |
+//! | `scan`, for operators | 1 `Scan` for each page | | 1 for each 4 KB of items |
 //! | `purge` | unsupported, and not needed | | |
 //!
 //! A record's entry expires later than the record, by the time that the record had to live, or a day if
@@ -179,6 +181,7 @@ mod item;
 mod list;
 mod provider;
 mod record;
+mod scan;
 mod table;
 
 pub use crate::provider::DynamoDbProvider;

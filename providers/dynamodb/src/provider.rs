@@ -237,6 +237,10 @@ impl Provider for DynamoDbProvider {
         self.within(self.list_page(owner, page, now)).await?
     }
 
+    async fn scan(&self, page: Page, now: SystemTime) -> Result<Listed, ProviderError> {
+        self.within(self.scan_page(page, now)).await?
+    }
+
     async fn fetch_many(
         &self,
         ids: &[&str],

@@ -101,21 +101,13 @@ impl Provider for PostgresProvider {
         page: Page,
         now: SystemTime,
     ) -> Result<Listed, ProviderError> {
-        let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
-        // One more than asked for tells whether another page follows. Every id is behind "".
-        let args = [
-            Arg::Text(Some(owner)),
-            Arg::Text(Some(page.after.as_deref().unwrap_or_default())),
-            Arg::Int(Some(millis(now))),
-            Arg::Int(Some(i64::from(page.limit) + 1)),
-        ];
-        let answer = self.single(Nature::Repeatable, &self.statements.list, &args).await?;
-        let records = answer.rows.iter().map(to_record).collect::<Result<Vec<_>, _>>();
-        let mut records = records.map_err(|error| self.error(error))?;
-        let more = records.len() > limit;
-        records.truncate(limit);
-        let next = records.last().filter(|_| more).map(|record| record.id.to_string());
-        Ok(Listed { records, next })
+        let [after, now, limit] = place(&page, now);
+        let args = [Arg::Text(Some(owner)), after, now, limit];
+        self.page(&self.statements.list, &args, &page).await
+    }
+
+    async fn scan(&self, page: Page, now: SystemTime) -> Result<Listed, ProviderError> {
+        self.page(&self.statements.scan, &place(&page, now), &page).await
     }
 
     async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
@@ -187,6 +179,23 @@ impl Provider for PostgresProvider {
 }
 
 impl PostgresProvider {
+    /// A page of records, in the order of their ids.
+    async fn page(
+        &self,
+        sql: &SqlStr,
+        args: &[Arg<'_>],
+        page: &Page,
+    ) -> Result<Listed, ProviderError> {
+        let answer = self.single(Nature::Repeatable, sql, args).await?;
+        let records = answer.rows.iter().map(to_record).collect::<Result<Vec<_>, _>>();
+        let mut records = records.map_err(|error| self.error(error))?;
+        let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+        let more = records.len() > limit;
+        records.truncate(limit);
+        let next = records.last().filter(|_| more).map(|record| record.id.to_string());
+        Ok(Listed { records, next })
+    }
+
     /// Runs one statement that is a call of its own.
     pub(crate) async fn single(
         &self,
@@ -399,6 +408,17 @@ fn to_record(row: &PgRow) -> Result<Record, sqlx::Error> {
         owner: row.try_get::<Option<&str>, _>(4)?.map(Into::into),
         data: row.try_get::<Vec<u8>, _>(5)?.into(),
     })
+}
+
+/// The last arguments of a statement that reads a page: where it begins, what has expired, and how
+/// many rows it reads.
+fn place(page: &Page, now: SystemTime) -> [Arg<'_>; 3] {
+    // One more than asked for tells whether another page follows. Every id is behind "".
+    [
+        Arg::Text(Some(page.after.as_deref().unwrap_or_default())),
+        Arg::Int(Some(millis(now))),
+        Arg::Int(Some(i64::from(page.limit) + 1)),
+    ]
 }
 
 /// How many records a purge removes in one statement.

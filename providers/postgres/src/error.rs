@@ -17,6 +17,9 @@ use crate::statement::Failed;
 pub(crate) enum Verdict {
     /// The server refused the statement; the connection is as good as before.
     Refused,
+    /// The server has undone the statement in favour of another transaction. Sent again, it finds what
+    /// that one has written.
+    GaveWay,
     /// The connection is lost. The statement was certainly not committed.
     LostBefore,
     /// The connection is lost. Whether the statement was committed is not known.
@@ -39,6 +42,7 @@ pub(crate) fn verdict(failed: &Failed) -> Verdict {
                 CHANGED_RESULT | UNKNOWN_STATEMENT => Verdict::LostBefore,
                 // A new connection may lead to another server, which is the primary now.
                 READ_ONLY => Verdict::LostBefore,
+                SERIALIZATION | DEADLOCK => Verdict::GaveWay,
                 _ => Verdict::Refused,
             }
         }
@@ -300,8 +304,9 @@ fn of_server(table: &str, error: &PgDatabaseError) -> ProviderError {
             "the statement was cancelled, by statement_timeout or by an administrator",
         ),
         "57P03" => ProviderError::unavailable("PostgreSQL is starting up or shutting down"),
-        "40001" | "40P01" | "55P03" => ProviderError::unavailable(
-            "the statement gave way to another transaction; save under READ COMMITTED, the default",
+        SERIALIZATION | DEADLOCK | "55P03" => ProviderError::unavailable(
+            "the statement gave way to other transactions until its time was over: if this lasts, use \
+             READ COMMITTED, PostgreSQL's default",
         ),
         code if matches!(code.get(..2), Some("08" | "53" | "57" | "58" | "40")) => {
             ProviderError::unavailable("PostgreSQL is not available at the moment")
@@ -339,3 +344,6 @@ const CHANGED_RESULT: &str = "0A000";
 const UNKNOWN_STATEMENT: &str = "26000";
 const DUPLICATE_STATEMENT: &str = "42P05";
 const READ_ONLY: &str = "25006";
+/// Under REPEATABLE READ and SERIALIZABLE, and in databases that know nothing else.
+const SERIALIZATION: &str = "40001";
+const DEADLOCK: &str = "40P01";

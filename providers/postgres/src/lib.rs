@@ -58,6 +58,7 @@
 //! | `delete` | 1 `DELETE` by primary key; under a version, if it removes nothing, also 1 `SELECT`; then its share of an `announce` | its row |
 //! | `announce` | 1 `SELECT` for the ids of all calls that wait for it | at the commit the server's queue of notices |
 //! | `list` | 1 `SELECT` on the index of owners | none |
+//! | `scan`, for operators | 1 `SELECT` by primary key for each page | none |
 //! | `purge` | 1 `DELETE` for each 500 records, on the index of expiry | the rows it removes |
 //! | `clock`, before a purge and before the key ring drops keys | 1 `SELECT` | none |
 //! | `changes` | 5 to begin, then 1 `SELECT` a second | none |
@@ -77,8 +78,12 @@
 //! Each call takes a connection from the pool and gives it back. sqlx's pool asks the server after
 //! each use of a connection, and by default before each, whether the connection is alive; connections
 //! of the provider's own save those round trips. Set the pool's `acquire_timeout` to the time that a
-//! request may wait. Do not change the settings of a connection permanently: a
-//! `default_transaction_isolation` above `read committed` turns conflicts into errors.
+//! request may wait. Do not change the settings of a connection permanently.
+//!
+//! PostgreSQL's default isolation level, `read committed`, is the fastest here. Under `repeatable read`
+//! and `serializable`, and in databases that know nothing else, such as CockroachDB, a statement that
+//! gives way to another transaction (40001, 40P01) was undone. The provider sends it again, until the
+//! timeout, and it then finds what the other transaction has written.
 //!
 //! For TLS, enable one of this crate's features `tls-rustls-ring-webpki` (the certificates of the
 //! webpki-roots crate) and `tls-rustls-ring-native-roots` (the system's certificates), or any TLS

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sessions::provider::ProviderError;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgRow};
 use sqlx::{Row as _, SqlStr};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::announcer::{Announcer, Teller};
 use crate::connections::{Connections, Held, Own};
@@ -361,7 +361,8 @@ impl PostgresProvider {
     }
 
     /// Runs a statement on the connection that is held, or on one that is held from then on. One
-    /// that fails with its connection is run once more where it may be.
+    /// that fails with its connection is run once more where it may be, and one that gave way to
+    /// another transaction until the call's time is over.
     pub(crate) async fn call<'a>(
         &'a self,
         held: &mut Option<Held<'a>>,
@@ -372,6 +373,7 @@ impl PostgresProvider {
         args: &[Arg<'_>],
     ) -> Result<Answer, ProviderError> {
         let mut first = true;
+        let mut pause = SHORTEST_PAUSE;
         loop {
             let mut connection = match held.take() {
                 Some(held) => held,
@@ -396,6 +398,17 @@ impl PostgresProvider {
             if verdict == Verdict::Refused {
                 connection.end();
                 return Err(self.error(failed.error));
+            }
+            if verdict == Verdict::GaveWay {
+                connection.end();
+                *held = Some(connection);
+                let next = Instant::now() + pause;
+                if next >= time.end {
+                    return Err(self.error(failed.error));
+                }
+                sleep_until(next).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                continue;
             }
             drop(connection);
             self.connections.forget_idle();
@@ -494,6 +507,10 @@ const COLUMNS: [(&str, &str); 7] = [
 
 /// How many connections of its own a provider opens where nothing else is said.
 const DEFAULT_CONNECTIONS: u32 = 10;
+
+/// How long a statement waits before it is run again, if it gave way to another.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long a request may wait for its session.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);

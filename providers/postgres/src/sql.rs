@@ -30,6 +30,7 @@ pub(crate) struct Statements {
     pub(crate) touch_version: SqlStr,
     pub(crate) touch_untouched: SqlStr,
     pub(crate) list: SqlStr,
+    pub(crate) scan: SqlStr,
     pub(crate) purge: SqlStr,
     pub(crate) clock: SqlStr,
 }
@@ -112,6 +113,8 @@ impl Statements {
             ),
             list: sql("SELECT id, version, expires_at, format, owner, data FROM $table \
                  WHERE owner = $1 AND id > $2 AND $expiry > $3 ORDER BY id LIMIT $4"),
+            scan: sql("SELECT id, version, expires_at, format, owner, data FROM $table \
+                 WHERE id > $1 AND $expiry > $2 ORDER BY id LIMIT $3"),
             // Rows that somebody else is writing are passed over, not waited for. The rows found
             // are locked, so none of them is saved before it is deleted.
             purge: sql("DELETE FROM $table WHERE expires_at <= $1 AND ctid = ANY(ARRAY(\

@@ -16,6 +16,7 @@ use sessions::provider::ProviderError;
 
 use crate::error::provider_error;
 use crate::giving_way::{self, Shared};
+use crate::target::Target;
 
 /// The connections that the provider can use: [`Connection`], and from the crate `redis` a
 /// `MultiplexedConnection`, a `ConnectionManager` and a `ClusterConnection`.
@@ -49,7 +50,7 @@ pub struct Connection {
 }
 
 struct SharedConnection {
-    client: Client,
+    target: Target,
     connect_timeout: Duration,
     answer_timeout: Duration,
     // A std mutex, not tokio's: it is not held across an await.
@@ -110,20 +111,24 @@ impl Connection {
         answer: Duration,
     ) -> Result<Self, ProviderError> {
         let client = client(url).map_err(provider_error)?;
-        Ok(Self {
+        Ok(Self::to(Target::Server(client), connect, answer))
+    }
+
+    pub(crate) fn to(target: Target, connect: Duration, answer: Duration) -> Self {
+        Self {
             inner: Arc::new(SharedConnection {
-                client,
+                target,
                 connect_timeout: connect,
                 answer_timeout: answer,
                 open: Mutex::default(),
                 turn: tokio::sync::Mutex::default(),
                 opened: AtomicU64::new(0),
             }),
-        })
+        }
     }
 
-    pub(crate) fn client(&self) -> &Client {
-        &self.inner.client
+    pub(crate) fn target(&self) -> &Target {
+        &self.inner.target
     }
 }
 
@@ -131,7 +136,7 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without the password.
         f.debug_struct("Connection")
-            .field("address", &self.inner.client.get_connection_info().addr().to_string())
+            .field("address", &self.inner.target.to_string())
             .finish_non_exhaustive()
     }
 }
@@ -169,7 +174,7 @@ impl ConnectionLike for Connection {
     }
 
     fn get_db(&self) -> i64 {
-        self.inner.client.get_connection_info().redis_settings().db()
+        self.inner.target.db()
     }
 }
 
@@ -208,7 +213,8 @@ impl SharedConnection {
             .set_response_timeout(Some(self.answer_timeout))
             // Told at once, the next command need not fail to find out.
             .set_push_sender(move |push| notice(&lost, number, &push));
-        let shared = giving_way::connect(&self.client, config, self.connect_timeout).await?;
+        let client = self.target.client().await?;
+        let shared = giving_way::connect(&client, config, self.connect_timeout).await?;
         Ok(Open { number, shared })
     }
 

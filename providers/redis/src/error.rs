@@ -1,6 +1,6 @@
 //! What Redis' and its driver's errors mean to a caller.
 
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{ErrorKind, ParsingError, RedisError, ServerErrorKind};
 use sessions::provider::ProviderError;
 
 /// Tells what trying again can mend from what somebody must, and says what to do.
@@ -27,6 +27,11 @@ pub(crate) fn foreign(what: &'static str) -> ProviderError {
     ))
 }
 
+/// An answer that this provider does not expect.
+pub(crate) fn unexpected(error: ParsingError) -> ProviderError {
+    foreign("an answer of another kind").with_source(RedisError::from(error))
+}
+
 fn classify(error: &RedisError) -> ProviderError {
     match error.kind() {
         ErrorKind::Io if error.is_timeout() => ProviderError::unavailable(
@@ -47,6 +52,11 @@ fn classify(error: &RedisError) -> ProviderError {
         ErrorKind::ClusterConnectionNotFound => {
             ProviderError::unavailable("no node of the Redis cluster can be reached for this key")
         }
+        #[cfg(feature = "sentinel")]
+        _ if crate::sentinel::is_unknown(error) => ProviderError::unavailable(
+            "no sentinel knows a primary of this name now: a failover is under way, or the name in \
+             the primary's URL is another",
+        ),
         ErrorKind::AuthenticationFailed => wrong_password(),
         ErrorKind::RESP3NotSupported => too_old(),
         ErrorKind::InvalidClientConfig => ProviderError::permanent(format!(

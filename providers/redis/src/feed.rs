@@ -16,7 +16,7 @@ use crate::feed::node::Node;
 use crate::feed::pushes::Pushes;
 use crate::keys::PROBE;
 use crate::provider::RedisProvider;
-use crate::source::{Nodes, Source};
+use crate::source::Source;
 
 impl<C: AnyConnection> RedisProvider<C> {
     /// Sets where the [feed of changes](crate#changes) connects to, for a provider on a connection
@@ -77,8 +77,8 @@ impl<C: AnyConnection> RedisProvider<C> {
         &self,
         listener: ChangeListener,
     ) -> Result<Infallible, ProviderError> {
-        let nodes = match &self.feed {
-            Source::Nodes(nodes) => nodes,
+        let source = match &self.feed {
+            source @ (Source::Server(_) | Source::Nodes(_)) => source,
             Source::Off => return Err(ProviderError::unsupported("changes")),
             Source::Unknown => {
                 return Err(ProviderError::permanent(
@@ -88,7 +88,7 @@ impl<C: AnyConnection> RedisProvider<C> {
             }
         };
         let pushes = Pushes::new(self.keys.record(""));
-        let feed = in_time(self.open_feed(nodes, &pushes)).await?;
+        let feed = in_time(self.open_feed(source, &pushes)).await?;
         self.probe().await?;
         in_time(feed.check()).await?;
         pushes.begin(listener.clone())?;
@@ -105,15 +105,18 @@ impl<C: AnyConnection> RedisProvider<C> {
         }
     }
 
-    async fn open_feed(&self, nodes: &Nodes, pushes: &Pushes) -> Result<Feed, ProviderError> {
-        #[cfg(feature = "cluster")]
-        if is_cluster::<C>() {
-            return cluster::Masters::open(nodes, pushes).await.map(Feed::Cluster);
-        }
-        let Some(client) = nodes.in_turn().next() else {
-            return Err(ProviderError::unsupported("changes"));
+    async fn open_feed(&self, source: &Source, pushes: &Pushes) -> Result<Feed, ProviderError> {
+        let client = match source {
+            #[cfg(feature = "cluster")]
+            Source::Nodes(nodes) if is_cluster::<C>() => {
+                return cluster::Masters::open(nodes, pushes).await.map(Feed::Cluster);
+            }
+            Source::Nodes(nodes) => nodes.in_turn().next().cloned(),
+            Source::Server(target) => Some(target.client().await.map_err(provider_error)?),
+            Source::Unknown | Source::Off => None,
         };
-        Node::open(client, pushes).await.map(Feed::Server)
+        let Some(client) = client else { return Err(ProviderError::unsupported("changes")) };
+        Node::open(&client, pushes).await.map(Feed::Server)
     }
 
     /// Changes a record, of which the feed must hear before it begins. A proxy may accept

@@ -46,6 +46,11 @@ impl Keys {
         OwnerKeys { ids: key("ids"), until: key("until") }
     }
 
+    /// The pattern of all records.
+    pub(crate) fn records(&self) -> String {
+        self.record("*")
+    }
+
     pub(crate) fn pattern(&self) -> String {
         format!("{}:*", self.prefix)
     }

@@ -20,6 +20,7 @@
 //! # Features
 //!
 //! - `cluster`: [`RedisProvider::connect_cluster`](RedisProvider#method.connect_cluster).
+//! - `sentinel`: [`RedisProvider::connect_sentinel`](RedisProvider#method.connect_sentinel).
 //! - `tls-rustls`: `rediss://` URLs, with the system's root certificates. It uses the cryptography
 //!   provider that the process has installed in rustls. If there is none, this crate installs ring.
 //!
@@ -52,6 +53,7 @@
 //! | `delete`, also with a conflict | 1 script; 2 if it removes a record with an owner: the record, the owner's sets |
 //! | `list` | 1 `ZRANGE`, and for each 500 ids of the page an `HMGET` each, all at once |
 //! | `fetch_many` | an `HMGET` each, all at once |
+//! | `scan` | 1 `SCAN`, on a cluster 256 `CLUSTER GETKEYSINSLOT`, until there is a record; then an `HMGET` each, all at once |
 //! | `purge` | unsupported: Redis does it |
 //! | `clock`, before the key ring drops keys | 1 `TIME` |
 //!
@@ -136,7 +138,9 @@
 //! [`PERMISSIONS`] holds them. [`clear`](RedisProvider::clear), which is for tests, also needs `+scan`
 //! and `+unlink`, on a cluster `+keys` in place of `+scan`. The driver of a cluster needs
 //! `+cluster|slots`, and the feed of its changes `+cluster|info`, `+cluster|shards` and
-//! `+cluster|myid`. Without the feed, `+client|tracking` is not needed.
+//! `+cluster|myid`. [`scan`](sessions::provider::Provider::scan), which no request uses, needs `+scan`,
+//! on a cluster `+cluster|getkeysinslot`, and misses records that are moved to another node meanwhile: do
+//! not reshard then. Without the feed, `+client|tracking` is not needed.
 //!
 //! # Connections
 //!
@@ -159,9 +163,13 @@ mod giving_way;
 mod keys;
 mod provider;
 mod record;
+mod scan;
 mod script;
+#[cfg(feature = "sentinel")]
+mod sentinel;
 mod server;
 mod source;
+mod target;
 
 pub use redis;
 

@@ -334,7 +334,7 @@ impl<C: AnyConnection> RedisProvider<C> {
     }
 
     /// All at once, each with a command of its own, as they are in different slots.
-    async fn read_all(
+    pub(crate) async fn read_all(
         &self,
         ids: &[impl AsRef<str>],
     ) -> Result<Vec<Option<Record>>, ProviderError> {
@@ -384,6 +384,10 @@ impl<C: AnyConnection> Provider for RedisProvider<C> {
         now: SystemTime,
     ) -> Result<Touched, ProviderError> {
         self.limited(self.try_touch(id, expires_at, expect, now)).await
+    }
+
+    async fn scan(&self, page: Page, now: SystemTime) -> Result<Listed, ProviderError> {
+        self.limited(self.try_scan(page, now)).await
     }
 
     async fn list(

@@ -6,7 +6,7 @@ use redis::{ErrorKind, InfoDict, ServerErrorKind, Value};
 use sessions::provider::{Expect, Page, Provider as _, ProviderError, Record};
 
 use crate::connection::{AnyConnection, is_cluster};
-use crate::error::{foreign, too_old};
+use crate::error::{too_old, unexpected};
 use crate::keys::PROBE;
 use crate::provider::RedisProvider;
 use crate::script::send;
@@ -196,10 +196,6 @@ fn differs(here: SystemTime, server: SystemTime) -> Option<String> {
 
 fn major(version: &str) -> Option<u32> {
     version.split('.').next()?.parse().ok()
-}
-
-fn unexpected(error: redis::ParsingError) -> ProviderError {
-    foreign("an answer of another kind").with_source(redis::RedisError::from(error))
 }
 
 /// The oldest major version that runs the scripts.

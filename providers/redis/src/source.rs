@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use redis::Client;
 
 use crate::connection::{AnyConnection, Connection};
+use crate::target::Target;
 
 /// Whether a provider has a feed, and where it connects to.
 #[derive(Clone)]
 pub(crate) enum Source {
+    Server(Target),
     Nodes(Arc<Nodes>),
     /// A connection of the user's own does not say where it leads.
     Unknown,
@@ -18,7 +20,7 @@ pub(crate) enum Source {
     Off,
 }
 
-/// The server, or the nodes of a cluster that were named.
+/// The nodes that were named.
 pub(crate) struct Nodes {
     /// One at least.
     clients: Vec<Client>,
@@ -31,7 +33,7 @@ impl Source {
     pub(crate) fn of<C: AnyConnection>(connection: &C) -> Self {
         let connection: &dyn Any = connection;
         connection.downcast_ref().map_or(Self::Unknown, |connection: &Connection| {
-            Self::nodes(vec![connection.client().clone()])
+            Self::Server(connection.target().clone())
         })
     }
 

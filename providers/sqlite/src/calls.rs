@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use sessions::provider::{
     ChangeListener, Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,
 };
-use sqlx::SqlStr;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{SqlStr, Sqlite};
 use tokio::sync::oneshot;
 
 use crate::feed::Feed;
@@ -152,21 +154,11 @@ impl Provider for SqliteProvider {
         page: Page,
         now: SystemTime,
     ) -> Result<Listed, ProviderError> {
-        let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
-        // One more than asked for tells whether another page follows. Every id is behind "".
-        let mut records = sqlx::query(self.statements.list.clone())
-            .bind(owner)
-            .bind(page.after.as_deref().unwrap_or_default())
-            .bind(millis(now))
-            .bind(i64::from(page.limit) + 1)
-            .fetch_all(&self.readers)
-            .await
-            .and_then(|rows| rows.iter().map(to_record).collect::<Result<Vec<_>, _>>())
-            .map_err(|error| self.error(error))?;
-        let more = records.len() > limit;
-        records.truncate(limit);
-        let next = records.last().filter(|_| more).map(|record| record.id.to_string());
-        Ok(Listed { records, next })
+        self.page(sqlx::query(self.statements.list.clone()).bind(owner), &page, now).await
+    }
+
+    async fn scan(&self, page: Page, now: SystemTime) -> Result<Listed, ProviderError> {
+        self.page(sqlx::query(self.statements.scan.clone()), &page, now).await
     }
 
     async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
@@ -200,6 +192,29 @@ impl Provider for SqliteProvider {
 }
 
 impl SqliteProvider {
+    /// A page of records, in the order of their ids, by a statement that lacks its last arguments.
+    async fn page<'q>(
+        &self,
+        query: Query<'q, Sqlite, SqliteArguments>,
+        page: &'q Page,
+        now: SystemTime,
+    ) -> Result<Listed, ProviderError> {
+        // One more than asked for tells whether another page follows. Every id is behind "".
+        let mut records = query
+            .bind(page.after.as_deref().unwrap_or_default())
+            .bind(millis(now))
+            .bind(i64::from(page.limit) + 1)
+            .fetch_all(&self.readers)
+            .await
+            .and_then(|rows| rows.iter().map(to_record).collect::<Result<Vec<_>, _>>())
+            .map_err(|error| self.error(error))?;
+        let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+        let more = records.len() > limit;
+        records.truncate(limit);
+        let next = records.last().filter(|_| more).map(|record| record.id.to_string());
+        Ok(Listed { records, next })
+    }
+
     /// Runs a statement that writes, at once or with others.
     async fn write(&self, write: Write) -> Result<Written, ProviderError> {
         let turn = self.writes.enter(write, |write| {

@@ -38,6 +38,7 @@
 //! | `touch` | 1 `UPDATE`; after a conflict also 1 `SELECT` | yes |
 //! | `delete` | 1 `DELETE`; under a version, if it removes nothing, also 1 `SELECT` | yes |
 //! | `list` | 1 `SELECT` on the index of owners | no |
+//! | `scan`, for operators | 1 `SELECT` by primary key for each page | no |
 //! | `fetch_many` | 1 `SELECT` for each 100 ids | no |
 //! | `purge` | 1 `DELETE` for each 500 records, on the index of expiry | yes |
 //!

@@ -30,6 +30,7 @@ pub(crate) struct Statements {
     pub(crate) touch_version: SqlStr,
     pub(crate) touch_untouched: SqlStr,
     pub(crate) list: SqlStr,
+    pub(crate) scan: SqlStr,
     pub(crate) purge: SqlStr,
 }
 
@@ -113,6 +114,8 @@ impl Statements {
                  AND expires_at IS ?5"),
             list: sql("SELECT id, version, expires_at, format, owner, data FROM $table \
                  WHERE owner = ?1 AND id > ?2 AND $expiry > ?3 ORDER BY id LIMIT ?4"),
+            scan: sql("SELECT id, version, expires_at, format, owner, data FROM $table \
+                 WHERE id > ?1 AND $expiry > ?2 ORDER BY id LIMIT ?3"),
             purge: sql("DELETE FROM $table WHERE rowid IN (SELECT rowid FROM $table \
                  WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)"),
         }

@@ -32,6 +32,7 @@ mod list;
 mod purge;
 mod races;
 mod saves;
+mod scan;
 mod subject;
 
 use std::future::Future;
@@ -261,6 +262,12 @@ macro_rules! __conformance_properties {
             list::a_record_moves_with_its_owner;
             /// A record that is touched stays in the list beyond its first expiry.
             list::a_touched_record_stays_listed;
+
+            /// A scan shows each live record, whole, in pages of any size.
+            scan::scan_shows_every_live_record;
+            /// A scan misses no record that stays, although others come and go, and it is updated and
+            /// touched.
+            scan::scan_misses_no_record_that_stays;
 
             /// Purging removes all expired records, at most the requested number at a time.
             purge::purge_removes_the_expired_in_batches;

@@ -53,6 +53,10 @@ impl<P: Provider + ?Sized> Provider for Arc<P> {
         (**self).list(owner, page, now).await
     }
 
+    async fn scan(&self, page: Page, now: SystemTime) -> Result<Listed, ProviderError> {
+        (**self).scan(page, now).await
+    }
+
     async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
         (**self).purge(expired_before, limit).await
     }

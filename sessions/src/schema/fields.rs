@@ -23,7 +23,7 @@ pub struct Fields {
     pub(super) spans: Spans,
     pub(super) unknown: Option<Arc<Unknown>>,
     /// The versions of the record that these fields came from; zero for none.
-    pub(super) version: u16,
+    pub(crate) version: u16,
     pub(super) min_reader: u16,
     /// Whether the owner changed. Then fields that this build does not know are dropped.
     pub(super) forget: bool,

@@ -104,6 +104,14 @@ impl AtRest {
         }
     }
 
+    async fn open_page(&self, listed: Listed) -> Result<Listed, ProviderError> {
+        let mut records = Vec::with_capacity(listed.records.len());
+        for record in listed.records {
+            records.push(self.open_listed(record).await?);
+        }
+        Ok(Listed { records, next: listed.next })
+    }
+
     async fn saved(&self, saved: Saved) -> Result<Saved, ProviderError> {
         match saved {
             Saved::Saved => Ok(Saved::Saved),
@@ -165,12 +173,11 @@ impl Provider for AtRest {
         page: Page,
         now: SystemTime,
     ) -> Result<Listed, ProviderError> {
-        let listed = self.inner.list(owner, page, now).await?;
-        let mut records = Vec::with_capacity(listed.records.len());
-        for record in listed.records {
-            records.push(self.open_listed(record).await?);
-        }
-        Ok(Listed { records, next: listed.next })
+        self.open_page(self.inner.list(owner, page, now).await?).await
+    }
+
+    async fn scan(&self, page: Page, now: SystemTime) -> Result<Listed, ProviderError> {
+        self.open_page(self.inner.scan(page, now).await?).await
     }
 
     async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
@@ -214,3 +221,19 @@ impl Provider for AtRest {
 
 /// The first byte of encrypted data.
 const SEALED: u8 = ENCRYPTED;
+
+#[cfg(all(test, feature = "conformance"))]
+mod tests {
+    use super::*;
+    use crate::memory::MemoryProvider;
+    use crate::provider::conformance::{Subject, suite};
+
+    suite!(async || {
+        let memory = MemoryProvider::new();
+        // The keys are elsewhere, because the suite expects an empty database.
+        let codec = Codec::builder(MemoryProvider::new()).danger_plain_keys().build();
+        let codec = codec.expect("a name and plain keys are all it needs");
+        let host = || AtRest::new(Arc::new(memory.clone()), codec.clone(), false);
+        Subject::new(host()).with_twin(host())
+    });
+}

@@ -112,6 +112,10 @@ impl Provider for Cached {
         self.inner.list(owner, page, now).await
     }
 
+    async fn scan(&self, page: Page, now: SystemTime) -> Result<Listed, ProviderError> {
+        self.inner.scan(page, now).await
+    }
+
     async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {
         self.inner.purge(expired_before, limit).await
     }
@@ -252,3 +256,20 @@ const MOST_AT_ONCE: usize = 1_000;
 /// How many saves wait at most, while the database does not answer. The others are seen when their
 /// entries are too old.
 const MOST_WAITING: usize = 100_000;
+
+#[cfg(all(test, feature = "conformance"))]
+mod conformance {
+    use super::super::cache::Cache;
+    use super::*;
+    use crate::memory::MemoryProvider;
+    use crate::provider::conformance::{Subject, suite};
+
+    suite!(async || {
+        let memory = MemoryProvider::new();
+        let host = || {
+            let records = Arc::new(CachedRecords::new(&Cache::new()));
+            Cached::new(Arc::new(memory.clone()), records, Events::default())
+        };
+        Subject::new(host()).with_twin(host())
+    });
+}

@@ -5,11 +5,13 @@ use serde_json::{Map, Value, json};
 use super::Store;
 use super::core::Core;
 use super::session_type::SessionType;
+use super::stats::session_format;
 use crate::authentication::Authentication;
 use crate::clock::to_rfc3339;
 use crate::data::{AsOwner, SessionData};
 use crate::device::Device;
 use crate::error::Error;
+use crate::id::StoreKey;
 use crate::provider::{Page, Record};
 use crate::schema::stored::Stored;
 use crate::telemetry::emit::chain;
@@ -84,6 +86,33 @@ impl Store {
     ) -> Result<String, Error> {
         self.core.export::<T>(&owner.name()).await
     }
+
+    /// Returns what the store keeps of one session, as JSON: an element of `sessions` in
+    /// [`export_owner`](Self::export_owner), and besides `session` and `owner`, as the record has them.
+    /// It returns `None` if there is no live session of this key. It needs the feature `export`.
+    ///
+    /// `last_seen` is `null` if this process has not used the session's type yet.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Provider`] if the provider fails. [`Error::Misuse`] for a
+    /// client-side store.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { store, mut visitor, .. } = example().await?;
+    /// visitor.visits = 3;
+    /// visitor.save().await?;
+    /// let key = visitor.key().expect("it was saved");
+    /// let json = store.export_session(key).await?.expect("it is live");
+    /// assert!(json.contains(r#""visits":3"#));
+    /// # Ok(()) }
+    /// ```
+    #[cfg_attr(docsrs, doc(cfg(feature = "export")))]
+    pub async fn export_session(&self, key: &StoreKey) -> Result<Option<String>, Error> {
+        let session = self.core.export_session(key).await?;
+        Ok(session.map(|session| Value::Object(session).to_string()))
+    }
 }
 
 impl Core {
@@ -126,7 +155,8 @@ impl Core {
                 if !std::mem::take(&mut first) {
                     text.push(',');
                 }
-                text.push_str(&self.exported::<T>(session_type, record).to_string());
+                let exported = self.exported_of::<T>(session_type, record);
+                text.push_str(&Value::Object(exported).to_string());
             }
             match listed.next {
                 Some(next) => page = Page::after(next, PAGE),
@@ -135,12 +165,39 @@ impl Core {
         }
     }
 
-    fn exported<T: SessionData>(&self, session_type: &SessionType, record: &Record) -> Value {
-        let time = |time| Value::from(to_rfc3339(time));
-        let mut session = Map::new();
-        let mut put = |name: &str, value: Value| _ = session.insert(name.to_owned(), value);
-        put("key", (*record.id).into());
-        put("expires_at", record.expires_at.map_or(Value::Null, time));
+    /// See [`Store::export_session`](crate::Store::export_session).
+    pub(crate) async fn export_session(
+        &self,
+        key: &StoreKey,
+    ) -> Result<Option<Map<String, Value>>, Error> {
+        self.needs_records("export_session()")?;
+        self.epochs.read_if_old().await?;
+        let record = self.provider.fetch(key.as_str(), self.now()).await?;
+        Ok(record.and_then(|record| self.export_record(&record, None)))
+    }
+
+    /// Exports a record, if it is a session's, and of this type if one is named.
+    pub(crate) fn export_record(
+        &self,
+        record: &Record,
+        session: Option<&str>,
+    ) -> Option<Map<String, Value>> {
+        let (name, _) = session_format(record)?;
+        if session.is_some_and(|session| session != name) {
+            return None;
+        }
+        let mut exported = self.exported(self.known_type(name).as_deref(), record);
+        exported.insert("session".to_owned(), name.into());
+        exported.insert("owner".to_owned(), record.owner.as_deref().into());
+        Some(exported)
+    }
+
+    /// Exports a session of an owner.
+    fn exported_of<T: SessionData>(
+        &self,
+        session_type: &SessionType,
+        record: &Record,
+    ) -> Map<String, Value> {
         let stored = Stored::parse(session_type.name(), &record.data);
         // Whatever it holds is somebody else's. A newer build's cannot be told.
         let is_misfiled = stored.as_ref().is_ok_and(|stored| {
@@ -148,23 +205,36 @@ impl Core {
             value.is_ok_and(|value| !session_type.files(record.owner.as_deref(), &value))
         });
         if is_misfiled {
-            put("unreadable", "its owner is another than the one that it is filed under".into());
-            return Value::Object(session);
+            let mut session = head(record);
+            let why = "its owner is another than the one that it is filed under";
+            session.insert("unreadable".to_owned(), why.into());
+            return session;
         }
+        self.exported(Some(session_type), record)
+    }
+
+    /// Exports a session. Without its type, when it was last seen is known only if it tells itself.
+    fn exported(&self, session_type: Option<&SessionType>, record: &Record) -> Map<String, Value> {
+        let time = |time| Value::from(to_rfc3339(time));
+        let mut session = head(record);
+        let mut put = |name: &str, value: Value| _ = session.insert(name.to_owned(), value);
+        let name = session_type.map_or("", SessionType::name);
+        let stored = Stored::parse(name, &record.data);
         let read = stored.and_then(|stored| Ok((stored.json()?, stored.header()?)));
         let (fields, header) = match read {
             Ok(read) => read,
             Err(error) => {
                 put("unreadable", chain(&error).into());
-                return Value::Object(session);
+                return session;
             }
         };
         let created_at = header.summary.created_at;
-        let span = session_type.span(&header.summary);
-        let last_seen = || record.expires_at.map_or(created_at, |at| span.last_seen(at));
-        let last_seen = header.summary.seen_at.unwrap_or_else(last_seen);
+        let last_seen = header.summary.seen_at.or_else(|| {
+            let span = session_type?.span(&header.summary);
+            Some(record.expires_at.map_or(created_at, |at| span.last_seen(at)))
+        });
         put("created_at", time(created_at));
-        put("last_seen", time(last_seen));
+        put("last_seen", last_seen.map_or(Value::Null, time));
         put("label", json!(header.label.as_deref()));
         let authentication = header
             .authentication
@@ -190,8 +260,17 @@ impl Core {
         put("ended", self.is_over(&header.summary).into());
         put("version", header.summary.schema_version.into());
         put("fields", Value::Object(fields));
-        Value::Object(session)
+        session
     }
+}
+
+/// What is known of a record that cannot be read.
+fn head(record: &Record) -> Map<String, Value> {
+    let mut head = Map::new();
+    head.insert("key".to_owned(), (*record.id).into());
+    let expires_at = record.expires_at.map(to_rfc3339);
+    head.insert("expires_at".to_owned(), expires_at.into());
+    head
 }
 
 /// How many records are held at once.

@@ -41,6 +41,8 @@ pub enum Call {
     Delete,
     /// A list of one page.
     List,
+    /// A scan of one page.
+    Scan,
     /// A removal of expired records.
     Purge,
 }
@@ -65,6 +67,8 @@ pub struct Calls {
     pub delete: u32,
     /// Lists of a page.
     pub list: u32,
+    /// Scans of a page.
+    pub scan: u32,
     /// Removals of a batch of expired records.
     pub purge: u32,
 }
@@ -121,6 +125,7 @@ impl Control {
                 Call::Touch => &mut calls.touch,
                 Call::Delete => &mut calls.delete,
                 Call::List => &mut calls.list,
+                Call::Scan => &mut calls.scan,
                 Call::Purge => &mut calls.purge,
             } += 1;
             if let Some(index) = state.failures.iter().position(|(kind, _)| *kind == call) {
@@ -203,6 +208,11 @@ impl Provider for TestProvider {
     ) -> Result<Listed, ProviderError> {
         self.control.call(Call::List, owner)?;
         self.memory.list(owner, page, now).await
+    }
+
+    async fn scan(&self, page: Page, now: SystemTime) -> Result<Listed, ProviderError> {
+        self.control.call(Call::Scan, "")?;
+        self.memory.scan(page, now).await
     }
 
     async fn purge(&self, expired_before: SystemTime, limit: u32) -> Result<u64, ProviderError> {

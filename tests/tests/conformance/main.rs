@@ -7,5 +7,6 @@
 mod key_services;
 mod memory;
 mod model;
+mod moving;
 mod wrong;
 mod wrong_key_services;

@@ -85,6 +85,10 @@ enum Fault {
     ListForgetsTouched,
     ListOrdersByExpiry,
     ListOrdersByLatestExpiry,
+    // scan
+    ScanShowsExpired,
+    ScanMissesTheOwnerless,
+    ScanCountsOffsets,
     // purge
     PurgeIgnoresTheLimit,
     PurgeTakesTheLiving,
@@ -276,6 +280,9 @@ const FAULTS: &[(Fault, &str, &str)] = {
         (ListForgetsTouched, "a_touched_record_stays_listed", "missing are [\"a\"]"),
         (ListOrdersByExpiry, "list_pages_stand_records_that_are_prolonged", "is on 2"),
         (ListOrdersByLatestExpiry, "list_pages_stand_records_that_are_prolonged", "is on 0"),
+        (ScanShowsExpired, "scan_shows_every_live_record", "must show live records only"),
+        (ScanMissesTheOwnerless, "scan_shows_every_live_record", "but is missing"),
+        (ScanCountsOffsets, "scan_misses_no_record_that_stays", "so it must be on a page"),
         (PurgeIgnoresTheLimit, "purge_removes_the_expired_in_batches", "a purge of at most none"),
         (PurgeTakesTheLiving, "purge_removes_no_live_record", "after a purge"),
         (
@@ -346,7 +353,8 @@ async fn instances_on_two_databases_are_found() {
 async fn a_provider_of_three_calls_passes_when_it_declares_so() {
     for property in PROPERTIES {
         let subject = Subject::new(ThreeCalls(MemoryProvider::new()));
-        let subject = subject.without_touch().without_list().without_purge().without_changes();
+        let subject = subject.without_touch().without_list().without_scan();
+        let subject = subject.without_purge().without_changes();
         property.check(subject).await;
     }
 }
@@ -361,7 +369,8 @@ async fn a_missing_call_that_is_not_declared_is_found_and_so_is_one_declared_wro
         let message = panic_of(tokio::spawn(property.check(subject)).await).unwrap();
         assert!(message.contains("unsupported"), "{name}: {message}");
         let subject = Subject::new(MemoryProvider::new());
-        let subject = subject.without_touch().without_list().without_purge().without_changes();
+        let subject = subject.without_touch().without_list().without_scan();
+        let subject = subject.without_purge().without_changes();
         let message = panic_of(tokio::spawn(property.check(subject)).await).unwrap();
         assert!(message.contains("declared as not offered"), "{name}: {message}");
     }
@@ -773,6 +782,26 @@ impl Provider for Wrong {
                 Ok(listed)
             }
             _ => self.inner.list(owner, page, now).await,
+        }
+    }
+
+    async fn scan(&self, page: Page, now: SystemTime) -> Result<Listed, ProviderError> {
+        match self.fault {
+            Fault::ScanShowsExpired => self.inner.scan(page, UNIX_EPOCH).await,
+            Fault::ScanMissesTheOwnerless => {
+                let mut listed = self.inner.scan(page, now).await?;
+                listed.records.retain(|record| record.owner.is_some());
+                Ok(listed)
+            }
+            Fault::ScanCountsOffsets => {
+                let all = self.inner.scan(Page::first(u32::MAX), now).await?.records;
+                let start = page.after.map_or(0, |mark| mark.parse().unwrap());
+                let end = start + page.limit as usize;
+                let next = (end < all.len()).then(|| end.to_string());
+                let records = all.into_iter().skip(start).take(page.limit as usize).collect();
+                Ok(Listed { records, next })
+            }
+            _ => self.inner.scan(page, now).await,
         }
     }
 

@@ -74,6 +74,26 @@ mod a_pool_of_one_connection {
     suite!(async || over_pools([1, 1]).await);
 }
 
+/// Statements fail with a serialization error there, as they do in CockroachDB, DSQL and YugabyteDB.
+mod repeatable_read {
+    use super::*;
+
+    suite!(async || isolated("repeatable read").await);
+}
+
+mod serializable {
+    use super::*;
+
+    suite!(async || isolated("serializable").await);
+}
+
+async fn isolated(level: &str) -> Subject {
+    let database = Database::create();
+    let options = options(database.url()).options([("default_transaction_isolation", level)]);
+    let [one, two] = [10, 3].map(|size| PostgresProvider::connect_lazy_with(options.clone(), size));
+    subject(one, two).await.keep(database)
+}
+
 mod without_changes {
     use super::*;
 

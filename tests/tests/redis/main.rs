@@ -7,6 +7,7 @@ mod changes;
 mod cluster_changes;
 mod conformance;
 mod faults;
+mod sentinel;
 mod settings;
 mod storage;
 

@@ -8,6 +8,7 @@
 mod check;
 mod client;
 mod driver;
+mod moving;
 mod world;
 
 use client::{Act, Client};

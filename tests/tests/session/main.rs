@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
+mod admin;
 mod assurance;
 mod at_rest;
 mod background;
@@ -19,10 +20,13 @@ mod identity;
 mod limit;
 mod logout;
 mod model;
+mod moving;
 mod overwritten;
 mod owner;
 mod record;
+mod schema_is;
 mod settings;
+mod stats;
 mod surroundings;
 mod testing_kit;
 mod times;

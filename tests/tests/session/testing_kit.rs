@@ -181,7 +181,9 @@ async fn each_kind_of_call_is_counted_and_fails_when_told_to() {
     let cookies = HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(&cookie).unwrap())]);
     let key = test.read::<Visitor>(&cookie).await.unwrap().key().unwrap().clone();
     let fail = |call| test.fail_next(call, ProviderError::permanent("no such table"));
-    for call in [Call::Fetch, Call::Save, Call::Touch, Call::Delete, Call::List, Call::Purge] {
+    for call in
+        [Call::Fetch, Call::Save, Call::Touch, Call::Delete, Call::List, Call::Scan, Call::Purge]
+    {
         let once = |count: fn(&mut Calls) -> &mut u32| {
             let mut calls = Calls::default();
             *count(&mut calls) = 1;
@@ -210,6 +212,7 @@ async fn each_kind_of_call_is_counted_and_fails_when_told_to() {
                 let listed = store.list::<Visitor>("ada", Page::first(1)).await;
                 (listed.is_err(), once(|calls| &mut calls.list))
             }
+            Call::Scan => (store.stats().await.is_err(), once(|calls| &mut calls.scan)),
             Call::Purge => (store.purge_expired(1).await.is_err(), once(|calls| &mut calls.purge)),
         };
         assert!(failed, "{call:?}");

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
 mod account;
+mod admin;
 mod browser;
 mod ended;
 mod process;

@@ -30,6 +30,7 @@ pub struct Subject {
     pub(super) max_data: usize,
     pub(super) touches: bool,
     pub(super) lists: bool,
+    pub(super) scans: bool,
     pub(super) purges: bool,
     pub(super) changes: bool,
     start: SystemTime,
@@ -54,6 +55,7 @@ impl Subject {
             max_data: 1 << 20,
             touches: true,
             lists: true,
+            scans: true,
             purges: true,
             changes: true,
             start: from_unix_millis(to_unix_millis(SystemTime::now())),
@@ -136,6 +138,21 @@ impl Subject {
         self
     }
 
+    /// Declares that the provider does not support `scan`. The call must then return an
+    /// "unsupported" error, and the suite skips the checks that need it.
+    ///
+    /// ```
+    /// use sessions::MemoryProvider;
+    /// use sessions::provider::conformance::Subject;
+    /// let subject = Subject::new(MemoryProvider::new()).without_scan();
+    /// # let _ = subject;
+    /// ```
+    #[must_use]
+    pub fn without_scan(mut self) -> Self {
+        self.scans = false;
+        self
+    }
+
     /// Declares that the provider does not support `purge`, because its database removes expired
     /// records itself. The call must then return an "unsupported" error, and the suite skips the
     /// checks that need it.
@@ -195,6 +212,14 @@ impl Subject {
         self.lists
     }
 
+    pub(super) async fn offers_scan(&self) -> bool {
+        if !self.scans {
+            let answer = self.one.0.scan(Page::first(1), self.at(0)).await;
+            must_be_unsupported("scan", answer.as_ref().err());
+        }
+        self.scans
+    }
+
     pub(super) async fn offers_purge(&self) -> bool {
         if !self.purges {
             let answer = self.one.0.purge(self.at(0), 1).await;
@@ -218,6 +243,7 @@ impl fmt::Debug for Subject {
             .field("max_data", &self.max_data)
             .field("touches", &self.touches)
             .field("lists", &self.lists)
+            .field("scans", &self.scans)
             .field("purges", &self.purges)
             .field("changes", &self.changes)
             .finish_non_exhaustive()
@@ -278,6 +304,10 @@ impl Handle {
 
     pub(super) async fn list(&self, owner: &str, page: Page, now: SystemTime) -> Listed {
         answer("list", self.0.list(owner, page, now).await)
+    }
+
+    pub(super) async fn scan(&self, page: Page, now: SystemTime) -> Listed {
+        answer("scan", self.0.scan(page, now).await)
     }
 
     pub(super) async fn purge(&self, expired_before: SystemTime, limit: u32) -> u64 {
