@@ -101,6 +101,9 @@ fi
 if ! command -v pgbouncer >/dev/null && ! [ -x /usr/sbin/pgbouncer ]; then
     install "PgBouncer is missing" pgbouncer
 fi
+if ! command -v mariadbd >/dev/null && ! [ -x /usr/sbin/mariadbd ]; then
+    install "MariaDB is missing" mariadb-server
+fi
 if ! command -v openssl >/dev/null; then
     install "openssl, which makes the certificate of a test server, is missing" openssl
 fi

@@ -26,9 +26,9 @@ pub(crate) const HELP: &str = "\
 A small shop. Options, before a command:
   --port N         where it listens (3000)
   --store URL      where sessions are stored (sqlite:shop.db, or what DATABASE_URL says)
-                     sqlite:FILE   memory:   postgres://...   redis://...
+                     sqlite:FILE   memory:   postgres://...   mysql://...   redis://...
                      dynamodb://TABLE?endpoint=http://localhost:8000
-                   the last three each take a feature: --features postgres, redis or dynamodb
+                   the last four each take a feature: --features postgres, mysql, redis or dynamodb
   --schema 1|2     which version of the visitor this build writes (2)
   --plain-http     for browsers that refuse secure cookies on localhost
   --proxies LIST   the proxies in front of it, whose X-Forwarded-For it believes (none)

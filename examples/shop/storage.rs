@@ -35,6 +35,8 @@ enum Counter {
     Nobody,
     Memory(MemoryProvider),
     Sqlite(SqlitePool),
+    #[cfg(feature = "mysql")]
+    MySql(sessions_mysql::sqlx::MySqlPool),
     #[cfg(feature = "postgres")]
     Postgres(sessions_postgres::sqlx::PgPool),
 }
@@ -92,6 +94,13 @@ impl Storage {
             }
             Counter::Sqlite(pool) => {
                 let sql = "SELECT format, count(*) FROM sessions \
+                           WHERE expires_at IS NULL OR expires_at > ? \
+                           GROUP BY format ORDER BY format";
+                sqlx::query_as(sql).bind(now).fetch_all(pool).await?
+            }
+            #[cfg(feature = "mysql")]
+            Counter::MySql(pool) => {
+                let sql = "SELECT CONVERT(format USING utf8mb4), count(*) FROM sessions \
                            WHERE expires_at IS NULL OR expires_at > ? \
                            GROUP BY format ORDER BY format";
                 sqlx::query_as(sql).bind(now).fetch_all(pool).await?

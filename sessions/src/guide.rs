@@ -12,8 +12,8 @@
 //!   session, and how to choose the result field by field.
 //! - [Changing your session](changing_your_session): how the struct changes from deploy to deploy,
 //!   while older records are stored and older builds run.
-//! - [Choosing a provider](choosing_a_provider): what memory, SQLite, PostgreSQL, Redis and DynamoDB
-//!   keep, cost and need.
+//! - [Choosing a provider](choosing_a_provider): what memory, SQLite, PostgreSQL, MySQL, Redis and
+//!   DynamoDB keep, cost and need.
 //! - [Caching](caching): reads without a round trip, when they pay, and how soon every host knows that
 //!   a session has ended.
 //! - [Keys and rotation](keys_and_rotation): the life of the keys that seal cookies, and what to do

@@ -134,11 +134,12 @@ tower-sessions() { feature tower-sessions "\`tower-sessions\`" --features tower-
 conformance() { feature conformance "\`conformance\`" --features conformance; }
 sqlite() { provider sqlite "\`sessions-sqlite\`"; }
 postgres() { provider postgres "\`sessions-postgres\`, without TLS"; }
+mysql() { provider mysql "\`sessions-mysql\`, without TLS"; }
 redis() { provider redis "\`sessions-redis\`"; }
 dynamodb() { provider dynamodb "\`sessions-dynamodb\`"; }
 
 if [ $# -eq 0 ]; then
-    set -- answer default axum actix metrics testing tower-sessions conformance sqlite postgres redis dynamodb
+    set -- answer default axum actix metrics testing tower-sessions conformance sqlite postgres mysql redis dynamodb
 fi
 echo "| name | what is built | crates | seconds | seconds of processors |"
 echo "|---|---|---:|---:|---:|"

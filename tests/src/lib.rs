@@ -11,6 +11,7 @@ pub mod hooked;
 pub mod jar;
 #[cfg(feature = "aws-kms")]
 pub mod kms;
+pub mod mysql;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod process;

@@ -13,7 +13,8 @@ pub(super) struct Server {
     feature: &'static str,
 }
 
-const SERVERS: [Server; 3] = [
+const SERVERS: [Server; 4] = [
+    Server { name: "MySQL", schemes: &["mysql", "mariadb"], feature: "mysql" },
     Server { name: "PostgreSQL", schemes: &["postgres", "postgresql"], feature: "postgres" },
     Server { name: "Redis", schemes: &["redis", "rediss"], feature: "redis" },
     Server { name: "DynamoDB", schemes: &["dynamodb"], feature: "dynamodb" },
@@ -23,6 +24,8 @@ const SERVERS: [Server; 3] = [
 pub(super) const BUILT: &[&str] = &[
     #[cfg(feature = "dynamodb")]
     "dynamodb",
+    #[cfg(feature = "mysql")]
+    "mysql",
     #[cfg(feature = "postgres")]
     "postgres",
     #[cfg(feature = "redis")]
@@ -49,12 +52,17 @@ impl Server {
 }
 
 /// Opens what a URL names, and creates what it lacks.
-#[cfg_attr(not(any(feature = "dynamodb", feature = "postgres", feature = "redis")), allow(unused))]
+#[cfg_attr(
+    not(any(feature = "dynamodb", feature = "mysql", feature = "postgres", feature = "redis")),
+    allow(unused)
+)]
 pub(super) async fn open(server: &Server, url: &str) -> Result<Opened, Box<dyn Error>> {
     server.check_built(BUILT)?;
     match server.feature {
         #[cfg(feature = "dynamodb")]
         "dynamodb" => dynamodb::open(url).await,
+        #[cfg(feature = "mysql")]
+        "mysql" => mysql::open(url).await,
         #[cfg(feature = "postgres")]
         "postgres" => postgres::open(url).await,
         #[cfg(feature = "redis")]
@@ -63,6 +71,23 @@ pub(super) async fn open(server: &Server, url: &str) -> Result<Opened, Box<dyn E
             Ok(Opened::uncounted(provider))
         }
         other => Err(format!("{other} is not wired up").into()),
+    }
+}
+
+#[cfg(feature = "mysql")]
+mod mysql {
+    use std::error::Error;
+
+    use sessions_mysql::MySqlProvider;
+    use sessions_mysql::sqlx::mysql::MySqlPoolOptions;
+
+    use super::super::{Counter, Opened};
+
+    pub(super) async fn open(url: &str) -> Result<Opened, Box<dyn Error>> {
+        let provider = MySqlProvider::connect(url).await?;
+        provider.create_table().await?;
+        let pool = MySqlPoolOptions::new().max_connections(1).connect_lazy(url)?;
+        Ok(Opened::new(provider, Counter::MySql(pool)))
     }
 }
 
@@ -119,15 +144,20 @@ mod tests {
 
     #[test]
     fn a_server_that_the_program_was_built_without_names_its_feature() {
-        let schemes = ["postgres", "postgresql", "redis", "rediss", "dynamodb"];
-        for (scheme, feature) in
-            schemes.into_iter().zip(["postgres", "postgres", "redis", "redis", "dynamodb"])
-        {
+        for (scheme, feature) in [
+            ("postgres", "postgres"),
+            ("postgresql", "postgres"),
+            ("mysql", "mysql"),
+            ("mariadb", "mysql"),
+            ("redis", "redis"),
+            ("rediss", "redis"),
+            ("dynamodb", "dynamodb"),
+        ] {
             let server = by_scheme(scheme).unwrap();
             let error = server.check_built(&["another"]).unwrap_err();
             assert!(error.contains(&format!("--features {feature}")), "{error}");
             assert_eq!(server.check_built(&[feature]), Ok(()));
         }
-        assert_eq!(by_scheme("mysql"), None);
+        assert_eq!(by_scheme("mongodb"), None);
     }
 }

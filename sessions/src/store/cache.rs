@@ -24,7 +24,7 @@ use crate::provider::{Ping, Provider, ProviderError, Record};
 /// Redis, SQLite, memory) names what changed, usually within milliseconds. If its connection stalls,
 /// the cache trusts nothing after 3 seconds; if it is lost, at once. So no host serves a session
 /// later than 3 seconds after a logout, a revocation or a renewal has been answered, if every host
-/// runs a build that tells. With a provider that does not tell (DynamoDB), it is the
+/// runs a build that tells. With a provider that does not tell (MySQL, DynamoDB), it is the
 /// [`max_age`](Self::max_age): 5 seconds unless set. This host's own changes are seen at once. Only
 /// [`end_all`](crate::Store::end_all) takes its ten minutes on other hosts, with a cache or without.
 ///

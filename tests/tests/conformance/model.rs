@@ -305,6 +305,23 @@ fn postgres_does_as_the_model() {
     });
 }
 
+#[cfg(feature = "mysql")]
+#[test]
+fn mysql_does_as_the_model() {
+    use sessions_mysql::MySqlProvider;
+    use sessions_tests::mysql::Database;
+
+    let runtime = Runtime::new().unwrap();
+    let database = Database::create();
+    let provider = runtime.block_on(MySqlProvider::connect(database.url())).unwrap();
+    runtime.block_on(provider.create_table()).unwrap();
+    proptest!(config(200), |(calls in vec(call(), 1..80))| {
+        // Making a table takes long, emptying one does not.
+        database.sql("DELETE FROM sessions");
+        runtime.block_on(compare(&provider, true, calls));
+    });
+}
+
 #[cfg(feature = "redis")]
 #[test]
 fn redis_does_as_the_model() {

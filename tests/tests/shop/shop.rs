@@ -260,6 +260,13 @@ async fn it_runs_on_postgresql() {
     shops_on(database.url(), "PostgreSQL", true).await;
 }
 
+#[cfg(feature = "mysql")]
+#[tokio::test(flavor = "multi_thread")]
+async fn it_runs_on_mysql() {
+    let database = sessions_tests::mysql::Database::create();
+    shops_on(database.url(), "MySQL", true).await;
+}
+
 #[cfg(feature = "redis")]
 #[tokio::test(flavor = "multi_thread")]
 async fn it_runs_on_redis() {
@@ -336,7 +343,7 @@ async fn forms_of_other_sites_are_refused() {
 #[test]
 fn options_that_cannot_be_used_are_refused_with_what_to_write() {
     let cases = [
-        (&["--store", "mysql://here"][..], "\"mysql://here\" is no place for sessions"),
+        (&["--store", "mongodb://here"][..], "\"mongodb://here\" is no place for sessions"),
         (&["--store", "sqlite:no/such/folder/shop.db"], "create its folder"),
         (&["--store", "postgres://localhost:1/shop"], "start the server"),
         (&["--store", "dynamodb://sessions"], "?endpoint=http"),
