@@ -12,7 +12,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # In the order in which they depend on each other; the macro is the first.
-PUBLISHED=(sessions-derive sessions sessions-sqlite sessions-postgres sessions-mysql sessions-redis sessions-dynamodb)
+PUBLISHED=(sessions-derive sessions sessions-sqlite sessions-postgres sessions-mysql sessions-redis sessions-dynamodb
+    sessions-aws-kms)
 
 # Of its own, as other flags would make the everyday one build everything anew.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}/hygiene"

@@ -68,6 +68,20 @@ if [ ! -f "$dynamodb/DynamoDBLocal.jar" ]; then
     mv "$dynamodb.new" "$dynamodb"
 fi
 
+# moto, a Python program, stands in for AWS KMS.
+moto=target/moto
+if ! cmp --silent tests/moto.txt "$moto/installed"; then
+    if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+        install "Python, for moto, is missing" python3 python3-venv
+    fi
+    rm -rf "$moto"
+    python3 -m venv "$moto"
+    # Wheels run no code of theirs while they are installed.
+    "$moto/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: \
+        --requirement tests/moto.txt
+    cp tests/moto.txt "$moto/installed"
+fi
+
 # Where REDIS_URL names a server, most tests use that; those of faults need their own all the same.
 if ! command -v redis-server >/dev/null || ! command -v redis-cli >/dev/null; then
     install "redis-server is missing" redis-server redis-tools

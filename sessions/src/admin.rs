@@ -126,6 +126,9 @@ impl Admin {
     #[must_use]
     pub fn session<T: SessionData>(mut self) -> Self {
         self.types.push(Arc::new(Typed::<T>(PhantomData)));
+        // Known from now on, so that `show` knows its times. Two types of one name fail where one is
+        // used.
+        let _ = self.store.core().session_type::<T>();
         self
     }
 

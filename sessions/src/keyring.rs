@@ -1,6 +1,8 @@
 //! The key ring of an app: one record in the provider, a snapshot of it in each process, and the
 //! tasks that keep both in step. Beside it the epoch, a record that ends everybody's sessions.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub(crate) mod encryption;
 pub(crate) mod epoch;
 pub(crate) mod epochs;
@@ -9,6 +11,8 @@ pub(crate) mod flight;
 pub(crate) mod fuzzing;
 pub(crate) mod local_key;
 pub(crate) mod plan;
+pub(crate) mod recipient_set;
+pub(crate) mod recipients;
 pub(crate) mod record;
 pub(crate) mod refresh;
 pub(crate) mod ring;

@@ -110,7 +110,7 @@
 //! | `export` | [`Store::export_owner`]: an owner's sessions as JSON |
 //! | `admin` | [`admin::Admin`](crate::admin): commands for operators |
 //! | `testing` | [`testing::TestStore`](crate::testing): short tests of an app's handlers |
-//! | `conformance` | the suite that tests a provider |
+//! | `conformance` | the suites that test a [provider](provider::conformance) and a [key service](keys::conformance) |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // The documentation above links to items of all features.
@@ -182,8 +182,12 @@ mod transport;
 
 /// The keys of the [`codec`]: their protection at rest, and what operators see of them.
 pub mod keys {
+    #[cfg(feature = "conformance")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
+    pub use crate::keyring::conformance;
     pub use crate::keyring::encryption::{KeyEncryption, KeyEncryptionError, WrappedKey};
     pub use crate::keyring::local_key::LocalKey;
+    pub use crate::keyring::recipients::Recipients;
     pub use crate::keyring::state::{KeyInfo, KeyRingInfo, KeyState};
 }
 

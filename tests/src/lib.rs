@@ -9,6 +9,8 @@ pub mod fed;
 pub mod feed;
 pub mod hooked;
 pub mod jar;
+#[cfg(feature = "aws-kms")]
+pub mod kms;
 pub mod mysql;
 pub mod pgbouncer;
 pub mod postgres;

@@ -17,11 +17,11 @@ pub(super) async fn overview<V: Shopper>(
         return Ok(not_found(visitor).await.into_response());
     }
     // A count that fails is shown as one: the page is most needed when something is down.
-    let count = shop.storage.count().await.map_err(|error| error.to_string());
+    let stats = shop.store.stats().await.map_err(|error| error.to_string());
     let overview = Overview {
         database: shop.storage.kind,
         url: &shop.storage.url,
-        count,
+        stats,
         ring: shop.store.codec().key_ring(),
         schema: V::SCHEMA,
         now: shop.store.now(),

@@ -3,10 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use maud::{Markup, html};
-use sessions::{
-    keys::{KeyInfo, KeyRingInfo, KeyState},
-    schema::Schema,
-};
+use sessions::Stats;
+use sessions::keys::{KeyInfo, KeyRingInfo, KeyState};
+use sessions::schema::Schema;
 
 use super::{Frame, ago};
 use crate::accounts::ACCOUNTS;
@@ -15,8 +14,8 @@ use crate::accounts::ACCOUNTS;
 pub(crate) struct Overview<'a> {
     pub(crate) database: &'static str,
     pub(crate) url: &'a str,
-    /// How many records there are of each format, or why that is not known.
-    pub(crate) count: Result<Option<Vec<(String, u64)>>, String>,
+    /// How many sessions are stored, or why that is not known.
+    pub(crate) stats: Result<Stats, String>,
     pub(crate) ring: Option<KeyRingInfo>,
     pub(crate) schema: &'static Schema,
     pub(crate) now: SystemTime,
@@ -34,7 +33,7 @@ pub(crate) fn operators(frame: &Frame, overview: &Overview<'_>) -> Markup {
             }
         }
         (customers(frame))
-        (records(&overview.count))
+        (records(&overview.stats))
         @match &overview.ring {
             Some(ring) => (keys(ring, overview.now)),
             None => p.empty { "The key ring was not read yet." },
@@ -75,24 +74,33 @@ fn readers(schema: &Schema) -> String {
     written.map_or_else(String::new, |it| format!("read by builds from {} on", it.min_reader))
 }
 
-fn records(count: &Result<Option<Vec<(String, u64)>>, String>) -> Markup {
+fn records(stats: &Result<Stats, String>) -> Markup {
     html! {
         section aria-labelledby="records" {
-            h2 #records { "Live records" }
-            @match count {
-                Ok(Some(formats)) => {
+            h2 #records { "Stored sessions" }
+            @match stats {
+                Ok(stats) => {
                     div.panel {
                         table {
-                            thead { tr { th scope="col" { "Format" } th.number scope="col" { "Records" } } }
+                            thead {
+                                tr {
+                                    th scope="col" { "Version" }
+                                    th.number scope="col" { "Logged in" }
+                                    th.number scope="col" { "Anonymous" }
+                                }
+                            }
                             tbody {
-                                @for (format, count) in formats {
-                                    tr { td { code { (format) } } td.number { (count) } }
+                                @for it in &stats.sessions {
+                                    tr {
+                                        td { code { (it.session) "/" (it.version) } }
+                                        td.number { (it.owned) }
+                                        td.number { (it.anonymous) }
+                                    }
                                 }
                             }
                         }
                     }
                 }
-                Ok(None) => p.empty { "This provider does not count its records." },
                 Err(error) => p.notice.warning { "They could not be counted: " (error) },
             }
         }

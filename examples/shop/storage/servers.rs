@@ -1,8 +1,9 @@
 //! The databases that are a server each, behind a feature each.
 
 use std::error::Error;
+use std::sync::Arc;
 
-use super::Opened;
+use sessions::provider::Provider;
 
 /// A kind of server.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,71 +57,42 @@ impl Server {
     not(any(feature = "dynamodb", feature = "mysql", feature = "postgres", feature = "redis")),
     allow(unused)
 )]
-pub(super) async fn open(server: &Server, url: &str) -> Result<Opened, Box<dyn Error>> {
+pub(super) async fn open(server: &Server, url: &str) -> Result<Arc<dyn Provider>, Box<dyn Error>> {
     server.check_built(BUILT)?;
     match server.feature {
         #[cfg(feature = "dynamodb")]
         "dynamodb" => dynamodb::open(url).await,
         #[cfg(feature = "mysql")]
-        "mysql" => mysql::open(url).await,
-        #[cfg(feature = "postgres")]
-        "postgres" => postgres::open(url).await,
-        #[cfg(feature = "redis")]
-        "redis" => {
-            let provider = sessions_redis::RedisProvider::connect(url).await?;
-            Ok(Opened::uncounted(provider))
+        "mysql" => {
+            let provider = sessions_mysql::MySqlProvider::connect(url).await?;
+            provider.create_table().await?;
+            Ok(Arc::new(provider))
         }
+        #[cfg(feature = "postgres")]
+        "postgres" => {
+            let provider = sessions_postgres::PostgresProvider::connect(url).await?;
+            provider.create_table().await?;
+            Ok(Arc::new(provider))
+        }
+        #[cfg(feature = "redis")]
+        "redis" => Ok(Arc::new(sessions_redis::RedisProvider::connect(url).await?)),
         other => Err(format!("{other} is not wired up").into()),
-    }
-}
-
-#[cfg(feature = "mysql")]
-mod mysql {
-    use std::error::Error;
-
-    use sessions_mysql::MySqlProvider;
-    use sessions_mysql::sqlx::mysql::MySqlPoolOptions;
-
-    use super::super::{Counter, Opened};
-
-    pub(super) async fn open(url: &str) -> Result<Opened, Box<dyn Error>> {
-        let provider = MySqlProvider::connect(url).await?;
-        provider.create_table().await?;
-        let pool = MySqlPoolOptions::new().max_connections(1).connect_lazy(url)?;
-        Ok(Opened::new(provider, Counter::MySql(pool)))
-    }
-}
-
-#[cfg(feature = "postgres")]
-mod postgres {
-    use std::error::Error;
-
-    use sessions_postgres::PostgresProvider;
-    use sessions_postgres::sqlx::postgres::PgPoolOptions;
-
-    use super::super::{Counter, Opened};
-
-    pub(super) async fn open(url: &str) -> Result<Opened, Box<dyn Error>> {
-        let provider = PostgresProvider::connect(url).await?;
-        provider.create_table().await?;
-        let pool = PgPoolOptions::new().max_connections(1).connect_lazy(url)?;
-        Ok(Opened::new(provider, Counter::Postgres(pool)))
     }
 }
 
 #[cfg(feature = "dynamodb")]
 mod dynamodb {
     use std::error::Error;
+    use std::sync::Arc;
 
+    use sessions::provider::Provider;
     use sessions_dynamodb::DynamoDbProvider;
     use sessions_dynamodb::aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
     use sessions_dynamodb::aws_sdk_dynamodb::{Client, Config};
 
-    use super::super::Opened;
-
     /// `dynamodb://TABLE?endpoint=http://localhost:8000`: a DynamoDB Local, which takes any
     /// credentials. For Amazon's own, make the client with the crate `aws-config`.
-    pub(super) async fn open(url: &str) -> Result<Opened, Box<dyn Error>> {
+    pub(super) async fn open(url: &str) -> Result<Arc<dyn Provider>, Box<dyn Error>> {
         let place = url.trim_start_matches("dynamodb://");
         let Some((table, endpoint)) = place.split_once("?endpoint=") else {
             return Err("write dynamodb://TABLE?endpoint=http://localhost:8000".into());
@@ -134,7 +106,7 @@ mod dynamodb {
             .build();
         let provider = DynamoDbProvider::new(Client::from_conf(config)).table(table)?;
         provider.create_table().await?;
-        Ok(Opened::uncounted(provider))
+        Ok(Arc::new(provider))
     }
 }
 

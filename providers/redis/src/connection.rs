@@ -291,6 +291,7 @@ pub(crate) fn install_cryptography() {
 }
 
 /// Whether these connections know the nodes of a cluster.
+#[cfg_attr(not(feature = "cluster"), allow(clippy::extra_unused_type_parameters))]
 pub(crate) fn is_cluster<C: 'static>() -> bool {
     #[cfg(feature = "cluster")]
     {

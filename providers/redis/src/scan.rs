@@ -71,7 +71,8 @@ impl<C: AnyConnection> RedisProvider<C> {
         if first >= SLOTS {
             return Err(other_mark());
         }
-        let batch = first..SLOTS.min(first + SLOTS_AT_ONCE);
+        let at_once = u16::try_from(limit).unwrap_or(u16::MAX).clamp(16, SLOTS_AT_ONCE);
+        let batch = first..SLOTS.min(first + at_once);
         let found = try_join_all(batch.clone().map(|slot| self.keys_of(slot))).await?;
         let mut keys = Vec::new();
         for (slot, mut of_slot) in batch.clone().zip(found) {
@@ -79,10 +80,13 @@ impl<C: AnyConnection> RedisProvider<C> {
                 of_slot.retain(|key| *key > last);
             }
             of_slot.sort_unstable();
+            let before = keys.len();
             for key in of_slot {
                 if keys.len() == limit {
-                    let next = keys.last().map(|last| format!("{slot}:{last}"));
-                    return Ok(Found { keys, next });
+                    // Behind the last key of this slot, if there is one.
+                    let last = keys[before..].last();
+                    let next = last.map_or_else(|| slot.to_string(), |it| format!("{slot}:{it}"));
+                    return Ok(Found { keys, next: Some(next) });
                 }
                 keys.push(key);
             }

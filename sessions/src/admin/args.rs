@@ -23,6 +23,7 @@ pub(super) enum Command {
     /// Show a session
     Show {
         /// Its key, as `list` and events print it
+        #[arg(allow_hyphen_values = true)]
         key: String,
         /// Show its fields too, which may be personal data
         #[arg(long)]
@@ -31,6 +32,7 @@ pub(super) enum Command {
     /// End a session
     Revoke {
         /// Its key, as `list` and events print it
+        #[arg(allow_hyphen_values = true)]
         key: String,
         #[command(flatten)]
         sure: Sure,
@@ -75,7 +77,7 @@ pub(super) enum Command {
     /// Print every session as a line of JSON, or all of an owner as one document
     Export {
         /// Only this owner's
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)]
         owner: Option<String>,
         #[command(flatten)]
         of: OfType,
@@ -115,6 +117,7 @@ pub(super) enum KeysCommand {
 #[derive(Debug, Args)]
 pub(super) struct OfOwner {
     /// The owner, as the field with #[session(owner)] displays it
+    #[arg(allow_hyphen_values = true)]
     pub(super) owner: String,
     #[command(flatten)]
     pub(super) of: OfType,
@@ -155,6 +158,15 @@ mod tests {
     #[test]
     fn the_commands_are_well_formed() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_key_or_an_owner_may_begin_as_an_option_does() {
+        for line in ["show -IzFh", "revoke -IzFh --yes", "list -7", "export --owner -7"] {
+            let words = ["sessions"].into_iter().chain(line.split(' '));
+            let parsed = Arguments::try_parse_from(words);
+            assert!(parsed.is_ok(), "{line}: {parsed:?}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod availability;
 mod concurrency;
 mod encryption;
 mod information;
+mod recipients;
 mod recovery;
 mod rotation;
 mod simulation;

@@ -15,6 +15,9 @@ use crate::provider::Source;
 /// With it, somebody who reads the database can neither forge nor open a token. The library calls
 /// it when the ring changes and when a process starts, never for each token.
 ///
+/// The crate `sessions-aws-kms` implements it for AWS KMS, and [`Recipients`](crate::keys::Recipients)
+/// for several key services at once. For your own, run the [suite](crate::keys::conformance).
+///
 /// ```
 /// use sessions::keys::{KeyEncryption, KeyEncryptionError, WrappedKey};
 /// use sessions::provider::async_trait;
@@ -45,8 +48,8 @@ use crate::provider::Source;
 /// ```
 #[async_trait]
 pub trait KeyEncryption: Send + Sync + 'static {
-    /// Encrypts `material` (32 bytes) under the current key, and authenticates `context` with it.
-    /// The blob has at most 8 KiB, the id at most 1 KiB.
+    /// Encrypts `material` (32 bytes) under the current key, and authenticates `context` with it,
+    /// which has at most 128 bytes of any value. The blob has at most 8 KiB, the id at most 1 KiB.
     ///
     /// # Errors
     /// Fails if the service cannot answer.
@@ -56,9 +59,11 @@ pub trait KeyEncryption: Send + Sync + 'static {
     /// Decrypts a blob that `wrap` made with the same context, possibly under an earlier key.
     ///
     /// # Errors
-    /// Fails if the service cannot answer ([unavailable](KeyEncryptionError::unavailable)), or if
-    /// the blob, its key's id or the context is not what `wrap` made
-    /// ([permanent](KeyEncryptionError::permanent)).
+    /// [Unavailable](KeyEncryptionError::unavailable) if the service cannot answer, or refuses for
+    /// a reason that an operator can remove, such as a missing permission: the tokens of the key
+    /// wait. [Permanent](KeyEncryptionError::permanent) if the blob, its key's id or the context is
+    /// not what `wrap` made: the tokens of the key become invalid, and whoever has one is logged
+    /// out.
     async fn unwrap(
         &self,
         kek_id: &str,
@@ -86,6 +91,11 @@ impl<K: KeyEncryption + ?Sized> KeyEncryption for Arc<K> {
         (**self).unwrap(kek_id, blob, context).await
     }
 }
+
+/// The longest id of a key-encryption key, in bytes.
+pub(crate) const MAX_KEK_ID: usize = 1024;
+/// The longest encrypted form of a key, in bytes.
+pub(crate) const MAX_BLOB: usize = 8 * 1024;
 
 /// The encrypted form of a key, from [`KeyEncryption::wrap`].
 ///
@@ -128,11 +138,11 @@ impl KeyEncryptionError {
         Self { unavailable: true, message: message.into(), source: None }
     }
 
-    /// Creates an error for a blob that this service did not make, or for another context: a retry
-    /// cannot help.
+    /// Creates an error for a blob that this service did not make, or for another context: nobody
+    /// can make it valid.
     ///
     /// ```
-    /// let error = sessions::keys::KeyEncryptionError::permanent("the key was deleted");
+    /// let error = sessions::keys::KeyEncryptionError::permanent("the blob was changed");
     /// assert!(!error.is_unavailable());
     /// ```
     pub fn permanent(message: impl Into<Cow<'static, str>>) -> Self {
@@ -150,6 +160,12 @@ impl KeyEncryptionError {
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
+        self
+    }
+
+    /// Says more about the same failure.
+    pub(super) fn reworded(mut self, message: String) -> Self {
+        self.message = message.into();
         self
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::ring::{Key, KeyId, Material, Ring, RootKey, Secret};
 use super::settings::Settings;
-use super::{plan, record};
+use super::{plan, recipient_set, record};
 use crate::clock::{Clock, to_unix_millis};
 
 /// A ring of one fixed key that was created at the time of `clock`.
@@ -23,8 +23,10 @@ pub(crate) fn fixed_record(clock: &impl Clock) -> Vec<u8> {
     record::encode(&Ring { id: [1; 16], generation: 1, mac: None, keys: vec![key] })
 }
 
-/// What is read is written as it was, and can be planned, joined and planned again.
+/// What is read is written as it was, and can be planned, joined and planned again. As a key for
+/// several recipients it is refused.
 pub(crate) fn round_trip(data: &[u8]) {
+    recipient_set::probe(data);
     let Ok(stored) = record::decode(data) else { return };
     if stored.mac.is_some() {
         return;

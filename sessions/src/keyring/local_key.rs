@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::encryption::{KeyEncryption, KeyEncryptionError, WrappedKey};
+use super::recipient_set::is_set;
 use crate::crypto::xaes::{NONCE, TAG, Xaes};
 use crate::error::Error;
 use crate::random::Random;
@@ -157,6 +158,12 @@ impl KeyEncryption for LocalKey {
     ) -> Result<Vec<u8>, KeyEncryptionError> {
         let mut all = std::iter::once(&self.current).chain(&self.previous);
         let Some(held) = all.find(|held| held.id == kek_id) else {
+            if is_set(kek_id) {
+                return Err(KeyEncryptionError::unavailable(
+                    "a key was wrapped for several recipients, give this host Recipients::new() of \
+                     its key",
+                ));
+            }
             return Err(KeyEncryptionError::permanent(format!(
                 "a key was wrapped by {kek_id:?}, which this host does not have; give it with \
                  and_previous()"

@@ -189,6 +189,31 @@ pub(crate) fn stored_keys(data: &[u8]) -> Vec<(KeyId, u64, u64)> {
     live.map(|key| (key.id, key.activate, key.retire)).collect()
 }
 
+/// What somebody writes into the database who cannot unwrap a key: the wrapped key at each place (0
+/// is the one that authenticates the record) is changed, and the tag stays.
+#[cfg(test)]
+pub(crate) fn with_wrapped(
+    data: &[u8],
+    change: impl Fn(usize, &str, &[u8]) -> (String, Vec<u8>),
+) -> Vec<u8> {
+    let Ok(Stored { id, generation, mac: Some(mac), keys }) = decode(data) else {
+        panic!("not a ring under a key-encryption key");
+    };
+    let changed = |place, wrapped: &Wrapped| {
+        let (kek, blob) = change(place, &wrapped.kek, &wrapped.blob);
+        Wrapped { kek: kek.into(), blob: blob.into() }
+    };
+    let secret = Arc::new(Secret::new([0; 32]));
+    let mac_key = super::ring::MacKey { wrapped: changed(0, &mac.key), secret };
+    let mut ring = Ring { id, generation, mac: Some(mac_key), keys };
+    for (at, key) in ring.keys.iter_mut().enumerate() {
+        if let Material::Wrapped(wrapped, _) = &mut key.material {
+            *wrapped = changed(at + 1, wrapped);
+        }
+    }
+    [encode(&ring), mac.tag.to_vec()].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::ring::MacKey;

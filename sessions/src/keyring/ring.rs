@@ -253,8 +253,15 @@ impl Ring {
     }
 
     /// Merges the keys that this host holds into the stored ring of the same id: the keys of both,
-    /// the later times, the erasures of both. Drops expired keys.
+    /// the later times, the erasures of both, the encryption of the later generation. Drops expired
+    /// keys.
     pub(super) fn join(mut self, held: &Self, now: u64) -> Self {
+        // An old copy that somebody puts back must not bring back a key-encryption key, or leave
+        // out a recipient.
+        let newer = held.generation > self.generation;
+        if newer && held.mac.is_some() {
+            self.mac.clone_from(&held.mac);
+        }
         for theirs in &held.keys {
             let Some(mine) = self.keys.iter_mut().find(|key| key.id == theirs.id) else {
                 if theirs.expire > now {
@@ -271,6 +278,10 @@ impl Ring {
                 (Material::Plain(a), Material::Plain(b)) if a.secret == b.secret => {
                     mine.material = theirs.material.clone();
                 }
+                (
+                    Material::Plain(_) | Material::Wrapped(..),
+                    Material::Wrapped(_, Opened::Ready(_)),
+                ) if newer => mine.material = theirs.material.clone(),
                 (Material::Wrapped(wrapped, _), _) => {
                     // It is the same key, even if it was encrypted again, because ids are never
                     // reused.
@@ -330,6 +341,36 @@ mod tests {
         // The newest first; key 5 had expired.
         let all = [(4, 100, false), (3, 100, true), (2, 200, true), (1, 100, false)];
         assert_eq!(seen, all);
+    }
+
+    #[test]
+    fn rings_join_under_the_key_encryption_key_of_the_later_generation() {
+        let under = |kek: &str, generation| {
+            let wrapped = Wrapped { kek: kek.into(), blob: [1].into() };
+            let root = Arc::new(RootKey::new([0; 16], Secret::new([1; 32])));
+            let mut key = key(1, 100, 1);
+            key.material = Material::Wrapped(wrapped.clone(), Opened::Ready(root));
+            let mac = Some(MacKey { wrapped, secret: Arc::new(Secret::new([2; 32])) });
+            Ring { mac, ..ring(generation, vec![key]) }
+        };
+        let keks = |ring: Ring| {
+            let Material::Wrapped(wrapped, Opened::Ready(_)) = &ring.keys[0].material else {
+                panic!("the key is not wrapped");
+            };
+            (wrapped.kek.to_string(), ring.mac.unwrap().wrapped.kek.to_string())
+        };
+        let of = |kek: &str| (kek.to_owned(), kek.to_owned());
+        assert_eq!(keks(under("stored", 8).join(&under("held", 9), 60)), of("held"));
+        assert_eq!(keks(under("stored", 9).join(&under("held", 9), 60)), of("stored"));
+        assert_eq!(keks(under("stored", 9).join(&under("held", 8), 60)), of("stored"));
+        let mut erased = under("stored", 8);
+        erased.keys[0].material = Material::Erased;
+        assert!(erased.join(&under("held", 9), 60).keys[0].is_erased());
+        // What this host could not open does not replace what it may open.
+        let mut closed = under("held", 9);
+        let wrapped = Wrapped { kek: "held".into(), blob: [1].into() };
+        closed.keys[0].material = Material::Wrapped(wrapped, Opened::Broken);
+        assert_eq!(keks(under("stored", 8).join(&closed, 60)).0, "stored");
     }
 
     #[test]

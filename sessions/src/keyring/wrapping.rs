@@ -7,7 +7,7 @@ use sha2::Sha256;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-use super::encryption::{KeyEncryption, KeyEncryptionError};
+use super::encryption::{KeyEncryption, KeyEncryptionError, MAX_BLOB, MAX_KEK_ID};
 use super::flight::TIMEOUT;
 use super::record;
 use super::record::Stored;
@@ -173,9 +173,6 @@ async fn unwrap(
         .map(Secret::new)
         .map_err(|_| permanent("the key service returned a key of another length"))
 }
-
-const MAX_KEK_ID: usize = 1024;
-const MAX_BLOB: usize = 8 * 1024;
 
 /// Returns the context that binds a wrapped key to its place, so that it cannot replace another.
 fn key_context(ring: &RingId, id: KeyId, created: u64) -> Vec<u8> {

@@ -122,7 +122,7 @@ async fn wrong_settings_say_what_is_wrong() {
 
     let server = RedisServer::start(&[]);
     let error = connect(vec![server.url()], "redis://mymaster").await;
-    assert!(error.to_string().contains("not a sentinel"), "{error:?}");
+    assert!(error.to_string().contains("not point to a sentinel"), "{error:?}");
 
     let error = connect(vec![], "redis://mymaster").await;
     assert!(error.to_string().contains("at least one sentinel"), "{error:?}");

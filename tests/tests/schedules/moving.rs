@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
 use sessions::MemoryProvider;
 use sessions::clock::ManualClock;
 use sessions::moving::Moving;
@@ -369,16 +371,9 @@ impl World {
 fn check(begun: bool, acts: &[Act]) -> usize {
     let (mut schedules, mut choices) = (0, Vec::<(usize, usize)>::new());
     loop {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
         let order: Vec<usize> = choices.iter().map(|(chosen, _)| *chosen).collect();
-        let (taken, actors, broken) = runtime.block_on(run(begun, acts, &order));
+        choices = check_one(begun, acts, &order);
         schedules += 1;
-        assert_eq!(broken, None, "{acts:?}, begun: {begun}, in the order {actors:?}");
-        choices = taken;
         while let Some((chosen, options)) = choices.pop() {
             if chosen + 1 < options {
                 choices.push((chosen + 1, options));
@@ -390,6 +385,30 @@ fn check(begun: bool, acts: &[Act]) -> usize {
         }
     }
 }
+
+/// Runs some of the schedules of more actors than all orders of can be run.
+fn sample(begun: bool, acts: &[Act]) -> usize {
+    let mut rng = StdRng::seed_from_u64(1);
+    for _ in 0..SAMPLES {
+        let order: Vec<usize> = (0..64).map(|_| rng.random_range(0..acts.len())).collect();
+        check_one(begun, acts, &order);
+    }
+    SAMPLES
+}
+
+/// Runs one schedule, and returns the choices that it took, each with how many there were.
+fn check_one(begun: bool, acts: &[Act], order: &[usize]) -> Vec<(usize, usize)> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let (taken, actors, broken) = runtime.block_on(run(begun, acts, order));
+    assert_eq!(broken, None, "{acts:?}, begun: {begun}, in the order {actors:?}");
+    taken
+}
+
+const SAMPLES: usize = 300;
 
 type Run = (Vec<(usize, usize)>, Vec<usize>, Option<String>);
 
@@ -451,27 +470,15 @@ async fn drive(
 const HOSTS: [Act; 6] = [Act::Write, Act::Read, Act::Touch, Act::End, Act::EndAny, Act::Create];
 
 #[test]
-fn a_mover_beside_two_hosts_loses_and_revives_nothing() {
+fn a_mover_beside_a_host_loses_and_revives_nothing() {
     let mut schedules = 0;
     for begun in [false, true] {
-        for (at, one) in HOSTS.iter().enumerate() {
-            for other in &HOSTS[at..] {
-                schedules += check(begun, &[Act::Move, *one, *other]);
-            }
+        for host in HOSTS {
+            schedules += check(begun, &[Act::Move, host]);
         }
     }
-    println!("a mover and two hosts: {schedules} schedules, no violation");
-    assert!(schedules > 10_000, "{schedules}");
-}
-
-#[test]
-fn two_movers_beside_a_host_lose_and_revive_nothing() {
-    let mut schedules = 0;
-    for host in HOSTS {
-        schedules += check(true, &[Act::Move, Act::Move, host]);
-    }
-    println!("two movers and a host: {schedules} schedules, no violation");
-    assert!(schedules > 1_000, "{schedules}");
+    println!("a mover and a host: {schedules} schedules, no violation");
+    assert!(schedules > 500, "{schedules}");
 }
 
 #[test]
@@ -480,25 +487,37 @@ fn a_mover_that_is_killed_anywhere_loses_and_revives_nothing() {
     for call in 1..=4 {
         for after in [false, true] {
             for host in HOSTS {
-                let killed = Act::MoveUntil(call, after);
-                schedules += check(true, &[killed, host]);
-                schedules += check(true, &[killed, Act::Move, host]);
-                schedules += check(false, &[killed, host, Act::Read]);
+                schedules += check(true, &[Act::MoveUntil(call, after), host]);
             }
         }
     }
-    println!("killed movers: {schedules} schedules, no violation");
-    assert!(schedules > 10_000, "{schedules}");
+    println!("a killed mover and a host: {schedules} schedules, no violation");
+    assert!(schedules > 800, "{schedules}");
 }
 
 #[test]
 fn a_record_that_any_host_may_create_is_created_once() {
     let mut schedules = 0;
-    for acts in [[Act::Create, Act::Create, Act::Move], [Act::Create, Act::Create, Act::Create]] {
-        for begun in [false, true] {
-            schedules += check(begun, &acts);
-        }
+    for begun in [false, true] {
+        schedules += check(begun, &[Act::Create, Act::Create]);
+        schedules += sample(begun, &[Act::Create, Act::Create, Act::Create, Act::Move]);
     }
     println!("creators: {schedules} schedules, no violation");
-    assert!(schedules > 1_000, "{schedules}");
+}
+
+#[test]
+fn movers_and_hosts_in_many_orders_lose_and_revive_nothing() {
+    let mut schedules = 0;
+    for (at, one) in HOSTS.iter().enumerate() {
+        for other in &HOSTS[at..] {
+            schedules += sample(true, &[Act::Move, *one, *other]);
+            schedules += sample(false, &[Act::Move, *one, *other]);
+        }
+        schedules += sample(true, &[Act::Move, Act::Move, *one, Act::Write]);
+        for call in 1..=4 {
+            let killed = Act::MoveUntil(call, call % 2 == 0);
+            schedules += sample(true, &[killed, Act::Move, *one, Act::End]);
+        }
+    }
+    println!("movers and hosts: {schedules} schedules, no violation");
 }

@@ -21,7 +21,7 @@ struct Visitor {
 }
 
 #[derive(Session)]
-#[session(name = "staff", version = 3)]
+#[session(name = "staff", version = 1)]
 struct Staff {
     #[session(owner)]
     user: Option<u64>,
@@ -243,8 +243,8 @@ async fn a_database_that_is_down_is_told_from_a_failure() {
     let test = TestStore::new();
     test.fail_next(Call::Scan, ProviderError::permanent("no such table"));
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    assert_eq!(Admin::new(test.store()).run_to(["stats"], &mut out, &mut err).await, 1);
-    assert_eq!(String::from_utf8(err).unwrap(), "error: the provider failed: no such table\n");
+    assert_eq!(Admin::new(&test.store()).run_to(["stats"], &mut out, &mut err).await, 1);
+    assert_eq!(String::from_utf8(err).unwrap(), "error: the session store failed: no such table\n");
 }
 
 #[tokio::test(start_paused = true)]

@@ -30,7 +30,7 @@ struct Visitor {
 }
 
 const SECOND: Duration = Duration::from_secs(1);
-const NONE: Calls = Calls { fetch: 0, save: 0, touch: 0, delete: 0, list: 0, purge: 0 };
+const NONE: Calls = Calls { fetch: 0, save: 0, touch: 0, delete: 0, list: 0, scan: 0, purge: 0 };
 const FETCH: Calls = Calls { fetch: 1, ..NONE };
 
 /// A host with a cache and a feed of the test's own, and another host without, on one database.

@@ -226,7 +226,8 @@ async fn an_upgrade_that_is_stopped_goes_on_later() {
 
 #[tokio::test]
 async fn a_client_side_store_has_nothing_to_count() {
-    let store = Store::builder(MemoryProvider::new()).client_side().build().unwrap();
+    let store =
+        Store::builder(MemoryProvider::new()).client_side().danger_plain_keys().build().unwrap();
     assert!(matches!(store.stats().await, Err(Error::Misuse(_))));
     assert!(matches!(store.upgrade::<v1::Visitor>().run().await, Err(Error::Misuse(_))));
 }
@@ -234,7 +235,8 @@ async fn a_client_side_store_has_nothing_to_count() {
 #[tokio::test]
 async fn records_that_are_encrypted_are_read_by_a_scan_of_the_store() {
     let provider = MemoryProvider::new();
-    let build = || Store::builder(provider.clone()).encrypt_records().build().unwrap();
+    let build =
+        || Store::builder(provider.clone()).encrypt_records().danger_plain_keys().build().unwrap();
     let (old, new) = (build(), build());
     open::<v1::Visitor>(&old, |it| it.user = Some(7)).await;
     assert_eq!(new.upgrade::<v2::Visitor>().run().await.unwrap().saved, 1);

@@ -73,8 +73,8 @@ impl Shop {
         assert_eq!(visitor.map.len(), ENTRIES as usize);
         handler(&mut visitor);
         let commit = visitor.commit().await.unwrap();
-        let Calls { fetch, save, touch, delete, list, purge } = self.watch.take();
-        assert_eq!((fetch, touch, delete, list, purge), (1, 0, 0, 0, 0));
+        let Calls { fetch, save, touch, delete, list, scan, purge } = self.watch.take();
+        assert_eq!((fetch, touch, delete, list, scan, purge), (1, 0, 0, 0, 0, 0));
         assert_eq!(commit.outcome() == Outcome::Saved, save > 0);
         assert_eq!(commit.outcome() == Outcome::Unchanged, save == 0);
         save > 0

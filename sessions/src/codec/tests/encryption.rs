@@ -13,31 +13,37 @@ use crate::keyring::encryption::{KeyEncryption, KeyEncryptionError, WrappedKey};
 use crate::keyring::local_key::LocalKey;
 
 /// A key service that can be down, or refuse for good.
-struct Service {
+pub(super) struct Service {
     key: LocalKey,
     state: AtomicU32,
     calls: AtomicU32,
 }
 
-const UP: u32 = 0;
-const DOWN: u32 = 1;
-const DENIED: u32 = 2;
-const HANGING: u32 = 3;
+pub(super) const UP: u32 = 0;
+pub(super) const DOWN: u32 = 1;
+pub(super) const DENIED: u32 = 2;
+pub(super) const HANGING: u32 = 3;
 /// Opens the key that authenticates the record, but no other.
 const KEYS_DOWN: u32 = 4;
 const KEYS_DENIED: u32 = 5;
+pub(super) const PANICKING: u32 = 6;
+/// Wraps, and refuses to unwrap.
+pub(super) const WRITE_ONLY: u32 = 7;
 
 impl Service {
-    fn new(key: u8) -> Arc<Self> {
-        let key = LocalKey::from_bytes([key; 32]);
+    pub(super) fn new(key: u8) -> Arc<Self> {
+        Self::of(LocalKey::from_bytes([key; 32]))
+    }
+
+    pub(super) fn of(key: LocalKey) -> Arc<Self> {
         Arc::new(Self { key, state: AtomicU32::new(UP), calls: AtomicU32::new(0) })
     }
 
-    fn set(&self, state: u32) {
+    pub(super) fn set(&self, state: u32) {
         self.state.store(state, Ordering::SeqCst);
     }
 
-    fn take_calls(&self) -> u32 {
+    pub(super) fn take_calls(&self) -> u32 {
         self.calls.swap(0, Ordering::SeqCst)
     }
 
@@ -50,6 +56,7 @@ impl Service {
             KEYS_DOWN if key => Err(KeyEncryptionError::unavailable("throttled")),
             KEYS_DENIED if key => Err(KeyEncryptionError::permanent("denied")),
             HANGING => std::future::pending().await,
+            PANICKING => panic!("the key service's own fault"),
             _ => Ok(()),
         }
     }
@@ -73,6 +80,9 @@ impl KeyEncryption for Service {
         context: &[u8],
     ) -> Result<Vec<u8>, KeyEncryptionError> {
         self.check(context).await?;
+        if self.state.load(Ordering::SeqCst) == WRITE_ONLY {
+            return Err(KeyEncryptionError::permanent("decrypting is denied"));
+        }
         self.key.unwrap(kek_id, blob, context).await
     }
 }
@@ -81,7 +91,7 @@ fn host(world: &World, service: &Arc<Service>) -> Codec {
     world.host_with(|builder| builder.key_encryption(service.clone()))
 }
 
-async fn weeks(world: &World, host: &Codec, weeks: u32) -> Vec<String> {
+pub(super) async fn weeks(world: &World, host: &Codec, weeks: u32) -> Vec<String> {
     let mut tokens = Vec::new();
     for _ in 0..weeks {
         tokens.push(seal(host).await);
