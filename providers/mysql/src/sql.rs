@@ -138,13 +138,16 @@ impl Statements {
         safe(text)
     }
 
-    /// Statements that open a transaction and lock records that have expired, those first that did
-    /// so first. What somebody else has locked is passed over, not waited for.
+    /// Statements that open a transaction and lock records that have expired, the oldest first. What
+    /// somebody else has locked is passed over, not waited for. Under `READ COMMITTED` the lock of a
+    /// row that is live, in the last slot, is given back at once.
     pub(crate) fn lock_expired(&self, before: i64, limit: u64) -> SqlStr {
         let Self { quoted, .. } = self;
         safe(format!(
-            "START TRANSACTION; SELECT id FROM {quoted} WHERE expires_at <= {before} \
-             ORDER BY expires_at LIMIT {limit} FOR UPDATE SKIP LOCKED"
+            "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; START TRANSACTION; \
+             SELECT id FROM {quoted} WHERE expires_slot <= {slot} AND expires_at <= {before} \
+             ORDER BY expires_slot LIMIT {limit} FOR UPDATE SKIP LOCKED",
+            slot = before >> SLOT
         ))
     }
 
@@ -202,6 +205,9 @@ impl Touches {
         }
     }
 }
+
+/// A slot of expiry has 2^20 ms.
+const SLOT: u32 = 20;
 
 /// Whatever the server's `completion_type`, which may begin another transaction at once.
 const COMMIT: &str = "COMMIT AND NO CHAIN NO RELEASE";

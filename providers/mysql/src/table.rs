@@ -29,6 +29,7 @@ struct Column {
     name: String,
     of_type: String,
     nullable: bool,
+    generated: bool,
     /// Whether a row may be inserted without it.
     optional: bool,
 }
@@ -51,6 +52,7 @@ fn to_column(row: &MySqlRow) -> Result<Column, Error> {
         name: text(row, "Field")?.unwrap_or_default(),
         of_type: without_width(&text(row, "Type")?.unwrap_or_default()),
         nullable,
+        generated: extra.contains("GENERATED") && !extra.contains("DEFAULT"),
         optional: nullable || has_default || !extra.is_empty(),
     })
 }
@@ -82,7 +84,10 @@ fn without_width(of_type: &str) -> String {
 fn fits(columns: &[Column]) -> bool {
     let is_there = |(name, of_type, nullable): &(&str, &str, bool)| {
         columns.iter().any(|column| {
-            column.name == *name && column.of_type == *of_type && column.nullable == *nullable
+            column.name == *name
+                && column.of_type == *of_type
+                && column.nullable == *nullable
+                && column.generated == (*name == GENERATED)
         })
     };
     let is_strange = |column: &Column| {
@@ -99,8 +104,8 @@ fn is_unique(parts: &[Part]) -> bool {
 
 fn missing(parts: &[Part]) -> Vec<&'static str> {
     let mut missing = Vec::new();
-    if !parts.iter().any(|part| part.column == "expires_at" && part.place == "1") {
-        missing.push("expires_at (expires_at)");
+    if !parts.iter().any(|part| part.column == "expires_slot" && part.place == "1") {
+        missing.push("expires_slot (expires_slot)");
     }
     // InnoDB puts the id behind the columns of every index. Another column would stand between.
     let serves = |part: &Part| {
@@ -114,14 +119,18 @@ fn missing(parts: &[Part]) -> Vec<&'static str> {
 }
 
 /// The columns, their types as the server names them, and whether they take `NULL`.
-const COLUMNS: [(&str, &str, bool); 6] = [
+const COLUMNS: [(&str, &str, bool); 7] = [
     ("id", "varbinary(255)", false),
     ("version", "bigint unsigned", false),
     ("expires_at", "bigint", true),
+    (GENERATED, "bigint", true),
     ("format", "varbinary(255)", false),
     ("owner", "varbinary(255)", true),
     ("data", "longblob", false),
 ];
+
+/// The column that the server works out. It would stay empty otherwise, and nothing be purged.
+const GENERATED: &str = "expires_slot";
 
 #[cfg(test)]
 mod tests {
@@ -132,6 +141,7 @@ mod tests {
             name: name.to_owned(),
             of_type: of_type.to_owned(),
             nullable,
+            generated: name == GENERATED,
             optional: nullable,
         };
         COLUMNS.map(column).into()
@@ -165,10 +175,19 @@ mod tests {
         }
         for optional in [true, false] {
             let (name, of_type) = ("note".to_owned(), "text".to_owned());
-            let note = Column { name, of_type, nullable: false, optional };
+            let note = Column { name, of_type, nullable: false, generated: false, optional };
             let mut columns = columns();
             columns.push(note);
             assert_eq!(fits(&columns), optional);
+        }
+    }
+
+    #[test]
+    fn the_slot_must_be_generated_and_nothing_else() {
+        for column in 0..COLUMNS.len() {
+            let mut columns = columns();
+            columns[column].generated ^= true;
+            assert!(!fits(&columns), "{}", columns[column].name);
         }
     }
 
@@ -185,13 +204,13 @@ mod tests {
     #[test]
     fn indexes_that_serve_are_taken_by_whatever_name() {
         let primary = index("PRIMARY", true, &["id"]);
-        assert_eq!(missing(&primary), ["expires_at (expires_at)", "owner (owner, id)"]);
+        assert_eq!(missing(&primary), ["expires_slot (expires_slot)", "owner (owner, id)"]);
         for (columns, left) in [
-            (&["owner"][..], &["expires_at (expires_at)"][..]),
-            (&["owner", "id"], &["expires_at (expires_at)"]),
-            (&["owner", "version"], &["expires_at (expires_at)", "owner (owner, id)"]),
-            (&["id", "owner"], &["expires_at (expires_at)", "owner (owner, id)"]),
-            (&["expires_at", "owner"], &["owner (owner, id)"]),
+            (&["owner"][..], &["expires_slot (expires_slot)"][..]),
+            (&["owner", "id"], &["expires_slot (expires_slot)"]),
+            (&["owner", "version"], &["expires_slot (expires_slot)", "owner (owner, id)"]),
+            (&["id", "owner"], &["expires_slot (expires_slot)", "owner (owner, id)"]),
+            (&["expires_slot", "owner"], &["owner (owner, id)"]),
         ] {
             assert_eq!(missing(&index("mine", false, columns)), left, "{columns:?}");
         }
