@@ -172,6 +172,8 @@ impl Set {
     }
 }
 
+/// A name, and which of the stored keys are attacked. The first is the one that authenticates.
+type Target = (&'static str, fn(usize) -> bool);
 type Attack = (&'static str, fn(&mut Set, &Set, &Set));
 
 /// What can be done to a set, with another of the same ring and one of another ring at hand.
@@ -227,8 +229,7 @@ async fn no_recipient_is_removed_added_replaced_or_moved_in_the_database() {
     };
     let (own, foreign) = (collect(&record.data), collect(&foreign.data));
     assert_eq!(own.len(), 3, "two keys, and the one that authenticates");
-    // Which are attacked: the key that authenticates, a key, all keys, all.
-    let targets: [(&str, fn(usize) -> bool); 4] = [
+    let targets: [Target; 4] = [
         ("the authenticating key", |place| place == 0),
         ("one key", |place| place == 1),
         ("every key", |place| place > 0),
