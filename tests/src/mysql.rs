@@ -88,6 +88,8 @@ impl MySql {
         let mut command = as_server(&program("mariadbd"));
         command.arg(format!("--datadir={}", data.display()));
         command.arg(format!("--socket={}", self.folder.join("socket").display()));
+        // A server that starts removes what others have in theirs.
+        command.arg(format!("--tmpdir={}", self.folder.display()));
         command.arg(format!("--init-file={}", data.join("users.sql").display()));
         command.arg(format!("--port={}", self.port)).args(SETTINGS).args(&self.settings);
         let words: Vec<String> = std::iter::once(command.get_program())

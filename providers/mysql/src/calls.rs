@@ -11,8 +11,8 @@ use sqlx::{Error, Row as _, SqlStr};
 use tokio::time::timeout_at;
 
 use crate::connections::Held;
-use crate::error;
-use crate::provider::{MySqlProvider, Time};
+use crate::error::{self, Verdict, verdict};
+use crate::provider::{MySqlProvider, Pauses, Time};
 use crate::record::{check, millis, to_record};
 use crate::sql::MANY;
 use crate::statement::{Answer, Arg, Nature, Work};
@@ -147,7 +147,7 @@ impl Provider for MySqlProvider {
         // Each batch is a transaction of its own, so that no lock is held for long.
         while purged < u64::from(limit) {
             let wanted = u64::from(limit) - purged;
-            let (removed, locked_all) = self.purge_some(millis(expired_before), wanted).await?;
+            let (removed, locked_all) = self.purge_batch(millis(expired_before), wanted).await?;
             purged += removed;
             if !locked_all {
                 break;
@@ -261,38 +261,49 @@ impl MySqlProvider {
     }
 
     /// Removes a batch of expired records: how many, and whether there may be more.
+    async fn purge_batch(&self, before: i64, wanted: u64) -> Result<(u64, bool), ProviderError> {
+        let (time, mut pauses) = (self.time(), Pauses::new());
+        loop {
+            match self.try_purge(time, before, wanted).await? {
+                Ok(purged) => return Ok(purged),
+                Err(error) => {
+                    let gave_way = verdict(&error) == Verdict::GaveWay;
+                    if !gave_way || !pauses.pause_until(time.end).await {
+                        return Err(self.error(error));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tries once what `purge_batch` does, and gives the server's own error.
     ///
-    /// They are locked first, by two statements in one text, so that none is saved before it is
-    /// removed, and nobody who saves one is waited for. The connection is in a transaction between
+    /// The records are locked first, by two statements in one text, so that none is saved before it
+    /// is removed, and nobody who saves one is waited for. The connection is in a transaction between
     /// the two texts, and is closed if the call ends there.
-    async fn purge_some(&self, before: i64, wanted: u64) -> Result<(u64, bool), ProviderError> {
-        let time = self.time();
+    async fn try_purge(
+        &self,
+        time: Time,
+        before: i64,
+        wanted: u64,
+    ) -> Result<Result<(u64, bool), Error>, ProviderError> {
         let table = &self.statements.table;
         let mut held = self.connections.hold(time.start, time.end, true, table).await?;
         // The ids, of 255 bytes at most and in hexadecimal digits, must fit into a message.
         let fits = u64::try_from(held.packet / (2 * 255 + 4)).unwrap_or(PURGE_BATCH);
         let batch = wanted.min(PURGE_BATCH).min(fits.saturating_sub(1)).max(1);
-        let sql = self.statements.lock_expired(before, batch);
-        let locked = self.within(&mut held, time, &sql).await?;
-        let ids = locked.rows.iter().map(|row| row.try_get::<Vec<u8>, _>(0));
-        let ids = ids.collect::<Result<Vec<_>, _>>().map_err(|error| self.error(error))?;
-        let sql = self.statements.delete_locked(&ids);
-        let removed = self.within(&mut held, time, &sql).await?.affected;
-        held.end();
-        Ok((removed, u64::try_from(ids.len()).is_ok_and(|count| count == batch)))
-    }
-
-    /// Runs a part of a transaction.
-    async fn within(
-        &self,
-        held: &mut Held<'_>,
-        time: Time,
-        sql: &SqlStr,
-    ) -> Result<Answer, ProviderError> {
-        match timeout_at(time.end, Work::Transaction(sql).run(held.begin())).await {
-            Ok(answer) => answer.map_err(|error| self.error(error)),
-            Err(_) => Err(error::statement_took_long()),
-        }
+        let transaction = async {
+            let sql = self.statements.lock_expired(before, batch);
+            let locked = Work::Transaction(&sql).run(held.begin()).await?;
+            let ids = locked.rows.iter().map(|row| row.try_get::<Vec<u8>, _>(0));
+            let ids = ids.collect::<Result<Vec<_>, _>>()?;
+            let sql = self.statements.delete_locked(&ids);
+            let removed = Work::Transaction(&sql).run(held.begin()).await?.affected;
+            held.end();
+            Ok((removed, u64::try_from(ids.len()).is_ok_and(|count| count == batch)))
+        };
+        let purged = timeout_at(time.end, transaction).await;
+        purged.map_err(|_| error::statement_took_long())
     }
 
     fn first_record(&self, answer: &Answer) -> Result<Option<Record>, ProviderError> {

@@ -313,7 +313,7 @@ impl MySqlProvider {
         work: Work<'_>,
     ) -> Result<Result<Answer, sqlx::Error>, ProviderError> {
         let mut first = true;
-        let mut pause = SHORTEST_PAUSE;
+        let mut pauses = Pauses::new();
         loop {
             let mut connection = match held.take() {
                 Some(held) => held,
@@ -341,12 +341,9 @@ impl MySqlProvider {
                     connection.end();
                     *held = Some(connection);
                 }
-                let next = Instant::now() + pause;
-                if verdict == Verdict::Refused || next >= time.end {
+                if verdict == Verdict::Refused || !pauses.pause_until(time.end).await {
                     return Ok(Err(failed));
                 }
-                sleep_until(next).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
                 continue;
             }
             drop(connection);
@@ -388,6 +385,26 @@ pub(crate) struct Time {
     pub(crate) end: Instant,
 }
 
+/// What lies between the tries of a statement that gives way to others.
+pub(crate) struct Pauses(Duration);
+
+impl Pauses {
+    pub(crate) fn new() -> Self {
+        Self(Duration::from_millis(1))
+    }
+
+    /// Waits for the next pause. Returns whether there is time for it.
+    pub(crate) async fn pause_until(&mut self, end: Instant) -> bool {
+        let next = Instant::now() + self.0;
+        let fits = next < end;
+        if fits {
+            sleep_until(next).await;
+            self.0 = (self.0 * 2).min(LONGEST_PAUSE);
+        }
+        fits
+    }
+}
+
 /// Rustls panics where nobody has chosen its cryptography and more than one is compiled in, as
 /// another crate of the app may do.
 fn install_cryptography() {
@@ -404,6 +421,4 @@ const DEFAULT_CONNECTIONS: u32 = 10;
 /// How long a request may wait for its session.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a statement waits before it is run again, if it gave way to another.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);

@@ -54,6 +54,7 @@ async fn every_call(provider: &MySqlProvider) {
     assert_eq!(found, std::slice::from_ref(&second));
     assert_eq!(provider.fetch_many(&[], now()).await.unwrap(), []);
     provider.list("owner", Page::first(10), now()).await.unwrap();
+    assert_eq!(provider.scan(Page::first(10), now()).await.unwrap().records.len(), 1);
     provider.clock().await.unwrap();
     assert_eq!(provider.purge(now(), 100).await.unwrap(), 0);
     let dead = Record { id: "b".into(), expires_at: Some(now()), ..first.clone() };
@@ -71,13 +72,13 @@ const MESSAGES: &str = concat!(
     "EE",      // A fetch, a save of the untouched.
     "EEEE",    // Touches, one of nothing.
     "EEQ",     // A touch of another version that reads, and a delete.
-    "EEQ", "E",   // A delete that expects nothing to be there reads.
-    "E",   // A save; an announcement is nothing here.
-    "EEE", // Many, a list, the clock.
-    "QQ",  // A purge that finds none.
-    "E",   // A save.
-    "QQ",  // A purge.
-    "Q",   // A delete.
+    "EEQ", "E",    // A delete that expects nothing to be there reads.
+    "E",    // A save; an announcement is nothing here.
+    "EEEE", // Many, a list, a scan, the clock.
+    "QQ",   // A purge that finds none.
+    "E",    // A save.
+    "QQ",   // A purge.
+    "Q",    // A delete.
 );
 
 /// The statements of [`every_call`], as the server counts them.
@@ -86,9 +87,9 @@ fn statements() -> BTreeMap<&'static str, u64> {
         ("insert", 4),
         // Four updates, and six touches.
         ("update", 10),
-        // One fetch, one of many, one list, one clock; one after each of four conflicts, and one of
-        // a delete of nothing; one in each of five transactions.
-        ("select", 14),
+        // One fetch, one of many, one list, one scan, one clock; one after each of four conflicts, and
+        // one of a delete of nothing; one in each of five transactions.
+        ("select", 15),
         // Three deletes, one purge that found something.
         ("delete", 4),
         // Of three deletes and two purges.
@@ -107,7 +108,7 @@ fn counted(server: &MySql, before: &mut BTreeMap<String, u64>) -> BTreeMap<Strin
         .map(|row| row.split_once('|').unwrap())
         .map(|(kind, count)| (kind.trim_start_matches("Com_").to_owned(), count.parse().unwrap()))
         // Those of asking, and the protocol's.
-        .filter(|(kind, _)| !kind.starts_with("show") && !kind.starts_with("stmt"))
+        .filter(|(kind, _)| !["admin", "show", "stmt"].iter().any(|it| kind.starts_with(it)))
         .collect();
     let since =
         now.iter().map(|(kind, count)| (kind.clone(), count - before.get(kind).unwrap_or(&0)));
@@ -170,7 +171,7 @@ async fn each_call_is_one_round_trip_and_each_statement_prepared_once() {
     every_call(&provider).await;
     let first = messages(&proxy.recorded());
     assert_eq!(first.replace('P', ""), MESSAGES);
-    assert_eq!(first.matches('P').count(), 11, "{first}");
+    assert_eq!(first.matches('P').count(), 12, "{first}");
     for _ in 0..3 {
         every_call(&provider).await;
         assert_eq!(messages(&proxy.recorded()), MESSAGES);
@@ -267,23 +268,26 @@ async fn what_changes_nothing_has_found_its_record_all_the_same() {
     }
 }
 
-/// The column counts up from where the answers could be mixed up with what a statement has found.
+/// Three round trips are rare: nobody takes the id of a record that has expired, but the key ring.
 #[tokio::test]
-async fn a_column_that_counts_by_itself_is_not_taken_for_an_answer() {
+async fn a_record_over_an_expired_one_takes_three_round_trips() {
     let database = Database::create();
-    let provider = with_table(own(database.url(), 1)).await;
-    database.sql("ALTER TABLE sessions ADD n BIGINT UNSIGNED AUTO_INCREMENT, ADD KEY n (n)");
+    let (proxy, options) = behind_a_proxy(&database).await;
+    let provider = MySqlProvider::connect_with(options, 1).await.unwrap();
     provider.create_table().await.unwrap();
-    for id in ["a", "b", "c"] {
-        let record = Record::new(id, 1, "x");
-        assert_eq!(provider.save(&record, Expect::Absent, now()).await.unwrap(), Saved::Saved);
-        let again = provider.save(&record, Expect::Absent, now()).await.unwrap();
-        assert_eq!(again, Saved::Conflict(Some(record.clone())));
-        let saved = provider.save(&record, Expect::Version(1), now()).await.unwrap();
-        assert_eq!(saved, Saved::Saved);
-        let lost = provider.save(&record, Expect::Version(2), now()).await.unwrap();
-        assert_eq!(lost, Saved::Conflict(Some(record)));
-    }
+    let record = Record { expires_at: Some(now()), ..Record::new("a", 1, "x") };
+    let earlier = now() - Duration::from_millis(1);
+    provider.save(&record, Expect::Absent, earlier).await.unwrap();
+    let saved = provider.save(&record, Expect::Absent, now()).await.unwrap();
+    assert_eq!(saved, Saved::Saved);
+    proxy.record();
+    let saved = provider.save(&record, Expect::Absent, now()).await.unwrap();
+    assert_eq!((saved, messages(&proxy.recorded())), (Saved::Saved, "EEE".to_owned()));
+    let lost = provider.save(&record, Expect::Absent, earlier).await.unwrap();
+    assert_eq!(
+        (lost, messages(&proxy.recorded())),
+        (Saved::Conflict(Some(record)), "EE".to_owned())
+    );
 }
 
 /// The primary key leads to the record, whatever type a parameter has.

@@ -208,7 +208,7 @@ async fn a_server_that_wants_tls_says_so() {
     let plain = options(database.url()).ssl_mode(MySqlSslMode::Disabled);
     for provider in both(&plain) {
         let error = provider.fetch("a", now()).await.unwrap_err();
-        permanent(&error, "only over TLS");
+        permanent(&error, "whether it must use TLS");
     }
     // This package's features give sqlx TLS: the certificate is one that nobody knows.
     let tls = options(database.url()).ssl_mode(MySqlSslMode::Required);
