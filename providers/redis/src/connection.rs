@@ -111,7 +111,7 @@ impl Connection {
         answer: Duration,
     ) -> Result<Self, ProviderError> {
         let client = client(url).map_err(provider_error)?;
-        Ok(Self::to(Target::Server(client), connect, answer))
+        Ok(Self::to(Target::Server(Arc::new(client)), connect, answer))
     }
 
     pub(crate) fn to(target: Target, connect: Duration, answer: Duration) -> Self {

@@ -1,22 +1,23 @@
 //! Where a connection leads: to the server of a URL, or to the primary that Sentinel names now.
 
 use std::fmt;
+use std::sync::Arc;
 
 use redis::{Client, RedisResult};
 
 /// Where a connection leads.
 #[derive(Clone)]
 pub(crate) enum Target {
-    Server(Client),
+    Server(Arc<Client>),
     #[cfg(feature = "sentinel")]
-    Primary(std::sync::Arc<crate::sentinel::Sentinels>),
+    Primary(Arc<crate::sentinel::Sentinels>),
 }
 
 impl Target {
     /// The client of the server to connect to now.
     pub(crate) async fn client(&self) -> RedisResult<Client> {
         match self {
-            Self::Server(client) => Ok(client.clone()),
+            Self::Server(client) => Ok(Client::clone(client)),
             #[cfg(feature = "sentinel")]
             Self::Primary(sentinels) => sentinels.primary().await,
         }

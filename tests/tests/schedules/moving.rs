@@ -215,7 +215,7 @@ impl World {
                 match moved {
                     Ok(moved) if moved.left > 0 => self.breaks(format!("left {}", moved.left)),
                     Err(error) if dies.is_none() => {
-                        self.breaks(format!("the mover failed: {error}"))
+                        self.breaks(format!("the mover failed: {error}"));
                     }
                     _ => {}
                 }

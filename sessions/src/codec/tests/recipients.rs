@@ -228,7 +228,8 @@ async fn no_recipient_is_removed_added_replaced_or_moved_in_the_database() {
     let (own, foreign) = (collect(&record.data), collect(&foreign.data));
     assert_eq!(own.len(), 3, "two keys, and the one that authenticates");
     // Which are attacked: the key that authenticates, a key, all keys, all.
-    let targets: [(&str, fn(usize) -> bool); 4] = [
+    type Hits = fn(usize) -> bool;
+    let targets: [(&str, Hits); 4] = [
         ("the authenticating key", |place| place == 0),
         ("one key", |place| place == 1),
         ("every key", |place| place > 0),
