@@ -16,7 +16,7 @@ struct Visitor {
     cart: Vec<String>,
 }
 
-const NONE: Calls = Calls { fetch: 0, save: 0, touch: 0, delete: 0, list: 0, purge: 0 };
+const NONE: Calls = Calls { fetch: 0, save: 0, touch: 0, delete: 0, list: 0, scan: 0, purge: 0 };
 
 struct Shop {
     test: TestStore,

@@ -227,4 +227,4 @@ async fn lost_answers_between_calls_that_take_place_are_no_outage() {
     }
 }
 
-const NONE: Calls = Calls { fetch: 0, save: 0, touch: 0, delete: 0, list: 0, purge: 0 };
+const NONE: Calls = Calls { fetch: 0, save: 0, touch: 0, delete: 0, list: 0, scan: 0, purge: 0 };

@@ -167,7 +167,7 @@ async fn purges_and_saves_of_expired_records_fail_for_nobody() {
                 for step in 0..5 {
                     let id = &ids[(task * 31 + turn * 7 + step * 13) % ids.len()];
                     let mut record = Record::new(id.as_str(), 1, "x");
-                    record.owner = Some(format!("owner {}", step).into());
+                    record.owner = Some(format!("owner {step}").into());
                     record.expires_at = Some(now() - Duration::from_millis(turn as u64));
                     provider.save(&record, Expect::Absent, now()).await.unwrap();
                 }
