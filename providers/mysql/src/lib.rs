@@ -35,7 +35,7 @@
 //! collation changes what is equal. To read them, write `CONVERT(format USING utf8mb4)`.
 //! `expires_at` counts milliseconds since 1970 (`FROM_UNIXTIME(expires_at / 1000)` shows it); `NULL`
 //! means never. You may add columns that are nullable or have a default, and indexes, but no unique
-//! index: a save would replace the record that has the same value in it.
+//! index: a save would fail, or replace the record that has the same value in it.
 //!
 //! Each save moves the expiry a little. An index on the expiry would be written each time, so the index
 //! is on `expires_slot`, which changes every 2^20 ms, about 17 minutes. With records of 171 bytes that
@@ -62,11 +62,12 @@
 //! | `touch` | 1 `UPDATE` by primary key; after a conflict also 1 `SELECT` | 1; after a conflict 2 | its row |
 //! | `delete` | a transaction of 5, with 1 `SELECT` and 1 `DELETE` by primary key | 1 | its row |
 //! | `list` | 1 `SELECT` on the index of owners | 1 | none |
+//! | `scan` | 1 `SELECT` on the primary key for each page | 1 | none |
 //! | `purge` | for each 500 records a transaction of 5, with 1 `SELECT` on the index of expiry and 1 `DELETE` by primary key | 2 | the rows it removes |
 //! | `clock`, before a purge and before the key ring drops keys | 1 `SELECT` | 1 | none |
 //!
 //! The first use of a statement on a connection prepares it, which takes one more round trip. The
-//! statements of a transaction travel as one text, and are not prepared. A connection keeps up to 14
+//! statements of a transaction travel as one text, and are not prepared. A connection keeps up to 15
 //! prepared statements: the server's `max_prepared_stmt_count` (16 382 by default) must allow that
 //! for the connections of all processes.
 //!
