@@ -19,22 +19,19 @@
 //! any number of movers, after a crash anywhere.
 
 mod calls;
+mod databases;
 mod marker;
 mod mover;
 mod pages;
 mod stub;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::SystemTime;
 
-use tokio::time::Instant;
-
-use self::marker::{Marker, Role};
+use self::databases::Databases;
 pub use self::mover::{Moved, Mover};
-use self::stub::Seen;
-use crate::provider::{Expect, Provider, ProviderError, Record, Saved};
+use crate::provider::{Provider, ProviderError};
 
 /// A provider that serves from two databases while sessions move from the old one to the new one.
 ///
@@ -77,15 +74,6 @@ pub struct Moving {
     inner: Arc<Databases>,
 }
 
-struct Databases {
-    old: Arc<dyn Provider>,
-    new: Arc<dyn Provider>,
-    /// Whether the move has begun. Once true, it stays.
-    begun: AtomicBool,
-    /// When that was asked last.
-    asked: Mutex<Option<Instant>>,
-}
-
 impl Moving {
     /// Serves from both databases.
     ///
@@ -94,13 +82,7 @@ impl Moving {
     /// let store = Store::new(Moving::new(MemoryProvider::new(), MemoryProvider::new()));
     /// ```
     pub fn new(old: impl Provider, new: impl Provider) -> Self {
-        let inner = Databases {
-            old: Arc::new(old),
-            new: Arc::new(new),
-            begun: AtomicBool::new(false),
-            asked: Mutex::new(None),
-        };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(Databases::new(old, new)) }
     }
 
     /// Returns the mover. Configure it, then call [`run`](Mover::run).
@@ -142,110 +124,3 @@ impl fmt::Debug for Moving {
         f.debug_struct("Moving").field("begun", &self.inner.begun).finish_non_exhaustive()
     }
 }
-
-/// Which of the two databases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
-    Old,
-    New,
-}
-
-impl Side {
-    fn other(self) -> Self {
-        match self {
-            Self::Old => Self::New,
-            Self::New => Self::Old,
-        }
-    }
-}
-
-/// Where a live record is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
-    At(Side, Record),
-    Nowhere,
-}
-
-impl Databases {
-    fn at(&self, side: Side) -> &dyn Provider {
-        match side {
-            Side::Old => &*self.old,
-            Side::New => &*self.new,
-        }
-    }
-
-    async fn look(&self, side: Side, id: &str, now: SystemTime) -> Result<Seen, ProviderError> {
-        Ok(Seen::of(self.at(side).fetch(id, now).await?))
-    }
-
-    /// Finds the live record of an id.
-    async fn find(&self, id: &str, now: SystemTime) -> Result<Place, ProviderError> {
-        for _ in 0..TRIES {
-            match self.look(Side::Old, id, now).await? {
-                Seen::Live(record) => return Ok(Place::At(Side::Old, record)),
-                Seen::Frozen { placeholder, record } => {
-                    self.fill(Side::New, placeholder, &record, now).await?;
-                }
-                Seen::Nothing | Seen::Placeholder { .. } | Seen::Gone { .. } => {}
-            }
-            match self.look(Side::New, id, now).await? {
-                Seen::Live(record) => return Ok(Place::At(Side::New, record)),
-                // Left behind by a move in the other direction.
-                Seen::Frozen { placeholder, record } => {
-                    if !self.fill(Side::Old, placeholder, &record, now).await? {
-                        return Ok(Place::Nowhere);
-                    }
-                }
-                Seen::Nothing | Seen::Placeholder { .. } | Seen::Gone { .. } => {
-                    return Ok(Place::Nowhere);
-                }
-            }
-        }
-        Err(contended())
-    }
-
-    /// Puts a frozen record over its placeholder. Returns whether a live record is there now: that one,
-    /// or what became of it.
-    async fn fill(
-        &self,
-        side: Side,
-        placeholder: u64,
-        record: &Record,
-        now: SystemTime,
-    ) -> Result<bool, ProviderError> {
-        match self.at(side).save(record, Expect::Version(placeholder), now).await? {
-            Saved::Saved => Ok(true),
-            // Somebody else was faster, or the session has ended since.
-            Saved::Conflict(current) => Ok(matches!(Seen::of(current), Seen::Live(_))),
-        }
-    }
-
-    /// Whether records are created in the new database.
-    async fn has_begun(&self, now: SystemTime) -> Result<bool, ProviderError> {
-        if self.begun.load(Ordering::Acquire) {
-            return Ok(true);
-        }
-        let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if asked.is_some_and(|asked| asked.elapsed() < ASK_AGAIN) {
-            return Ok(false);
-        }
-        let began = Instant::now();
-        let marker = Marker::read(&*self.old, now).await?;
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(began);
-        let begun = marker.is_some_and(|marker| marker.role == Role::From);
-        if begun {
-            self.begun.store(true, Ordering::Release);
-        }
-        Ok(begun)
-    }
-}
-
-fn contended() -> ProviderError {
-    ProviderError::unavailable("a record changes too fast to be found in either of two databases")
-}
-
-/// How often a call begins again because somebody else has changed the record.
-const TRIES: usize = 100;
-
-/// How long a host may go on creating records in the old database after the move has begun.
-const ASK_AGAIN: Duration = Duration::from_secs(2);

@@ -5,8 +5,9 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 
+use super::databases::{Databases, Place, Side, TRIES, contended};
 use super::stub::{Seen, gone};
-use super::{Databases, Moving, Place, Side, TRIES, contended, pages};
+use super::{Moving, pages};
 use crate::id::StoreKey;
 use crate::provider::{
     Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched,

@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::databases::{ASK_AGAIN, Databases, Side, TRIES, contended};
+use super::marker;
 use super::stub::{Seen, frozen, long_enough, outlives, placeholder};
-use super::{ASK_AGAIN, Databases, Side, TRIES, contended, marker};
 use crate::clock::{Clock, SystemClock};
 use crate::id::StoreKey;
 use crate::provider::{Expect, Page, Provider, ProviderError, Record, Saved, Touched};

@@ -2,9 +2,9 @@
 
 use std::time::SystemTime;
 
+use super::databases::{Databases, Place, Side};
 use super::marker::is_marker;
 use super::stub::Seen;
-use super::{Databases, Place, Side};
 use crate::provider::{Listed, Page, ProviderError, Record};
 
 pub(super) async fn list(
