@@ -10,3 +10,4 @@ mod model;
 mod moving;
 mod wrong;
 mod wrong_key_services;
+mod wrong_provider;

@@ -10,6 +10,8 @@ use sessions::keys::{KeyEncryption, KeyEncryptionError, LocalKey, WrappedKey};
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 
+use crate::wrong::panic_of;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     None,
@@ -126,9 +128,7 @@ async fn check(property: &str, fault: Fault) -> Option<String> {
         .with_twin(Wrong::new(fault, twin))
         .with_successor(Wrong::new(fault, successor))
         .with_stranger(Wrong::new(fault, stranger));
-    let panic = tokio::spawn(property.check(subject)).await.err()?.into_panic();
-    let text = panic.downcast::<String>().map(|text| *text);
-    Some(text.unwrap_or_else(|panic| (*panic.downcast::<&str>().unwrap()).to_owned()))
+    panic_of(tokio::spawn(property.check(subject)).await)
 }
 
 /// A right service that a fault is put in front of.
