@@ -504,53 +504,6 @@ impl<'de> de::VariantAccess<'de> for Variant<'_, 'de> {
     }
 }
 
-impl de::Error for Malformed {
-    #[cold]
-    fn custom<T: std::fmt::Display>(text: T) -> Self {
-        text.to_string().into()
-    }
-
-    // serde's own messages for these quote the value, which may be secret and would be logged.
-
-    #[cold]
-    fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        format!("invalid type: {}, expected {expected}", what(found)).into()
-    }
-
-    #[cold]
-    fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        format!("invalid value: {}, expected {expected}", what(found)).into()
-    }
-
-    #[cold]
-    fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
-        format!("unknown variant, expected one of {expected:?}").into()
-    }
-
-    #[cold]
-    fn unknown_field(_: &str, expected: &'static [&'static str]) -> Self {
-        format!("unknown field, expected one of {expected:?}").into()
-    }
-}
-
-/// Returns the kind of value that was found.
-fn what(found: de::Unexpected<'_>) -> &'static str {
-    match found {
-        de::Unexpected::Bool(_) => "a boolean",
-        de::Unexpected::Unsigned(_) | de::Unexpected::Signed(_) => "a number",
-        de::Unexpected::Float(_) => "a floating point number",
-        de::Unexpected::Char(_) => "a character",
-        de::Unexpected::Str(_) => "a string",
-        de::Unexpected::Bytes(_) => "bytes",
-        de::Unexpected::Unit | de::Unexpected::Option => "nothing",
-        de::Unexpected::Seq => "an array",
-        de::Unexpected::Map => "a map",
-        // The name that serde's visitors use for a value that they reject.
-        de::Unexpected::Other(text) if text.starts_with("integer") => "a number above 64 bits",
-        _ => "another value",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
