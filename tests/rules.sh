@@ -22,8 +22,8 @@ cd "$copy"
 # Fails if a test does.
 tests() {
     cargo test --quiet --locked -p sessions-tests --test session -- record:: model:: epoch:: identity:: \
-        surroundings:: limit:: cache:: watch:: \
-        && cargo test --quiet --locked -p sessions --lib store:: \
+        surroundings:: limit:: cache:: watch:: moving:: \
+        && cargo test --quiet --locked -p sessions --lib -- store:: moving:: \
         && cargo test --quiet --locked -p sessions-tests --test http -- transport cookie token cache \
         && cargo test --quiet --locked -p sessions-tests --test schedules
 }

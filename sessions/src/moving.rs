@@ -12,7 +12,8 @@
 //! 3. Anyone who reads the frozen record puts it over the placeholder in the new database. That works
 //!    once, because the version of a placeholder is never used again. So a session that has ended in
 //!    the new database never comes back from the old one.
-//! 4. The mover deletes the frozen record.
+//! 4. The mover deletes the frozen record. Where any host may create a record of that id, as a key ring, it
+//!    leaves a mark instead that forbids that.
 //!
 //! Whoever looks for a record looks in the old database first. A live record there is the one that
 //! counts; a frozen one leads to the new database, and so does none. Every step can be repeated, by

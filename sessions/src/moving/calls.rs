@@ -259,7 +259,13 @@ impl Databases {
                             self.at(Side::Old).save(&gone(record, now), over, now).await?;
                             continue;
                         }
-                        Seen::Frozen { .. } | Seen::Gone { .. } => {}
+                        // Created and on its way since it was looked for, or of one that has ended.
+                        Seen::Frozen { placeholder, record } => {
+                            if self.fill(Side::New, placeholder, &record, now).await? {
+                                continue;
+                            }
+                        }
+                        Seen::Gone { .. } => {}
                     },
                     Saved::Saved => {}
                 }
@@ -289,7 +295,16 @@ impl Databases {
             expect = match Seen::of(current) {
                 Seen::Nothing => Expect::Absent,
                 Seen::Live(current) => return Ok(Some(Saved::Conflict(Some(current)))),
-                Seen::Placeholder { version, .. } => Expect::Version(version),
+                // Whatever it is for may be on its way.
+                Seen::Placeholder { version, .. } => {
+                    match self.look(side.other(), &record.id, now).await? {
+                        Seen::Live(_) => return Ok(None),
+                        Seen::Frozen { placeholder, .. } if placeholder == version => {
+                            return Ok(None);
+                        }
+                        _ => Expect::Version(version),
+                    }
+                }
                 // In the new database from now on.
                 Seen::Gone { .. } if side == Side::Old => {
                     return Box::pin(self.create_at(Side::New, record, now)).await;

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::databases::{ASK_AGAIN, Databases, Side, TRIES, contended};
 use super::marker;
-use super::stub::{Seen, frozen, long_enough, outlives, placeholder};
+use super::stub::{Seen, frozen, gone, long_enough, outlives, placeholder};
 use crate::clock::{Clock, SystemClock};
 use crate::id::StoreKey;
 use crate::provider::{Expect, Page, Provider, ProviderError, Record, Saved, Touched};
@@ -228,7 +228,13 @@ impl Databases {
                 Seen::Live(record) => record,
                 Seen::Frozen { placeholder, record } => {
                     self.fill(Side::New, placeholder, &record, now).await?;
-                    self.old.delete(&id, Expect::Version(placeholder), now).await?;
+                    let over = Expect::Version(placeholder);
+                    if id.parse::<StoreKey>().is_ok() {
+                        self.old.delete(&id, over, now).await?;
+                    } else {
+                        // Any host may create it, also one that has looked before it moved.
+                        self.old.save(&gone(&record, now), over, now).await?;
+                    }
                     return Ok(Fate::Moved);
                 }
                 Seen::Nothing | Seen::Placeholder { .. } | Seen::Gone { .. } => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -17,6 +18,7 @@ use sessions::provider::{
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 /// What one of them does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ enum Act {
     EndAny,
     /// Creates a record of an id that every host may create, such as a key ring's.
     Create,
+    /// The same, on a host that does not know yet that the move has begun.
+    CreateUnaware,
 }
 
 enum Message {
@@ -52,13 +56,19 @@ struct Gate {
     /// The call at which the actor dies, and whether after it.
     dies: Option<(usize, bool)>,
     calls: Arc<Mutex<usize>>,
+    /// Whether it is passed without a turn, before the actors begin.
+    open: Arc<AtomicBool>,
 }
 
 impl Gate {
+    fn new(actor: usize, sender: UnboundedSender<Message>, dies: Option<(usize, bool)>) -> Self {
+        Self { actor, sender, dies, calls: Arc::default(), open: Arc::default() }
+    }
+
     /// Waits for its turn. Returns whether the actor dies after the call.
     async fn pass(&self, id: &str) -> Result<bool, ProviderError> {
         // Of the marker, and of what only begins the move.
-        if id.starts_with("sessions:") {
+        if id.starts_with("sessions:") || self.open.load(Ordering::Acquire) {
             return Ok(false);
         }
         let (go, turn) = oneshot::channel();
@@ -157,6 +167,8 @@ struct World {
     new: MemoryProvider,
     clock: ManualClock,
     log: Mutex<Log>,
+    /// A host that has asked before the move began, and its gate.
+    unaware: Option<(Moving, Gate)>,
 }
 
 const NOW: u64 = 1_800_000_000_000;
@@ -182,15 +194,26 @@ fn session(version: u64) -> Record {
 }
 
 impl World {
-    async fn new(begun: bool) -> Arc<Self> {
+    async fn new(begun: bool, acts: &[Act], sender: &UnboundedSender<Message>) -> Arc<Self> {
         let (old, new) = (MemoryProvider::new(), MemoryProvider::new());
         let clock = ManualClock::new(now());
-        if begun {
-            let moving = Moving::new(old.clone(), new.clone());
-            moving.mover().clock(clock.clone()).run().await.unwrap();
+        let mut world = Self { old, new, clock, log: Mutex::default(), unaware: None };
+        if let Some(actor) = acts.iter().position(|act| *act == Act::CreateUnaware) {
+            let gate = Gate::new(actor, sender.clone(), None);
+            gate.open.store(true, Ordering::Release);
+            let moving = world.moving(&gate);
+            // It remembers for two seconds, in which the move begins, what it is told now.
+            moving.save(&Record::new("another", 1, "x"), Expect::Absent, now()).await.unwrap();
+            world.unaware = Some((moving, gate));
         }
-        old.save(&session(1), Expect::Absent, now()).await.unwrap();
-        Arc::new(Self { old, new, clock, log: Mutex::default() })
+        if begun {
+            let moving = Moving::new(world.old.clone(), world.new.clone());
+            let run = moving.mover().clock(world.clock.clone()).run();
+            // Everything has moved by then, and it waits for the hosts to know.
+            timeout(Duration::from_millis(1), run).await.unwrap_err();
+        }
+        world.old.save(&session(1), Expect::Absent, now()).await.unwrap();
+        Arc::new(world)
     }
 
     fn moving(&self, gate: &Gate) -> Moving {
@@ -207,8 +230,13 @@ impl World {
             Act::MoveUntil(at, after) => Some((at, after)),
             _ => None,
         };
-        let gate = Gate { actor, sender: sender.clone(), dies, calls: Arc::default() };
-        let moving = self.moving(&gate);
+        let moving = match &self.unaware {
+            Some((moving, gate)) if act == Act::CreateUnaware => {
+                gate.open.store(false, Ordering::Release);
+                moving.clone()
+            }
+            _ => self.moving(&Gate::new(actor, sender.clone(), dies)),
+        };
         match act {
             Act::Move | Act::MoveUntil(..) => {
                 let moved = moving.mover().clock(self.clock.clone()).run().await;
@@ -224,7 +252,7 @@ impl World {
             Act::Read => self.read(&moving).await,
             Act::Touch => self.touch(&moving).await,
             Act::End | Act::EndAny => self.end(&moving, act == Act::EndAny).await,
-            Act::Create => self.create(&moving, actor).await,
+            Act::Create | Act::CreateUnaware => self.create(&moving, actor).await,
         }
         sender.send(Message::Ended(actor)).ok();
     }
@@ -358,7 +386,7 @@ impl World {
             }
             _ => {}
         }
-        let creators = acts.iter().filter(|act| **act == Act::Create);
+        let creators = acts.iter().filter(|act| matches!(act, Act::Create | Act::CreateUnaware));
         match (log.created.as_slice(), &ring) {
             (&[winner], Some(ring)) if ring.data == format!("by {winner}").as_bytes() => Ok(()),
             ([], None) if creators.count() == 0 => Ok(()),
@@ -388,7 +416,8 @@ fn check(begun: bool, acts: &[Act]) -> usize {
 
 /// Runs some of the schedules of more actors than all orders of can be run.
 fn sample(begun: bool, acts: &[Act]) -> usize {
-    let mut rng = StdRng::seed_from_u64(1);
+    static SEED: AtomicU64 = AtomicU64::new(1);
+    let mut rng = StdRng::seed_from_u64(SEED.fetch_add(1, Ordering::Relaxed));
     for _ in 0..SAMPLES {
         let order: Vec<usize> = (0..64).map(|_| rng.random_range(0..acts.len())).collect();
         check_one(begun, acts, &order);
@@ -414,7 +443,7 @@ type Run = (Vec<(usize, usize)>, Vec<usize>, Option<String>);
 
 async fn run(begun: bool, acts: &[Act], order: &[usize]) -> Run {
     let (sender, messages) = unbounded_channel();
-    let world = World::new(begun).await;
+    let world = World::new(begun, acts, &sender).await;
     let tasks: Vec<_> = acts
         .iter()
         .enumerate()
@@ -500,6 +529,11 @@ fn a_record_that_any_host_may_create_is_created_once() {
     let mut schedules = 0;
     for begun in [false, true] {
         schedules += check(begun, &[Act::Create, Act::Create]);
+        schedules += check(begun, &[Act::Create, Act::CreateUnaware]);
+        for _ in 0..3 {
+            schedules += sample(begun, &[Act::CreateUnaware, Act::Create, Act::Move]);
+            schedules += sample(begun, &[Act::Create, Act::Create, Act::Move, Act::Move]);
+        }
         schedules += sample(begun, &[Act::Create, Act::Create, Act::Create, Act::Move]);
     }
     println!("creators: {schedules} schedules, no violation");

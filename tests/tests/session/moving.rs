@@ -77,7 +77,7 @@ async fn sessions_move_with_the_keys_and_go_back() {
     assert!(formats(&site.new, &site.clock).await.is_empty(), "nothing moves by itself");
     // The session, and the key ring.
     assert_eq!(site.run().await.unwrap(), 2);
-    assert_eq!(formats(&site.old, &site.clock).await, ["moving:marker"]);
+    assert_eq!(formats(&site.old, &site.clock).await, ["moving:gone", "moving:marker"]);
     let during = site.log_in(2).await;
     for (cookies, user) in [(&before, 1), (&during, 2)] {
         assert_eq!(site.user(cookies).await, Some(user));
