@@ -130,7 +130,7 @@ use std::task::{Context, Poll, ready};
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{RequestHead, Service, ServiceRequest, ServiceResponse, Transform};
-use actix_web::http::header::{CACHE_CONTROL, HOST, HeaderMap, HeaderName, HeaderValue, VARY};
+use actix_web::http::header::{CACHE_CONTROL, HOST, HeaderMap, HeaderValue, VARY};
 use actix_web::{HttpMessage as _, HttpResponse};
 use http::StatusCode;
 use pin_project_lite::pin_project;
@@ -143,10 +143,13 @@ use crate::data::SessionData;
 use crate::error::Error;
 use crate::request;
 use crate::request::RequestSessions;
+#[cfg(feature = "dbsc")]
+use crate::request::device::DeviceAnswer;
 use crate::request::ending::Ending;
 use crate::request::ending::{Answer, Ended};
+use crate::request::kind::RequestKind;
 use crate::request::layer::Entered;
-use crate::request::slots::{Dry, Served};
+use crate::request::slots::Served;
 use crate::store::Store;
 
 /// Provides the sessions of an app's handlers, and commits them after a handler has responded.
@@ -332,11 +335,16 @@ where
     }
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
+        #[cfg(feature = "dbsc")]
+        if let Some(answer) = headers::answer_device(&self.served, &request) {
+            let work = Work::Device { answer, request: Some(request) };
+            return ResponseFuture { work, around: None, hook: None };
+        }
         name_host(&self.served, &mut request);
         let hook = self.on_error.clone().map(|hook| (hook, Box::new(request.head().clone())));
         let around = request.extensions().get::<RequestSessions>().cloned();
-        let dry = || Dry::of(request.method().as_str(), || is_prefetch(request.headers()));
-        let (sessions, around) = match RequestSessions::enter(around.as_ref(), &self.served, dry) {
+        let kind = || RequestKind::of(&self.served, request.method().as_str(), request.headers());
+        let (sessions, around) = match RequestSessions::enter(around.as_ref(), &self.served, kind) {
             Entered::First(sessions) => {
                 request.extensions_mut().insert(sessions.clone());
                 (Some(sessions), None)
@@ -347,8 +355,8 @@ where
             }
             Entered::Again => (None, None),
         };
-        let ending = Ending::new(self.inner.call(request), sessions);
-        ResponseFuture { ending, around, hook }
+        let work = Work::Request { ending: Ending::new(self.inner.call(request), sessions) };
+        ResponseFuture { work, around, hook }
     }
 }
 
@@ -362,16 +370,6 @@ fn name_host(served: &Served, request: &mut ServiceRequest) {
     if let Some(host) = host {
         request.headers_mut().insert(HOST, host);
     }
-}
-
-fn is_prefetch(headers: &HeaderMap) -> bool {
-    static NAMES: [HeaderName; 3] = [
-        HeaderName::from_static("sec-purpose"),
-        HeaderName::from_static("purpose"),
-        HeaderName::from_static("x-moz"),
-    ];
-    let mut values = NAMES.iter().flat_map(|name| headers.get_all(name));
-    values.any(|value| request::headers::is_prefetch(value.as_bytes()))
 }
 
 impl<S: fmt::Debug> fmt::Debug for SessionService<S> {
@@ -410,13 +408,29 @@ pin_project! {
     /// ```
     pub struct ResponseFuture<F: Future> {
         #[pin]
-        ending: Ending<F>,
+        work: Work<F>,
         // The outer middleware's sessions, if this one serves a further store.
         around: Option<RequestSessions>,
         // The function, and the head of the request that it receives.
         hook: Option<Hook>,
     }
 }
+
+pin_project! {
+    /// What a response's future waits for.
+    #[project = WorkProjected]
+    enum Work<F: Future> {
+        Request {
+            #[pin]
+            ending: Ending<F>,
+        },
+        // A browser registers or proves a device. The request is there until it is answered.
+        Device { answer: DeviceAnswer, request: Option<ServiceRequest> },
+    }
+}
+
+#[cfg(not(feature = "dbsc"))]
+type DeviceAnswer = std::future::Pending<http::Response<String>>;
 
 type Hook = (OnError, Box<RequestHead>);
 
@@ -431,7 +445,16 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let (answer, ended) = ready!(this.ending.poll(context));
+        let (answer, ended) = match this.work.project() {
+            WorkProjected::Request { ending } => ready!(ending.poll(context)),
+            WorkProjected::Device { answer, request } => {
+                let response = ready!(Pin::new(answer).poll(context));
+                // A future that has answered is not polled again.
+                let Some(request) = request.take() else { return Poll::Pending };
+                let response = request.into_response(headers::response(response));
+                return Poll::Ready(Ok(response.map_into_right_body()));
+            }
+        };
         if let (Ok(response), Some(around)) = (&answer, this.around.take()) {
             // Outer middlewares share the request's extensions, so restore their sessions.
             response.request().extensions_mut().insert(around);
@@ -442,7 +465,7 @@ where
 
 impl<F: Future> fmt::Debug for ResponseFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").field("ending", &self.ending).finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
 }
 
@@ -462,9 +485,11 @@ fn settle<B: MessageBody>(
     ended: Ended,
     hook: Option<&Hook>,
 ) -> Handled<EitherBody<B>> {
-    let Ended { varies, refused, report } = ended;
+    let Ended { varies, refused, again, report } = ended;
     let replaced = if refused {
         Some(refusal())
+    } else if again {
+        Some(link_again())
     } else {
         match (&report.error, hook) {
             (Some(error), _) => Some(respond(error, hook)),
@@ -512,6 +537,14 @@ fn refusal() -> HttpResponse {
     let mut response = HttpResponse::ServiceUnavailable().finish();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// The response to a link from another site whose session needs a proof.
+fn link_again() -> HttpResponse {
+    #[cfg(feature = "dbsc")]
+    return headers::response(crate::device_binding::answer::again());
+    #[cfg(not(feature = "dbsc"))]
+    HttpResponse::Ok().finish()
 }
 
 /// Copies the headers that inner middlewares set on the replaced response.

@@ -245,6 +245,17 @@ impl CookieConfig {
     }
 
     /// Whether it is always sent with requests that other sites cause.
+    /// Whether the cookie goes to the host that set it alone, with every path.
+    #[cfg(feature = "dbsc")]
+    pub(crate) fn is_of_one_host(&self) -> bool {
+        self.domain.is_none() && self.domains.is_empty() && self.path == "/"
+    }
+
+    #[cfg(feature = "dbsc")]
+    pub(crate) fn is_partitioned(&self) -> bool {
+        self.partitioned
+    }
+
     pub(crate) fn is_cross_site(&self) -> bool {
         self.same_site == SameSite::None
     }
@@ -341,6 +352,12 @@ pub(crate) struct SetCookie {
 }
 
 impl SetCookie {
+    /// Returns the attributes, except for the age.
+    #[cfg(feature = "dbsc")]
+    pub(crate) fn attributes(&self) -> &str {
+        self.end.trim_start_matches(['=', ';', ' '])
+    }
+
     /// Returns the header that gives the browser a token. `max_age` is how long the session can
     /// last. `remember` keeps the cookie when the browser closes, even if the configuration does
     /// not.

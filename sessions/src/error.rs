@@ -86,6 +86,10 @@ pub enum Error {
         most: usize,
     },
 
+    /// The session is [bound to a device](crate::DeviceBinding), and the request does not prove that
+    /// it comes from there. Nothing was saved. A web service redirects to its login, or answers 401.
+    DeviceUnproven,
+
     /// The visitor has to prove who they are first: nobody is logged in, or the last proof is too
     /// old for what they asked for. [`Session::require_authentication`](crate::Session::require_authentication)
     /// and the extractors `Authenticated` return it. A web service redirects to its login, or
@@ -197,7 +201,7 @@ impl Error {
     /// ```
     #[must_use]
     pub fn is_not_authenticated(&self) -> bool {
-        matches!(self, Self::NotAuthenticated { .. })
+        matches!(self, Self::NotAuthenticated { .. } | Self::DeviceUnproven)
     }
 
     /// Returns the sealed path that the visitor comes back to after they have proved who they are.
@@ -263,6 +267,10 @@ impl fmt::Display for Error {
             }
             Self::NotAuthenticated { .. } => f.write_str(
                 "the visitor has to log in, or to prove again who they are; redirect to the login",
+            ),
+            Self::DeviceUnproven => f.write_str(
+                "the session is bound to a device, and the request does not prove that it comes \
+                 from there; its changes were not saved, log in again",
             ),
             Self::NewerSchema { session, min_reader, supported, .. } if min_reader <= supported => {
                 write!(

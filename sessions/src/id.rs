@@ -144,7 +144,7 @@ pub struct StoreKey([u8; StoreKey::CHARS]);
 
 impl StoreKey {
     /// 43 characters of base64url: 256 bits.
-    const CHARS: usize = 43;
+    pub(crate) const CHARS: usize = 43;
 
     /// Returns the key as text.
     ///

@@ -104,6 +104,7 @@
 //! | `derive` (default) | `#[derive(Session)]` |
 //! | `axum` | [`tower::SessionLayer`](crate::tower) for any `tower` stack, and the extractors for [`axum`] |
 //! | `actix` | [`actix::SessionMiddleware`](crate::actix) and the extractor, for actix-web |
+//! | `dbsc` | [`DeviceBinding`]: sessions bound to a device, where the browser can (experimental) |
 //! | `metrics` | counters and histograms, through the `metrics` facade |
 //! | `tower-sessions` | [`tower_sessions::ProviderStore`](crate::tower_sessions): tower-sessions over any provider |
 //! | `tower-sessions-0-14` | the same for tower-sessions 0.14, which axum-login 0.18 uses |
@@ -120,6 +121,7 @@
         feature = "admin",
         feature = "axum",
         feature = "conformance",
+        feature = "dbsc",
         feature = "derive",
         feature = "export",
         feature = "testing"
@@ -147,6 +149,9 @@ mod cookie;
 mod crypto;
 pub mod data;
 mod device;
+#[cfg(feature = "dbsc")]
+mod device_binding;
+mod device_key;
 mod error;
 mod flash;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -196,6 +201,8 @@ pub use crate::cookie::{CookieConfig, SameSite};
 #[doc(inline)]
 pub use crate::data::SessionData;
 pub use crate::device::{Device, Devices, TrustedProxies};
+#[cfg(feature = "dbsc")]
+pub use crate::device_binding::DeviceBinding;
 pub use crate::error::Error;
 pub use crate::flash::Flash;
 pub use crate::id::StoreKey;

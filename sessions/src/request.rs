@@ -2,10 +2,14 @@
 //! dropped handle returns it to the request, and the layer commits it after the handler has
 //! responded.
 
+#[cfg(all(feature = "dbsc", any(feature = "actix", feature = "axum")))]
+pub(crate) mod device;
 #[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) mod ending;
 #[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) mod headers;
+#[cfg(any(feature = "actix", feature = "axum"))]
+pub(crate) mod kind;
 #[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) mod layer;
 pub(crate) mod slots;

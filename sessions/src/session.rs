@@ -146,9 +146,11 @@ impl<T: SessionData> Live<T> {
                 }
             }
             Base::Sealed(sealed) => T::load(&sealed.stored)?,
-            Base::Absent { .. } | Base::Superseded(_) | Base::Unreadable(_) | Base::Ended(..) => {
-                T::fresh()
-            }
+            Base::Absent { .. }
+            | Base::Superseded(_)
+            | Base::Unreadable(_)
+            | Base::Unproven(_)
+            | Base::Ended(..) => T::fresh(),
         };
         Ok(Box::new(Self { value, state }))
     }
@@ -328,9 +330,11 @@ impl<T: SessionData> Session<T> {
         match &self.state().base {
             Base::Live(loaded) => loaded.expires_at,
             Base::Sealed(sealed) => Some(sealed.expires_at),
-            Base::Absent { .. } | Base::Superseded(_) | Base::Unreadable(_) | Base::Ended(..) => {
-                None
-            }
+            Base::Absent { .. }
+            | Base::Superseded(_)
+            | Base::Unreadable(_)
+            | Base::Unproven(_)
+            | Base::Ended(..) => None,
         }
     }
 
@@ -567,7 +571,7 @@ impl<T: SessionData> Session<T> {
 fn loaded(base: &Base) -> (CallOutcome, Option<&StoreKey>) {
     let ended = match base {
         Base::Live(_) | Base::Sealed(_) => CallOutcome::Live,
-        Base::Absent { .. } | Base::Unreadable(_) => CallOutcome::New,
+        Base::Absent { .. } | Base::Unreadable(_) | Base::Unproven(_) => CallOutcome::New,
         Base::Superseded(_) | Base::Ended(..) => CallOutcome::Gone,
     };
     (ended, base.key())

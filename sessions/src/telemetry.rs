@@ -5,6 +5,8 @@
 //! Events and spans have the target "sessions" and a stable name. None holds a secret: sessions
 //! appear as the first characters of their hashed ids, fields by their names.
 
+#[cfg(feature = "dbsc")]
+mod device;
 pub(crate) mod emit;
 pub(crate) mod event;
 pub(crate) mod keys;

@@ -69,9 +69,9 @@ use std::task::{Context, Poll, ready};
 use axum_core::BoxError;
 use axum_core::body::Body;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, VARY};
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
@@ -81,10 +81,13 @@ use crate::data::SessionData;
 use crate::error::Error;
 use crate::request;
 use crate::request::RequestSessions;
+#[cfg(feature = "dbsc")]
+use crate::request::device::DeviceAnswer;
 use crate::request::ending::Ending;
 use crate::request::ending::{Answer, Ended};
+use crate::request::kind::RequestKind;
 use crate::request::layer::Entered;
-use crate::request::slots::{Dry, Served};
+use crate::request::slots::Served;
 use crate::store::Store;
 
 /// Provides the sessions of a router's handlers, and commits them after a handler has responded.
@@ -258,10 +261,17 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        #[cfg(feature = "dbsc")]
+        if let Some(answer) = {
+            let headers = || request.headers().clone();
+            self.served.answer_device(request.method(), request.uri().path(), headers)
+        } {
+            return ResponseFuture { work: Work::Device { answer }, hook: None };
+        }
         name_host(&self.served, &mut request);
         let hook = self.on_error.clone().map(|hook| (hook, Box::new(parts(&request))));
-        let dry = || Dry::of(request.method().as_str(), || is_prefetch(request.headers()));
-        let entered = RequestSessions::enter(request.extensions().get(), &self.served, dry);
+        let kind = || RequestKind::of(&self.served, request.method().as_str(), request.headers());
+        let entered = RequestSessions::enter(request.extensions().get(), &self.served, kind);
         let sessions = match entered {
             Entered::First(sessions) => {
                 request.extensions_mut().insert(sessions.clone());
@@ -273,7 +283,8 @@ where
             }
             Entered::Again => None,
         };
-        ResponseFuture { ending: Ending::new(self.inner.call(request), sessions), hook }
+        let ending = Ending::new(self.inner.call(request), sessions);
+        ResponseFuture { work: Work::Request { ending }, hook }
     }
 }
 
@@ -297,16 +308,6 @@ fn parts<B>(request: &Request<B>) -> Parts {
     parts.version = request.version();
     parts.headers = request.headers().clone();
     parts
-}
-
-fn is_prefetch(headers: &HeaderMap) -> bool {
-    static NAMES: [HeaderName; 3] = [
-        HeaderName::from_static("sec-purpose"),
-        HeaderName::from_static("purpose"),
-        HeaderName::from_static("x-moz"),
-    ];
-    let mut values = NAMES.iter().flat_map(|name| headers.get_all(name));
-    values.any(|value| request::headers::is_prefetch(value.as_bytes()))
 }
 
 impl<S: fmt::Debug> fmt::Debug for SessionService<S> {
@@ -340,11 +341,27 @@ pin_project! {
     /// ```
     pub struct ResponseFuture<F: Future> {
         #[pin]
-        ending: Ending<F>,
+        work: Work<F>,
         // The function, and the parts of the request that it receives.
         hook: Option<(OnError, Box<Parts>)>,
     }
 }
+
+pin_project! {
+    /// What a response's future waits for.
+    #[project = WorkProjected]
+    enum Work<F: Future> {
+        Request {
+            #[pin]
+            ending: Ending<F>,
+        },
+        // A browser registers or proves a device.
+        Device { answer: DeviceAnswer },
+    }
+}
+
+#[cfg(not(feature = "dbsc"))]
+type DeviceAnswer = std::future::Pending<Response<Body>>;
 
 impl<F, R, S> Future for ResponseFuture<F>
 where
@@ -355,15 +372,22 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let (answer, ended) = ready!(this.ending.poll(context));
+        let (answer, ended) = match this.work.project() {
+            WorkProjected::Request { ending } => ready!(ending.poll(context)),
+            WorkProjected::Device { answer } => {
+                return Pin::new(answer).poll(context).map(|response| Ok(response.map(Body::from)));
+            }
+        };
         let mut response = match answer {
             Ok(response) => response.map(Body::new),
             Err(error) => return Poll::Ready(Err(error)),
         };
-        let Ended { varies, refused, report } = ended;
+        let Ended { varies, refused, again, report } = ended;
         let hook = this.hook.as_ref();
         if refused {
             response = in_place_of(&response, refusal());
+        } else if again {
+            response = in_place_of(&response, link_again());
         } else if let Some(error) =
             report.error.map(Arc::new).or_else(|| answered_error(&mut response, hook))
         {
@@ -381,7 +405,7 @@ where
 
 impl<F: Future> fmt::Debug for ResponseFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").field("ending", &self.ending).finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
 }
 
@@ -440,6 +464,14 @@ fn refusal() -> Response<Body> {
     let mut response = empty(StatusCode::SERVICE_UNAVAILABLE);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// The response to a link from another site whose session needs a proof.
+fn link_again() -> Response<Body> {
+    #[cfg(feature = "dbsc")]
+    return crate::device_binding::answer::again().map(Body::from);
+    #[cfg(not(feature = "dbsc"))]
+    empty(StatusCode::OK)
 }
 
 /// Returns `response` with the headers that inner layers set on `replaced`.

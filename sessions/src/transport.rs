@@ -79,6 +79,20 @@ pub(crate) type Place = u8;
 pub(crate) struct Delivery {
     pub(crate) transport: Transport,
     pub(crate) value: HeaderValue,
+    /// The offer to bind the session to the device. Boxed, because only logins have one.
+    #[cfg(feature = "dbsc")]
+    pub(crate) offer: Option<Box<HeaderValue>>,
+}
+
+impl Delivery {
+    pub(crate) fn new(transport: Transport, value: HeaderValue) -> Self {
+        Self {
+            transport,
+            value,
+            #[cfg(feature = "dbsc")]
+            offer: None,
+        }
+    }
 }
 
 /// The headers of a response that deliver its tokens.

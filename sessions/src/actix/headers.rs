@@ -1,9 +1,16 @@
 //! The session code's view of actix-web's headers. actix-web 4 uses `http` 0.2.
 
+use actix_web::HttpResponse;
+#[cfg(feature = "dbsc")]
+use actix_web::dev::ServiceRequest;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
 
+#[cfg(feature = "dbsc")]
+use crate::request::device::DeviceAnswer;
 use crate::request::headers::ResponseHeaders;
+#[cfg(feature = "dbsc")]
+use crate::request::slots::Served;
 use crate::transport::sealed::Headers;
 
 impl Headers for HeaderMap {
@@ -44,6 +51,36 @@ impl ResponseHeaders for HeaderMap {
 fn name(name: &http::HeaderName) -> HeaderName {
     HeaderName::from_bytes(name.as_str().as_bytes())
         .expect("both versions of http take the same names")
+}
+
+/// Copies a response of the library's own.
+pub(super) fn response(response: http::Response<String>) -> HttpResponse {
+    let (parts, body) = response.into_parts();
+    let mut copied = HttpResponse::build(status(parts.status)).body(body);
+    copied.headers_mut().clear();
+    for (name, value) in &parts.headers {
+        ResponseHeaders::append(copied.headers_mut(), name, value.clone());
+    }
+    copied
+}
+
+/// Returns the answer to a request that is the middleware's own.
+#[cfg(feature = "dbsc")]
+pub(super) fn answer_device(served: &Served, request: &ServiceRequest) -> Option<DeviceAnswer> {
+    let method = http::Method::from_bytes(request.method().as_str().as_bytes()).ok()?;
+    let copied = || {
+        let copy = |(name, value): (&HeaderName, &HeaderValue)| {
+            let name = http::HeaderName::from_bytes(name.as_str().as_bytes()).ok()?;
+            Some((name, http::HeaderValue::from_bytes(value.as_bytes()).ok()?))
+        };
+        // Appends each value of a name.
+        let mut headers = http::HeaderMap::new();
+        for (name, value) in request.headers().iter().filter_map(copy) {
+            headers.append(name, value);
+        }
+        headers
+    };
+    served.answer_device(&method, request.path(), copied)
 }
 
 pub(super) fn status(status: http::StatusCode) -> StatusCode {

@@ -61,6 +61,17 @@ impl Purpose {
         Self::of_kind("record", "")
     }
 
+    /// Creates a purpose of what binds sessions to devices.
+    #[cfg(feature = "dbsc")]
+    pub(crate) fn device(what: &'static str, name: &str) -> Self {
+        let kind = match what {
+            "identifier" => "device identifier",
+            "challenge" => "device challenge",
+            _ => "device proof",
+        };
+        Self::of_kind(kind, name)
+    }
+
     /// Returns the name that it was created with.
     ///
     /// ```

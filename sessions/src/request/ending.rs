@@ -9,7 +9,7 @@ use http::StatusCode;
 use pin_project_lite::pin_project;
 
 use super::RequestSessions;
-use super::layer::{Kept, Report, Varies};
+use super::layer::{Finished, Kept, Report, Varies};
 use crate::store::tracker::Finish;
 
 /// The answer of a framework's handler.
@@ -25,6 +25,9 @@ pub(crate) struct Ended {
     /// Whether the request was a prefetch that changed a session, so that its answer must not be
     /// used.
     pub(crate) refused: bool,
+    /// Whether the browser has to prove its device, and to follow its link again.
+    #[cfg_attr(not(feature = "dbsc"), allow(dead_code))]
+    pub(crate) again: bool,
     pub(crate) report: Report,
 }
 
@@ -69,10 +72,11 @@ impl<F: Future<Output: Answer>> Future for Ending<F> {
                 return Poll::Ready((answer, Ended::default()));
             }
             let Some(sessions) = sessions.take() else { return Poll::Pending };
-            let finished = sessions.finish(answer.status());
-            let report = Report { error: finished.hidden, ..Report::default() };
-            let ended = Ended { varies: finished.varies, refused: finished.refused, report };
-            let Some(commit) = finished.commit else { return Poll::Ready((answer, ended)) };
+            let mut finished = sessions.finish(answer.status());
+            let report = Report { error: finished.hidden.take(), ..Report::default() };
+            let Finished { varies, refused, again, commit, .. } = finished;
+            let ended = Ended { varies, refused, again, report };
+            let Some(commit) = commit else { return Poll::Ready((answer, ended)) };
             let closing = Closing(Some(sessions));
             self.set(Self::Committing { answer: Some(answer), ended, commit, closing });
         }

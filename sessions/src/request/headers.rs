@@ -259,13 +259,6 @@ pub(crate) fn keeps(name: &str) -> bool {
         || FAMILIES.iter().any(|family| name.starts_with(family))
 }
 
-/// Whether a value of `Sec-Purpose`, `Purpose` or `X-Moz` announces a prefetch, for example
-/// `prefetch;prerender`.
-pub(crate) fn is_prefetch(value: &[u8]) -> bool {
-    let mut words = value.split(|byte| matches!(byte, b',' | b';'));
-    words.any(|word| word.trim_ascii().eq_ignore_ascii_case(b"prefetch"))
-}
-
 /// Whether a comma-separated header contains this word.
 fn names(value: &[u8], word: &str) -> bool {
     let mut words = value.split(|byte| *byte == b',');
@@ -405,16 +398,5 @@ mod tests {
         assert_eq!(vary(&["Authorization"]), ["Authorization", "cookie"]);
         assert_eq!(vary(&["origin, Cookie, authorization"]), ["origin, Cookie, authorization"]);
         assert_eq!(vary(&["*"]), ["*"]);
-    }
-
-    #[test]
-    fn a_prefetch_says_so() {
-        for value in ["prefetch", "Prefetch", "prefetch;prerender", "prefetch; anonymous-client-ip"]
-        {
-            assert!(is_prefetch(value.as_bytes()), "{value}");
-        }
-        for value in ["", "navigate", "prefetched", "no-prefetch"] {
-            assert!(!is_prefetch(value.as_bytes()), "{value}");
-        }
     }
 }

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use tokio::sync::{Notify, oneshot};
 
 use super::RequestSessions;
+use super::kind::RequestKind;
 use super::slots::{Dry, Phase, RequestSlots, Served, Slot, fold};
 use crate::data::SessionData;
 use crate::error::Error;
@@ -36,6 +37,11 @@ impl Served {
         self
     }
 
+    /// Whether the store binds sessions to devices.
+    pub(super) fn binds_devices(&self) -> bool {
+        self.store.binds_devices()
+    }
+
     /// Whether a layer that serves `other` adds nothing to a layer that serves this.
     fn covers(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.store, &other.store) && (self.only.is_none() || self.only == other.only)
@@ -43,16 +49,6 @@ impl Served {
 }
 
 impl Dry {
-    /// Returns whether a request is dry, from its method and headers.
-    pub(crate) fn of(method: &str, is_prefetch: impl FnOnce() -> bool) -> Option<Self> {
-        match method {
-            "HEAD" => Some(Self::Head),
-            // Browsers prefetch only with GET.
-            "GET" if is_prefetch() => Some(Self::Prefetch),
-            _ => None,
-        }
-    }
-
     fn reason(self) -> &'static str {
         match self {
             Self::Head => "head",
@@ -77,13 +73,15 @@ impl RequestSessions {
     pub(crate) fn enter(
         around: Option<&Self>,
         served: &Served,
-        dry: impl FnOnce() -> Option<Dry>,
+        kind: impl FnOnce() -> RequestKind,
     ) -> Entered {
         // If a service sends a finished request again, it counts as a new request.
         let Some(around) = around.filter(|around| around.inner.slots().phase == Phase::Open) else {
+            let RequestKind { dry, is_link } = kind();
             let inner = RequestSlots {
                 served: served.clone(),
-                dry: dry(),
+                dry,
+                is_link,
                 slots: Mutex::default(),
                 closed: Notify::new(),
             };
@@ -120,8 +118,13 @@ impl RequestSessions {
         for slot in &slots {
             slot.session_type.vary(&mut varies);
         }
-        let mut finished = Finished { varies, refused: false, hidden: None, commit: None };
+        let mut finished =
+            Finished { varies, refused: false, again: false, hidden: None, commit: None };
         match self.inner.dry {
+            None if self.inner.is_link && slots.iter_mut().any(Slot::needs_proof) => {
+                slots.iter_mut().for_each(|slot| slot.returned.clear());
+                finished.again = true;
+            }
             Some(dry) => {
                 let changed = self.discards(dry, &mut slots) || was_spared;
                 finished.refused = changed && dry == Dry::Prefetch;
@@ -229,6 +232,8 @@ pub(crate) struct Finished {
     /// Whether the request was a prefetch that changed a session, so that its answer must not be
     /// used.
     pub(crate) refused: bool,
+    /// Whether the browser has to prove its device, and to follow its link again.
+    pub(crate) again: bool,
     /// The error of a failed load, in a request that commits nothing.
     pub(crate) hidden: Option<Error>,
     pub(crate) commit: Option<Finish<Report>>,
@@ -332,6 +337,17 @@ impl Slot {
             && self.saves.is_empty()
             && self.returned.iter().all(|one| !one.state().is_touched())
             && !self.is_due()
+    }
+
+    /// Whether the session that the request's cookie names needs a proof of its device, and the
+    /// handler began no other.
+    fn needs_proof(&mut self) -> bool {
+        if !matches!(self.base, Base::Unproven(_)) || self.delivery.is_some() {
+            return false;
+        }
+        let change = fold(&self.session_type, &self.base, &mut self.returned);
+        !change.and_then(|change| self.store.needs_cookie(&change)).unwrap_or(false)
+            && !self.returned.iter().any(|one| one.state().asks.destroy)
     }
 
     fn is_due(&self) -> bool {

@@ -45,6 +45,9 @@ pub(crate) struct RequestSlots {
     /// The outermost layer's store and types.
     pub(super) served: Served,
     pub(super) dry: Option<Dry>,
+    /// Whether it is a link from another site, to a store that binds sessions to devices.
+    #[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))]
+    pub(super) is_link: bool,
     // A std Mutex, held only to move values in and out, never across an await.
     pub(super) slots: Mutex<Slots>,
     /// Wakes the loads that wait until the commits have ended.

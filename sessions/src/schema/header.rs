@@ -12,6 +12,7 @@ use super::{cbor, wire};
 use crate::authentication::Authentication;
 use crate::clock::{from_unix_millis, to_unix_millis};
 use crate::device::{Device, Devices};
+use crate::device_key::{BindingId, BoundDevice, DeviceKey};
 use crate::id::{Mark, SecretHash};
 
 /// The envelope version that this build reads and writes.
@@ -35,6 +36,8 @@ const LOCKED: u64 = 9;
 const AUTHENTICATION: u64 = 10;
 const SEEN: u64 = 12;
 const DEVICES: u64 = 14;
+// Even: a build that binds no sessions keeps it, and demands no proof.
+const BOUND: u64 = 16;
 // Even: a build from before it ends no sessions all at once, and keeps the number.
 const EPOCH: u64 = 6;
 
@@ -81,6 +84,8 @@ pub struct Summary {
     /// The number that the host knew when the session began or its owner logged in: `end_all` ends
     /// those of a lower one. Zero, which is not written, before its first call.
     pub epoch: u64,
+    /// Whether the session is bound to a device.
+    pub is_bound: bool,
     /// Whether the header has an extra of an odd number that this build does not know. Then it must
     /// not use the record.
     pub critical: bool,
@@ -106,6 +111,8 @@ pub struct Header {
     pub authentication: Option<Box<Authentication>>,
     /// From where it was used. Boxed, because each save moves a header.
     pub devices: Option<Box<Devices>>,
+    /// The device that it is bound to. Boxed, because each save moves a header.
+    pub bound: Option<Box<BoundDevice>>,
     /// The person for whom the owner acts, as the owner's field would display them.
     pub acting_as: Option<Arc<str>>,
     /// Extras of newer builds, kept as they are.
@@ -139,6 +146,7 @@ impl Header {
                 seen_at: None,
                 locked: false,
                 epoch: 0,
+                is_bound: false,
                 critical: false,
             },
             saves: SmallVec::new(),
@@ -148,6 +156,7 @@ impl Header {
             token_in_header: false,
             authentication: None,
             devices: None,
+            bound: None,
             acting_as: None,
             unknown: UnknownExtras::default(),
         }
@@ -197,6 +206,7 @@ impl Header {
             self.authentication.is_some(),
             self.summary.seen_at.is_some(),
             self.devices.is_some(),
+            self.bound.is_some(),
         ];
         let known = known.into_iter().map(u64::from).sum::<u64>();
         wire::put_head(out, cbor::MAP, known + unknown.len() as u64);
@@ -228,6 +238,15 @@ impl Header {
                     wire::put_text(out, text.as_deref().unwrap_or_default());
                 }
             }
+        }
+        if let Some(bound) = &self.bound {
+            wire::put_head(out, cbor::UNSIGNED, BOUND);
+            wire::put_head(out, cbor::ARRAY, 3);
+            for bytes in [&bound.key.as_bytes()[..], bound.id.as_bytes()] {
+                wire::put_head(out, cbor::BYTES, bytes.len() as u64);
+                out.put(bytes);
+            }
+            wire::put_head(out, cbor::UNSIGNED, to_unix_millis(bound.at));
         }
         if epoch > 0 {
             wire::put_head(out, cbor::UNSIGNED, EPOCH);
@@ -277,6 +296,7 @@ fn parse(
         seen_at: extras.seen_at,
         locked: extras.locked,
         epoch: extras.epoch,
+        is_bound: extras.is_bound,
         critical: extras.critical,
     };
     Ok((summary, at))
@@ -305,6 +325,7 @@ struct Extras {
     seen_at: Option<SystemTime>,
     locked: bool,
     epoch: u64,
+    is_bound: bool,
     critical: bool,
 }
 
@@ -356,6 +377,14 @@ fn parse_extras(
                 let (devices, end) = devices(data, value)?;
                 if let Some(header) = &mut rest {
                     header.devices = Some(Box::new(devices));
+                }
+                end
+            }
+            BOUND => {
+                let (bound, end) = bound(data, value)?;
+                extras.is_bound = true;
+                if let Some(header) = &mut rest {
+                    header.bound = Some(Box::new(bound));
                 }
                 end
             }
@@ -424,6 +453,21 @@ fn devices(data: &[u8], at: usize) -> Result<(Devices, usize), Malformed> {
     let (first, end) = device(head.end)?;
     let (last, end) = device(end)?;
     Ok((Devices { first, last }, end))
+}
+
+fn bound(data: &[u8], at: usize) -> Result<(BoundDevice, usize), Malformed> {
+    let head = wire::head(data, at)?;
+    if (head.major, head.argument) != (cbor::ARRAY, Some(3)) {
+        return Err(wrong_type("a bound device", data, at));
+    }
+    let (key, end) = slice(data, head.end, cbor::BYTES)?;
+    let (id, end) = slice(data, end, cbor::BYTES)?;
+    let (millis, end) = number(data, end)?;
+    let (Ok(key), Ok(id)) = (key.try_into(), id.try_into()) else {
+        return Err("the device's key or id has an impossible length".into());
+    };
+    let (key, id) = (DeviceKey::from_bytes(key), BindingId::from_bytes(id));
+    Ok((BoundDevice { key, id, at: from_unix_millis(millis) }, end))
 }
 
 fn authentication(data: &[u8], at: usize) -> Result<(Authentication, usize), Malformed> {
@@ -525,6 +569,12 @@ mod tests {
             first: device(Some("Firefox"), Some("203.0.113.0/24")),
             last: device(None, Some("2001:db8:1::/48")),
         }));
+        header.bound = Some(Box::new(BoundDevice {
+            key: DeviceKey::from_bytes([4; DeviceKey::LENGTH]),
+            id: BindingId::from_bytes([5; BindingId::LENGTH]),
+            at: from_unix_millis(1_767_225_600_127),
+        }));
+        header.summary.is_bound = true;
         header.authentication = Some(Box::new(Authentication {
             at: from_unix_millis(1_767_225_600_125),
             level: 2,

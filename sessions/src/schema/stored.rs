@@ -56,6 +56,18 @@ impl Stored {
         }
     }
 
+    /// Returns the record's data with another header, and the fields as they are, so that it needs
+    /// neither the session's type nor a version that this build can read. Returns `None` if that
+    /// takes more than `limit` bytes.
+    #[cfg(feature = "dbsc")]
+    pub(crate) fn with_header(&self, header: &Header, limit: usize) -> Option<Bytes> {
+        let mut out = vec![ENVELOPE];
+        let Summary { schema_version, min_reader, .. } = self.summary;
+        header.put(&mut out, schema_version, min_reader, false);
+        out.extend_from_slice(&self.data[self.body..]);
+        (out.len() <= limit).then(|| out.into())
+    }
+
     /// Returns the fields at this build's version, unchanged or migrated, with the unknown ones.
     ///
     /// # Errors

@@ -45,7 +45,7 @@ impl<T: SessionData> Session<T> {
             Base::Absent { arrival: Arrival::Superseded, .. } => {
                 return state.core.watch_of_none(SessionEnd::Superseded);
             }
-            Base::Absent { .. } | Base::Unreadable(_) | Base::Ended(..) => {
+            Base::Absent { .. } | Base::Unreadable(_) | Base::Unproven(_) | Base::Ended(..) => {
                 let by = state.ended_by;
                 return state.core.watch_of_none(SessionEnd::Ended { by });
             }

@@ -145,6 +145,27 @@ impl<T: SessionData> Session<T> {
         }
     }
 
+    /// Returns whether the stored session is bound to a device: its browser has registered a key, and
+    /// [`DeviceBinding::enforce`](crate::DeviceBinding::enforce) makes a stolen cookie useless.
+    /// Without the feature `dbsc` it is `false`, except for sessions that another build has bound.
+    ///
+    /// An app may ask more of a session that is not bound, such as a new proof before a payment. Most
+    /// browsers bind none yet, so do not lock them out.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/example.rs"));
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+    /// # let Example { mut visitor, .. } = example().await?;
+    /// visitor.user = Some(7);
+    /// let _ = visitor.commit().await?;
+    /// assert!(!visitor.device_bound(), "no browser has registered a key");
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn device_bound(&self) -> bool {
+        self.state().base.summary().is_some_and(|summary| summary.is_bound)
+    }
+
     /// Begins to act as somebody else ("log in as"), for support staff. The session's owner stays
     /// who they are: the session is in their list, counts for their limit, and ends with their
     /// [`revoke_all`](crate::Store::revoke_all). The list of the other person does not show it.

@@ -38,6 +38,10 @@ pub(crate) enum Base {
     /// A live record whose fields this build cannot read, for a handler that goes on without them.
     /// The session that it begins takes the record's place.
     Unreadable(Arc<Loaded>),
+    /// A live session that is bound to a device, where the request does not prove that it comes from
+    /// there. It reads as empty.
+    #[cfg_attr(not(feature = "dbsc"), allow(dead_code))]
+    Unproven(Arc<Loaded>),
     /// A session that ended after it was loaded. It is never saved again.
     Ended(StoreKey, Carrier),
 }
@@ -76,6 +80,10 @@ pub enum Arrival {
     Invalid,
     /// A live session that this build cannot read, and whose place a new one takes.
     Unreadable,
+    /// A live session that is bound to a device, and the request has no recent proof that it comes
+    /// from there: the cookie was copied, or the browser could not prove it. See
+    /// [`DeviceBinding::enforce`](crate::DeviceBinding::enforce).
+    DeviceUnproven,
 }
 
 impl Base {
@@ -94,6 +102,7 @@ impl Base {
             Self::Live(_) | Self::Sealed(_) => Arrival::Live,
             Self::Superseded(_) => Arrival::Superseded,
             Self::Unreadable(_) => Arrival::Unreadable,
+            Self::Unproven(_) => Arrival::DeviceUnproven,
             Self::Ended(..) => Arrival::Ended,
         }
     }
@@ -102,7 +111,9 @@ impl Base {
     pub(crate) fn carrier(&self) -> Carrier {
         match self {
             Self::Absent { carrier, .. } | Self::Ended(_, carrier) => *carrier,
-            Self::Live(loaded) | Self::Unreadable(loaded) => loaded.carrier(),
+            Self::Live(loaded) | Self::Unreadable(loaded) | Self::Unproven(loaded) => {
+                loaded.carrier()
+            }
             Self::Superseded(superseded) => superseded.bearer.carrier,
             Self::Sealed(_) => Carrier::Cookie(0),
         }
@@ -114,7 +125,7 @@ impl Base {
             Self::Live(loaded) => Some(&loaded.key),
             Self::Superseded(superseded) => Some(&superseded.key),
             Self::Ended(key, _) => Some(key),
-            Self::Absent { .. } | Self::Sealed(_) | Self::Unreadable(_) => None,
+            Self::Absent { .. } | Self::Sealed(_) | Self::Unreadable(_) | Self::Unproven(_) => None,
         }
     }
 
@@ -123,9 +134,11 @@ impl Base {
         match self {
             Self::Live(loaded) => Some(&loaded.stored),
             Self::Sealed(sealed) => Some(&sealed.stored),
-            Self::Absent { .. } | Self::Superseded(_) | Self::Unreadable(_) | Self::Ended(..) => {
-                None
-            }
+            Self::Absent { .. }
+            | Self::Superseded(_)
+            | Self::Unreadable(_)
+            | Self::Unproven(_)
+            | Self::Ended(..) => None,
         }
     }
 
@@ -139,9 +152,11 @@ impl Base {
         match self {
             Self::Live(loaded) => loaded.owner.as_ref(),
             Self::Sealed(sealed) => sealed.owner.as_ref(),
-            Self::Absent { .. } | Self::Superseded(_) | Self::Unreadable(_) | Self::Ended(..) => {
-                None
-            }
+            Self::Absent { .. }
+            | Self::Superseded(_)
+            | Self::Unreadable(_)
+            | Self::Unproven(_)
+            | Self::Ended(..) => None,
         }
     }
 
@@ -149,7 +164,9 @@ impl Base {
     pub(crate) fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Absent { .. }, Self::Absent { .. }) => true,
-            (Self::Live(one), Self::Live(two)) | (Self::Unreadable(one), Self::Unreadable(two)) => {
+            (Self::Live(one), Self::Live(two))
+            | (Self::Unreadable(one), Self::Unreadable(two))
+            | (Self::Unproven(one), Self::Unproven(two)) => {
                 one.version == two.version && one.key == two.key
             }
             (Self::Sealed(one), Self::Sealed(two)) => one.data == two.data,
@@ -164,9 +181,11 @@ impl Base {
         match self {
             Self::Live(loaded) => loaded.stored.fields(session_type.table),
             Self::Sealed(sealed) => sealed.stored.fields(session_type.table),
-            Self::Absent { .. } | Self::Superseded(_) | Self::Unreadable(_) | Self::Ended(..) => {
-                (session_type.fresh)()
-            }
+            Self::Absent { .. }
+            | Self::Superseded(_)
+            | Self::Unreadable(_)
+            | Self::Unproven(_)
+            | Self::Ended(..) => (session_type.fresh)(),
         }
     }
 }

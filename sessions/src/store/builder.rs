@@ -21,16 +21,22 @@ use super::cache::{Cache, CachedRecords};
 use super::cached::Cached;
 use super::core::Core;
 use super::endings::Endings;
+#[cfg(feature = "dbsc")]
+use super::endpoints::Endpoints;
 use super::keep::KeepChanges;
 use super::queue::Queues;
 use super::reported::Reported;
 use super::settings::{SessionSettings, TypeSettings};
 use super::tasks::Tasks;
 use super::tracker::Commits;
+#[cfg(feature = "dbsc")]
+use super::used_challenges::UsedChallenges;
 use crate::clock::{Clock, SystemClock};
 use crate::codec::Codec;
 use crate::cookie::CookieConfig;
 use crate::data::SessionData;
+#[cfg(feature = "dbsc")]
+use crate::device_binding::DeviceBinding;
 use crate::error::Error;
 use crate::keyring::encryption::KeyEncryption;
 use crate::keyring::epochs::Epochs;
@@ -423,6 +429,25 @@ impl StoreBuilder {
         self
     }
 
+    /// Sets whether and how sessions are bound to the device that their owner logged in on. By
+    /// default they are not. The layer then answers browsers at two paths itself, so put it outside
+    /// of layers that refuse requests, such as those against CSRF. Needs the feature `dbsc`.
+    ///
+    /// ```
+    /// use sessions::{DeviceBinding, MemoryProvider, Store};
+    ///
+    /// let store = Store::builder(MemoryProvider::new())
+    ///     .device_binding(DeviceBinding::offer())
+    ///     .build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
+    #[cfg(feature = "dbsc")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "dbsc")))]
+    pub fn device_binding(mut self, binding: DeviceBinding) -> Self {
+        self.settings = self.settings.device_binding(binding);
+        self
+    }
+
     /// Sets what is different for one session type: its times, its cookie and its transport.
     /// Everything else is the store's. A second call for the same type adds to the first.
     ///
@@ -587,9 +612,10 @@ impl StoreBuilder {
     pub(crate) fn core(self) -> Result<Core, Error> {
         self.check()?;
         let plain = SessionSettings::default().over(&self.settings);
-        let own = |(id, _, own): &(_, _, SessionSettings)| (*id, own.over(&self.settings));
-        let types: Vec<(TypeId, TypeSettings)> = self.types.iter().map(own).collect();
-        let all = || types.iter().map(|(_, settings)| settings).chain([&plain]);
+        let own =
+            |(id, name, own): &(_, _, SessionSettings)| (*id, *name, own.over(&self.settings));
+        let types: Vec<(TypeId, &'static str, TypeSettings)> = self.types.iter().map(own).collect();
+        let all = || types.iter().map(|(.., settings)| settings).chain([&plain]);
         // A browser may send its first token as late as the session can live.
         let max_age = all().map(TypeSettings::token_age).max().unwrap_or_default();
         // A record is encrypted when it is saved, and may be read until its session ends.
@@ -597,6 +623,8 @@ impl StoreBuilder {
         let max_age = if self.encrypt_records { max_age.max(lifetime) } else { max_age };
         let epochs = Arc::new(Epochs::new(self.provider.clone(), self.clock.clone(), &self.app));
         let reads_host = all().any(TypeSettings::has_domains);
+        #[cfg(feature = "dbsc")]
+        let device_endpoints = Endpoints::of(all());
         let mut codec = Codec::builder(self.provider.clone())
             .app(&self.app)
             .epochs(epochs.clone())
@@ -660,6 +688,10 @@ impl StoreBuilder {
             tasks: Tasks::default(),
             #[cfg(feature = "cache")]
             cache,
+            #[cfg(feature = "dbsc")]
+            device_endpoints,
+            #[cfg(feature = "dbsc")]
+            used_challenges: UsedChallenges::default(),
         })
     }
 }

@@ -15,6 +15,8 @@ use super::base::Base;
 use super::cache::CachedRecords;
 use super::ended_by::EndedBy;
 use super::endings::Endings;
+#[cfg(feature = "dbsc")]
+use super::endpoints::Endpoints;
 use super::feed::Feed;
 use super::keep::KeepChanges;
 use super::plan::Due;
@@ -24,6 +26,8 @@ use super::session_type::SessionType;
 use super::settings::TypeSettings;
 use super::tasks::Tasks;
 use super::tracker::Commits;
+#[cfg(feature = "dbsc")]
+use super::used_challenges::UsedChallenges;
 use super::watches::Watches;
 use crate::clock::Clock;
 use crate::codec::Codec;
@@ -46,7 +50,7 @@ pub(crate) struct Core {
     pub(super) app: String,
     /// The settings of the session types that have none of their own.
     pub(super) settings: TypeSettings,
-    pub(super) own_settings: Vec<(TypeId, TypeSettings)>,
+    pub(super) own_settings: Vec<(TypeId, &'static str, TypeSettings)>,
     // Only the layers read it.
     #[cfg_attr(not(any(feature = "actix", feature = "axum")), allow(dead_code))]
     pub(super) keep: KeepChanges,
@@ -85,6 +89,11 @@ pub(crate) struct Core {
     pub(super) tasks: Tasks,
     #[cfg(feature = "cache")]
     pub(super) cache: Option<Arc<CachedRecords>>,
+    /// Where browsers register and prove their devices.
+    #[cfg(feature = "dbsc")]
+    pub(super) device_endpoints: Endpoints,
+    #[cfg(feature = "dbsc")]
+    pub(super) used_challenges: UsedChallenges,
 }
 
 impl Core {
@@ -98,8 +107,8 @@ impl Core {
             return Ok(known);
         }
         drop(types);
-        let own = self.own_settings.iter().find(|(id, _)| *id == TypeId::of::<T>());
-        let settings = own.map_or(&self.settings, |(_, own)| own);
+        let own = self.own_settings.iter().find(|(id, ..)| *id == TypeId::of::<T>());
+        let settings = own.map_or(&self.settings, |(.., own)| own);
         let new = Arc::new(SessionType::of::<T>(&self.app, settings, self.events.clone()));
         let mut types = self.types.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known(&types) {
@@ -116,6 +125,15 @@ impl Core {
             return Err(Error::misuse(format!(
                 "the session types \"{}\" and \"{}\" read their tokens from one header; give one of \
                  them another with session::<T>(|it| it.token_header(..))",
+                other.name(),
+                new.name()
+            )));
+        }
+        #[cfg(feature = "dbsc")]
+        if let Some(other) = types.iter().find(|other| other.shares_device_cookie(&new)) {
+            return Err(Error::misuse(format!(
+                "the session types \"{}\" and \"{}\" would share the cookie of a device's proof; \
+                 give one of them another name",
                 other.name(),
                 new.name()
             )));
@@ -144,6 +162,15 @@ impl Core {
     #[cfg(any(feature = "actix", feature = "axum"))]
     pub(crate) fn keep(&self) -> KeepChanges {
         self.keep
+    }
+
+    /// Whether sessions of some type are bound to devices.
+    #[cfg(any(feature = "actix", feature = "axum"))]
+    pub(crate) fn binds_devices(&self) -> bool {
+        #[cfg(feature = "dbsc")]
+        return !self.device_endpoints.is_empty();
+        #[cfg(not(feature = "dbsc"))]
+        false
     }
 
     pub(crate) fn encrypts_records(&self) -> bool {
@@ -193,9 +220,11 @@ impl Core {
                 let touch = !skip_touch && span.touch(sealed.expires_at, now).is_some();
                 Due { touch, cookie: sealed.reissue }
             }
-            Base::Absent { .. } | Base::Superseded(_) | Base::Unreadable(_) | Base::Ended(..) => {
-                Due::default()
-            }
+            Base::Absent { .. }
+            | Base::Superseded(_)
+            | Base::Unreadable(_)
+            | Base::Unproven(_)
+            | Base::Ended(..) => Due::default(),
         }
     }
 }

@@ -256,6 +256,7 @@ impl<'s> Execution<'s> {
             (Plan::Replace { login }, Base::Live(loaded)) => {
                 Box::pin(self.replace(patch, loaded, login)).await.map(StepOutcome::Done)
             }
+            (Plan::Refuse, Base::Unproven(_)) => Err(Error::DeviceUnproven),
             (Plan::Refuse, _) => Err(Error::Gone),
             // `step` has seen to the end of a session; the plans above are only made of what is
             // live.

@@ -255,6 +255,7 @@ impl Core {
             put("devices", json!({ "first": device(devices.first), "last": device(devices.last) }));
         }
         put("acting_as", json!(header.acting_as.as_deref()));
+        put("device_bound", header.summary.is_bound.into());
         put("locked", header.summary.locked.into());
         put("token", if header.token_in_header { "header" } else { "cookie" }.into());
         put("ended", self.is_over(&header.summary).into());

@@ -51,18 +51,24 @@ impl Core {
                 None => Box::pin(self.open_cookies_later(session_type, cookies)).await,
             };
             let (mut bearers, sent) = opened.end(session_type)?;
-            match (bearers.pop(), bearers.is_empty()) {
-                (None, _) => Ok(Base::Absent {
+            let base = match (bearers.pop(), bearers.is_empty()) {
+                (None, _) => Base::Absent {
                     arrival: if sent { Arrival::Invalid } else { Arrival::New },
                     carrier: session_type.carrier(cookies),
                     by: None,
-                }),
-                (Some(bearer), true) => self.read_base(session_type, bearer, now).await,
+                },
+                (Some(bearer), true) => self.read_base(session_type, bearer, now).await?,
                 (Some(bearer), false) => {
                     bearers.push(bearer);
-                    Box::pin(self.find_among(session_type, bearers, now)).await
+                    Box::pin(self.find_among(session_type, bearers, now)).await?
                 }
+            };
+            #[cfg(feature = "dbsc")]
+            if session_type.demands_proof(&base) {
+                // Boxed, because few sessions are bound.
+                return Box::pin(self.unless_unproven(session_type, cookies, base, now)).await;
             }
+            Ok(base)
         }
     }
 
@@ -343,7 +349,7 @@ pub(super) type Bearers = SmallVec<[Bearer; 1]>;
 /// has.
 type Payload = (SessionId, Secret, Option<Secret>);
 
-fn payload(bytes: &[u8]) -> Option<Payload> {
+pub(super) fn payload(bytes: &[u8]) -> Option<Payload> {
     let (id, secrets) = bytes.split_first_chunk()?;
     let (first, rest) = secrets.split_first_chunk()?;
     let spare = match rest.len() {

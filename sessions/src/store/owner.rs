@@ -52,6 +52,8 @@ pub struct SessionInfo {
     /// Whether the owner has to prove again who they are:
     /// [`Session::is_locked`](crate::Session::is_locked).
     pub is_locked: bool,
+    /// Whether it is bound to a device: see [`Session::device_bound`](crate::Session::device_bound).
+    pub device_bound: bool,
     /// For whom the owner acts in this session: see [`Session::act_as`](crate::Session::act_as).
     pub acting_as: Option<String>,
 }
@@ -129,6 +131,7 @@ impl Core {
                 .seen_at
                 .unwrap_or_else(|| record.expires_at.map_or(created_at, |at| span.last_seen(at))),
             devices: header.devices,
+            device_bound: stored.summary.is_bound,
             is_locked: session_type.is_locked(&stored.summary, record.owner.is_some(), self.now()),
             expires_at: record.expires_at,
             authentication: header

@@ -368,8 +368,9 @@ impl Patch {
         header.summary.own = self.own_times(own);
         header.label = self.asks.label.clone().or(header.label.filter(|_| inherits));
         if !stays {
-            // A new owner restarts the lifetime.
+            // A new owner restarts the lifetime, on a device that is not known.
             header.summary.created_at = self.now;
+            (header.summary.is_bound, header.bound) = (false, None);
         }
         if let Some(renewal) = renewal {
             self.renew(&mut header, renewal);

@@ -24,6 +24,8 @@ pub(crate) enum Status {
     Live,
     /// Its cookie was superseded recently.
     Superseded,
+    /// It is bound to a device, and the request does not prove that it comes from there.
+    Unproven,
     /// It ended after it was loaded.
     Ended,
 }
@@ -95,9 +97,9 @@ pub(crate) fn plan(facts: Facts) -> Plan {
         (Status::Absent, _) if changed => Plan::Create { login },
         (Status::Absent, _) => Plan::Leave,
         // A login has its own proof. All other changes belong to the session that continued.
-        (Status::Superseded, OwnerMove::Appears) => Plan::Create { login },
-        (Status::Superseded | Status::Ended, _) if wants => Plan::Refuse,
-        (Status::Superseded | Status::Ended, _) => Plan::Leave,
+        (Status::Superseded | Status::Unproven, OwnerMove::Appears) => Plan::Create { login },
+        (Status::Superseded | Status::Unproven | Status::Ended, _) if wants => Plan::Refuse,
+        (Status::Superseded | Status::Unproven | Status::Ended, _) => Plan::Leave,
         (Status::Live, OwnerMove::Replaced) => Plan::Replace { login: true },
         (Status::Live, OwnerMove::Leaves) => Plan::Replace { login: false },
         (Status::Live, _) => {
@@ -131,8 +133,8 @@ mod tests {
 
     /// Every combination of facts.
     fn all() -> impl Iterator<Item = Facts> {
-        const STATUS: [Status; 4] =
-            [Status::Absent, Status::Live, Status::Superseded, Status::Ended];
+        const STATUS: [Status; 5] =
+            [Status::Absent, Status::Live, Status::Superseded, Status::Unproven, Status::Ended];
         const OWNER: [OwnerMove; 5] = [
             OwnerMove::Nobody,
             OwnerMove::Same,
@@ -201,8 +203,9 @@ mod tests {
     #[test]
     fn a_session_that_is_not_there() {
         use OwnerMove::Appears;
-        let [absent, superseded, ended] = [Status::Absent, Status::Superseded, Status::Ended]
-            .map(|status| Facts { status, ..NOTHING });
+        let [absent, superseded, unproven, ended] =
+            [Status::Absent, Status::Superseded, Status::Unproven, Status::Ended]
+                .map(|status| Facts { status, ..NOTHING });
         let changed = |facts| Facts { changed: true, ..facts };
         let login = |facts| Facts { changed: true, rights: true, owner: Appears, ..facts };
         for (facts, expected) in [
@@ -215,6 +218,11 @@ mod tests {
             (changed(superseded), Plan::Refuse),
             (Facts { asks: RENEW, ..superseded }, Plan::Refuse),
             (login(superseded), Plan::Create { login: true }),
+            // Nothing may replace the cookie of whoever has the device, except for a login.
+            (unproven, Plan::Leave),
+            (changed(unproven), Plan::Refuse),
+            (Facts { asks: RENEW, ..unproven }, Plan::Refuse),
+            (login(unproven), Plan::Create { login: true }),
             (ended, Plan::Leave),
             (changed(ended), Plan::Refuse),
             (login(ended), Plan::Refuse),

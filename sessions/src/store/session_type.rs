@@ -8,6 +8,8 @@ use http::header::{COOKIE, HOST, HeaderName, HeaderValue, SET_COOKIE};
 use smallvec::SmallVec;
 
 use super::assurance::OwnLimits;
+#[cfg(feature = "dbsc")]
+use super::device_cookie::DeviceCookie;
 use super::fence::CredentialHash;
 use super::settings::TypeSettings;
 use super::times::{Span, Times};
@@ -15,6 +17,8 @@ use crate::clock::SKEW;
 use crate::cookie::SetCookie;
 use crate::crypto::purpose::Purpose;
 use crate::data::SessionData;
+#[cfg(feature = "dbsc")]
+use crate::device_binding::answer::REGISTRATION;
 use crate::error::Error;
 use crate::id::{KeyHasher, Secret, SecretHash, SessionId, StoreKey};
 use crate::schema::fields::Fields;
@@ -47,6 +51,9 @@ pub(crate) struct SessionType {
     /// Who is told of what happens to its sessions.
     pub(crate) events: Events,
     pub(crate) longest_remember: Duration,
+    /// How its sessions are bound to a device, if they are.
+    #[cfg(feature = "dbsc")]
+    pub(crate) device: Option<DeviceCookie>,
     times: Times,
     lock: Option<Duration>,
     own_limits: OwnLimits,
@@ -87,6 +94,8 @@ impl SessionType {
             tallies: Tallies::new(name),
             events,
             longest_remember: settings.longest_remember,
+            #[cfg(feature = "dbsc")]
+            device: DeviceCookie::of(name, settings),
             times: settings.times,
             lock: settings.lock,
             own_limits: settings.own,
@@ -167,7 +176,7 @@ impl SessionType {
             }
             _ => self.cookie_of(carrier).set(token, left, persistent)?,
         };
-        Ok(Delivery { transport, value })
+        Ok(Delivery::new(transport, value))
     }
 
     /// Returns what makes the client drop its token: a cookie that has expired, or an empty header.
@@ -177,12 +186,12 @@ impl SessionType {
             Transport::Header => HeaderValue::from_static(""),
             _ => self.cookie_of(carrier).clear()?,
         };
-        Ok(Delivery { transport, value })
+        Ok(Delivery::new(transport, value))
     }
 
     /// Returns the headers of a response that deliver a token.
     pub(crate) fn headers(&self, delivery: Delivery) -> DeliveryHeaders {
-        let Delivery { transport, value } = delivery;
+        let Delivery { transport, value, .. } = delivery;
         let mut headers = DeliveryHeaders::new();
         if transport == Transport::Header {
             headers.push((self.token_header.response.clone(), value));
@@ -192,6 +201,8 @@ impl SessionType {
         let other = self.other_cookie.as_ref().and_then(|other| other.cookie.clear().ok());
         headers.extend(other.map(|value| (SET_COOKIE, value)));
         headers.push((SET_COOKIE, value));
+        #[cfg(feature = "dbsc")]
+        headers.extend(delivery.offer.map(|offer| (REGISTRATION, *offer)));
         headers
     }
 

@@ -7,6 +7,8 @@ use http::HeaderName;
 use super::assurance::{Assurance, Limits, OwnLimits};
 use super::times::Times;
 use crate::cookie::CookieConfig;
+#[cfg(feature = "dbsc")]
+use crate::device_binding::DeviceBinding;
 use crate::error::Error;
 use crate::transport::{TokenHeader, Transport};
 
@@ -49,6 +51,8 @@ pub struct SessionSettings {
     token_header: Option<TokenHeader>,
     lock: Option<Duration>,
     assurance: Option<Assurance>,
+    #[cfg(feature = "dbsc")]
+    device: Option<DeviceBinding>,
 }
 
 impl SessionSettings {
@@ -221,6 +225,31 @@ impl SessionSettings {
     }
 
     /// Returns what applies to the type in a store with these settings.
+    /// Sets whether and how sessions of this type are bound to a device. Needs the feature `dbsc`.
+    ///
+    /// ```
+    /// use sessions::{DeviceBinding, MemoryProvider, Session, Store};
+    ///
+    /// #[derive(Session)]
+    /// #[session(name = "admin", version = 1)]
+    /// struct Admin {
+    ///     #[session(owner)]
+    ///     user: Option<u64>,
+    /// }
+    ///
+    /// let store = Store::builder(MemoryProvider::new())
+    ///     .device_binding(DeviceBinding::observe())
+    ///     .session::<Admin>(|it| it.device_binding(DeviceBinding::enforce()))
+    ///     .build()?;
+    /// # Ok::<(), sessions::Error>(())
+    /// ```
+    #[cfg(feature = "dbsc")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "dbsc")))]
+    pub fn device_binding(mut self, binding: DeviceBinding) -> Self {
+        self.device = Some(binding);
+        self
+    }
+
     pub(crate) fn over(&self, store: &Self) -> TypeSettings {
         let level = self.assurance.or(store.assurance);
         let limits = level.map_or(Limits::NONE, Assurance::limits);
@@ -283,6 +312,13 @@ impl SessionSettings {
             cookie,
             assurance: level,
             own: limits.own(times),
+            #[cfg(feature = "dbsc")]
+            device: self
+                .device
+                .as_ref()
+                .or(store.device.as_ref())
+                .cloned()
+                .unwrap_or_else(DeviceBinding::off),
         }
     }
 
@@ -318,6 +354,8 @@ pub(crate) struct TypeSettings {
     assurance: Option<Assurance>,
     /// The longest times of one session's own.
     pub(super) own: OwnLimits,
+    #[cfg(feature = "dbsc")]
+    pub(super) device: DeviceBinding,
 }
 
 impl TypeSettings {
@@ -355,6 +393,8 @@ impl TypeSettings {
         }
         self.token_header.check()?;
         self.cookie.check()?;
+        #[cfg(feature = "dbsc")]
+        self.check_device()?;
         let Some(other) = &self.other_cookie else { return Ok(()) };
         other.check()?;
         if other.has_domains() {
@@ -372,6 +412,30 @@ impl TypeSettings {
     }
 
     /// Whether the domain of a cookie depends on the request.
+    #[cfg(feature = "dbsc")]
+    fn check_device(&self) -> Result<(), Error> {
+        if !self.device.is_on() {
+            return Ok(());
+        }
+        self.device.check()?;
+        if self.transport == Transport::Header {
+            return Err(Error::config(
+                "browsers bind a session in a cookie; drop transport(Transport::Header), or set \
+                 DeviceBinding::off()",
+            ));
+        }
+        if self.cookie.is_insecure()
+            || self.cookie.is_partitioned()
+            || !self.cookie.is_of_one_host()
+        {
+            return Err(Error::config(
+                "device_binding() needs a cookie of one host over HTTPS; drop danger_plain_http(), \
+                 partitioned(), domain(), domains() and path(), or set DeviceBinding::off()",
+            ));
+        }
+        Ok(())
+    }
+
     pub(super) fn has_domains(&self) -> bool {
         self.cookie.has_domains()
     }

@@ -48,6 +48,10 @@ metrics! {
         "merges that a field's policy refused";
     RENEWALS = Counter Count "sessions_renewals_total", "sessions that got a new secret";
     ENDED = Counter Count "sessions_ended_total", "sessions ended before they expired";
+    DEVICE_PROOFS = Counter Count "sessions_device_proofs_total",
+        "answers to browsers that register or prove a device";
+    DEVICE_UNPROVEN = Counter Count "sessions_device_unproven_total",
+        "requests for a bound session without a recent proof";
     TOUCHES = Counter Count "sessions_touches_total", "expiries moved";
     DROPPED = Counter Count "sessions_changes_dropped_total", "changes that were not saved";
     COOKIES_REFUSED = Counter Count "sessions_cookies_refused_total",

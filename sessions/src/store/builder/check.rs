@@ -52,6 +52,16 @@ impl StoreBuilder {
                 return Err(Error::config("client_side() keeps no records to cache; drop cache()"));
             }
         }
+        #[cfg(feature = "dbsc")]
+        {
+            let own = self.types.iter().map(|(_, _, own)| own.over(&self.settings));
+            let plain = [SessionSettings::default().over(&self.settings)];
+            if self.client_side && own.chain(plain).any(|it| it.device.is_on()) {
+                return Err(Error::config(
+                    "device_binding() needs records, and client_side() keeps none; drop one of them",
+                ));
+            }
+        }
         if self.client_side && self.most_sessions.is_some() {
             return Err(Error::config(
                 "max_sessions_per_owner() needs records, and client_side() keeps none; drop one \

@@ -82,7 +82,7 @@ impl Execution<'_> {
         let core = self.core;
         let _by = self.base.key().map(|key| core.endings.begin(key, EndedBy::Logout));
         let ended = match self.base.clone() {
-            Base::Live(loaded) | Base::Unreadable(loaded) => {
+            Base::Live(loaded) | Base::Unreadable(loaded) | Base::Unproven(loaded) => {
                 self.end(&loaded, loaded.version, &mut patience).await?
             }
             Base::Superseded(superseded) if superseded.may_end => {

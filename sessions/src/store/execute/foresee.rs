@@ -75,6 +75,7 @@ pub(super) fn status(base: &Base) -> Status {
         Base::Live(_) | Base::Sealed(_) => Status::Live,
         Base::Superseded(superseded) if superseded.recent => Status::Superseded,
         Base::Superseded(_) => Status::Absent,
+        Base::Unproven(_) => Status::Unproven,
         Base::Ended(..) => Status::Ended,
     }
 }

@@ -199,12 +199,15 @@ impl Execution<'_> {
         } else if let Some(step_up) = last(&mut self.sends).step_up.clone() {
             Box::pin(self.admit_step_up(*step_up, &loaded.key, patience)).await?;
         }
+        #[cfg(feature = "dbsc")]
+        let authenticates = last(&mut self.sends).login.is_some() || self.asks.proof().is_some();
         // Read again, not held since it was written: this future is moved.
         let summary = Stored::parse(self.name(), &written.record.data)?.summary;
         let drawn = self.sends.pop().and_then(Sent::settle);
         let renewed = drawn.is_some();
         let bearer = drawn.or_else(|| loaded.bearer.clone());
-        let delivery = match (&bearer, token) {
+        #[cfg_attr(not(feature = "dbsc"), allow(unused_mut))]
+        let mut delivery = match (&bearer, token) {
             (Some(bearer), Some(token)) => {
                 Some(core.deliver(&self.session_type, bearer.carrier, &token, &summary)?)
             }
@@ -215,6 +218,14 @@ impl Execution<'_> {
             }
             _ => None,
         };
+        #[cfg(feature = "dbsc")]
+        if let (true, Some(_), Some(delivery)) =
+            (authenticates, &self.session_type.device, &mut delivery)
+        {
+            // Boxed, because few types bind their sessions.
+            let offer = core.offer_binding(&self.session_type, &loaded.key, &summary, delivery);
+            Box::pin(offer).await;
+        }
         if renewed {
             self.core.events.renewed(self.name(), &loaded.key);
         }
