@@ -2,6 +2,7 @@
 //! provider that is watched, fails or waits.
 
 pub mod browser;
+pub mod device;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
 pub mod events;

@@ -129,15 +129,6 @@ impl Core {
                 new.name()
             )));
         }
-        #[cfg(feature = "dbsc")]
-        if let Some(other) = types.iter().find(|other| other.shares_device_cookie(&new)) {
-            return Err(Error::misuse(format!(
-                "the session types \"{}\" and \"{}\" would share the cookie of a device's proof; \
-                 give one of them another name",
-                other.name(),
-                new.name()
-            )));
-        }
         types.push(new.clone());
         Ok(new)
     }

@@ -21,6 +21,7 @@ impl DeviceCookie {
             return None;
         }
         let config = &settings.cookie;
+        // No session type's name has a `-`.
         let cookie = config.named(config.cookie_name(&format!("{session}-bound")));
         Some(Self { purpose: proof_purpose(&cookie.name), cookie, binding })
     }

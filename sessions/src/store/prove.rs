@@ -126,13 +126,6 @@ impl SessionType {
         let policy = self.device.as_ref().map(|device| device.binding.policy());
         is_bound && matches!(policy, Some(Policy::Observe | Policy::Enforce))
     }
-
-    /// Whether a cookie of both types has one name.
-    pub(super) fn shares_device_cookie(&self, other: &Self) -> bool {
-        let name = |it: &Self| it.device.as_ref().map(|device| device.cookie.name.clone());
-        name(self).is_some_and(|name| name == other.cookie.name)
-            || name(other).is_some_and(|name| name == self.cookie.name)
-    }
 }
 
 /// The payload of a proof's cookie.

@@ -10,6 +10,7 @@ mod bad_input;
 mod cache;
 mod client_side;
 mod contention;
+mod device_binding;
 mod epoch;
 mod events;
 mod export;
