@@ -49,7 +49,7 @@ RUST
     } > "$work/$1/src/lib.rs"
 }
 
-crate session "sessions = { path = \"$root/sessions\" }" \
+crate session "sessionful = { path = \"$root/sessions\" }" \
     'sessions::Session' '#[session(name = "NAME", version = 1)]' ''
 crate used "cbor4ii = { version = \"1\", features = [\"serde1\", \"use_std\"] }" \
     'serde::Serialize, serde::Deserialize' '' \

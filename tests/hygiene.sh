@@ -12,8 +12,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # In the order in which they depend on each other; the macro is the first.
-PUBLISHED=(sessions-derive sessions sessions-sqlite sessions-postgres sessions-mysql sessions-redis sessions-dynamodb
-    sessions-aws-kms)
+PUBLISHED=(sessionful-derive sessionful sessionful-sqlite sessionful-postgres sessionful-mysql sessionful-redis
+    sessionful-dynamodb sessionful-aws-kms)
 
 # Of its own, as other flags would make the everyday one build everything anew.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}/hygiene"
@@ -101,7 +101,7 @@ semver() {
         return
     fi
     tool cargo-semver-checks
-    # Not the registry's `sessions`, which is another project. The macro has no interface of items.
+    # The macro has no interface of items.
     # shellcheck disable=SC2046
     cargo semver-checks $(printf -- '--package\n%s\n' "${PUBLISHED[@]:1}") \
         --all-features --baseline-rev "$tag"
@@ -113,11 +113,10 @@ contents() {
     # shellcheck disable=SC2046
     cargo package --quiet --locked --allow-dirty $(packages) "$@"
     for package in "${PUBLISHED[@]}"; do
-        # The registry has another project's crate of the name `sessions`.
+        # The registry has another project's crates of the names `sessions` and `sessions-redis`.
         if tar -xOzf "$CARGO_TARGET_DIR/package/$package-$(version).crate" \
-            "$package-$(version)/Cargo.lock" | grep -A 1 '^name = "sessions"$' \
-            | grep '^version' | grep -qvF "\"$(version)\""; then
-            echo "$package: its package depends on another crate named sessions" >&2
+            "$package-$(version)/Cargo.lock" | grep -E '^name = "sessions(-|")' >&2; then
+            echo "$package: its package depends on the crate above, which is another project's" >&2
             return 1
         fi
         list=$(tar -tvzf "$CARGO_TARGET_DIR/package/$package-$(version).crate")

@@ -23,7 +23,7 @@ cd "$copy"
 tests() {
     cargo test --quiet --locked -p sessions-tests --test session -- record:: model:: epoch:: identity:: \
         surroundings:: limit:: cache:: watch:: moving:: \
-        && cargo test --quiet --locked -p sessions --lib -- store:: moving:: \
+        && cargo test --quiet --locked -p sessionful --lib -- store:: moving:: \
         && cargo test --quiet --locked -p sessions-tests --test http -- transport cookie token cache \
         && cargo test --quiet --locked -p sessions-tests --test schedules
 }

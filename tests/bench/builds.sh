@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What it costs to build `sessions`: crates, seconds, and seconds of processors, cold, in crates that are
+# What it costs to build `sessionful`: crates, seconds, and seconds of processors, cold, in crates that are
 # made for it. Prints a table.
 #
 #   tests/bench/builds.sh                   everything; about ten minutes on two idle cores
@@ -42,7 +42,7 @@ print_row() {
         'BEGIN { printf "| %s | %s | %d | %.0f | %.0f |\n", name, what, crates, real, user + sys }'
 }
 
-# feature NAME WHAT FEATURES...: `sessions` with features.
+# feature NAME WHAT FEATURES...: `sessionful` with features.
 feature() {
     local name=$1 what=$2
     shift 2
@@ -51,7 +51,7 @@ feature() {
     row "$name" "$what"
 }
 
-# provider NAME WHAT ARGUMENTS...: `sessions` without features, and a provider.
+# provider NAME WHAT ARGUMENTS...: `sessionful` without features, and a provider.
 provider() {
     local name=$1 what=$2
     shift 2
@@ -125,18 +125,18 @@ first_answer() {
     wait "$server" || [ "$?" -eq 143 ]
 }
 
-default() { feature default "sessions"; }
+default() { feature default "\`sessionful\`, as by default"; }
 axum() { feature axum "\`axum\`" --features axum; }
 actix() { feature actix "\`actix\`" --features actix; }
 metrics() { feature metrics "\`metrics\`" --features metrics; }
 testing() { feature testing "\`testing\`" --features testing; }
 tower-sessions() { feature tower-sessions "\`tower-sessions\`" --features tower-sessions; }
 conformance() { feature conformance "\`conformance\`" --features conformance; }
-sqlite() { provider sqlite "\`sessions-sqlite\`"; }
-postgres() { provider postgres "\`sessions-postgres\`, without TLS"; }
-mysql() { provider mysql "\`sessions-mysql\`, without TLS"; }
-redis() { provider redis "\`sessions-redis\`"; }
-dynamodb() { provider dynamodb "\`sessions-dynamodb\`"; }
+sqlite() { provider sqlite "\`sessionful-sqlite\`"; }
+postgres() { provider postgres "\`sessionful-postgres\`, without TLS"; }
+mysql() { provider mysql "\`sessionful-mysql\`, without TLS"; }
+redis() { provider redis "\`sessionful-redis\`"; }
+dynamodb() { provider dynamodb "\`sessionful-dynamodb\`"; }
 
 if [ $# -eq 0 ]; then
     set -- answer default axum actix metrics testing tower-sessions conformance sqlite postgres mysql redis dynamodb

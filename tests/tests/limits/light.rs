@@ -1,4 +1,4 @@
-//! `sessions` is light: few crates, and no web framework, database or TLS by default.
+//! `sessionful` is light: few crates, and no web framework, database or TLS by default.
 
 use std::collections::BTreeSet;
 use std::collections::hash_map::DefaultHasher;
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// The most crates that `sessions` may build from scratch, itself included.
+/// The most crates that `sessionful` may build from scratch, itself included.
 const MOST: usize = 70;
 
 /// What the names of crates begin with that are web frameworks, databases, or TLS.
@@ -38,9 +38,9 @@ fn heavy(crates: &BTreeSet<String>) -> Vec<&str> {
 
 #[test]
 fn by_default_it_builds_few_crates_and_none_that_is_heavy() {
-    let crates = crates(&["--package", "sessions"]);
+    let crates = crates(&["--package", "sessionful"]);
     println!("{} crates", crates.len());
-    for expected in ["sessions v", "sessions-derive v", "tokio v"] {
+    for expected in ["sessionful v", "sessionful-derive v", "tokio v"] {
         assert!(crates.iter().any(|name| name.starts_with(expected)), "{expected}: {crates:#?}");
     }
     assert!(crates.len() <= MOST, "{} crates: {crates:#?}", crates.len());
@@ -49,9 +49,9 @@ fn by_default_it_builds_few_crates_and_none_that_is_heavy() {
 
 #[test]
 fn what_is_heavy_would_be_noticed() {
-    let with_axum = crates(&["--package", "sessions", "--features", "axum"]);
+    let with_axum = crates(&["--package", "sessionful", "--features", "axum"]);
     assert!(heavy(&with_axum).iter().any(|name| name.starts_with("axum-core v")));
-    let with_sqlite = crates(&["--package", "sessions-sqlite"]);
+    let with_sqlite = crates(&["--package", "sessionful-sqlite"]);
     assert!(heavy(&with_sqlite).iter().any(|name| name.starts_with("libsqlite3-sys v")));
     assert!(with_sqlite.len() > MOST, "{} crates", with_sqlite.len());
 }
