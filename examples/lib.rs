@@ -1,1 +1,1 @@
-//! Runnable examples of the `sessions` crates: the files beside this one.
+//! Runnable examples of `sessionful`: the files beside this one.

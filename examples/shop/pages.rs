@@ -79,7 +79,7 @@ impl Frame {
                         (body)
                     }
                     footer {
-                        p { "An example of the sessions crate. Nothing here is for sale." }
+                        p { "An example of sessionful. Nothing here is for sale." }
                     }
                 }
             }

@@ -1,4 +1,4 @@
-//! The derive macro of the `sessions` crate, which re-exports and documents it.
+//! The derive macro of `sessionful`, whose library `sessions` re-exports and documents it.
 
 mod diag;
 mod expand;

@@ -9,7 +9,7 @@ use syn::{Expr, Ident, Path, Type};
 /// A session type.
 pub(crate) struct Model {
     pub(crate) ident: Ident,
-    /// The path of the `sessions` crate.
+    /// The path of the library `sessions`.
     pub(crate) root: Path,
     pub(crate) name: String,
     pub(crate) version: u16,

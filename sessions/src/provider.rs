@@ -287,7 +287,7 @@ pub struct Listed {
 #[async_trait]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a session provider",
-    note = "use `MemoryProvider`, a provider crate such as `sessions-sqlite`, or implement \
+    note = "use `MemoryProvider`, a provider crate such as `sessionful-sqlite`, or implement \
             `sessions::provider::Provider` for your own database"
 )]
 pub trait Provider: Send + Sync + 'static {

@@ -31,7 +31,7 @@
 //! ```toml
 //! aws-config = "1"
 //! aws-sdk-kms = "1"
-//! sessions-aws-kms = "0.1"
+//! sessionful-aws-kms = "0.1"
 //! ```
 //!
 //! ```text

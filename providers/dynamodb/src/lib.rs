@@ -33,7 +33,7 @@
 //! ```toml
 //! aws-config = "1"
 //! aws-sdk-dynamodb = "1"
-//! sessions-dynamodb = "0.1"
+//! sessionful-dynamodb = "0.1"
 //! ```
 //!
 //! ```text

@@ -89,7 +89,7 @@ pub(crate) fn of_statement(table: &str, error: Error) -> ProviderError {
         Error::Configuration(cause) if cause.to_string().contains("RSA") => {
             ProviderError::permanent(
                 "MySQL takes this user's password only over TLS: enable a tls feature of \
-                 sessions-mysql, and set ssl-mode=VERIFY_IDENTITY in the URL",
+                 sessionful-mysql, and set ssl-mode=VERIFY_IDENTITY in the URL",
             )
         }
         Error::Configuration(_) => of_configuration(),
@@ -240,7 +240,7 @@ fn of_server(table: &str, error: &MySqlDatabaseError) -> ProviderError {
         // MySQL; MariaDB.
         3118 | 4151 => ProviderError::permanent("the user is locked: ALTER USER .. ACCOUNT UNLOCK"),
         3159 => ProviderError::permanent(
-            "MySQL takes this user only over TLS: enable a tls feature of sessions-mysql, and set \
+            "MySQL takes this user only over TLS: enable a tls feature of sessionful-mysql, and set \
              ssl-mode=VERIFY_IDENTITY in the URL",
         ),
         1064 | 1235 => ProviderError::permanent(
@@ -304,7 +304,7 @@ fn temporary(error: &MySqlDatabaseError) -> Option<&'static str> {
 fn of_tls() -> ProviderError {
     ProviderError::permanent(
         "TLS to MySQL failed: check ssl-mode, the certificates, and that a tls feature of \
-         sessions-mysql is on",
+         sessionful-mysql is on",
     )
 }
 

@@ -20,7 +20,7 @@
 //! MariaDB 10.6 or newer, or MySQL 8.0 or newer. The tests run on MariaDB 10.11 and on no other
 //! server. The provider sends only what both document, but nobody has tested it on MySQL. Before you
 //! use it there, run the conformance suite on your server: `sessions::provider::conformance`, with the
-//! feature `conformance` of `sessions`.
+//! feature `conformance` of `sessionful`.
 //!
 //! # The table
 //!

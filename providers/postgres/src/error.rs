@@ -326,7 +326,7 @@ fn of_server(table: &str, error: &PgDatabaseError) -> ProviderError {
 fn of_tls() -> ProviderError {
     ProviderError::permanent(
         "TLS to PostgreSQL failed: check sslmode, the certificates, and that a tls feature of \
-         sessions-postgres is on",
+         sessionful-postgres is on",
     )
 }
 

@@ -262,7 +262,7 @@ pub(crate) fn client(url: &str) -> RedisResult<Client> {
     if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
         return Err((
             ErrorKind::InvalidClientConfig,
-            "TLS needs the feature `tls-rustls` of sessions-redis",
+            "TLS needs the feature `tls-rustls` of sessionful-redis",
         )
             .into());
     }

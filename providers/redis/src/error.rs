@@ -152,7 +152,7 @@ fn wrong_password() -> ProviderError {
 fn no_permission() -> ProviderError {
     ProviderError::permanent(
         "the Redis user lacks a permission: give it the commands and the keys that the \
-         documentation of sessions-redis lists",
+         documentation of sessionful-redis lists",
     )
 }
 

@@ -15,7 +15,7 @@ use crate::provider::Source;
 /// With it, somebody who reads the database can neither forge nor open a token. The library calls
 /// it when the ring changes and when a process starts, never for each token.
 ///
-/// The crate `sessions-aws-kms` implements it for AWS KMS, and [`Recipients`](crate::keys::Recipients)
+/// The crate `sessionful-aws-kms` implements it for AWS KMS, and [`Recipients`](crate::keys::Recipients)
 /// for several key services at once. For your own, run the [suite](crate::keys::conformance).
 ///
 /// ```

@@ -58,7 +58,7 @@ fn main() {
             let pair = set_cookie.split(';').next().unwrap();
             (pair.len(), set_cookie.len())
         };
-        cookies.push((framework, "sessions", length(ours)));
+        cookies.push((framework, "sessionful", length(ours)));
         cookies.push((framework, library, length(theirs)));
     }
     part.say(

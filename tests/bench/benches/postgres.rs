@@ -1,4 +1,4 @@
-//! `sessions-postgres` beside `pgbench`, and its purge beside clients that read and write.
+//! `sessionful-postgres` beside `pgbench`, and its purge beside clients that read and write.
 //!
 //! Starts a server of its own. Prints ratios that were measured in the same run, in turns:
 //!

@@ -81,7 +81,7 @@ fn refused(error: RedisError) -> ProviderError {
     }
     ProviderError::permanent(
         "Redis does not tell this user of changes: it needs RESP3, CLIENT TRACKING and the \
-         permissions that the documentation of sessions-redis lists; a proxy may refuse them; call \
+         permissions that the documentation of sessionful-redis lists; a proxy may refuse them; call \
          without_changes() to do without",
     )
     .with_source(error)
