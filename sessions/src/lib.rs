@@ -29,6 +29,9 @@
 //! # }
 //! ```
 //!
+//! The package is `sessionful` (`cargo add sessionful --features axum`), and code calls the library `sessions`:
+//! on crates.io the names `sessions` and `sessions-redis` belong to another project.
+//!
 //! [The guide](crate::guide) continues in small steps: [getting
 //! started](crate::guide::getting_started), [logging in and
 //! out](crate::guide::logging_in_and_out), [concurrent
