@@ -19,9 +19,23 @@ impl Headers for HeaderMap {
     }
 
     fn all(&self, name: &http::HeaderName) -> impl Iterator<Item = &[u8]> {
-        self.get_all(name.as_str()).map(HeaderValue::as_bytes)
+        match KNOWN.iter().find(|known| known.as_str() == name.as_str()) {
+            Some(known) => self.get_all(known),
+            None => self.get_all(name.as_str()),
+        }
+        .map(HeaderValue::as_bytes)
     }
 }
+
+/// The headers that are read of each request and that actix-web has no constants for: to look one up
+/// by its text allocates.
+static KNOWN: [HeaderName; 5] = [
+    HeaderName::from_static("sec-purpose"),
+    HeaderName::from_static("purpose"),
+    HeaderName::from_static("x-moz"),
+    HeaderName::from_static("sec-fetch-site"),
+    HeaderName::from_static("sec-fetch-mode"),
+];
 
 impl ResponseHeaders for HeaderMap {
     fn any(&self, name: &http::HeaderName, is: impl FnMut(&[u8]) -> bool) -> bool {
