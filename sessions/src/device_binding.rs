@@ -8,6 +8,8 @@
 
 pub(crate) mod answer;
 pub(crate) mod fields;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 pub(crate) mod proof;
 pub(crate) mod tokens;
 

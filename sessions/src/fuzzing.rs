@@ -17,6 +17,9 @@ use crate::keyring::local_key::LocalKey;
 use crate::memory::MemoryProvider;
 use crate::provider::{Expect, Provider, Record};
 
+#[cfg(feature = "dbsc")]
+pub use crate::device_binding::fuzzing::{device_proof, device_skipped, device_text};
+
 struct Fixture {
     runtime: Runtime,
     codec: Codec,
@@ -127,6 +130,14 @@ mod tests {
     #[test]
     fn the_corpus_of_ring_record_does_no_harm() {
         replay("ring_record", super::ring_record);
+    }
+
+    #[test]
+    #[cfg(feature = "dbsc")]
+    fn the_corpora_of_device_binding_do_no_harm() {
+        replay("device_proof", super::device_proof);
+        replay("device_text", super::device_text);
+        replay("device_skipped", super::device_skipped);
     }
 
     #[test]

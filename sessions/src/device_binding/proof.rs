@@ -195,3 +195,69 @@ fn key(jwk: &Value) -> Result<DeviceKey, Refusal> {
 
 /// The largest proof that is read, in bytes.
 pub(crate) const MOST_PROOF: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use p256::elliptic_curve::sec1::FromEncodedPoint as _;
+
+    use super::*;
+
+    /// The example of RFC 7515, appendix A.3.
+    const X: &str = "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU";
+    const Y: &str = "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0";
+    const SIGNED: &str = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0\
+         dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+    const SIGNATURE: &str = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxf\
+         KTUJqPP3-Kg6NU1Q";
+
+    fn example() -> (DeviceKey, Proof) {
+        let jwk = serde_json::json!({ "kty": "EC", "crv": "P-256", "x": X, "y": Y });
+        let signature = URL_SAFE_NO_PAD.decode(SIGNATURE).unwrap();
+        let proof = Proof {
+            challenge: String::new(),
+            key: None,
+            audience: None,
+            signed: SIGNED.to_owned(),
+            signature: Signature::from_slice(&signature).unwrap(),
+        };
+        (key(&jwk).unwrap(), proof)
+    }
+
+    #[test]
+    fn the_example_of_the_specification_is_verified() {
+        let (key, proof) = example();
+        assert_eq!(proof.verify(&key, "/"), Ok(()));
+        let other = Proof { signed: format!("{SIGNED}x"), ..proof.clone() };
+        assert_eq!(other.verify(&key, "/"), Err(Refusal::Signature));
+        // The same signature with the other square root: signers need not prefer one (SEC 1,
+        // section 4.1.4), and browsers do not.
+        let (r, s) = proof.signature.split_scalars();
+        let flipped = Signature::from_scalars(r, -*s).unwrap();
+        assert_eq!(Proof { signature: flipped, ..proof }.verify(&key, "/"), Ok(()));
+    }
+
+    #[test]
+    fn a_key_is_kept_compressed() {
+        let (key, _) = example();
+        let point = EncodedPoint::from_bytes(key.as_bytes()).unwrap();
+        let point = PublicKey::from_encoded_point(&point).unwrap().to_encoded_point(false);
+        assert_eq!(URL_SAFE_NO_PAD.encode(point.x().unwrap()), X);
+        assert_eq!(URL_SAFE_NO_PAD.encode(point.y().unwrap()), Y);
+    }
+
+    #[test]
+    fn an_audience_is_compared_by_its_path() {
+        for (url, is) in [
+            ("https://shop.example/a/b", true),
+            ("https://shop.example:8443/a/b", true),
+            ("http://shop.example/a/b", false),
+            ("https://shop.example/a/b?c", false),
+            ("https://shop.example/a", false),
+            ("https://shop.example", false),
+            ("/a/b", false),
+            ("", false),
+        ] {
+            assert_eq!(is_at(url, "/a/b"), is, "{url}");
+        }
+    }
+}
