@@ -3,35 +3,36 @@
 //! - [Getting started](getting_started): from an empty folder to a tested login.
 //! - [Logging in and out](logging_in_and_out): owners, roles, "remember me", the list of devices,
 //!   logging out everywhere, changing a password.
-//! - [Asking again: step-up](asking_again): how long ago the owner proved who they are, sessions that
-//!   lock, lost credentials, acting as another.
-//! - [Closing sockets on logout](closing_sockets): WebSockets and event streams that close when
-//!   their session ends, and jobs that stop.
-//! - [Mobile and API clients](mobile_and_api_clients): tokens in a header, for clients without cookies.
+//! - [Testing your app](testing_your_app): handlers tested with visitors who are logged in, time that
+//!   passes, conflicts, and a database that is down.
 //! - [Concurrent requests](concurrent_requests): what happens when two requests change one
 //!   session, and how to choose the result field by field.
 //! - [Changing your session](changing_your_session): how the struct changes from deploy to deploy,
 //!   while older records are stored and older builds run.
 //! - [Choosing a provider](choosing_a_provider): what memory, SQLite, PostgreSQL, MySQL, Redis and
 //!   DynamoDB keep, cost and need.
+//! - [Security model](security_model): what is protected against what, and what is not.
+//! - [Going to production](going_to_production): a checklist for the first deploy and for being on
+//!   call.
+//! - [Asking again: step-up](asking_again): how long ago the owner proved who they are, sessions that
+//!   lock, lost credentials, acting as another.
+//! - [Closing sockets on logout](closing_sockets): WebSockets and event streams that close when
+//!   their session ends, and jobs that stop.
+//! - [Mobile and API clients](mobile_and_api_clients): tokens in a header, for clients without cookies.
 //! - [Caching](caching): reads without a round trip, when they pay, and how soon every host knows that
 //!   a session has ended.
 //! - [Keys and rotation](keys_and_rotation): the life of the keys that seal cookies, and what to do
 //!   when a key has leaked.
-//! - [Going to production](going_to_production): a checklist for the first deploy and for being on
-//!   call.
 //! - [Operating](operating): commands for operators, dropping old versions, moving to another database,
 //!   and what to plan with.
+//! - [Observability](observability): every event, span and metric, and the alerts worth having.
 //! - [Large services](large_services): bytes, calls, connections, shards and cost for 10^8 sessions and
 //!   10^6 requests a second.
-//! - [Observability](observability): every event, span and metric, and the alerts worth having.
-//! - [Testing your app](testing_your_app): handlers tested with visitors who are logged in, time that
-//!   passes, conflicts, and a database that is down.
-//! - [Security model](security_model): what is protected against what, and what is not.
 //! - [Writing a provider](writing_a_provider): sessions in any other database, and the suite that
 //!   tests the provider.
 //! - [Coming from tower-sessions, actix-session or gorilla](coming_from): a table of equivalents,
 //!   what behaves differently, and how to move an app that is running.
+//! - [All attributes](attributes): what `#[session(..)]` takes on a struct and on its fields.
 //!
 //! These modules exist only in the documentation and hold no items.
 
@@ -41,6 +42,26 @@ pub mod getting_started {}
 
 #[doc = include_str!("guide/logging_in_and_out.md")]
 pub mod logging_in_and_out {}
+
+#[cfg(all(feature = "actix", feature = "testing"))]
+#[doc = include_str!("guide/testing_your_app.md")]
+pub mod testing_your_app {}
+
+#[doc = include_str!("guide/concurrent_requests.md")]
+pub mod concurrent_requests {}
+
+#[cfg(feature = "testing")]
+#[doc = include_str!("guide/changing_your_session.md")]
+pub mod changing_your_session {}
+
+#[doc = include_str!("guide/choosing_a_provider.md")]
+pub mod choosing_a_provider {}
+
+#[doc = include_str!("guide/security_model.md")]
+pub mod security_model {}
+
+#[doc = include_str!("guide/going_to_production.md")]
+pub mod going_to_production {}
 
 #[cfg(feature = "actix")]
 #[doc = include_str!("guide/asking_again.md")]
@@ -53,16 +74,6 @@ pub mod closing_sockets {}
 #[doc = include_str!("guide/mobile_and_api_clients.md")]
 pub mod mobile_and_api_clients {}
 
-#[doc = include_str!("guide/concurrent_requests.md")]
-pub mod concurrent_requests {}
-
-#[cfg(feature = "testing")]
-#[doc = include_str!("guide/changing_your_session.md")]
-pub mod changing_your_session {}
-
-#[doc = include_str!("guide/choosing_a_provider.md")]
-pub mod choosing_a_provider {}
-
 #[cfg(feature = "cache")]
 #[doc = include_str!("guide/caching.md")]
 pub mod caching {}
@@ -70,26 +81,16 @@ pub mod caching {}
 #[doc = include_str!("guide/keys_and_rotation.md")]
 pub mod keys_and_rotation {}
 
-#[doc = include_str!("guide/going_to_production.md")]
-pub mod going_to_production {}
-
 #[cfg(all(feature = "admin", feature = "testing"))]
 #[doc = include_str!("guide/operating.md")]
 pub mod operating {}
-
-#[doc = include_str!("guide/large_services.md")]
-pub mod large_services {}
 
 #[cfg(feature = "metrics")]
 #[doc = include_str!("guide/observability.md")]
 pub mod observability {}
 
-#[cfg(all(feature = "actix", feature = "testing"))]
-#[doc = include_str!("guide/testing_your_app.md")]
-pub mod testing_your_app {}
-
-#[doc = include_str!("guide/security_model.md")]
-pub mod security_model {}
+#[doc = include_str!("guide/large_services.md")]
+pub mod large_services {}
 
 #[doc = include_str!("guide/writing_a_provider.md")]
 pub mod writing_a_provider {}
@@ -97,3 +98,6 @@ pub mod writing_a_provider {}
 #[cfg(all(feature = "actix", feature = "tower-sessions", feature = "tower-sessions-0-14"))]
 #[doc = include_str!("guide/coming_from.md")]
 pub mod coming_from {}
+
+#[doc = include_str!("guide/attributes.md")]
+pub mod attributes {}

@@ -231,7 +231,7 @@ pub use crate::store::watches::SessionEnd;
 pub use crate::telemetry::event::Event;
 pub use crate::transport::Transport;
 #[cfg(feature = "derive")]
-#[doc = include_str!("derive.md")]
+#[doc = include_str!("guide/attributes.md")]
 pub use sessions_derive::Session;
 
 /// Runs the examples of the README with the other doctests.

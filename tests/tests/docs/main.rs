@@ -1,7 +1,10 @@
-//! The guide, the names of packages, and the order of the modules.
+//! The guide, its copy for forges, the names of packages, and the order of the modules.
 
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
+mod book;
 mod guide;
+mod items;
 mod names;
+mod pages;
 mod strata;

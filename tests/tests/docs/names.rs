@@ -9,7 +9,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::guide::{read, root};
+use crate::pages::{read, root};
 
 /// The published packages: name, library, folder.
 const PUBLISHED: [(&str, &str, &str); 8] = [
