@@ -5,6 +5,8 @@
 //!   logging out everywhere, changing a password.
 //! - [Testing your app](testing_your_app): handlers tested with visitors who are logged in, time that
 //!   passes, conflicts, and a database that is down.
+//! - [Recipes](recipes): short answers: pages for members only, forged requests, acting as another
+//!   user, rolling a version back, errors as JSON, leaving other login crates.
 //! - [Concurrent requests](concurrent_requests): what happens when two requests change one
 //!   session, and how to choose the result field by field.
 //! - [Changing your session](changing_your_session): how the struct changes from deploy to deploy,
@@ -32,6 +34,7 @@
 //!   tests the provider.
 //! - [Coming from tower-sessions, actix-session or gorilla](coming_from): a table of equivalents,
 //!   what behaves differently, and how to move an app that is running.
+//! - [All settings](settings): every setting of the library, its default and its unit.
 //! - [All attributes](attributes): what `#[session(..)]` takes on a struct and on its fields.
 //!
 //! These modules exist only in the documentation and hold no items.
@@ -46,6 +49,10 @@ pub mod logging_in_and_out {}
 #[cfg(all(feature = "actix", feature = "testing"))]
 #[doc = include_str!("guide/testing_your_app.md")]
 pub mod testing_your_app {}
+
+#[cfg(all(feature = "actix", feature = "testing", feature = "tower-sessions-0-14"))]
+#[doc = include_str!("guide/recipes.md")]
+pub mod recipes {}
 
 #[doc = include_str!("guide/concurrent_requests.md")]
 pub mod concurrent_requests {}
@@ -98,6 +105,9 @@ pub mod writing_a_provider {}
 #[cfg(all(feature = "actix", feature = "tower-sessions", feature = "tower-sessions-0-14"))]
 #[doc = include_str!("guide/coming_from.md")]
 pub mod coming_from {}
+
+#[doc = include_str!("guide/settings.md")]
+pub mod settings {}
 
 #[doc = include_str!("guide/attributes.md")]
 pub mod attributes {}

@@ -181,8 +181,12 @@ fn the_folder_holds_what_the_sources_say() {
     let folder = root().join("docs");
     let book = book();
     if env::var("SESSIONS_DOCS").is_ok_and(|it| it == "overwrite") {
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir(&folder).unwrap();
+        fs::create_dir_all(&folder).unwrap();
+        for file in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+            if !book.contains_key(file.file_name().to_str().unwrap()) {
+                fs::remove_file(file.path()).unwrap();
+            }
+        }
         for (name, text) in &book {
             fs::write(folder.join(name), text).unwrap();
         }

@@ -16,7 +16,8 @@ fn every_page_is_in_the_index_and_in_the_readme_in_one_order() {
         .map(|it| it.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
         .collect();
     let mut sorted = pages.clone();
-    (files.sort(), sorted.sort());
+    files.sort();
+    sorted.sort();
     assert_eq!(files, sorted, "guide.rs lists what is not there, or not all that is");
 
     let index = read("sessions/src/guide.rs");

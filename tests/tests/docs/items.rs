@@ -69,10 +69,7 @@ impl Items {
                     self.0.insert(at.clone(), format!("{}/index.html", at.replace("::", "/")));
                     self.list(modules, &join(of, &name), &at);
                 }
-                item => {
-                    let Some((name, kind)) = named(item) else { continue };
-                    self.define(modules, of, at, &name, &name, kind, item);
-                }
+                item => self.define(modules, of, at, item),
             }
         }
     }
@@ -106,9 +103,8 @@ impl Items {
         let Some(module_of) = modules.get(module) else { return };
         let item = module_of.items.iter().find(|it| named(it).is_some_and(|it| it.0 == ident));
         if let Some(item) = item {
-            let kind = named(item).unwrap().1;
             let shown = if module_of.public && !inline { module } else { at };
-            self.define(modules, module, shown, ident, ident, kind, item);
+            self.define(modules, module, shown, item);
             // It has the same address by the path of the import.
             let (old, new) = (join(shown, ident), join(at, name));
             let below = format!("{old}::");
@@ -134,17 +130,9 @@ impl Items {
     }
 
     /// Lists an item and what it has: methods, variants, fields.
-    fn define(
-        &mut self,
-        modules: &Modules,
-        of: &str,
-        at: &str,
-        ident: &str,
-        name: &str,
-        kind: &str,
-        item: &Item,
-    ) {
-        let path = join(at, name);
+    fn define(&mut self, modules: &Modules, of: &str, at: &str, item: &Item) {
+        let Some((name, kind)) = named(item) else { return };
+        let path = join(at, &name);
         let folder =
             if at.is_empty() { String::new() } else { format!("{}/", at.replace("::", "/")) };
         let address = format!("{folder}{kind}.{name}.html");
@@ -178,14 +166,14 @@ impl Items {
             // Two modules may each have a type of this name.
             let twice = modules
                 .iter()
-                .any(|(other, it)| other != of && it.items.iter().any(|it| is_type(it, ident)));
+                .any(|(other, it)| other != of && it.items.iter().any(|it| is_type(it, &name)));
             let first = |path: &str| path.split("::").next().unwrap().to_owned();
             if twice && first(module) != first(of) {
                 continue;
             }
             for item in &items.items {
                 let Item::Impl(item) = item else { continue };
-                if item.trait_.is_some() || !is_of(&item.self_ty, ident) {
+                if item.trait_.is_some() || !is_of(&item.self_ty, &name) {
                     continue;
                 }
                 for member in &item.items {
@@ -297,7 +285,7 @@ fn spread(tree: &UseTree, before: &mut Vec<String>, leaves: &mut Vec<(Vec<String
         }
         UseTree::Name(name) => {
             let name = name.ident.to_string();
-            leaves.push(([&before[..], &[name.clone()]].concat(), name));
+            leaves.push(([&before[..], std::slice::from_ref(&name)].concat(), name));
         }
         UseTree::Rename(name) => {
             let path = [&before[..], &[name.ident.to_string()]].concat();

@@ -1,10 +1,13 @@
-//! The guide, its copy for forges, the names of packages, and the order of the modules.
+//! The guide, its copy for forges, its lists of settings and attributes, the names of packages, and
+//! the order of the modules.
 
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
 mod book;
+mod defaults;
 mod guide;
 mod items;
 mod names;
 mod pages;
+mod reference;
 mod strata;
