@@ -71,18 +71,21 @@ const VALUES: &[&str] = &["Device", "KeyEncryptionError", "Proof", "ProviderErro
 
 /// The rows of a page's tables, as cells, each with the heading above it.
 fn rows(page: &str) -> Vec<(String, Vec<String>)> {
+    rows_of(&read(format!("sessions/src/guide/{page}.md")))
+}
+
+fn rows_of(text: &str) -> Vec<(String, Vec<String>)> {
     let (mut heading, mut rows) = (String::new(), Vec::new());
-    let text = read(format!("sessions/src/guide/{page}.md"));
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
-        if let Some(text) = line.strip_prefix("# ") {
-            heading = text.to_owned();
+        if line.starts_with('#') {
+            heading = line.trim_start_matches(['#', ' ']).to_owned();
         }
         // The head of a table is followed by a line of hyphens.
         let is_head = lines.peek().is_some_and(|next| next.starts_with("|---"));
         if line.starts_with("| ") && !is_head {
-            let cells = line.trim_matches('|').split(" | ").map(|it| it.trim().to_owned());
-            rows.push((heading.clone(), cells.collect()));
+            let cells = line.strip_prefix('|').and_then(|line| line.strip_suffix('|')).unwrap();
+            rows.push((heading.clone(), cells.split('|').map(|it| it.trim().to_owned()).collect()));
         }
     }
     rows
@@ -211,4 +214,22 @@ fn an_attribute_is_found_in_the_parser() {
                   name => 3,\n    }\n}\n\nfn other() {\n    \"d\" => 4,\n}\n";
     assert_eq!(arms(source, "was"), ["a", "b", "c"].map(str::to_owned).into());
     assert!(Path::new(&root()).join("sessions-derive/src/parse.rs").is_file());
+}
+
+#[test]
+fn the_readme_compares_as_the_whole_comparison_does() {
+    let whole = rows_of(&read("COMPARE.md"));
+    let readme = rows_of(&read("README.md"));
+    let rows = readme.iter().filter(|row| row.0 == "Comparison");
+    let mut found = 0;
+    for (_, cells) in rows {
+        let row = whole.iter().find(|(_, other)| other[0] == cells[0]);
+        let (_, row) = row.unwrap_or_else(|| panic!("COMPARE.md has no row {:?}", cells[0]));
+        assert_eq!(cells[..], row[..4], "README.md and COMPARE.md");
+        found += 1;
+    }
+    assert!(found >= 8, "{found} rows");
+    for (heading, cells) in whole {
+        assert_eq!(cells.len(), 7, "{heading}: {cells:?}");
+    }
 }
