@@ -3,6 +3,7 @@
 const BUILDER: &str = "sessions/src/store/builder.rs";
 const SETTINGS: &str = "sessions/src/store/settings.rs";
 const COOKIE: &str = "sessions/src/cookie.rs";
+const BINDING: &str = "sessions/src/device_binding.rs";
 const CACHE: &str = "sessions/src/store/cache.rs";
 const CODEC: &str = "sessions/src/codec/builder.rs";
 const MOVER: &str = "sessions/src/moving/mover.rs";
@@ -33,6 +34,7 @@ pub(crate) const DEFAULTS: &[(&str, &str, &str, &str)] = &[
     ("StoreBuilder::transport", "`Cookie`", "sessions/src/transport.rs", "#[default] Cookie,"),
     ("StoreBuilder::token_header", "`Authorization` in requests, `Session-Token` in responses", "sessions/src/transport.rs", "Self { request: AUTHORIZATION, response: SESSION_TOKEN }"),
     ("StoreBuilder::assurance", "none", SETTINGS, "assurance: Option<Assurance>,"),
+    ("StoreBuilder::device_binding", "off", SETTINGS, ".or(store.device.as_ref()) .cloned() .unwrap_or_else(DeviceBinding::off),"),
     ("StoreBuilder::session", "none", BUILDER, "types: Vec::new(),"),
     ("StoreBuilder::key_encryption", "none", BUILDER, "key_encryption: None,"),
     ("StoreBuilder::key_rotation", "7 days", CODEC, "key_rotation: Duration::from_secs(7 * DAY),"),
@@ -51,6 +53,7 @@ pub(crate) const DEFAULTS: &[(&str, &str, &str, &str)] = &[
     ("SessionSettings::transport", "the store's", SETTINGS, "self.transport.or(store.transport).unwrap_or_default()"),
     ("SessionSettings::token_header", "the store's", SETTINGS, ".or(store.token_header.as_ref())"),
     ("SessionSettings::assurance", "the store's", SETTINGS, "let level = self.assurance.or(store.assurance);"),
+    ("SessionSettings::device_binding", "the store's", SETTINGS, ".or(store.device.as_ref())"),
 
     ("CookieConfig::domain", "none: this host only", COOKIE, "domain: None,"),
     ("CookieConfig::domains", "none", COOKIE, "domains: Vec::new(),"),
@@ -60,6 +63,11 @@ pub(crate) const DEFAULTS: &[(&str, &str, &str, &str)] = &[
     ("CookieConfig::partitioned", "off", COOKIE, "partitioned: false,"),
     ("CookieConfig::http_prefix", "off", COOKIE, "http_prefix: false,"),
     ("CookieConfig::danger_plain_http", "off: the cookie is `Secure`", COOKIE, "insecure: false,"),
+
+    ("DeviceBinding::path", "`/.sessions/dbsc`", BINDING, r#"path: Cow::Borrowed("/.sessions/dbsc"),"#),
+    ("DeviceBinding::proof_lifetime", "10 minutes", BINDING, "proof_lifetime: 10 * MINUTE,"),
+    ("DeviceBinding::grace", "a minute", BINDING, "grace: MINUTE,"),
+    ("DeviceBinding::exclude_path", "none", BINDING, "excluded: Vec::new(),"),
 
     ("Cache::max_bytes", "64 MiB", CACHE, "const MAX_BYTES: u64 = 64 << 20;"),
     ("Cache::max_age", "60 seconds, or 5 if the provider does not tell of changes", CACHE, "const AGE_WITH_FEED: Duration = Duration::from_secs(60); const AGE_WITHOUT: Duration = Duration::from_secs(5);"),
