@@ -18,6 +18,8 @@
 //!   call.
 //! - [Asking again: step-up](asking_again): how long ago the owner proved who they are, sessions that
 //!   lock, lost credentials, acting as another.
+//! - [Sessions bound to a device](device_binding): a copied cookie that dies within minutes, where the
+//!   browser can.
 //! - [Closing sockets on logout](closing_sockets): WebSockets and event streams that close when
 //!   their session ends, and jobs that stop.
 //! - [Mobile and API clients](mobile_and_api_clients): tokens in a header, for clients without cookies.
@@ -73,6 +75,10 @@ pub mod going_to_production {}
 #[cfg(feature = "actix")]
 #[doc = include_str!("guide/asking_again.md")]
 pub mod asking_again {}
+
+#[cfg(feature = "dbsc")]
+#[doc = include_str!("guide/device_binding.md")]
+pub mod device_binding {}
 
 #[cfg(feature = "actix")]
 #[doc = include_str!("guide/closing_sockets.md")]

@@ -121,7 +121,7 @@ impl Core {
         about: &mut Option<Named>,
     ) -> Result<Response<String>, Failure> {
         // Not every version of a browser sends it.
-        let site = headers.get(&SEC_FETCH_SITE).map(|site| site.as_bytes());
+        let site = headers.get(&SEC_FETCH_SITE).map(http::HeaderValue::as_bytes);
         if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
             return Err(Refusal::CrossSite.into());
         }

@@ -224,7 +224,6 @@ impl SessionSettings {
         self
     }
 
-    /// Returns what applies to the type in a store with these settings.
     /// Sets whether and how sessions of this type are bound to a device. Needs the feature `dbsc`.
     ///
     /// ```
@@ -250,6 +249,7 @@ impl SessionSettings {
         self
     }
 
+    /// Returns what applies to the type in a store with these settings.
     pub(crate) fn over(&self, store: &Self) -> TypeSettings {
         let level = self.assurance.or(store.assurance);
         let limits = level.map_or(Limits::NONE, Assurance::limits);
