@@ -6,9 +6,10 @@ use http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use http::{Method, Response, StatusCode};
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sessions::Store;
 
+use crate::browser::{Answer as HttpAnswer, Browser};
 use crate::jar::Jar;
 
 /// The endpoints of the default path.
@@ -16,9 +17,11 @@ pub const REGISTER: &str = "/.sessions/dbsc/register";
 /// Where a proof is refreshed.
 pub const REFRESH: &str = "/.sessions/dbsc/refresh";
 
+const RESPONSE_NAME: &str = "secure-session-response";
+const SESSION_ID_NAME: &str = "sec-secure-session-id";
 const REGISTRATION: HeaderName = HeaderName::from_static("secure-session-registration");
-const RESPONSE: HeaderName = HeaderName::from_static("secure-session-response");
-const SESSION_ID: HeaderName = HeaderName::from_static("sec-secure-session-id");
+const RESPONSE: HeaderName = HeaderName::from_static(RESPONSE_NAME);
+const SESSION_ID: HeaderName = HeaderName::from_static(SESSION_ID_NAME);
 const CHALLENGE: HeaderName = HeaderName::from_static("secure-session-challenge");
 
 /// A device, and what its browser keeps of one session.
@@ -61,7 +64,7 @@ impl Device {
     pub fn jwk(&self) -> Value {
         let point = self.key.verifying_key().to_encoded_point(false);
         let [x, y] = [point.x(), point.y()].map(|it| encode(it.expect("it is not compressed")));
-        json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y })
+        serde_json::json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y })
     }
 
     /// Signs any header and claims.
@@ -79,14 +82,14 @@ impl Device {
     /// The proof of a registration.
     #[must_use]
     pub fn registration(&self, challenge: &str) -> String {
-        let header = json!({ "alg": "ES256", "typ": "dbsc+jwt", "jwk": self.jwk() });
-        self.jwt(&header, &json!({ "jti": challenge }))
+        let header = serde_json::json!({ "alg": "ES256", "typ": "dbsc+jwt", "jwk": self.jwk() });
+        self.jwt(&header, &serde_json::json!({ "jti": challenge }))
     }
 
     /// The proof of a refresh.
     #[must_use]
     pub fn proof(&self, challenge: &str) -> String {
-        self.jwt(&json!({ "alg": "ES256", "typ": "dbsc+jwt" }), &json!({ "jti": challenge }))
+        self.jwt(&serde_json::json!({ "alg": "ES256", "typ": "dbsc+jwt" }), &serde_json::json!({ "jti": challenge }))
     }
 
     /// Registers the device for the session that a login's answer offered to bind, and keeps what a
@@ -104,6 +107,36 @@ impl Device {
     pub async fn refresh(&mut self, store: &Store, jar: &mut Jar) -> Answer {
         let (identifier, proof) = (self.identifier.clone(), self.proof(&self.challenge));
         self.send(store, REFRESH, &[(SESSION_ID, &identifier), (RESPONSE, &proof)], jar).await
+    }
+
+    /// Registers over HTTP, with the cookies of a browser.
+    ///
+    /// # Panics
+    /// When the answer offered nothing.
+    pub async fn register_over(&mut self, browser: &mut Browser, offer: &HeaderMap) -> Answer {
+        let (path, challenge) = offered(offer).expect("an offer");
+        let proof = self.registration(&challenge);
+        let answer = browser.post_with(&path, "", &[(RESPONSE_NAME, &proof)]).await;
+        self.keep(Answer::from(answer))
+    }
+
+    /// Refreshes over HTTP.
+    pub async fn refresh_over(&mut self, browser: &mut Browser) -> Answer {
+        let (identifier, proof) = (self.identifier.clone(), self.proof(&self.challenge));
+        let headers = [(SESSION_ID_NAME, &*identifier), (RESPONSE_NAME, &*proof)];
+        let answer = browser.post_with(REFRESH, "", &headers).await;
+        self.keep(Answer::from(answer))
+    }
+
+    /// Keeps what a browser keeps of an answer.
+    fn keep(&mut self, answer: Answer) -> Answer {
+        if let Some(identifier) = answer.json["session_identifier"].as_str() {
+            identifier.clone_into(&mut self.identifier);
+        }
+        if let Some(challenge) = next_challenge(&answer.headers) {
+            self.challenge = challenge;
+        }
+        answer
     }
 
     /// Asks for a refresh without a proof.
@@ -125,13 +158,7 @@ impl Device {
     ) -> Answer {
         let answer = post(store, path, headers, jar.headers()).await;
         jar.keep_all(&answer.headers);
-        if let Some(identifier) = answer.json["session_identifier"].as_str() {
-            identifier.clone_into(&mut self.identifier);
-        }
-        if let Some(challenge) = next_challenge(&answer.headers) {
-            self.challenge = challenge;
-        }
-        answer
+        self.keep(answer)
     }
 }
 
@@ -153,6 +180,20 @@ pub async fn post(
     Answer::of(answer.expect("an endpoint"))
 }
 
+impl From<HttpAnswer> for Answer {
+    fn from(answer: HttpAnswer) -> Self {
+        Self { status: answer.status, headers: answer.headers, json: json(&answer.body) }
+    }
+}
+
+/// The JSON of a body; null where it is empty.
+fn json(body: &str) -> Value {
+    match body {
+        "" => Value::Null,
+        body => serde_json::from_str(body).expect("JSON"),
+    }
+}
+
 impl Answer {
     /// Reads a response of the store.
     ///
@@ -161,11 +202,7 @@ impl Answer {
     #[must_use]
     pub fn of(response: Response<String>) -> Self {
         let (parts, body) = response.into_parts();
-        let json = match &*body {
-            "" => Value::Null,
-            body => serde_json::from_str(body).expect("JSON"),
-        };
-        Self { status: parts.status, headers: parts.headers, json }
+        Self { status: parts.status, headers: parts.headers, json: json(&body) }
     }
 
     /// Whether it says that the session has ended.

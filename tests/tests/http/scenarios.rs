@@ -3,6 +3,7 @@
 
 mod commits;
 mod cookies;
+mod devices;
 mod errors;
 mod identity;
 mod layers;
@@ -58,6 +59,10 @@ suite! {
     commits::a_handle_that_outlives_its_request_is_not_saved,
     commits::a_panic_saves_nothing_and_the_server_goes_on,
     commits::a_commit_is_finished_when_the_client_leaves,
+    devices::a_device_is_registered_and_proven,
+    devices::an_unproven_request_changes_nothing_and_keeps_its_cookie,
+    devices::a_link_of_another_site_is_followed_again,
+    devices::the_answer_of_an_endpoint_is_completed_when_the_client_leaves,
     errors::a_store_that_is_down_is_503_and_keeps_the_cookie,
     errors::a_commit_that_fails_replaces_the_response,
     errors::a_conflict_is_409_and_the_first_change_stays,
