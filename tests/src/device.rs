@@ -89,7 +89,10 @@ impl Device {
     /// The proof of a refresh.
     #[must_use]
     pub fn proof(&self, challenge: &str) -> String {
-        self.jwt(&serde_json::json!({ "alg": "ES256", "typ": "dbsc+jwt" }), &serde_json::json!({ "jti": challenge }))
+        self.jwt(
+            &serde_json::json!({ "alg": "ES256", "typ": "dbsc+jwt" }),
+            &serde_json::json!({ "jti": challenge }),
+        )
     }
 
     /// Registers the device for the session that a login's answer offered to bind, and keeps what a

@@ -8,14 +8,15 @@ use sessions::{Page, StoreKey, commit::Outcome};
 use sessions_tests::hooked::Fault;
 
 use crate::client::{Act, Client, End, Kind, headers};
+use crate::devices::device;
 use crate::world::{OTHER, USER, Visitor, World};
 
 /// A live session at the end.
-struct Live {
-    key: StoreKey,
-    record: Record,
+pub(crate) struct Live {
+    pub(crate) key: StoreKey,
+    pub(crate) record: Record,
     /// What its cookie, or the store, says that it holds.
-    user: Option<u64>,
+    pub(crate) user: Option<u64>,
     count: u32,
     tags: Vec<String>,
     /// The clients whose cookies open it; `None` stands for the cookie of the start.
@@ -23,6 +24,8 @@ struct Live {
     /// Its owner proved who they are with two factors.
     stepped_up: bool,
     acts: bool,
+    /// It is bound to a device.
+    pub(crate) bound: bool,
 }
 
 const SAVED: Option<Result<Outcome, Kind>> = Some(Ok(Outcome::Saved));
@@ -35,6 +38,7 @@ impl World {
         self.check_renewals(clients, ends, &live)?;
         self.check_fence(clients, ends, &live)?;
         self.check_browsers(clients, ends, &live).await?;
+        self.check_devices(clients, ends, &live)?;
         for session in &live {
             self.check_content(clients, ends, session)?;
             self.check_identity(clients, ends, session)?;
@@ -68,7 +72,8 @@ impl World {
                 }
             }
             let (stepped_up, acts) = self.identity(user, &key).await;
-            live.push(Live { key, record, user, count, tags, openers, stepped_up, acts });
+            let bound = device(&record).is_some();
+            live.push(Live { key, record, user, count, tags, openers, stepped_up, acts, bound });
         }
         live
     }

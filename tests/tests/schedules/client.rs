@@ -5,7 +5,9 @@ use sessions::{
     Error, Page, Proof, Session, Store, StoreKey,
     commit::{CommitError, Outcome},
 };
+use sessions_tests::device::{Answer, Device};
 use sessions_tests::hooked::{Fault, Faults};
+use sessions_tests::jar::Jar;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::driver::Message;
@@ -45,6 +47,10 @@ pub(crate) enum Act {
     RevokeAll,
     /// Lets the idle timeout pass.
     Expire,
+    /// A browser registers its device, as the login of the start offered.
+    Register,
+    /// The device that was bound at the start proves itself.
+    Refresh,
 }
 
 impl Act {
@@ -98,6 +104,8 @@ pub(crate) struct End {
     pub(crate) reloaded: Option<Vec<String>>,
     /// The step at which its attempt began.
     pub(crate) began: Option<u32>,
+    /// What a registration or a refresh was answered.
+    pub(crate) device: Option<Answer>,
 }
 
 impl End {
@@ -177,6 +185,18 @@ impl World {
                         break;
                     }
                 }
+                return end;
+            }
+            Act::Register => {
+                faults.set(client.fault);
+                // Each of them has a key of its own.
+                let mut device = Device::new(10 + u8::try_from(at).unwrap());
+                end.device = Some(device.register(store, self.offer(), &mut Jar::new()).await);
+                return end;
+            }
+            Act::Refresh => {
+                faults.set(client.fault);
+                end.device = Some(self.device().refresh(store, &mut Jar::new()).await);
                 return end;
             }
             Act::Update => {

@@ -7,6 +7,7 @@
 
 mod check;
 mod client;
+mod devices;
 mod driver;
 mod moving;
 mod world;

@@ -8,8 +8,12 @@ use http::header::HeaderMap;
 use sessions::provider::{
     Deleted, Expect, Listed, Page, Provider, ProviderError, Record, Saved, Touched, async_trait,
 };
-use sessions::{MemoryProvider, Session, Store, StoreKey, clock::ManualClock};
+use sessions::{
+    DeviceBinding, MemoryProvider, Session, Store, StoreBuilder, StoreKey, clock::ManualClock,
+};
+use sessions_tests::device::Device;
 use sessions_tests::hooked::{Faults, Hooked};
+use sessions_tests::jar::Jar;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
@@ -45,6 +49,10 @@ pub(crate) enum Start {
     LoggedIn,
     /// The same, and another of user 1 on another device.
     TwoDevices,
+    /// A session that user 1 has just logged in to.
+    JustLoggedIn,
+    /// The same, and bound to a device.
+    Bound,
 }
 
 /// Where the clients meet.
@@ -55,6 +63,9 @@ pub(crate) struct World {
     cookie: HeaderMap,
     key: StoreKey,
     anonymous: bool,
+    /// The headers of the answer that logged user 1 in.
+    offer: HeaderMap,
+    device: Device,
     log: Arc<Mutex<Log>>,
 }
 
@@ -82,7 +93,7 @@ impl World {
     pub(crate) async fn new(start: Start) -> Self {
         let memory = MemoryProvider::new();
         let clock = ManualClock::default();
-        let store = Store::builder(memory.clone()).clock(clock.clone()).build().unwrap();
+        let store = store(Store::builder(memory.clone()), &clock);
         if matches!(start, Start::TwoDevices) {
             let mut session = store.load::<Visitor>(&HeaderMap::new()).await.unwrap();
             session.user = Some(USER);
@@ -96,15 +107,32 @@ impl World {
         let commit = session.commit().await.unwrap();
         let cookie = headers(&pair(commit.set_cookie().unwrap()));
         let key = session.key().unwrap().clone();
-        // The next touch is due, and the login of the start is long ago.
-        clock.advance(Duration::from_secs(2 * 60 * 60));
+        let offer = commit.headers().collect();
+        let mut device = Device::new(7);
+        if matches!(start, Start::Bound) {
+            let answer = device.register(&store, &offer, &mut Jar::new()).await;
+            assert!(answer.is_proof(), "{answer:?}");
+        }
+        clock.advance(match start {
+            Start::JustLoggedIn | Start::Bound => Duration::from_secs(60),
+            // The next touch is due, and the login of the start is long ago.
+            _ => Duration::from_secs(2 * 60 * 60),
+        });
         let anonymous = matches!(start, Start::Anonymous);
-        Self { memory, clock, cookie, key, anonymous, log: Arc::default() }
+        Self { memory, clock, cookie, key, anonymous, offer, device, log: Arc::default() }
     }
 
     /// Whether nobody owned the session at the start.
     pub(crate) fn anonymous(&self) -> bool {
         self.anonymous
+    }
+
+    pub(crate) fn offer(&self) -> &HeaderMap {
+        &self.offer
+    }
+
+    pub(crate) fn device(&self) -> Device {
+        self.device.clone()
     }
 
     pub(crate) fn key(&self) -> &StoreKey {
@@ -133,7 +161,7 @@ impl World {
 
     /// A store that no client and no driver sees.
     pub(crate) fn plain(&self) -> Store {
-        Store::builder(self.memory.clone()).clock(self.clock.clone()).build().unwrap()
+        store(Store::builder(self.memory.clone()), &self.clock)
     }
 
     /// A client's own host.
@@ -147,11 +175,11 @@ impl World {
         let gate = Gate { client: at, driver };
         // A call that does not take place meets nobody: the faults come before the gate.
         let provider = Hooked::new(Stepped { world: self.clone(), gate }, faults.clone());
-        let mut builder = Store::builder(provider).clock(self.clock.clone());
+        let mut builder = Store::builder(provider);
         if let Some(cap) = client.cap {
             builder = builder.max_sessions_per_owner(cap);
         }
-        (builder.build().unwrap(), faults)
+        (store(builder, &self.clock), faults)
     }
 
     /// Time passes between any two calls.
@@ -172,6 +200,10 @@ impl World {
         let session = self.plain().load::<Visitor>(&self.cookie).await.unwrap();
         session.key() == Some(&self.key)
     }
+}
+
+fn store(builder: StoreBuilder, clock: &ManualClock) -> Store {
+    builder.clock(clock.clone()).device_binding(DeviceBinding::offer()).build().unwrap()
 }
 
 struct Gate {

@@ -60,9 +60,7 @@ pub(crate) async fn a_device_is_registered_and_proven(framework: Framework) {
     }
 }
 
-pub(crate) async fn an_unproven_request_changes_nothing_and_keeps_its_cookie(
-    framework: Framework,
-) {
+pub(crate) async fn an_unproven_request_changes_nothing_and_keeps_its_cookie(framework: Framework) {
     let site = site(framework).await;
     let (mut browser, mut device) = unproven(&site).await;
     let jar = browser.jar.clone();
