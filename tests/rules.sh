@@ -22,9 +22,9 @@ cd "$copy"
 # Fails if a test does.
 tests() {
     cargo test --quiet --locked -p sessions-tests --test session -- record:: model:: epoch:: identity:: \
-        surroundings:: limit:: cache:: watch:: moving:: \
-        && cargo test --quiet --locked -p sessionful --lib -- store:: moving:: \
-        && cargo test --quiet --locked -p sessions-tests --test http -- transport cookie token cache \
+        surroundings:: limit:: cache:: watch:: moving:: device_binding:: \
+        && cargo test --quiet --locked -p sessionful --lib -- store:: moving:: device \
+        && cargo test --quiet --locked -p sessions-tests --test http -- transport cookie token cache unproven followed_again \
         && cargo test --quiet --locked -p sessions-tests --test schedules
 }
 
