@@ -23,7 +23,7 @@ cd "$copy"
 tests() {
     cargo test --quiet --locked -p sessions-tests --test session -- record:: model:: epoch:: identity:: \
         surroundings:: limit:: cache:: watch:: moving:: device_binding:: \
-        && cargo test --quiet --locked -p sessionful --lib -- store:: moving:: device \
+        && cargo test --quiet --locked -p sessionful --features dbsc --lib -- store:: moving:: device \
         && cargo test --quiet --locked -p sessions-tests --test http -- transport cookie token cache unproven followed_again \
         && cargo test --quiet --locked -p sessions-tests --test schedules
 }
