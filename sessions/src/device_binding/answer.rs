@@ -112,6 +112,7 @@ pub(crate) fn unavailable() -> Response<String> {
 /// The page that a link from another site gets while the session's proof is out. It loads the page
 /// again, and that request the browser proves. The page has no address in it, so it cannot lead
 /// elsewhere.
+#[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) fn again() -> Response<String> {
     let mut response = empty(StatusCode::OK);
     *response.body_mut() = "<!doctype html><title>One moment</title>".to_owned();
