@@ -29,8 +29,8 @@ pub fn device_proof(data: &[u8]) {
     if unsigned.is_err() || !data.len().is_multiple_of(32) {
         return;
     }
-    let (signer, key) = signer(7);
-    let signature: Signature = signer.sign(signed.as_bytes());
+    let (key_pair, key) = signer(7);
+    let signature: Signature = key_pair.sign(signed.as_bytes());
     let proof = Proof::parse(&format!("{signed}.{}", encode(&signature.to_bytes())));
     let proof = proof.expect("only its signature is another");
     let verified = proof.verify(&key, PATH);
