@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
 mod chapter;
+mod devices;
 mod feeds;
 mod keys;
 mod scenario;
@@ -32,6 +33,7 @@ async fn everything() -> World {
     keys::repairs(&mut world).await;
     keys::epochs(&mut world).await;
     feeds::failures(&mut world).await;
+    devices::devices(&mut world).await;
     world
 }
 
@@ -212,6 +214,7 @@ async fn events_and_counters_agree() {
         ("session.purge_failed", "sessions_purge_failures_total"),
         ("session.feed_lost", "sessions_feeds_lost_total"),
         ("token.refused", "sessions_tokens_refused_total"),
+        ("device.unproven", "sessions_device_unproven_total"),
         ("key.created", "sessions_keys_created_total"),
     ] {
         let told = world.told().iter().filter(|it| it.kind == "event" && it.name == event).count();

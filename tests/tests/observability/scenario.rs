@@ -62,7 +62,7 @@ pub(crate) fn visitor(theme: &str) -> Visitor {
     Visitor { user: None, visits: 1, theme, seat, notices: Flash::new() }
 }
 
-fn member() -> Visitor {
+pub(crate) fn member() -> Visitor {
     Visitor { user: Some(OWNER.to_owned()), ..visitor(THEME) }
 }
 
@@ -85,7 +85,7 @@ fn of_commit(world: &mut World, commit: &Commit) -> HeaderMap {
     headers(world, &pair)
 }
 
-async fn load(store: &Store, headers: &HeaderMap) -> Session<Visitor> {
+pub(crate) async fn load(store: &Store, headers: &HeaderMap) -> Session<Visitor> {
     store.load(headers).await.unwrap()
 }
 
