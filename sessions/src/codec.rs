@@ -189,6 +189,16 @@ impl Codec {
         self.with_keys(purpose, open).await?
     }
 
+    /// Seals without waiting.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if it has to wait for a key.
+    #[cfg(feature = "dbsc")]
+    pub(crate) fn seal_now(&self, purpose: &Purpose, payload: &[u8]) -> Result<String, Error> {
+        let sealed = self.try_seal(purpose, payload, Accept::Recent);
+        sealed.map_err(|_| Error::unavailable("there is no key to seal with at the moment"))
+    }
+
     /// Opens a short token without waiting. Returns `None` if it has to wait for a key.
     pub(crate) fn open_short_now<R>(
         &self,

@@ -95,8 +95,9 @@ impl Core {
         }))
     }
 
-    /// Adds to the answer of a login the offer to bind its session. `summary` is the record's.
-    pub(super) async fn offer_binding(
+    /// Adds to the answer of a login the offer to bind its session, unless it is bound. `summary` is
+    /// the record's.
+    pub(super) fn offer_binding(
         &self,
         session_type: &SessionType,
         key: &StoreKey,
@@ -110,7 +111,8 @@ impl Core {
         }
         let named = Named { session: session_type.name().to_owned(), key: key.clone() };
         let challenge = Challenge::register(named, secret).to_bytes();
-        let sealed = self.codec.seal(&challenge_purpose(), &challenge).await;
+        // The key that has just sealed the token is in memory.
+        let sealed = self.codec.seal_now(&challenge_purpose(), &challenge);
         match sealed.and_then(|challenge| answer::offer(&device.binding, &challenge)) {
             Ok(offer) => delivery.offer = Some(Box::new(offer)),
             // The login has taken place. Its session stays unbound.

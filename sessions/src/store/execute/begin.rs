@@ -85,18 +85,17 @@ impl Execution<'_> {
             #[cfg_attr(not(feature = "dbsc"), allow(unused_mut))]
             let mut delivery = core.deliver(&self.session_type, carrier, &token, &summary)?;
             #[cfg(feature = "dbsc")]
-            if login.is_some() && self.session_type.device.is_some() {
-                // Boxed, because few types bind their sessions.
-                let offer = core.offer_binding(&self.session_type, &key, &summary, &mut delivery);
-                Box::pin(offer).await;
+            if login.is_some() {
+                core.offer_binding(&self.session_type, &key, &summary, &mut delivery);
             }
+            let delivery = Some(delivery);
             if matches!(self.base, Base::Unreadable(_)) {
                 Box::pin(self.end_unreadable()).await;
             }
             self.core.events.created(self.name(), &self.session_type.tallies, &key);
             let written = SavedRecord { record, merged: whole.is_some() };
             let next = NextBase::Saved(self.session_type.clone(), Box::new((written, key, bearer)));
-            return Ok(Committed { outcome: Outcome::Saved, delivery: Some(delivery), next });
+            return Ok(Committed { outcome: Outcome::Saved, delivery, next });
         }
     }
 

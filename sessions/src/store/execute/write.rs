@@ -219,12 +219,8 @@ impl Execution<'_> {
             _ => None,
         };
         #[cfg(feature = "dbsc")]
-        if let (true, Some(_), Some(delivery)) =
-            (authenticates, &self.session_type.device, &mut delivery)
-        {
-            // Boxed, because few types bind their sessions.
-            let offer = core.offer_binding(&self.session_type, &loaded.key, &summary, delivery);
-            Box::pin(offer).await;
+        if let (true, Some(delivery)) = (authenticates, &mut delivery) {
+            core.offer_binding(&self.session_type, &loaded.key, &summary, delivery);
         }
         if renewed {
             self.core.events.renewed(self.name(), &loaded.key);
