@@ -234,7 +234,7 @@ pub use crate::transport::Transport;
 #[doc = include_str!("guide/attributes.md")]
 pub use sessions_derive::Session;
 
-/// Runs the examples of the README with the other doctests.
-#[cfg(all(doctest, feature = "actix", feature = "axum", feature = "derive"))]
+/// Compiles the example of the README.
+#[cfg(all(doctest, feature = "axum", feature = "derive"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

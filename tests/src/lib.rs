@@ -25,3 +25,13 @@ pub mod server;
 pub mod shop;
 pub mod steps;
 pub mod telemetry;
+
+/// Compiles the examples of the repository's README, which no package holds.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
+/// Compiles the example of the derive's README: that package cannot depend on `sessions`.
+#[cfg(doctest)]
+#[doc = include_str!("../../sessions-derive/README.md")]
+struct DeriveReadme;

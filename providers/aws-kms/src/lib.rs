@@ -140,9 +140,16 @@
 //! A process that starts makes one request for each key of the ring, and one for the ring: 7 with
 //! the default settings. A new key costs one each 7 days. Requests of a visitor cost none.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod arn;
 mod error;
 mod key;
 
 pub use crate::key::KmsKey;
 pub use aws_sdk_kms;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

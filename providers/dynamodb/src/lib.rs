@@ -176,6 +176,8 @@
 //! asynchronously: versions are compared within a region, and sessions that two regions change at the
 //! same time lose changes. Keep a visitor in one region, or use global tables with strong consistency.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod error;
 mod item;
 mod list;
@@ -186,3 +188,8 @@ mod table;
 
 pub use crate::provider::DynamoDbProvider;
 pub use aws_sdk_dynamodb;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

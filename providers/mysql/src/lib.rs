@@ -163,6 +163,8 @@
 //! what it knows for 5 seconds unless set otherwise, and an open socket closes within 30 seconds
 //! after its session has ended on another host.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod calls;
 mod connections;
 mod error;
@@ -174,3 +176,8 @@ mod table;
 
 pub use crate::provider::MySqlProvider;
 pub use sqlx;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -194,6 +194,8 @@
 //! saves of about the last 600 ms, and a session that its user has ended would be live again; no data
 //! is corrupted. Reads must come from the primary: a standby lags, and would return old sessions.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod announcer;
 mod calls;
 mod connections;
@@ -206,3 +208,8 @@ mod statement;
 
 pub use crate::provider::PostgresProvider;
 pub use sqlx;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -154,6 +154,8 @@
 //! processor time. With TLS, on a cluster, and on a connection of another kind, most commands go out
 //! by themselves.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(feature = "cluster")]
 mod cluster;
 mod connection;
@@ -186,3 +188,8 @@ pub use crate::provider::RedisProvider;
 /// assert!(command.contains(" ~sessions:* +evalsha "));
 /// ```
 pub const PERMISSIONS: &str = include_str!("permissions.txt");
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -130,3 +130,8 @@ mod writes;
 
 pub use crate::provider::SqliteProvider;
 pub use sqlx;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
