@@ -1,5 +1,5 @@
-//! The guide, its copy for forges, its lists of settings and attributes, the names of packages, and
-//! the order of the modules.
+//! The guide, its copy for forges, its lists of settings and attributes, the names of packages and
+//! what they bring, and the order of the modules.
 
 #![allow(clippy::unwrap_used)] // Whatever fails here fails the test.
 
@@ -8,6 +8,7 @@ mod defaults;
 mod guide;
 mod items;
 mod names;
+mod packages;
 mod pages;
 mod reference;
 mod strata;

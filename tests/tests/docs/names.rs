@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::pages::{read, root};
 
 /// The published packages: name, library, folder.
-const PUBLISHED: [(&str, &str, &str); 8] = [
+pub(crate) const PUBLISHED: [(&str, &str, &str); 8] = [
     ("sessionful", "sessions", "sessions"),
     ("sessionful-aws-kms", "sessions_aws_kms", "providers/aws-kms"),
     ("sessionful-derive", "sessions_derive", "sessions-derive"),
@@ -27,7 +27,7 @@ const PUBLISHED: [(&str, &str, &str); 8] = [
 const STARTS: [&str; 3] =
     ["README.md", "sessions/src/lib.rs", "sessions/src/guide/getting_started.md"];
 
-fn packages() -> Vec<Value> {
+pub(crate) fn packages() -> Vec<Value> {
     let metadata = Command::new(env!("CARGO"))
         .args(["metadata", "--locked", "--offline", "--no-deps", "--format-version", "1"])
         .current_dir(root())
@@ -38,7 +38,7 @@ fn packages() -> Vec<Value> {
     metadata["packages"].as_array().unwrap().clone()
 }
 
-fn is_published(package: &Value) -> bool {
+pub(crate) fn is_published(package: &Value) -> bool {
     package["publish"].is_null()
 }
 
