@@ -62,8 +62,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
-#[cfg(feature = "dbsc")]
-use http::{Method, Response};
 
 use self::builder::StoreBuilder;
 use self::core::Core;
@@ -216,38 +214,6 @@ impl Store {
                 Err(CommitError { error: failed.error, headers: headers(failed.delivery) })
             }
         }
-    }
-
-    /// Answers a browser that registers or proves a device, for services without a framework; the
-    /// layers of the frameworks call it themselves. Returns `None` for a request to another path.
-    /// Call it before anything that may refuse the request. Needs the feature `dbsc`.
-    ///
-    /// The offer that a login's answer makes is among the [headers of its
-    /// commit](crate::commit::Commit::headers). See [`DeviceBinding`](crate::DeviceBinding).
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
-    /// use http::{HeaderMap, Method};
-    /// use sessions::{DeviceBinding, MemoryProvider, Store};
-    ///
-    /// let store =
-    ///     Store::builder(MemoryProvider::new()).device_binding(DeviceBinding::offer()).build()?;
-    /// let (method, headers) = (Method::POST, HeaderMap::new());
-    /// let answer = store.answer_device(&method, "/.sessions/dbsc/refresh", &headers).await;
-    /// assert_eq!(answer.expect("its own path").status(), 400);
-    /// assert!(store.answer_device(&method, "/cart", &headers).await.is_none());
-    /// # Ok(()) }
-    /// ```
-    #[cfg(feature = "dbsc")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "dbsc")))]
-    pub async fn answer_device(
-        &self,
-        method: &Method,
-        path: &str,
-        headers: &HeaderMap,
-    ) -> Option<Response<String>> {
-        let endpoint = self.core.device_endpoint(path)?;
-        Some(self.core.answer_device(endpoint, method, path, headers).await)
     }
 
     /// Begins a login. Call it before the password is checked, and pass the attempt to

@@ -7,6 +7,7 @@ use http::header::{HeaderMap, HeaderName};
 use http::{Method, Response, StatusCode};
 use rand::Rng as _;
 
+use super::Store;
 use super::core::Core;
 use super::device_cookie::DeviceCookie;
 use super::load::payload;
@@ -67,6 +68,39 @@ struct BoundType<'c> {
     purpose: Purpose,
     ids: KeyHasher,
     secrets: KeyHasher,
+}
+
+impl Store {
+    /// Answers a browser that registers or proves a device, for services without a framework; the
+    /// layers of the frameworks call it themselves. Returns `None` for a request to another path.
+    /// Call it before anything that may refuse the request. Needs the feature `dbsc`.
+    ///
+    /// The offer that a login's answer makes is among the [headers of its
+    /// commit](crate::commit::Commit::headers). See [`DeviceBinding`](crate::DeviceBinding).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sessions::Error> {
+    /// use http::{HeaderMap, Method};
+    /// use sessions::{DeviceBinding, MemoryProvider, Store};
+    ///
+    /// let store =
+    ///     Store::builder(MemoryProvider::new()).device_binding(DeviceBinding::offer()).build()?;
+    /// let (method, headers) = (Method::POST, HeaderMap::new());
+    /// let answer = store.answer_device(&method, "/.sessions/dbsc/refresh", &headers).await;
+    /// assert_eq!(answer.expect("its own path").status(), 400);
+    /// assert!(store.answer_device(&method, "/cart", &headers).await.is_none());
+    /// # Ok(()) }
+    /// ```
+    #[cfg_attr(docsrs, doc(cfg(feature = "dbsc")))]
+    pub async fn answer_device(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Option<Response<String>> {
+        let endpoint = self.core.device_endpoint(path)?;
+        Some(self.core.answer_device(endpoint, method, path, headers).await)
+    }
 }
 
 impl Core {

@@ -1,6 +1,8 @@
 //! The settings of a store, checked before it exists.
 
 mod check;
+#[cfg(feature = "dbsc")]
+mod device;
 #[cfg(test)]
 mod tests;
 
@@ -35,8 +37,6 @@ use crate::clock::{Clock, SystemClock};
 use crate::codec::Codec;
 use crate::cookie::CookieConfig;
 use crate::data::SessionData;
-#[cfg(feature = "dbsc")]
-use crate::device_binding::DeviceBinding;
 use crate::error::Error;
 use crate::keyring::encryption::KeyEncryption;
 use crate::keyring::epochs::Epochs;
@@ -426,25 +426,6 @@ impl StoreBuilder {
     /// ```
     pub fn assurance(mut self, level: Assurance) -> Self {
         self.settings = self.settings.assurance(level);
-        self
-    }
-
-    /// Sets whether and how sessions are bound to the device that their owner logged in on. By
-    /// default they are not. The layer then answers browsers at two paths itself, so put it outside
-    /// of layers that refuse requests, such as those against CSRF. Needs the feature `dbsc`.
-    ///
-    /// ```
-    /// use sessions::{DeviceBinding, MemoryProvider, Store};
-    ///
-    /// let store = Store::builder(MemoryProvider::new())
-    ///     .device_binding(DeviceBinding::offer())
-    ///     .build()?;
-    /// # Ok::<(), sessions::Error>(())
-    /// ```
-    #[cfg(feature = "dbsc")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "dbsc")))]
-    pub fn device_binding(mut self, binding: DeviceBinding) -> Self {
-        self.settings = self.settings.device_binding(binding);
         self
     }
 

@@ -1,5 +1,7 @@
 //! Sessions bound to a device: registration, refresh, and what is asked of a request.
 
+mod rules;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use sessions::{
     Arrival, DeviceBinding, Error, MemoryProvider, Page, Proof, Session, SessionInfo, Store,
     StoreBuilder, Transport,
 };
-use sessions_tests::device::{Answer, Device, REFRESH, REGISTER, offered, post};
+use sessions_tests::device::{Answer, Device, REFRESH, REGISTER, offered};
 use sessions_tests::events::Events;
 use sessions_tests::hooked::{Call, Fault, Faults, Hooked, Watch, watched};
 use sessions_tests::jar::Jar;
@@ -34,7 +36,6 @@ const MINUTE: Duration = Duration::from_secs(60);
 const BOUND: &str = "__Host-visitor-bound";
 const RESPONSE: HeaderName = HeaderName::from_static("secure-session-response");
 const SESSION_ID: HeaderName = HeaderName::from_static("sec-secure-session-id");
-const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SKIPPED: HeaderName = HeaderName::from_static("secure-session-skipped");
 
 struct App {
@@ -235,7 +236,7 @@ async fn only_an_answer_that_logs_somebody_in_offers() {
     assert!(!offers(&app.respond(&mut jar, |visitor| visitor.count = 1).await));
     assert!(offers(&app.respond(&mut jar, |visitor| visitor.user = Some(ADA)).await));
     assert!(!offers(&app.respond(&mut jar, |visitor| visitor.count = 2).await));
-    assert!(!offers(&app.respond(&mut jar, |visitor| visitor.renew()).await));
+    assert!(!offers(&app.respond(&mut jar, Session::renew).await));
     assert!(!offers(&app.respond(&mut jar, |visitor| visitor.act_as(BOB)).await));
     // Whoever proves again who they are may bind too.
     let proof = |visitor: &mut Session<Visitor>| visitor.authenticated(Proof::new("pwd"));
@@ -334,7 +335,7 @@ async fn an_unproven_request_saves_nothing_and_clears_nothing() {
 
     for change in [
         (|visitor: &mut Session<Visitor>| visitor.count = 9) as fn(&mut Session<Visitor>),
-        |visitor| visitor.renew(),
+        Session::renew,
         |visitor| visitor.set_label("mine"),
     ] {
         let mut visitor = app.load(&thief).await;
@@ -358,7 +359,7 @@ async fn an_unproven_request_saves_nothing_and_clears_nothing() {
     assert_eq!(app.load(&browser.jar).await.user, Some(ADA));
 
     // A logout works without the device, for the visitor whose browser cannot prove it any more.
-    app.request(&mut thief.clone(), |visitor| visitor.destroy()).await;
+    app.request(&mut thief.clone(), Session::destroy).await;
     assert!(app.list(ADA).await.is_empty());
 }
 
@@ -450,7 +451,7 @@ async fn a_binding_lives_and_dies_with_its_owners_session() {
     let app = App::new(DeviceBinding::enforce());
     // Renewals keep it.
     let mut browser = app.bound(ADA).await;
-    app.request(&mut browser.jar, |visitor| visitor.renew()).await;
+    app.request(&mut browser.jar, Session::renew).await;
     app.request(&mut browser.jar, |visitor| visitor.authenticated(Proof::new("pwd"))).await;
     app.request(&mut browser.jar, |visitor| visitor.act_as(BOB)).await;
     assert!(app.load(&browser.jar).await.device_bound());
@@ -468,18 +469,18 @@ async fn a_binding_lives_and_dies_with_its_owners_session() {
     assert!(!app.load(&browser.jar).await.device_bound());
     assert!(browser.refresh(&app.store).await.is_end());
 
-    for end in [End::Logout, End::RevokeAll, End::EndAll, End::Expire] {
+    for end in [End::Logout, End::RevokeAll, End::Everybody, End::Expire] {
         // After the fence of the one before.
         app.clock.advance(MINUTE);
         let mut browser = app.bound(ADA).await;
         match end {
             End::Logout => {
-                app.request(&mut browser.jar, |visitor| visitor.destroy()).await;
+                app.request(&mut browser.jar, Session::destroy).await;
             }
             End::RevokeAll => {
                 app.store.revoke_all::<Visitor>(ADA).await.unwrap();
             }
-            End::EndAll => app.store.end_all().await.unwrap(),
+            End::Everybody => app.store.end_all().await.unwrap(),
             End::Expire => app.clock.advance(8 * 24 * 60 * MINUTE),
         }
         assert!(browser.refresh(&app.store).await.is_end(), "{end:?}");
@@ -491,7 +492,7 @@ async fn a_binding_lives_and_dies_with_its_owners_session() {
 enum End {
     Logout,
     RevokeAll,
-    EndAll,
+    Everybody,
     Expire,
 }
 
@@ -499,250 +500,15 @@ enum End {
 async fn a_registration_after_one_renewal_binds_and_after_two_does_not() {
     let app = App::new(DeviceBinding::enforce());
     let mut browser = app.login(ADA).await;
-    app.request(&mut browser.jar, |visitor| visitor.renew()).await;
+    app.request(&mut browser.jar, Session::renew).await;
     assert!(browser.clone().register(&app.store).await.is_proof());
 
     let mut browser = app.login(BOB).await;
-    app.request(&mut browser.jar, |visitor| visitor.renew()).await;
-    app.request(&mut browser.jar, |visitor| visitor.renew()).await;
+    app.request(&mut browser.jar, Session::renew).await;
+    app.request(&mut browser.jar, Session::renew).await;
     let events = Events::capture(Level::DEBUG);
     assert_eq!(browser.register(&app.store).await.status, StatusCode::BAD_REQUEST);
     assert!(events.take().iter().any(|it| it.contains("reason=\"gone\"")));
-}
-
-/// Breaks one rule of a registration.
-struct Broken {
-    reason: &'static str,
-    headers: Vec<(HeaderName, String)>,
-}
-
-fn broken(reason: &'static str, proof: impl Into<String>) -> Broken {
-    Broken { reason, headers: vec![(RESPONSE, proof.into())] }
-}
-
-#[tokio::test]
-async fn each_broken_rule_of_a_registration_is_refused() {
-    let app = App::new(DeviceBinding::enforce());
-    let browser = app.login(ADA).await;
-    let other = app.login(BOB).await;
-    let (device, challenge) = (&browser.device, browser.challenge());
-    let header = |name: &str, value: Value| {
-        let mut header = json!({ "alg": "ES256", "typ": "dbsc+jwt", "jwk": device.jwk() });
-        match value {
-            Value::Null => drop(header.as_object_mut().unwrap().remove(name)),
-            value => header[name] = value,
-        }
-        device.jwt(&header, &json!({ "jti": challenge }))
-    };
-    let key = |name: &str, value: Value| {
-        let mut jwk = device.jwk();
-        match value {
-            Value::Null => drop(jwk.as_object_mut().unwrap().remove(name)),
-            value => jwk[name] = value,
-        }
-        header("jwk", jwk)
-    };
-    let good = device.registration(&challenge);
-    let claims = |claims: Value| {
-        let header = json!({ "alg": "ES256", "typ": "dbsc+jwt", "jwk": device.jwk() });
-        device.jwt(&header, &claims)
-    };
-    let stranger = Device::new(9);
-    let foreign = App::new(DeviceBinding::enforce()).login(ADA).await.challenge();
-    let (signed, signature) = good.rsplit_once('.').unwrap();
-    let with = |more: &[(HeaderName, &str)]| Broken {
-        reason: "",
-        headers: [(RESPONSE, good.clone())]
-            .into_iter()
-            .chain(more.iter().map(|(name, value)| (name.clone(), (*value).to_owned())))
-            .collect(),
-    };
-    let all = [
-        broken("algorithm", header("alg", json!("RS256"))),
-        broken("algorithm", header("alg", json!("none"))),
-        broken("algorithm", header("alg", Value::Null)),
-        broken("algorithm", header("alg", json!(["ES256"]))),
-        broken("type", header("typ", json!("jwt"))),
-        broken("type", header("typ", Value::Null)),
-        broken("critical", header("crit", json!(["exp"]))),
-        broken("key", header("jwk", Value::Null)),
-        broken("key", header("jwk", json!("text"))),
-        broken("key", key("kty", json!("RSA"))),
-        broken("key", key("crv", json!("P-384"))),
-        broken("key", key("x", Value::Null)),
-        // Not on the curve.
-        broken("key", key("x", json!("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"))),
-        broken("key", key("y", json!("AAAA"))),
-        broken("private_key", key("d", json!("BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc"))),
-        broken("signature", {
-            let header = json!({ "alg": "ES256", "typ": "dbsc+jwt", "jwk": stranger.jwk() });
-            device.jwt(&header, &json!({ "jti": challenge }))
-        }),
-        broken("signature", format!("{signed}.{}", "A".repeat(86))),
-        broken("signature", format!("{signed}.{}", &signature[..84])),
-        broken("malformed", format!("{signed}.{}", &signature[..85])),
-        broken("challenge", claims(json!({}))),
-        broken("challenge", claims(json!({ "jti": 7 }))),
-        broken("challenge", claims(json!({ "jti": "x" }))),
-        broken("challenge", claims(json!({ "jti": "a".repeat(1025) }))),
-        broken("challenge", device.registration(&foreign)),
-        broken("challenge", device.registration(browser.jar.value("__Host-visitor"))),
-        broken("audience", claims(json!({ "jti": challenge, "aud": "https://a.example/other" }))),
-        broken("audience", claims(json!({ "jti": challenge, "aud": 1 }))),
-        broken(
-            "audience",
-            claims(json!({ "jti": challenge, "aud": format!("http://a.example{REGISTER}") })),
-        ),
-        // The browser's cookie names Ada's session, and the challenge Bob's.
-        broken("other_session", device.registration(&other.challenge())),
-        broken("too_large", format!("{signed}{}.{signature}", "A".repeat(5 * 1024))),
-        broken("malformed", "a.b"),
-        broken("malformed", "a.b.c.d"),
-        broken("malformed", signed),
-        broken("malformed", format!("\"{good}")),
-        broken("malformed", format!("({good})")),
-        broken("malformed", format!("{good}, {good}")),
-        Broken { reason: "missing", headers: Vec::new() },
-        Broken { reason: "twice", ..with(&[(RESPONSE, "a")]) },
-        Broken { reason: "cross_site", ..with(&[(SITE, "cross-site")]) },
-        Broken { reason: "cross_site", ..with(&[(SITE, "same-site")]) },
-    ];
-    app.forget_calls();
-    let events = Events::capture(Level::DEBUG);
-    for Broken { reason, headers } in &all {
-        let headers: Vec<_> = headers.iter().map(|(name, it)| (name.clone(), &**it)).collect();
-        let answer = post(&app.store, REGISTER, &headers, browser.jar.headers()).await;
-        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{reason}: {headers:?}");
-        assert_eq!(answer.headers.len(), 1, "only `no-store`");
-        let events = events.take();
-        let refused: Vec<_> = events.iter().filter(|it| it.contains("device.refused")).collect();
-        assert_eq!(refused.len(), 1, "{reason}: {events:?}");
-        assert!(refused[0].contains(&format!("reason=\"{reason}\"")), "{reason}: {}", refused[0]);
-    }
-    assert_eq!(app.calls.take(), Default::default(), "none costs a call");
-    assert!(!app.load(&browser.jar).await.device_bound());
-}
-
-/// One browser sends a token, the draft says a string; both may have parameters, and claims that
-/// nobody asks for.
-#[tokio::test]
-async fn each_form_of_a_good_proof_is_taken() {
-    let forms: [fn(&Device, &str) -> String; 4] = [
-        |device, challenge| device.registration(challenge),
-        |device, challenge| format!("\"{}\"", device.registration(challenge)),
-        |device, challenge| format!("\"{}\";a=1;b=\"c\"", device.registration(challenge)),
-        |device, challenge| {
-            let header = json!({ "alg": "ES256", "typ": "dbsc+jwt", "jwk": device.jwk() });
-            let url = format!("https://shop.example{REGISTER}");
-            let claims = json!({ "jti": challenge, "aud": url, "iat": 1, "iss": "x", "sub": "y" });
-            device.jwt(&header, &claims)
-        },
-    ];
-    for form in forms {
-        let app = App::new(DeviceBinding::enforce());
-        let browser = app.login(ADA).await;
-        let proof = form(&browser.device, &browser.challenge());
-        // After a link from another site, a browser sends no cookie.
-        for site in ["same-origin", "none"] {
-            let headers = [(RESPONSE, &*proof), (SITE, site)];
-            let answer = post(&app.store, REGISTER, &headers, &HeaderMap::new()).await;
-            assert_eq!(answer.is_proof(), site == "same-origin", "once: {answer:?}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_registration_is_answered_once_and_within_fifteen_minutes() {
-    let app = App::new(DeviceBinding::enforce());
-    let events = Events::capture(Level::DEBUG);
-    let mut browser = app.login(ADA).await;
-    app.clock.advance(15 * MINUTE + SECOND);
-    assert_eq!(browser.register(&app.store).await.status, StatusCode::BAD_REQUEST);
-    assert!(events.take().iter().any(|it| it.contains("reason=\"expired\"")));
-
-    let mut browser = app.login(ADA).await;
-    app.clock.advance(15 * MINUTE);
-    assert!(browser.register(&app.store).await.is_proof());
-    drop(events.take());
-    // The same proof again, and another device.
-    for mut again in [browser.clone(), Browser { device: Device::new(8), ..browser.clone() }] {
-        assert_eq!(again.register(&app.store).await.status, StatusCode::BAD_REQUEST);
-        assert!(events.take().iter().any(|it| it.contains("reason=\"bound\"")));
-    }
-    assert!(browser.refresh(&app.store).await.is_proof());
-}
-
-/// What a browser sends to refresh.
-fn refreshing<'h>(device: &'h Device, proof: &'h str) -> [(HeaderName, &'h str); 2] {
-    [(SESSION_ID, &device.identifier), (RESPONSE, proof)]
-}
-
-#[tokio::test]
-async fn each_broken_rule_of_a_refresh_is_refused() {
-    let app = App::new(DeviceBinding::enforce());
-    let browser = app.bound(ADA).await;
-    let bob = app.bound(BOB).await;
-    let device = &browser.device;
-    let good = device.proof(&device.challenge);
-    let claims = json!({ "jti": device.challenge });
-    let refused = [
-        ("signature", Device::new(9).proof(&device.challenge)),
-        ("algorithm", device.jwt(&json!({ "alg": "HS256", "typ": "dbsc+jwt" }), &claims)),
-        ("type", device.jwt(&json!({ "alg": "ES256", "typ": "JWT" }), &claims)),
-        ("too_large", "A".repeat(5 * 1024)),
-        ("malformed", "A.B".to_owned()),
-    ];
-    // The browser may try these again with another challenge.
-    let again = [
-        ("challenge", device.proof(&bob.device.challenge)),
-        ("challenge", device.proof(&browser.challenge())),
-        ("challenge", device.proof("nonsense")),
-    ];
-    let events = Events::capture(Level::DEBUG);
-    app.forget_calls();
-    let all = refused.iter().map(|it| (it, 400)).chain(again.iter().map(|it| (it, 403)));
-    for ((reason, proof), status) in all {
-        let headers = refreshing(device, proof);
-        let answer = post(&app.store, REFRESH, &headers, browser.jar.headers()).await;
-        assert_eq!(answer.status, status, "{reason}");
-        assert!(!answer.headers.contains_key(SET_COOKIE));
-        assert!(
-            events.take().iter().any(|it| it.contains(&format!("reason=\"{reason}\""))),
-            "{reason}"
-        );
-        let calls = app.calls.take();
-        assert!(calls.fetch <= 1 && calls.save + calls.touch + calls.delete == 0, "{calls:?}");
-    }
-    // What names no session of this store costs no call.
-    for identifier in ["", "x", "AQAHq80FBQUF", &device.challenge, browser.jar.value(BOUND)] {
-        let headers = [(SESSION_ID, identifier), (RESPONSE, &*good)];
-        let answer = post(&app.store, REFRESH, &headers, browser.jar.headers()).await;
-        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{identifier}");
-    }
-    let twice = [(SESSION_ID, &*device.identifier), (SESSION_ID, &*device.identifier)];
-    let missing = [(RESPONSE, &*good)];
-    for headers in [&twice[..], &missing[..], &[]] {
-        let answer = post(&app.store, REFRESH, headers, &HeaderMap::new()).await;
-        assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    }
-    assert_eq!(app.calls.take(), Default::default());
-    drop(events.take());
-
-    // Nothing of that has used up the good one.
-    let answer = post(&app.store, REFRESH, &refreshing(device, &good), &HeaderMap::new()).await;
-    assert!(answer.is_proof());
-    let answer = post(&app.store, REFRESH, &refreshing(device, &good), &HeaderMap::new()).await;
-    assert_eq!(answer.status, StatusCode::FORBIDDEN);
-    assert!(events.take().iter().any(|it| it.contains("reason=\"replayed\"")));
-
-    let mut late = browser.clone();
-    let answer = late.device.ask(&app.store, &mut late.jar).await;
-    assert_eq!(answer.status, StatusCode::FORBIDDEN);
-    assert!(events.take().is_empty(), "a browser asks for its first challenge so");
-    app.clock.advance(15 * MINUTE + SECOND);
-    assert_eq!(late.refresh(&app.store).await.status, StatusCode::FORBIDDEN);
-    assert!(events.take().iter().any(|it| it.contains("reason=\"expired\"")));
-    assert!(late.refresh(&app.store).await.is_proof());
 }
 
 #[tokio::test]

@@ -53,15 +53,7 @@ impl StoreBuilder {
             }
         }
         #[cfg(feature = "dbsc")]
-        {
-            let own = self.types.iter().map(|(_, _, own)| own.over(&self.settings));
-            let plain = [SessionSettings::default().over(&self.settings)];
-            if self.client_side && own.chain(plain).any(|it| it.device.is_on()) {
-                return Err(Error::config(
-                    "device_binding() needs records, and client_side() keeps none; drop one of them",
-                ));
-            }
-        }
+        self.check_device()?;
         if self.client_side && self.most_sessions.is_some() {
             return Err(Error::config(
                 "max_sessions_per_owner() needs records, and client_side() keeps none; drop one \
