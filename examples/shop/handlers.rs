@@ -9,9 +9,11 @@ mod password;
 mod shelf;
 mod support;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::connect_info::Connected;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
@@ -20,14 +22,17 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use axum::serve::IncomingStream;
 use maud::Markup;
 use sessions::axum::SessionLayer;
 use sessions::{Error, Session, Store, TrustedProxies};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tower_http::csrf::CsrfLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::accounts::Passwords;
+use crate::https::TlsListener;
 use crate::pages::{self, Frame};
 use crate::storage::Storage;
 use crate::visitor::{Shopper, v2};
@@ -52,6 +57,22 @@ impl Shop {
     ) -> Self {
         let (storage, proxies) = (Arc::new(storage), Arc::new(proxies));
         Self { store, storage, passwords: Arc::default(), proxies, closing }
+    }
+}
+
+/// The address of a client or of a proxy before it, over HTTP and over HTTPS.
+#[derive(Clone, Copy)]
+pub(crate) struct Peer(SocketAddr);
+
+impl Connected<IncomingStream<'_, TcpListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
+impl Connected<IncomingStream<'_, TlsListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
+        Self(*stream.remote_addr())
     }
 }
 
@@ -93,22 +114,29 @@ fn finish<V: Shopper>(more: Router<Shop>, shop: Shop) -> Router {
         .route("/operators/back", post(support::back::<V>))
         .fallback(not_found::<V>)
         .layer(from_fn_with_state(shop.clone(), devices::note::<V>))
+        // A form of another site can be sent here by whoever is logged in. The cookie is
+        // `SameSite=Lax`, so that it does not come along; but a subdomain is the same site, so
+        // requests that change something are also refused unless they come from this very origin.
+        // It is inside of the session layer, which answers browsers that prove their device.
+        .layer(CsrfLayer::new())
         .layer(SessionLayer::new(store).on_error(failed))
         // Every page shows whose it is: the back button must not, once they have logged out.
         .layer(header(CACHE_CONTROL, "private, no-store"))
         // Below it are the files that are the same for everybody.
-        .route("/style.css", get(style))
-        .route("/icon.svg", get(icon))
-        .route("/ended.js", get(script))
-        // A form of another site can be sent here by whoever is logged in. The cookie is
-        // `SameSite=Lax`, so that it does not come along; but a subdomain is the same site, so
-        // requests that change something are also refused unless they come from this very origin.
-        .layer(CsrfLayer::new())
+        .route(STYLE, get(style))
+        .route(ICON, get(icon))
+        .route(SCRIPT, get(script))
         .layer(header(CONTENT_SECURITY_POLICY, POLICY))
         .layer(header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(REFERRER_POLICY, "same-origin"))
         .with_state(shop)
 }
+
+/// The paths of the files that are the same for everybody.
+pub(crate) const STATIC: [&str; 3] = [STYLE, ICON, SCRIPT];
+const STYLE: &str = "/style.css";
+const ICON: &str = "/icon.svg";
+const SCRIPT: &str = "/ended.js";
 
 /// The pages need their style, their pictures, their script with its event stream, and forms that come
 /// back here; nobody may frame them.

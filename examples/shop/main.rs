@@ -7,24 +7,25 @@
 mod accounts;
 mod catalogue;
 mod handlers;
+mod https;
 mod options;
 mod pages;
 mod storage;
 mod visitor;
 
 use std::error::Error;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use sessions::admin::Admin;
 use sessions::clock::{Clock, SystemClock};
-use sessions::{CookieConfig, Store};
+use sessions::{CookieConfig, DeviceBinding, Store};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::Level;
 
-use crate::handlers::Shop;
+use crate::handlers::{Peer, STATIC, Shop};
+use crate::https::Certificate;
 use crate::options::{HELP, Options};
 use crate::storage::Storage;
 use crate::visitor::{v1, v2};
@@ -61,6 +62,7 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
     let store = Store::builder(storage.provider.clone())
         .app("shop")
         .cookie(cookie)
+        .device_binding(binding(options.https))
         .clock(Ahead(options.ahead))
         .build()?;
     if let Some(command) = options.command {
@@ -78,7 +80,15 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
     let listener = TcpListener::bind(("127.0.0.1", options.port)).await.map_err(|error| {
         format!("port {} cannot be used ({error}); choose another with --port", options.port)
     })?;
-    println!("the shop is open: http://localhost:{}", listener.local_addr()?.port());
+    let port = listener.local_addr()?.port();
+    let certificate = options.https.then(|| Certificate::new(&["localhost"])).transpose()?;
+    match &certificate {
+        Some(Certificate { pin, .. }) => {
+            println!("the pin of its certificate: {pin}");
+            println!("the shop is open: https://localhost:{port}");
+        }
+        None => println!("the shop is open: http://localhost:{port}"),
+    }
     println!("visitors have schema version {}", options.schema);
     println!("sessions are stored in {}, press Ctrl-C to stop", storage.url);
     let (open, closing) = watch::channel(());
@@ -88,16 +98,31 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
         _ => handlers::router_of_2(shop),
     };
     // With the address of each client, for the list of devices.
-    let router = router.into_make_service_with_connect_info::<SocketAddr>();
+    let router = router.into_make_service_with_connect_info::<Peer>();
     let stopped = async move {
         stop().await;
         // The server waits for its connections: this ends those that stay open.
         drop(open);
     };
-    axum::serve(listener, router).with_graceful_shutdown(stopped).await?;
+    match certificate {
+        Some(certificate) => {
+            let listener = certificate.listen(listener);
+            axum::serve(listener, router).with_graceful_shutdown(stopped).await?;
+        }
+        None => axum::serve(listener, router).with_graceful_shutdown(stopped).await?,
+    }
     store.shutdown().await;
     purge.await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Browsers bind sessions to devices only over HTTPS.
+fn binding(https: bool) -> DeviceBinding {
+    if !https {
+        return DeviceBinding::off();
+    }
+    // A file that is the same for everybody need not wait for a proof.
+    STATIC.into_iter().fold(DeviceBinding::enforce(), DeviceBinding::exclude_path)
 }
 
 /// The machine's clock and some time more, so that a visitor need not wait to see what time does.

@@ -13,6 +13,8 @@ pub(crate) struct Options {
     /// Which of the two builds this is.
     pub(crate) schema: u32,
     pub(crate) plain_http: bool,
+    /// Whether it has a certificate, and binds sessions to devices.
+    pub(crate) https: bool,
     /// Whose `X-Forwarded-For` is believed.
     pub(crate) proxies: TrustedProxies,
     /// How far the shop's clock is ahead of the machine's.
@@ -31,6 +33,7 @@ A small shop. Options, before a command:
                    the last four each take a feature: --features postgres, mysql, redis or dynamodb
   --schema 1|2     which version of the visitor this build writes (2)
   --plain-http     for browsers that refuse secure cookies on localhost
+  --https          with a certificate that it makes; binds sessions to devices
   --proxies LIST   the proxies in front of it, whose X-Forwarded-For it believes (none)
                      10.0.0.0/8,192.168.1.7
   --minutes-ahead N  how far its clock is ahead, to try what takes time (0)
@@ -52,6 +55,7 @@ impl Options {
             store,
             schema: 2,
             plain_http: false,
+            https: false,
             proxies: TrustedProxies::default(),
             ahead: Duration::ZERO,
             command: None,
@@ -77,6 +81,7 @@ impl Options {
                     };
                 }
                 "--plain-http" => options.plain_http = true,
+                "--https" => options.https = true,
                 "--proxies" => {
                     let proxies = TrustedProxies::new(value()?.split(','));
                     options.proxies = proxies.map_err(|error| error.to_string())?;
@@ -90,6 +95,9 @@ impl Options {
                 "--help" => return Ok(None),
                 _ => return Err(format!("{word} is not known, --help says what is")),
             }
+        }
+        if options.https && options.plain_http {
+            return Err("--https and --plain-http exclude each other".to_owned());
         }
         Ok(Some(options))
     }
@@ -112,6 +120,13 @@ mod tests {
         assert_eq!(store("--store memory:", Some("redis://localhost")), "memory:");
         assert_eq!(parse("--port 1 --schema 1 --plain-http", None).unwrap().schema, 1);
         assert_eq!(parse("--help", None), None);
+    }
+
+    #[test]
+    fn https_and_plain_http_exclude_each_other() {
+        assert!(parse("--https", None).unwrap().https && !parse("", None).unwrap().https);
+        let both = ["--https", "--plain-http"].map(str::to_owned).into_iter();
+        assert!(Options::parse(both, None).unwrap_err().contains("exclude"));
     }
 
     #[test]

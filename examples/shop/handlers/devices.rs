@@ -1,7 +1,5 @@
 //! Where one is logged in, and ending it there.
 
-use std::net::SocketAddr;
-
 use axum::Form;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
@@ -12,14 +10,14 @@ use sessions::axum::SessionRejection;
 use sessions::provider::Page;
 use sessions::{Device, Error, Session, StoreKey};
 
-use super::Shop;
+use super::{Peer, Shop};
 use crate::pages::{self, Devices, Frame};
 use crate::visitor::{Shopper, whose};
 
 /// Notes from where each request comes.
 pub(super) async fn note<V: Shopper>(
     State(shop): State<Shop>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
     visitor: Result<Session<V>, SessionRejection>,
     request: Request,
     next: Next,

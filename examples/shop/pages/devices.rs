@@ -64,6 +64,7 @@ fn device(session: &SessionInfo, now: SystemTime, here: bool, own: bool) -> Mark
                 }
                 p.soft { "Last seen " (ago(now, session.last_seen)) (from(&devices.last)) }
                 p.soft { "Gave the password " (ago(now, session.authentication.at)) }
+                @if session.device_bound { p.soft { "Bound to the device" } }
             }
             @if let Some(whom) = &session.acting_as { span.tag.bad { "Acts as " (whom) } }
             @if here {
