@@ -70,7 +70,7 @@ impl Shop {
     }
 
     fn at(port: u16, words: Vec<String>, folder: TempDir) -> Self {
-        let log = folder.path().join("output");
+        let log = log(&folder);
         // What an earlier one printed is not this one's.
         let _ = std::fs::remove_file(&log);
         let port_text = port.to_string();
@@ -94,8 +94,25 @@ impl Shop {
     /// The address of a page as a visitor writes it.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
-        format!("http://localhost:{}{path}", self.address.port())
+        let scheme = if self.words.iter().any(|word| word == "--https") { "https" } else { "http" };
+        format!("{scheme}://localhost:{}{path}", self.address.port())
     }
+
+    /// What a browser is given to accept the certificate of a shop that was opened with `--https`.
+    ///
+    /// # Panics
+    /// When it did not print it.
+    #[must_use]
+    pub fn pin(&self) -> String {
+        let printed = std::fs::read_to_string(log(&self.folder)).expect("its output");
+        let mut pins =
+            printed.lines().filter_map(|line| line.strip_prefix("the pin of its certificate: "));
+        pins.next().expect("a pin").to_owned()
+    }
+}
+
+fn log(folder: &TempDir) -> PathBuf {
+    folder.path().join("output")
 }
 
 /// What the shop does with options that it cannot use.

@@ -13,6 +13,7 @@ use sessions_tests::shop::Shop;
 use driver::{Chromium, Driver};
 
 mod account;
+mod bound;
 mod driver;
 
 /// The option that names a database file in this folder.

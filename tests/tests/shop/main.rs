@@ -6,5 +6,7 @@ mod account;
 mod admin;
 mod browser;
 mod ended;
+#[path = "../../../examples/shop/https.rs"]
+mod https;
 mod process;
 mod shop;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use sessions_tests::process::{Process, find_program, free_port};
 
 /// How long anything may take that a browser does: a busy machine starts one in ten seconds.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// A running chromedriver. It ends, and every browser with it, when it is dropped, and when the test
 /// process ends; their profiles go then too.
@@ -56,12 +56,21 @@ impl Driver {
     /// Opens a browser with a profile of its own.
     pub(crate) async fn open(&mut self) -> Chromium {
         self.opened += 1;
-        let profile = self.profiles.join(format!("profile {}", self.opened));
-        let mut arguments: Vec<_> = FLAGS.iter().map(ToString::to_string).collect();
+        self.open_profile(self.opened, &[]).await
+    }
+
+    /// Opens a browser with the profile of this number, which no open browser uses, and with more
+    /// flags.
+    pub(crate) async fn open_profile(&self, number: u32, more: &[String]) -> Chromium {
+        let profile = self.profiles.join(format!("profile {number}"));
+        let flags = FLAGS.iter().map(ToString::to_string);
+        let mut arguments: Vec<_> = flags.chain(more.iter().cloned()).collect();
         arguments.push(format!("--user-data-dir={}", profile.display()));
         let options = json!({ "binary": required("chromium"), "args": arguments });
         let milliseconds = u64::try_from(LIMIT.as_millis()).unwrap();
         let capabilities = json!({
+            // A browser that accepts every certificate binds no session.
+            "acceptInsecureCerts": false,
             "goog:chromeOptions": options,
             "goog:loggingPrefs": { "browser": "ALL" },
             "timeouts": { "pageLoad": milliseconds, "script": milliseconds },
