@@ -153,7 +153,8 @@ impl DeviceBinding {
     }
 
     /// Excludes the paths that begin with `prefix`, such as `/static`: a browser sends requests for
-    /// them without waiting for a proof. Call it once for each prefix.
+    /// them without waiting for a proof. A handler there that takes the session finds none while the
+    /// proof is out, so exclude only what needs no session. Call it once for each prefix.
     ///
     /// ```
     /// let binding = sessions::DeviceBinding::offer().exclude_path("/static");

@@ -111,11 +111,12 @@ pub(crate) fn unavailable() -> Response<String> {
 
 /// The page that a link from another site gets while the session's proof is out. It loads the page
 /// again, and that request the browser proves. The page has no address in it, so it cannot lead
-/// elsewhere.
+/// elsewhere, and no request but that one.
 #[cfg(any(feature = "actix", feature = "axum"))]
 pub(crate) fn again() -> Response<String> {
     let mut response = empty(StatusCode::OK);
-    *response.body_mut() = "<!doctype html><title>One moment</title>".to_owned();
+    *response.body_mut() =
+        "<!doctype html><link rel=\"icon\" href=\"data:,\"><title>One moment</title>".to_owned();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(HeaderName::from_static("refresh"), HeaderValue::from_static("0"));

@@ -1,6 +1,7 @@
 //! Bindings to devices beside everything else: none survives its owner, and none is lost by a merge.
 
 use sessions::provider::Record;
+use sessions_tests::device::Answer;
 use sessions_tests::hooked::{Call, Fault};
 
 use crate::check;
@@ -30,7 +31,7 @@ impl World {
             let of = move |(client, _): &(&Client, &End)| client.act == act;
             clients.iter().zip(ends).filter(of).map(|(client, end)| (client, end.device.as_ref()))
         };
-        let bound = acted(Act::Register).filter(|(_, it)| it.is_some_and(|it| it.is_proof()));
+        let bound = acted(Act::Register).filter(|(_, it)| it.is_some_and(Answer::is_proof));
         let bound = bound.count();
         if bound > 1 {
             return Err("two devices were bound to one session".to_owned());
@@ -53,13 +54,13 @@ impl World {
             if start.bound && bound == 0 && !was_bound && !maybe {
                 return Err("a registration was refused and took place".to_owned());
             }
-            if acted(Act::Refresh).any(|(_, it)| it.is_some_and(|it| it.is_end())) {
+            if acted(Act::Refresh).any(|(_, it)| it.is_some_and(Answer::is_end)) {
                 return Err("a browser was told that a live session has ended".to_owned());
             }
         }
         let log = self.log();
         for (at, (client, end)) in clients.iter().zip(ends).enumerate() {
-            let proven = end.device.as_ref().is_some_and(|it| it.is_proof());
+            let proven = end.device.as_ref().is_some_and(Answer::is_proof);
             let (Some((deleted, _)), Some(fetched)) = (log.deleted_at, log.fetched_at.get(&at))
             else {
                 continue;
