@@ -7,6 +7,7 @@ mod actix;
 mod app;
 mod axum;
 mod example_api;
+mod example_login;
 mod example_sockets;
 mod example_tower;
 mod scenarios;
