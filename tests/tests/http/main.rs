@@ -8,6 +8,8 @@ mod app;
 mod axum;
 mod example_api;
 mod example_login;
+#[cfg(feature = "postgres")]
+mod example_postgres;
 mod example_sockets;
 mod example_tower;
 mod scenarios;
