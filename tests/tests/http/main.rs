@@ -10,6 +10,7 @@ mod example_api;
 mod example_login;
 #[cfg(feature = "postgres")]
 mod example_postgres;
+mod example_schema_change;
 mod example_sockets;
 mod example_tower;
 mod scenarios;
