@@ -8,6 +8,7 @@ mod app;
 mod axum;
 mod example_api;
 mod example_login;
+mod example_moving;
 #[cfg(feature = "postgres")]
 mod example_postgres;
 mod example_schema_change;
