@@ -66,7 +66,7 @@ minimal() {
     git ls-files -z --cached --others --exclude-standard -- \
         . ':!tests' ':!examples' ':!sessions/fuzz/corpus' | xargs -0 cp -P --parents -t "$copy"
     # Only what is published, and what its users build: a test may need more.
-    sed -i -E '/^ +"(tests|tests\/(bench|ui)|examples)",$/d' "$copy/Cargo.toml"
+    sed -i -E '/^ +"(tests|tests\/(bench|ui)|examples(\/[a-z]+)?)",$/d' "$copy/Cargo.toml"
     find "$copy" -name Cargo.toml -exec sed -i -E '/^\[dev-dependencies\]$/,/^$/d' {} +
     (
         cd "$copy"
