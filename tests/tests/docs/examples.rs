@@ -26,7 +26,7 @@ fn examples() -> Vec<(String, String)> {
 fn the_readme_lists_every_example_with_the_feature_or_package_that_it_needs() {
     let (readme, manifest) = (read("README.md"), read("examples/Cargo.toml"));
     let examples = examples();
-    assert!(examples.len() >= 12, "{examples:?}");
+    assert!(examples.len() >= 13, "{examples:?}");
     for (name, link) in examples {
         let listed = format!("[{name}]({link})");
         let (_, after) = readme.split_once(&listed).unwrap_or_else(|| panic!("no {listed}"));
