@@ -1,6 +1,7 @@
 //! The account in a real browser: asking again, sessions that have ended, devices, acting as a
 //! customer.
 
+use super::looks::look;
 use super::*;
 
 async fn send_password(browser: &Chromium, password: &str) {
