@@ -9,7 +9,7 @@ use serde_json::json;
 use sessions_tests::server::Server;
 use sessions_tests::shop::Shop;
 
-use driver::{Chromium, Driver};
+use driver::{Browser, Driver};
 
 mod account;
 mod bound;
@@ -22,7 +22,7 @@ fn sqlite(folder: &Path) -> String {
     format!("sqlite:{}", folder.join("shop.db").display())
 }
 
-async fn login(browser: &Chromium, shop: &Shop, user: &str, password: &str) {
+async fn login(browser: &Browser, shop: &Shop, user: &str, password: &str) {
     browser.goto(&shop.url("/login")).await;
     browser.type_into("#user", user).await;
     browser.type_into("#password", password).await;
@@ -31,12 +31,12 @@ async fn login(browser: &Chromium, shop: &Shop, user: &str, password: &str) {
 }
 
 /// Puts a piece into the cart.
-async fn add(browser: &Chromium, product: &str) {
+async fn add(browser: &Browser, product: &str) {
     browser.click(&format!("button[aria-label='Add {product} to cart']")).await;
 }
 
 /// How many pieces the page says are in the cart.
-async fn pieces(browser: &Chromium) -> u32 {
+async fn pieces(browser: &Browser) -> u32 {
     let count = browser.text_of(".count").await.unwrap_or("0".to_owned());
     count.split_whitespace().next().unwrap().parse().unwrap()
 }

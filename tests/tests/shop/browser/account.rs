@@ -4,7 +4,7 @@
 use super::looks::look;
 use super::*;
 
-async fn send_password(browser: &Chromium, password: &str) {
+async fn send_password(browser: &Browser, password: &str) {
     browser.type_into("#password", password).await;
     browser.click("form.narrow button").await;
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use sessions::DeviceBinding;
 use sessions_tests::shop::Shop;
 
-use super::driver::{Chromium, Driver};
+use super::driver::{Browser, Driver};
 use super::login;
 use site::{BOUND, PROOF, REGISTER, Site};
 
@@ -40,7 +40,7 @@ fn plain_flags(pin: &str) -> Vec<String> {
 impl Driver {
     /// Opens a browser that binds sessions, with the profile of this number, without the limit of six
     /// proofs in nine minutes.
-    async fn open_binding(&self, pin: &str, profile: u32) -> Chromium {
+    async fn open_binding(&self, pin: &str, profile: u32) -> Browser {
         self.open_profile(profile, &flags(pin, false)).await
     }
 }

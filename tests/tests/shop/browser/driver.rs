@@ -54,14 +54,14 @@ impl Driver {
     }
 
     /// Opens a browser with a profile of its own.
-    pub(crate) async fn open(&mut self) -> Chromium {
+    pub(crate) async fn open(&mut self) -> Browser {
         self.opened += 1;
         self.open_profile(self.opened, &[]).await
     }
 
     /// Opens a browser with the profile of this number, which no open browser uses, and with more
     /// flags.
-    pub(crate) async fn open_profile(&self, number: u32, more: &[String]) -> Chromium {
+    pub(crate) async fn open_profile(&self, number: u32, more: &[String]) -> Browser {
         let profile = self.profiles.join(format!("profile {number}"));
         let flags = FLAGS.iter().map(ToString::to_string);
         let mut arguments: Vec<_> = flags.chain(more.iter().cloned()).collect();
@@ -80,7 +80,7 @@ impl Driver {
         let driver = format!("http://127.0.0.1:{}", self.port);
         let client = within(builder.capabilities(capabilities).connect(&driver)).await.unwrap();
         let session = within(client.session_id()).await.unwrap().unwrap();
-        Chromium { client, commands: format!("{driver}/session/{session}") }
+        Browser { client, commands: format!("{driver}/session/{session}") }
     }
 }
 
@@ -125,13 +125,13 @@ const FLAGS: [&str; 9] = [
 ];
 
 /// A browser.
-pub(crate) struct Chromium {
+pub(crate) struct Browser {
     pub(crate) client: Client,
     /// The URL of its commands that only chromedriver has.
     commands: String,
 }
 
-impl Chromium {
+impl Browser {
     pub(crate) async fn goto(&self, url: &str) {
         within(self.client.goto(url)).await.unwrap();
     }

@@ -35,7 +35,7 @@ async fn every_page_can_be_looked_at() {
 
 /// Keeps pictures of a page, on paper, in the dark and on a phone, and checks what can be checked
 /// of its looks.
-pub(super) async fn look(browser: &Chromium, name: &str) {
+pub(super) async fn look(browser: &Browser, name: &str) {
     assert_eq!(browser.count("h1").await, 1, "{name}: one heading");
     let unnamed = "return [...document.querySelectorAll('input:not([type=hidden]), button')]
         .filter(it => !it.labels?.length && !it.ariaLabel && !it.innerText.trim()).length";

@@ -19,7 +19,7 @@ use sessions_tests::server::Server;
 use tokio::net::TcpListener;
 use tower_http::csrf::CsrfLayer;
 
-use super::super::driver::{Chromium, LIMIT};
+use super::super::driver::{Browser, LIMIT};
 use crate::https::Certificate;
 
 #[derive(Session)]
@@ -224,7 +224,7 @@ fn is_cookie(pair: &[u8], name: &str) -> bool {
     pair.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"="))
 }
 
-impl Chromium {
+impl Browser {
     /// The user that the app's page names.
     pub(super) async fn user(&self) -> String {
         self.text_of("#user").await.expect("the app's page")

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Puts every cookie of one browser into another.
-async fn copy_cookies(site: &Site, from: &Chromium, to: &Chromium) {
+async fn copy_cookies(site: &Site, from: &Browser, to: &Browser) {
     let all = from.devtools("Network.getAllCookies", json!({})).await;
     let mut cookies = all["cookies"].as_array().unwrap().clone();
     assert_eq!(cookies.len(), 2, "{all}");
