@@ -87,9 +87,17 @@ if ! command -v redis-server >/dev/null || ! command -v redis-cli >/dev/null; th
     install "redis-server is missing" redis-server redis-tools
 fi
 
-# The shop of the examples is tried in a real browser.
+# The shop of the examples is tried in real browsers.
 if ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; then
     install "Chromium or its driver is missing" chromium chromium-driver
+fi
+if ! command -v firefox-esr >/dev/null; then
+    install "Firefox is missing" firefox-esr
+fi
+# Debian has no driver for it. Built without optimization, as it only passes commands on.
+geckodriver=target/geckodriver
+if [ ! -x "$geckodriver/bin/geckodriver" ]; then
+    cargo install geckodriver@0.37.1 --locked --debug --root "$geckodriver"
 fi
 
 # The tests start servers of their own from these programs.

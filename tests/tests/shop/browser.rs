@@ -1,4 +1,5 @@
-//! The shop of the examples in a real browser.
+//! The shop of the examples in real browsers: one list of scenarios, run in Chromium and in Firefox, and
+//! what only Chromium has.
 
 use std::path::Path;
 
@@ -9,13 +10,52 @@ use serde_json::json;
 use sessions_tests::server::Server;
 use sessions_tests::shop::Shop;
 
-use driver::{Browser, Driver};
+use driver::{Browser, Driver, Kind};
 
 mod account;
 mod bound;
 mod driver;
 mod looks;
 mod visits;
+
+/// Each scenario as a test in each browser.
+macro_rules! suite {
+    ($($file:ident::$scenario:ident,)*) => {
+        suite!(@on chromium, Chromium, $($file::$scenario,)*);
+        suite!(@on firefox, Firefox, $($file::$scenario,)*);
+    };
+    (@on $module:ident, $kind:ident, $($file:ident::$scenario:ident,)*) => {
+        mod $module {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $scenario() {
+                    super::$file::$scenario(super::Kind::$kind).await;
+                }
+            )*
+        }
+    };
+}
+
+suite! {
+    visits::a_login_survives_a_reload_and_a_restart_of_the_server,
+    visits::the_browser_itself_reports_what_cookies_carry,
+    visits::two_tabs_that_add_to_the_cart_at_once_lose_nothing,
+    visits::the_back_button_shows_nothing_private_after_a_logout,
+    visits::logging_out_everywhere_ends_the_session_of_another_browser,
+    visits::a_visitor_of_version_1_goes_on_in_version_2_and_in_both_at_once,
+    visits::a_flash_message_is_shown_once,
+    visits::a_form_of_another_origin_is_refused,
+    visits::browsers_end_with_their_driver,
+    account::a_change_of_the_password_asks_again_and_leads_back,
+    account::a_link_to_the_form_leads_to_no_other_site,
+    account::the_login_says_that_a_session_has_ended,
+    account::a_page_says_that_its_session_has_ended_without_a_reload,
+    account::a_page_that_was_hidden_says_so_when_it_is_shown,
+    account::the_list_of_devices_names_browsers_and_networks,
+    account::an_operator_sees_the_shop_as_a_customer_and_comes_back,
+    looks::every_page_can_be_looked_at,
+    visits::a_counter_counts_to_three_without_https,
+}
 
 /// The option that names a database file in this folder.
 fn sqlite(folder: &Path) -> String {

@@ -9,12 +9,11 @@ async fn send_password(browser: &Browser, password: &str) {
     browser.click("form.narrow button").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_change_of_the_password_asks_again_and_leads_back() {
+pub(super) async fn a_change_of_the_password_asks_again_and_leads_back(kind: Kind) {
     let folder = tempfile::tempdir().unwrap();
     let store = sqlite(folder.path());
     let shop = Shop::open(&["--store", &store]);
-    let mut driver = Driver::start();
+    let mut driver = Driver::start(kind);
     let (here, there) = (driver.open().await, driver.open().await);
     login(&here, &shop, "ada", "lovelace").await;
     login(&there, &shop, "ada", "lovelace").await;
@@ -45,11 +44,10 @@ async fn a_change_of_the_password_asks_again_and_leads_back() {
     assert_eq!(there.path().await, "/password");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_link_to_the_form_leads_to_no_other_site() {
+pub(super) async fn a_link_to_the_form_leads_to_no_other_site(kind: Kind) {
     let shop = Shop::open(&["--store", "memory:"]);
     let elsewhere = attacker(&shop).await;
-    let mut driver = Driver::start();
+    let mut driver = Driver::start(kind);
     let browser = driver.open().await;
     login(&browser, &shop, "ada", "lovelace").await;
     browser.goto(&shop.url(&format!("/confirm?next=http://{}/", elsewhere.address))).await;
@@ -58,10 +56,9 @@ async fn a_link_to_the_form_leads_to_no_other_site() {
     assert_eq!(url, json!(shop.url("/account")));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_login_says_that_a_session_has_ended() {
+pub(super) async fn the_login_says_that_a_session_has_ended(kind: Kind) {
     let shop = Shop::open(&["--store", "memory:"]);
-    let mut driver = Driver::start();
+    let mut driver = Driver::start(kind);
     let (here, there) = (driver.open().await, driver.open().await);
     there.goto(&shop.url("/login")).await;
     assert_eq!(there.text_of("[role=status]").await, None, "somebody new");
@@ -79,10 +76,9 @@ async fn the_login_says_that_a_session_has_ended() {
     assert_eq!(there.text_of("[role=status]").await, None, "who logged out knows it");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_page_says_that_its_session_has_ended_without_a_reload() {
+pub(super) async fn a_page_says_that_its_session_has_ended_without_a_reload(kind: Kind) {
     let shop = Shop::open(&["--store", "memory:"]);
-    let mut driver = Driver::start();
+    let mut driver = Driver::start(kind);
     let (here, there) = (driver.open().await, driver.open().await);
     login(&here, &shop, "ada", "lovelace").await;
     login(&there, &shop, "ada", "lovelace").await;
@@ -106,18 +102,24 @@ async fn a_page_says_that_its_session_has_ended_without_a_reload() {
     assert_eq!(there.path().await, "/login");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_was_hidden_says_so_when_it_is_shown() {
+pub(super) async fn a_page_that_was_hidden_says_so_when_it_is_shown(kind: Kind) {
     let shop = Shop::open(&["--store", "memory:"]);
-    let mut driver = Driver::start();
+    let mut driver = Driver::start(kind);
     let browser = driver.open().await;
     login(&browser, &shop, "ada", "lovelace").await;
-    // A headless browser hides no window.
+    // Headless Chromium hides no window.
     let hide = "
         const [hidden] = arguments;
+        const { prototype } = EventSource;
+        const { close } = prototype;
+        prototype.close = function () {
+            window.connection = this;
+            close.call(this);
+        };
         Object.defineProperty(document, 'hidden', { configurable: true, value: hidden });
         document.dispatchEvent(new Event('visibilitychange'));
-        return events.readyState == EventSource.CLOSED;";
+        prototype.close = close;
+        return window.connection?.readyState == EventSource.CLOSED;";
     assert_eq!(browser.run(hide, &[json!(true)]).await, true, "it holds no connection");
     let first = browser.client.window().await.unwrap();
     let second = browser.client.new_window(true).await.unwrap().handle;
@@ -131,23 +133,22 @@ async fn a_page_that_was_hidden_says_so_when_it_is_shown() {
     browser.until(shown).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_list_of_devices_names_browsers_and_networks() {
+pub(super) async fn the_list_of_devices_names_browsers_and_networks(kind: Kind) {
     let shop = Shop::open(&["--store", "memory:"]);
-    let mut driver = Driver::start();
+    let mut driver = Driver::start(kind);
     let (browser, phone) = (driver.open().await, driver.open().await);
     let agent = "Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 Chrome/150.0.0.0 Mobile";
-    phone.devtools("Emulation.setUserAgentOverride", json!({ "userAgent": agent })).await;
+    phone.pretend(agent).await;
     login(&phone, &shop, "ada", "lovelace").await;
     login(&browser, &shop, "ada", "lovelace").await;
     assert_eq!(browser.count(".devices li").await, 2);
     let list = browser.text_of(".devices").await.unwrap();
-    for part in ["Chrome on Linux", "Chrome on Android", "from 127.0.0.0/24", "This device"] {
+    for part in [browser.shown(), "Chrome on Android", "from 127.0.0.0/24", "This device"] {
         assert!(list.contains(part), "{part}: {list}");
     }
     // The phone sends the site as a computer does: the same session, now from another browser.
     let agent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/150.0.0.0";
-    phone.devtools("Emulation.setUserAgentOverride", json!({ "userAgent": agent })).await;
+    phone.pretend(agent).await;
     phone.goto(&shop.url("/")).await;
     add(&phone, "Sencha").await;
     browser.reload().await;
@@ -155,10 +156,9 @@ async fn the_list_of_devices_names_browsers_and_networks() {
     assert!(list.contains("with Chrome on Android"), "{list}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_operator_sees_the_shop_as_a_customer_and_comes_back() {
+pub(super) async fn an_operator_sees_the_shop_as_a_customer_and_comes_back(kind: Kind) {
     let shop = Shop::open(&["--store", "memory:"]);
-    let mut driver = Driver::start();
+    let mut driver = Driver::start(kind);
     let (ada, grace) = (driver.open().await, driver.open().await);
     login(&ada, &shop, "ada", "lovelace").await;
     login(&grace, &shop, "grace", "hopper").await;

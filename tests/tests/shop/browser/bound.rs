@@ -7,7 +7,7 @@ use serde_json::json;
 use sessions::DeviceBinding;
 use sessions_tests::shop::Shop;
 
-use super::driver::{Browser, Driver};
+use super::driver::{Browser, Driver, Kind};
 use super::login;
 use site::{BOUND, PROOF, REGISTER, Site};
 
@@ -59,7 +59,7 @@ const AFTER_PROOF: Duration = Duration::from_secs(12 * 60 + 1);
 async fn the_shop_over_https_binds_a_login_and_shows_it() {
     const NAME: &str = "__Host-shop-bound";
     let shop = Shop::open(&["--store", "memory:", "--https"]);
-    let driver = Driver::start();
+    let driver = Driver::start(Kind::Chromium);
     let browser = driver.open_binding(&shop.pin(), 1).await;
     login(&browser, &shop, "ada", "lovelace").await;
     let first = browser.until_cookie(NAME, None).await;

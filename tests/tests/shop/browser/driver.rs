@@ -1,4 +1,4 @@
-//! Chromium without a screen, driven through chromedriver.
+//! Browsers without a screen, driven through WebDriver: Chromium and Firefox.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,87 +14,120 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use sessions_tests::process::{Process, find_program, free_port};
 
+mod chromium;
+mod firefox;
+
 /// How long anything may take that a browser does: a busy machine starts one in ten seconds.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-/// A running chromedriver. It ends, and every browser with it, when it is dropped, and when the test
-/// process ends; their profiles go then too.
+/// Which browser a scenario runs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Chromium,
+    Firefox,
+}
+
+/// Opens browsers of one kind. They end with it, and when the test process ends; their profiles go
+/// then too.
 pub(crate) struct Driver {
-    _process: Process,
-    port: u16,
-    profiles: PathBuf,
+    kind: Kind,
+    servers: Vec<Server>,
     opened: u32,
 }
 
 impl Driver {
-    pub(crate) fn start() -> Self {
-        let chromedriver = required("chromedriver");
-        required("chromium");
-        let folder = tempfile::tempdir().unwrap().keep();
-        let (port, log) = (free_port(), folder.join("log"));
-        let argument = format!("--port={port}");
-        let chromedriver = chromedriver.to_str().unwrap();
-        let command = ["sh", "-c", WITH_ITS_BROWSERS, chromedriver, &argument];
-        let process = Process::start(&command, &log, "TERM", Some(folder.clone()));
-        let deadline = Instant::now() + LIMIT;
-        loop {
-            let printed = std::fs::read_to_string(&log).unwrap_or_default();
-            if printed.contains("started successfully") {
-                break;
-            }
-            assert!(Instant::now() < deadline, "chromedriver does not start: {printed}");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Self { _process: process, port, profiles: folder, opened: 0 }
+    pub(crate) fn start(kind: Kind) -> Self {
+        Self { kind, servers: vec![Server::start(kind)], opened: 0 }
     }
 
-    /// What the command lines of its browsers hold, and its own.
-    pub(crate) fn marks(&self) -> (String, String) {
-        (self.profiles.display().to_string(), format!("--port={}", self.port))
+    /// What the environments or the command lines of its browsers and servers hold.
+    pub(crate) fn marks(&self) -> Vec<String> {
+        let marks = |it: &Server| [format!("--port={}", it.port), it.folder.display().to_string()];
+        self.servers.iter().flat_map(marks).collect()
     }
 
     /// Opens a browser with a profile of its own.
     pub(crate) async fn open(&mut self) -> Browser {
         self.opened += 1;
+        // A geckodriver drives one browser.
+        if self.kind == Kind::Firefox && self.opened > 1 {
+            self.servers.push(Server::start(self.kind));
+        }
         self.open_profile(self.opened, &[]).await
     }
 
     /// Opens a browser with the profile of this number, which no open browser uses, and with more
-    /// flags.
+    /// flags for Chromium.
     pub(crate) async fn open_profile(&self, number: u32, more: &[String]) -> Browser {
-        let profile = self.profiles.join(format!("profile {number}"));
-        let flags = FLAGS.iter().map(ToString::to_string);
-        let mut arguments: Vec<_> = flags.chain(more.iter().cloned()).collect();
-        arguments.push(format!("--user-data-dir={}", profile.display()));
-        let options = json!({ "binary": required("chromium"), "args": arguments });
+        let server = self.servers.last().unwrap();
+        let profile = server.folder.join(format!("profile {number}"));
+        let mut capabilities = match self.kind {
+            Kind::Chromium => chromium::capabilities(&profile, more),
+            Kind::Firefox => firefox::capabilities(&profile),
+        };
         let milliseconds = u64::try_from(LIMIT.as_millis()).unwrap();
-        let capabilities = json!({
-            // A browser that accepts every certificate binds no session.
-            "acceptInsecureCerts": false,
-            "goog:chromeOptions": options,
-            "goog:loggingPrefs": { "browser": "ALL" },
-            "timeouts": { "pageLoad": milliseconds, "script": milliseconds },
-        });
+        capabilities["timeouts"] = json!({ "pageLoad": milliseconds, "script": milliseconds });
         let Value::Object(capabilities) = capabilities else { unreachable!() };
         let mut builder = ClientBuilder::new(HttpConnector::new());
-        let driver = format!("http://127.0.0.1:{}", self.port);
-        let client = within(builder.capabilities(capabilities).connect(&driver)).await.unwrap();
+        let url = format!("http://127.0.0.1:{}", server.port);
+        let client = within(builder.capabilities(capabilities).connect(&url)).await.unwrap();
         let session = within(client.session_id()).await.unwrap().unwrap();
-        Browser { client, commands: format!("{driver}/session/{session}") }
+        Browser { kind: self.kind, client, commands: format!("{url}/session/{session}") }
+    }
+}
+
+/// A running chromedriver or geckodriver.
+struct Server {
+    _process: Process,
+    port: u16,
+    folder: PathBuf,
+}
+
+impl Server {
+    fn start(kind: Kind) -> Self {
+        let (browser, driver, options, ready) = match kind {
+            Kind::Chromium => ("chromium", "chromedriver", &[][..], "started successfully"),
+            Kind::Firefox => {
+                let options = &["--allow-system-access", "--websocket-port=0"][..];
+                ("firefox-esr", "geckodriver", options, "Listening on")
+            }
+        };
+        let driver = required(driver);
+        required(browser);
+        let folder = tempfile::tempdir().unwrap().keep();
+        let (port, log) = (free_port(), folder.join("log"));
+        // A browser keeps things there too, beside its profile.
+        let home = format!("HOME={}", folder.display());
+        let argument = format!("--port={port}");
+        let driver = driver.to_str().unwrap();
+        let mut command = vec!["env", &home, "sh", "-c", WITH_ITS_BROWSERS, driver, &argument];
+        command.extend(options);
+        let process = Process::start(&command, &log, "TERM", Some(folder.clone()));
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let printed = std::fs::read_to_string(&log).unwrap_or_default();
+            if printed.contains(ready) {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{driver} does not start: {printed}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Self { _process: process, port, folder }
     }
 }
 
 /// What must be there.
 fn required(name: &str) -> PathBuf {
-    find_program(name, &[]).unwrap_or_else(|| {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/geckodriver/bin");
+    find_program(name, &[tools]).unwrap_or_else(|| {
         panic!(
-            "{name} is missing: install chromium and chromium-driver (Debian's names), or run \
-             tests/run.sh, which does"
+            "{name} is missing: install chromium, chromium-driver and firefox-esr (Debian's names), \
+             or run tests/run.sh, which does, and installs geckodriver"
         )
     })
 }
 
-/// Runs chromedriver in a process group of its own, which its browsers are in too, and ends the whole
+/// Runs a driver in a process group of its own, which its browsers are in too, and ends the whole
 /// group: by itself it would leave them.
 const WITH_ITS_BROWSERS: &str = r#"
 setsid "$0" "$@" &
@@ -112,26 +145,23 @@ trap stop TERM
 wait
 "#;
 
-const FLAGS: [&str; 9] = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-];
-
 /// A browser.
 pub(crate) struct Browser {
+    pub(crate) kind: Kind,
     pub(crate) client: Client,
-    /// The URL of its commands that only chromedriver has.
+    /// The URL of its commands, for those that are not WebDriver's.
     commands: String,
 }
 
 impl Browser {
+    /// What the shop's list of devices calls it.
+    pub(crate) fn shown(&self) -> &'static str {
+        match self.kind {
+            Kind::Chromium => "Chrome on Linux",
+            Kind::Firefox => "Firefox on Linux",
+        }
+    }
+
     pub(crate) async fn goto(&self, url: &str) {
         within(self.client.goto(url)).await.unwrap();
     }
@@ -188,9 +218,14 @@ impl Browser {
 
     /// Waits until this script returns true.
     pub(crate) async fn until(&self, script: &str) {
+        self.until_with(script, &[]).await;
+    }
+
+    async fn until_with(&self, script: &str, arguments: &[Value]) {
         let deadline = Instant::now() + LIMIT;
+        let run = async || within(self.client.execute(script, arguments.to_vec())).await;
         // While a page is replaced by another, there is none to run it in.
-        while within(self.client.execute(script, vec![])).await.ok() != Some(json!(true)) {
+        while run().await.ok() != Some(json!(true)) {
             assert!(Instant::now() < deadline, "never true: {script}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -201,16 +236,50 @@ impl Browser {
         within(self.client.get_all_cookies()).await.unwrap()
     }
 
-    /// A command of the Chrome DevTools Protocol.
-    pub(crate) async fn devtools(&self, command: &str, parameters: Value) -> Value {
-        self.post("goog/cdp/execute", &json!({ "cmd": command, "params": parameters })).await
+    /// Its own list of all cookies, in the words of the Chrome DevTools Protocol.
+    pub(crate) async fn stored_cookies(&self) -> Value {
+        match self.kind {
+            Kind::Chromium => chromium::stored_cookies(self).await,
+            Kind::Firefox => firefox::stored_cookies(self).await,
+        }
     }
 
     /// What was written to the console since the last time, faults of the page included.
     pub(crate) async fn console(&self) -> Vec<String> {
-        let entries = self.post("se/log", &json!({ "type": "browser" })).await;
-        let entries = entries.as_array().unwrap().iter();
-        entries.map(|entry| entry["message"].as_str().unwrap().to_owned()).collect()
+        match self.kind {
+            Kind::Chromium => chromium::console(self).await,
+            Kind::Firefox => firefox::console(self).await,
+        }
+    }
+
+    /// Sends this `User-Agent` from now on.
+    pub(crate) async fn pretend(&self, agent: &str) {
+        match self.kind {
+            Kind::Chromium => chromium::pretend(self, agent).await,
+            Kind::Firefox => firefox::pretend(self, agent).await,
+        }
+    }
+
+    /// Prefers this colour scheme, `light` or `dark`.
+    pub(crate) async fn prefer(&self, scheme: &str) {
+        match self.kind {
+            Kind::Chromium => chromium::prefer(self, scheme).await,
+            Kind::Firefox => firefox::prefer(self, scheme).await,
+        }
+    }
+
+    /// Shows the page in a window of this width, as high as the page.
+    pub(crate) async fn resize(&self, width: u64) {
+        self.resize_to(width, 600).await;
+        let height = self.run("return document.documentElement.scrollHeight", &[]).await;
+        self.resize_to(width, height.as_u64().unwrap()).await;
+    }
+
+    async fn resize_to(&self, width: u64, height: u64) {
+        match self.kind {
+            Kind::Chromium => chromium::resize(self, width, height).await,
+            Kind::Firefox => firefox::resize(self, width, height).await,
+        }
     }
 
     async fn post(&self, command: &str, body: &Value) -> Value {
@@ -229,21 +298,15 @@ impl Browser {
         answer["value"].take()
     }
 
-    /// Shows the page in a window of this width, as high as the page.
-    pub(crate) async fn resize(&self, width: u32) {
-        let size = |height: u64| json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
-        self.devtools("Emulation.setDeviceMetricsOverride", size(600)).await;
-        let height = self.run("return document.documentElement.scrollHeight", &[]).await;
-        let height = height.as_u64().unwrap();
-        self.devtools("Emulation.setDeviceMetricsOverride", size(height)).await;
-    }
-
-    /// Keeps what is shown as `target/screenshots/<name>.png`.
+    /// Keeps what is shown as `target/screenshots/<name>.png`, or in the folder `firefox` there.
     pub(crate) async fn screenshot(&self, name: &str) {
         let picture = within(self.client.screenshot()).await.unwrap();
         assert!(picture.starts_with(b"\x89PNG"));
         let target = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target");
-        let folder = target.join("screenshots");
+        let folder = target.join(match self.kind {
+            Kind::Chromium => "screenshots",
+            Kind::Firefox => "screenshots/firefox",
+        });
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join(format!("{name}.png")), picture).unwrap();
     }

@@ -2,21 +2,20 @@
 
 use super::*;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_page_can_be_looked_at() {
+pub(super) async fn every_page_can_be_looked_at(kind: Kind) {
     let folder = tempfile::tempdir().unwrap();
     let shop = Shop::open(&["--store", &sqlite(folder.path())]);
-    let mut driver = Driver::start();
+    let mut driver = Driver::start(kind);
     let (browser, phone) = (driver.open().await, driver.open().await);
     let agent = "Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 Chrome/150.0.0.0 Mobile";
-    phone.devtools("Emulation.setUserAgentOverride", json!({ "userAgent": agent })).await;
+    phone.pretend(agent).await;
     login(&phone, &shop, "grace", "hopper").await;
     browser.goto(&shop.url("/login")).await;
     look(&browser, "login").await;
     login(&browser, &shop, "grace", "hopper").await;
     look(&browser, "account").await;
     let devices = browser.text_of(".devices").await.unwrap();
-    assert!(devices.contains("Chrome on Linux") && devices.contains("Chrome on Android"));
+    assert!(devices.contains(browser.shown()) && devices.contains("Chrome on Android"));
     browser.goto(&shop.url("/")).await;
     for product in ["Iron kettle", "Stoneware cup", "Sencha", "Sencha"] {
         add(&browser, product).await;
@@ -42,15 +41,15 @@ pub(super) async fn look(browser: &Browser, name: &str) {
     assert_eq!(browser.run(unnamed, &[]).await, 0, "{name}: every control has a name");
     let wider =
         "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
-    let scheme =
-        |value: &str| json!({ "features": [{ "name": "prefers-color-scheme", "value": value }] });
-    browser.devtools("Emulation.setEmulatedMedia", scheme("light")).await;
+    browser.prefer("light").await;
     browser.resize(390).await;
     assert_eq!(browser.run(wider, &[]).await, 0, "{name}: nothing is cut off on a phone");
     browser.screenshot(&format!("{name}-phone")).await;
     browser.resize(1200).await;
     browser.screenshot(name).await;
-    browser.devtools("Emulation.setEmulatedMedia", scheme("dark")).await;
+    browser.prefer("dark").await;
+    let dark = "return matchMedia('(prefers-color-scheme: dark)').matches";
+    browser.until(dark).await;
     browser.screenshot(&format!("{name}-dark")).await;
-    browser.devtools("Emulation.setEmulatedMedia", scheme("light")).await;
+    browser.prefer("light").await;
 }

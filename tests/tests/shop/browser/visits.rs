@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 
+use sessions::axum::SessionLayer;
+use sessions::{MemoryProvider, Session, Store};
+
 use super::*;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_login_survives_a_reload_and_a_restart_of_the_server() {
+pub(super) async fn a_login_survives_a_reload_and_a_restart_of_the_server(kind: Kind) {
     let folder = tempfile::tempdir().unwrap();
     let shop = Shop::open(&["--store", &sqlite(folder.path())]);
-    let mut driver = Driver::start();
+    let mut driver = Driver::start(kind);
     let browser = driver.open().await;
     browser.goto(&shop.url("/")).await;
     add(&browser, "Sencha").await;
@@ -16,7 +18,7 @@ async fn a_login_survives_a_reload_and_a_restart_of_the_server() {
 
     browser.reload().await;
     assert_eq!(browser.path().await, "/account");
-    assert!(browser.text().await.contains("Chrome on Linux"), "{}", browser.text().await);
+    assert!(browser.text().await.contains(browser.shown()), "{}", browser.text().await);
 
     let shop = shop.restart();
     browser.reload().await;
@@ -26,10 +28,9 @@ async fn a_login_survives_a_reload_and_a_restart_of_the_server() {
     assert!(browser.text().await.contains("Sencha"), "the cart of before the login");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_browser_itself_reports_what_cookies_carry() {
+pub(super) async fn the_browser_itself_reports_what_cookies_carry(kind: Kind) {
     let shop = Shop::open(&["--store", "memory:"]);
-    let mut driver = Driver::start();
+    let mut driver = Driver::start(kind);
     let browser = driver.open().await;
     browser.goto(&shop.url("/")).await;
     assert!(browser.cookies().await.is_empty(), "looking around sets none");
@@ -44,8 +45,8 @@ async fn the_browser_itself_reports_what_cookies_carry() {
     assert_eq!(cookie.path(), Some("/"));
 
     // The browser's own list: a cookie with a `Domain` would have a dot before it.
-    let all = browser.devtools("Network.getAllCookies", json!({})).await;
-    let [cookie] = &all["cookies"].as_array().unwrap()[..] else { panic!("one cookie: {all}") };
+    let all = browser.stored_cookies().await;
+    let [cookie] = &all.as_array().unwrap()[..] else { panic!("one cookie: {all}") };
     for (part, value) in [
         ("name", json!("__Host-shop")),
         ("domain", json!("localhost")),
@@ -60,12 +61,11 @@ async fn the_browser_itself_reports_what_cookies_carry() {
     assert_eq!(browser.run("return document.cookie", &[]).await, "", "no script reads it");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn two_tabs_that_add_to_the_cart_at_once_lose_nothing() {
+pub(super) async fn two_tabs_that_add_to_the_cart_at_once_lose_nothing(kind: Kind) {
     const BURST: u32 = 15;
     let folder = tempfile::tempdir().unwrap();
     let shop = Shop::open(&["--store", &sqlite(folder.path())]);
-    let mut driver = Driver::start();
+    let mut driver = Driver::start(kind);
     let browser = driver.open().await;
     let first = browser.client.window().await.unwrap();
     let second = browser.client.new_window(true).await.unwrap().handle;
@@ -73,9 +73,6 @@ async fn two_tabs_that_add_to_the_cart_at_once_lose_nothing() {
 
     for (at, (tab, _)) in (0..).zip(&tabs) {
         browser.client.switch_to_window(tab.clone()).await.unwrap();
-        // The requests below are a script's, which the shop's pages do not allow.
-        browser.devtools("Page.enable", json!({})).await;
-        browser.devtools("Page.setBypassCSP", json!({ "enabled": true })).await;
         browser.goto(&shop.url("/")).await;
         assert_eq!(pieces(&browser).await, at);
         if at == 0 {
@@ -113,10 +110,9 @@ async fn two_tabs_that_add_to_the_cart_at_once_lose_nothing() {
     assert_eq!(pieces(&browser).await, 3 + 2 * BURST);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_back_button_shows_nothing_private_after_a_logout() {
+pub(super) async fn the_back_button_shows_nothing_private_after_a_logout(kind: Kind) {
     let shop = Shop::open(&["--store", "memory:"]);
-    let mut driver = Driver::start();
+    let mut driver = Driver::start(kind);
     let browser = driver.open().await;
     browser.goto(&shop.url("/")).await;
     add(&browser, "Sencha").await;
@@ -137,10 +133,9 @@ async fn the_back_button_shows_nothing_private_after_a_logout() {
     assert!(!browser.text().await.contains("Sencha"), "{}", browser.text().await);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn logging_out_everywhere_ends_the_session_of_another_browser() {
+pub(super) async fn logging_out_everywhere_ends_the_session_of_another_browser(kind: Kind) {
     let shop = Shop::open(&["--store", "memory:"]);
-    let mut driver = Driver::start();
+    let mut driver = Driver::start(kind);
     let (here, there) = (driver.open().await, driver.open().await);
     login(&here, &shop, "ada", "lovelace").await;
     login(&there, &shop, "ada", "lovelace").await;
@@ -173,12 +168,11 @@ async fn logging_out_everywhere_ends_the_session_of_another_browser() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_visitor_of_version_1_goes_on_in_version_2_and_in_both_at_once() {
+pub(super) async fn a_visitor_of_version_1_goes_on_in_version_2_and_in_both_at_once(kind: Kind) {
     let folder = tempfile::tempdir().unwrap();
     let store = sqlite(folder.path());
     let shop = Shop::open(&["--store", &store, "--schema", "1"]);
-    let mut driver = Driver::start();
+    let mut driver = Driver::start(kind);
     let browser = driver.open().await;
     login(&browser, &shop, "ada", "lovelace").await;
     browser.goto(&shop.url("/")).await;
@@ -207,10 +201,9 @@ async fn a_visitor_of_version_1_goes_on_in_version_2_and_in_both_at_once() {
     assert_eq!(browser.path().await, "/account", "still logged in");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_flash_message_is_shown_once() {
+pub(super) async fn a_flash_message_is_shown_once(kind: Kind) {
     let shop = Shop::open(&["--store", "memory:"]);
-    let mut driver = Driver::start();
+    let mut driver = Driver::start(kind);
     let browser = driver.open().await;
     browser.goto(&shop.url("/")).await;
     add(&browser, "Bamboo whisk").await;
@@ -222,11 +215,10 @@ async fn a_flash_message_is_shown_once() {
     assert_eq!(browser.text_of("[role=status]").await, None);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_form_of_another_origin_is_refused() {
+pub(super) async fn a_form_of_another_origin_is_refused(kind: Kind) {
     let shop = Shop::open(&["--store", "memory:"]);
     let attacker = attacker(&shop).await;
-    let mut driver = Driver::start();
+    let mut driver = Driver::start(kind);
     let browser = driver.open().await;
     login(&browser, &shop, "ada", "lovelace").await;
     let SocketAddr::V4(address) = attacker.address else { unreachable!() };
@@ -243,18 +235,52 @@ async fn a_form_of_another_origin_is_refused() {
     assert_eq!(pieces(&browser).await, 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn browsers_end_with_their_driver() {
-    let mut driver = Driver::start();
-    let _browser = driver.open().await;
-    let (profiles, driver_argument) = driver.marks();
-    let running = |mark: &str| {
+pub(super) async fn browsers_end_with_their_driver(kind: Kind) {
+    let mut driver = Driver::start(kind);
+    let _browsers = (driver.open().await, driver.open().await);
+    let marks = driver.marks();
+    let running = |mark: &String| {
         let processes = std::fs::read_dir("/proc").unwrap();
-        let lines =
-            processes.filter_map(|it| std::fs::read(it.unwrap().path().join("cmdline")).ok());
-        lines.filter(|line| String::from_utf8_lossy(line).contains(mark)).count()
+        let folders = processes.map(|it| it.unwrap().path());
+        let files = folders.flat_map(|it| [it.join("cmdline"), it.join("environ")]);
+        let texts = files.filter_map(|file| std::fs::read(file).ok());
+        texts.filter(|text| String::from_utf8_lossy(text).contains(mark)).count()
     };
-    assert!(running(&profiles) > 0 && running(&driver_argument) > 0);
+    for mark in &marks {
+        assert!(running(mark) > 0, "{mark}");
+    }
     drop(driver);
-    assert_eq!((running(&profiles), running(&driver_argument)), (0, 0));
+    for mark in &marks {
+        assert_eq!(running(mark), 0, "{mark}");
+    }
+}
+
+/// What the README says of browsers and plain HTTP.
+pub(super) async fn a_counter_counts_to_three_without_https(kind: Kind) {
+    #[derive(Session)]
+    #[session(name = "quickstart", version = 1)]
+    struct Visitor {
+        #[session(merge = add)]
+        visits: u32,
+    }
+
+    async fn home(mut visitor: Session<Visitor>) -> String {
+        visitor.visits += 1;
+        format!("visit number {}", visitor.visits)
+    }
+
+    let store = Store::new(MemoryProvider::new());
+    let app = Router::new().route("/", get(home)).layer(SessionLayer::new(store));
+    let server = Server::start(app).await;
+    let mut driver = Driver::start(kind);
+    let browser = driver.open().await;
+    for host in ["localhost", "127.0.0.1"] {
+        for number in 1..=3 {
+            browser.goto(&format!("http://{host}:{}/", server.address.port())).await;
+            assert_eq!(browser.text().await, format!("visit number {number}"), "{host}");
+        }
+        let cookies = browser.cookies().await;
+        let [cookie] = &cookies[..] else { panic!("one cookie: {cookies:?}") };
+        assert_eq!((cookie.name(), cookie.secure()), ("__Host-quickstart", Some(true)), "{host}");
+    }
 }

@@ -7,7 +7,7 @@ use super::*;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_is_bound_and_all_requests_wait_for_one_proof() {
     let site = Site::start(enforce()).await;
-    let driver = Driver::start();
+    let driver = Driver::start(Kind::Chromium);
     let browser = driver.open_binding(&site.pin, 1).await;
     browser.log_in(&site).await;
     assert_eq!(site.log.of("POST /login"), ["POST /login same-origin -> 303 offer"]);
@@ -44,7 +44,7 @@ async fn a_login_is_bound_and_all_requests_wait_for_one_proof() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_logout_ends_it_in_the_browser_too() {
     let site = Site::start(enforce()).await;
-    let driver = Driver::start();
+    let driver = Driver::start(Kind::Chromium);
     let browser = driver.open_binding(&site.pin, 1).await;
     browser.log_in(&site).await;
     browser.click("#logout").await;
@@ -80,7 +80,7 @@ async fn a_logout_ends_it_in_the_browser_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_the_browser_keeps_it() {
     let site = Site::start(enforce()).await;
-    let driver = Driver::start();
+    let driver = Driver::start(Kind::Chromium);
     let browser = driver.open_binding(&site.pin, 1).await;
     browser.log_in(&site).await;
     browser.close().await;

@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_that_comes_from_another_site_is_bound() {
     let site = Site::start(enforce()).await;
-    let driver = Driver::start();
+    let driver = Driver::start(Kind::Chromium);
     let browser = driver.open_binding(&site.pin, 1).await;
     browser.goto(&site.provider_url("/")).await;
     browser.click("#authorize").await;
@@ -26,7 +26,7 @@ async fn a_login_that_comes_from_another_site_is_bound() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_from_another_site_works_after_the_proof_is_out() {
     let site = Site::start(enforce()).await;
-    let driver = Driver::start();
+    let driver = Driver::start(Kind::Chromium);
     let browser = driver.open_binding(&site.pin, 1).await;
     browser.goto(&site.provider_url("/")).await;
     browser.click("#authorize").await;
@@ -57,7 +57,7 @@ async fn a_link_from_another_site_works_after_the_proof_is_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_csrf_layer_inside_refuses_what_it_should_and_sees_no_endpoint() {
     let site = Site::start(enforce()).await;
-    let driver = Driver::start();
+    let driver = Driver::start(Kind::Chromium);
     let browser = driver.open_binding(&site.pin, 1).await;
     browser.log_in(&site).await;
     browser.forget_proof().await;

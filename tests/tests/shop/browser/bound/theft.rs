@@ -19,7 +19,7 @@ async fn copy_cookies(site: &Site, from: &Browser, to: &Browser) {
 #[tokio::test(flavor = "multi_thread")]
 async fn stolen_cookies_work_until_their_proof_is_out_and_not_after() {
     let site = Site::start(enforce()).await;
-    let driver = Driver::start();
+    let driver = Driver::start(Kind::Chromium);
     let owner = driver.open_binding(&site.pin, 1).await;
     let thief = driver.open_binding(&site.pin, 2).await;
     owner.log_in(&site).await;
@@ -55,7 +55,7 @@ async fn stolen_cookies_work_until_their_proof_is_out_and_not_after() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_without_a_device_leads_to_the_page_without_a_session() {
     let site = Site::start(enforce()).await;
-    let driver = Driver::start();
+    let driver = Driver::start(Kind::Chromium);
     let owner = driver.open_binding(&site.pin, 1).await;
     let thief = driver.open_binding(&site.pin, 2).await;
     owner.goto(&site.provider_url("/")).await;
@@ -81,7 +81,7 @@ async fn a_link_without_a_device_leads_to_the_page_without_a_session() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_that_binds_nothing_stays_logged_in() {
     let site = Site::start(enforce()).await;
-    let driver = Driver::start();
+    let driver = Driver::start(Kind::Chromium);
     let browser = driver.open_profile(1, &plain_flags(&site.pin)).await;
     browser.goto(&site.url("/")).await;
     browser.click("#login").await;
@@ -98,7 +98,7 @@ async fn a_browser_that_binds_nothing_stays_logged_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_browsers_limit_of_proofs_is_not_met_by_default() {
     let site = Site::start(enforce()).await;
-    let driver = Driver::start();
+    let driver = Driver::start(Kind::Chromium);
     let browser = driver.open_profile(1, &flags(&site.pin, true)).await;
     browser.log_in(&site).await;
     for _ in 0..30 {
