@@ -29,7 +29,7 @@ pub enum SameSite {
 /// The settings of session cookies.
 ///
 /// The default is the safest that browsers offer: `__Host-<name>`, `Secure`, `HttpOnly`,
-/// `SameSite=Lax`, `Path=/`, kept when the browser closes. Chromium accepts it on
+/// `SameSite=Lax`, `Path=/`, kept when the browser closes. Chromium and Firefox accept it on
 /// `http://localhost` and `http://127.0.0.1` too. For other browsers use
 /// [`danger_plain_http`](Self::danger_plain_http) during development.
 ///

@@ -55,6 +55,7 @@ suite! {
     account::an_operator_sees_the_shop_as_a_customer_and_comes_back,
     looks::every_page_can_be_looked_at,
     visits::a_counter_counts_to_three_without_https,
+    bound::a_browser_that_binds_nothing_stays_logged_in,
 }
 
 /// The option that names a database file in this folder.

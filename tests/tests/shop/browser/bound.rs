@@ -1,5 +1,5 @@
-//! Sessions bound to a device, in a real browser: Chromium with its keys in software. The rest of its
-//! code for the protocol is the same as with keys in hardware.
+//! Sessions bound to a device, in the browser that has them: Chromium with its keys in software. The
+//! rest of its code for the protocol is the same as with keys in hardware. And a browser without them.
 
 use std::time::Duration;
 
@@ -77,4 +77,21 @@ async fn the_shop_over_https_binds_a_login_and_shows_it() {
     browser.click("form[action='/logout'] button").await;
     browser.goto(&shop.url("/account")).await;
     assert_eq!(browser.path().await, "/login");
+}
+
+/// Chromium without the flags, and Firefox, which does not implement them.
+pub(super) async fn a_browser_that_binds_nothing_stays_logged_in(kind: Kind) {
+    let site = Site::start(enforce()).await;
+    let driver = Driver::start(kind);
+    let browser = driver.open_profile(1, &plain_flags(&site.pin)).await;
+    browser.goto(&site.url("/")).await;
+    browser.click("#login").await;
+    assert_eq!(site.log.of("POST /login"), ["POST /login same-origin -> 303 offer"]);
+    for _ in 0..2 {
+        site.clock.advance(AFTER_PROOF);
+        browser.reload().await;
+        assert_eq!(browser.user().await, "ada");
+    }
+    assert_eq!(site.log.of("POST /.sessions"), [""; 0]);
+    assert_eq!(browser.text_of("#bound").await.as_deref(), Some("false"));
 }

@@ -252,6 +252,19 @@ impl Browser {
         }
     }
 
+    /// Waits until something is written to the console.
+    pub(crate) async fn until_console(&self) -> String {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let lines = self.console().await;
+            if !lines.is_empty() {
+                return lines.join("\n");
+            }
+            assert!(Instant::now() < deadline, "nothing on the console");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Sends this `User-Agent` from now on.
     pub(crate) async fn pretend(&self, agent: &str) {
         match self.kind {

@@ -28,6 +28,13 @@ pub(super) async fn every_page_can_be_looked_at(kind: Kind) {
     look(&browser, "operators").await;
     assert!(browser.text().await.contains("generation 1"));
     assert_eq!(browser.console().await, [""; 0], "nothing was refused or failed");
+    let script = "
+        const script = document.createElement('script');
+        script.text = 'document.title = \"Won\"';
+        document.body.append(script);";
+    browser.run(script, &[]).await;
+    let refused = browser.until_console().await;
+    assert!(refused.contains("script-src 'self'"), "{refused}");
     browser.goto(&shop.url("/nowhere")).await;
     look(&browser, "not-found").await;
 }

@@ -79,23 +79,6 @@ async fn a_link_without_a_device_leads_to_the_page_without_a_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_that_binds_nothing_stays_logged_in() {
-    let site = Site::start(enforce()).await;
-    let driver = Driver::start(Kind::Chromium);
-    let browser = driver.open_profile(1, &plain_flags(&site.pin)).await;
-    browser.goto(&site.url("/")).await;
-    browser.click("#login").await;
-    assert_eq!(site.log.of("POST /login"), ["POST /login same-origin -> 303 offer"]);
-    for _ in 0..2 {
-        site.clock.advance(AFTER_PROOF);
-        browser.reload().await;
-        assert_eq!(browser.user().await, "ada");
-    }
-    assert_eq!(site.log.of("POST /.sessions"), [""; 0]);
-    assert_eq!(browser.text_of("#bound").await.as_deref(), Some("false"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn the_browsers_limit_of_proofs_is_not_met_by_default() {
     let site = Site::start(enforce()).await;
     let driver = Driver::start(Kind::Chromium);

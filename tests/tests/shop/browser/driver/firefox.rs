@@ -10,6 +10,8 @@ use super::{Browser, required};
 pub(super) fn capabilities(profile: &Path) -> Value {
     std::fs::create_dir(profile).unwrap();
     json!({
+        // The certificates of the tests are their own, and Firefox has no flag that names one.
+        "acceptInsecureCerts": true,
         "moz:firefoxOptions": {
             "binary": required("firefox-esr"),
             "args": ["-headless", "-profile", profile],
