@@ -98,9 +98,11 @@ impl Server {
         let (port, log) = (free_port(), folder.join("log"));
         // A browser keeps things there too, beside its profile.
         let home = format!("HOME={}", folder.display());
+        let temporary = format!("TMPDIR={}", folder.display());
         let argument = format!("--port={port}");
         let driver = driver.to_str().unwrap();
-        let mut command = vec!["env", &home, "sh", "-c", WITH_ITS_BROWSERS, driver, &argument];
+        let mut command =
+            vec!["env", &home, &temporary, "sh", "-c", WITH_ITS_BROWSERS, driver, &argument];
         command.extend(options);
         let process = Process::start(&command, &log, "TERM", Some(folder.clone()));
         let deadline = Instant::now() + LIMIT;
