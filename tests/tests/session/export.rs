@@ -90,6 +90,7 @@ async fn it_has_all_that_is_kept_of_an_owner_and_nothing_of_others() {
             "sessions": [{
                 "key": key,
                 "created_at": "2026-01-01T00:00:00.000Z",
+                "device_bound": false,
                 "last_seen": "2026-01-01T00:00:00.000Z",
                 "expires_at": "2026-01-08T01:00:00.000Z",
                 "label": "Firefox",
