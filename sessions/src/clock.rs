@@ -204,6 +204,14 @@ const LAST_MILLIS: u64 = 253_402_300_799_999;
 /// The largest difference between two hosts' clocks.
 pub(crate) const SKEW: Duration = Duration::from_secs(10 * 60);
 
+/// Whether something happened at most so long ago. Another host's clock may be ahead.
+pub(crate) fn is_within(then: SystemTime, age: Duration, now: SystemTime) -> bool {
+    match now.duration_since(then) {
+        Ok(passed) => passed <= age,
+        Err(ahead) => ahead.duration() <= SKEW,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -63,12 +63,7 @@ impl Purpose {
 
     /// Creates a purpose of what binds sessions to devices.
     #[cfg(feature = "dbsc")]
-    pub(crate) fn device(what: &'static str, name: &str) -> Self {
-        let kind = match what {
-            "identifier" => "device identifier",
-            "challenge" => "device challenge",
-            _ => "device proof",
-        };
+    pub(crate) fn device(kind: &'static str, name: &str) -> Self {
         Self::of_kind(kind, name)
     }
 

@@ -7,17 +7,17 @@ use crate::id::{SecretHash, StoreKey};
 
 /// What the identifiers of bound sessions are sealed for.
 pub(crate) fn identifier_purpose() -> Purpose {
-    Purpose::device("identifier", "")
+    Purpose::device("device identifier", "")
 }
 
 /// What challenges are sealed for.
 pub(crate) fn challenge_purpose() -> Purpose {
-    Purpose::device("challenge", "")
+    Purpose::device("device challenge", "")
 }
 
 /// What the proof in a cookie of this name is sealed for.
 pub(crate) fn proof_purpose(cookie_name: &str) -> Purpose {
-    Purpose::device("proof", cookie_name)
+    Purpose::device("device proof", cookie_name)
 }
 
 /// The session type and the key of a session.

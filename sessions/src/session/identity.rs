@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Session;
 use crate::authentication::{Authentication, Proof};
-use crate::clock::SKEW;
+use crate::clock::is_within;
 use crate::data::{AsOwner, SessionData};
 use crate::error::Error;
 use crate::return_path::is_local;
@@ -93,11 +93,7 @@ impl<T: SessionData> Session<T> {
         if self.is_locked() {
             return false;
         }
-        self.authentication().is_some_and(|it| match now.duration_since(it.at) {
-            Ok(age) => age <= time,
-            // Another host's clock is a little ahead, or it was wrong.
-            Err(ahead) => ahead.duration() <= SKEW,
-        })
+        self.authentication().is_some_and(|it| is_within(it.at, time, now))
     }
 
     /// Fails unless the owner proved who they are at most `time` ago. `return_to` is the path that

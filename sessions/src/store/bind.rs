@@ -1,7 +1,7 @@
 //! Binds a session to its device, and takes the device's proofs: what the endpoints of a device
 //! binding do.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use http::header::{HeaderMap, HeaderName};
 use http::{Method, Response, StatusCode};
@@ -10,10 +10,10 @@ use rand::Rng as _;
 use super::Store;
 use super::core::Core;
 use super::device_cookie::DeviceCookie;
-use super::load::payload;
+use super::load::{MOST_COOKIES, payload};
 use super::save::{Patience, SaveOutcome};
 use super::settings::TypeSettings;
-use crate::clock::{SKEW, from_unix_millis, to_unix_millis};
+use crate::clock::{from_unix_millis, is_within, to_unix_millis};
 use crate::cookie;
 use crate::crypto::purpose::Purpose;
 use crate::device_binding::Endpoint;
@@ -390,21 +390,10 @@ fn valid<R>(opened: Result<R, Error>, refusal: Refusal) -> Result<R, Failure> {
     })
 }
 
-/// Whether something issued then is at most so old. Another host's clock may be ahead.
-fn is_within(issued_at: SystemTime, age: Duration, now: SystemTime) -> bool {
-    match now.duration_since(issued_at) {
-        Ok(passed) => passed <= age,
-        Err(ahead) => ahead.duration() <= SKEW,
-    }
-}
-
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The longest identifier or challenge that is read, in bytes.
 const MOST_TOKEN: usize = 1024;
-
-/// How many cookies of one name are read.
-const MOST_COOKIES: usize = 4;
 
 /// What errors call the session of a record whose type this host may not have used yet.
 const SESSION: &str = "bound to a device";

@@ -6,8 +6,9 @@ use std::time::SystemTime;
 use super::base::{Base, Loaded};
 use super::core::Core;
 use super::device_cookie::DeviceCookie;
+use super::load::MOST_COOKIES;
 use super::session_type::SessionType;
-use crate::clock::SKEW;
+use crate::clock::is_within;
 use crate::cookie;
 use crate::device_binding::fields::{SKIPPED, Skipped};
 use crate::device_binding::tokens::{Challenge, Named, challenge_purpose};
@@ -76,7 +77,8 @@ impl Core {
         for token in cookie::values(headers, &device.cookie.name).take(MOST_COOKIES) {
             match self.codec.open_short(&device.purpose, token, binding_id).await {
                 Ok((id, seal)) if id == bound.id => {
-                    if is_recent(seal.issued_at, device, now) {
+                    let age = device.binding.cookie_age() + LEEWAY;
+                    if is_within(seal.issued_at, age, now) {
                         return Ok(None);
                     }
                     unproven = Unproven::Expired;
@@ -135,13 +137,6 @@ fn binding_id(payload: &[u8]) -> Option<BindingId> {
     Some(BindingId::from_bytes(payload.try_into().ok()?))
 }
 
-fn is_recent(issued_at: SystemTime, device: &DeviceCookie, now: SystemTime) -> bool {
-    match now.duration_since(issued_at) {
-        Ok(age) => age <= device.binding.cookie_age() + LEEWAY,
-        Err(ahead) => ahead.duration() <= SKEW,
-    }
-}
-
 /// Whether the session was bound so recently that the answer may still be on its way.
 fn is_new(bound: &BoundDevice, device: &DeviceCookie, now: SystemTime) -> bool {
     match now.duration_since(bound.at) {
@@ -150,6 +145,3 @@ fn is_new(bound: &BoundDevice, device: &DeviceCookie, now: SystemTime) -> bool {
         Err(ahead) => ahead.duration() <= LEEWAY,
     }
 }
-
-/// How many cookies of one name are read.
-const MOST_COOKIES: usize = 4;
