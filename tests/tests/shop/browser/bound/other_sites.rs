@@ -2,14 +2,20 @@
 
 use super::*;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_login_that_comes_from_another_site_is_bound() {
+/// A browser whose login came from another site, and is bound. The driver lives as long as it.
+async fn bound_by_another_site() -> (Site, Driver, Browser) {
     let site = Site::start(enforce()).await;
     let driver = Driver::start(Kind::Chromium);
     let browser = driver.open_binding(&site.pin, 1).await;
     browser.goto(&site.provider_url("/")).await;
     browser.click("#authorize").await;
     browser.until_cookie(BOUND, None).await;
+    (site, driver, browser)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_comes_from_another_site_is_bound() {
+    let (site, _driver, browser) = bound_by_another_site().await;
     assert_eq!(site.log.of("GET /callback"), ["GET /callback cross-site -> 303 offer"]);
     let without_cookie = format!("{REGISTER} same-origin -> 200 proven");
     assert_eq!(site.log.of(REGISTER), [without_cookie]);
@@ -25,12 +31,7 @@ async fn a_login_that_comes_from_another_site_is_bound() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_from_another_site_works_after_the_proof_is_out() {
-    let site = Site::start(enforce()).await;
-    let driver = Driver::start(Kind::Chromium);
-    let browser = driver.open_binding(&site.pin, 1).await;
-    browser.goto(&site.provider_url("/")).await;
-    browser.click("#authorize").await;
-    browser.until_cookie(BOUND, None).await;
+    let (site, _driver, browser) = bound_by_another_site().await;
     browser.goto(&site.shop_url("/")).await;
     browser.forget_proof().await;
     site.clock.advance(AFTER_PROOF);
