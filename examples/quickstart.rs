@@ -18,11 +18,13 @@ async fn home(mut visitor: Session<Visitor>) -> String {
     format!("visit number {}", visitor.visits)
 }
 
+pub(crate) fn app(store: Store) -> Router {
+    Router::new().route("/", get(home)).layer(SessionLayer::new(store))
+}
+
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    let store = Store::new(MemoryProvider::new());
-    let app = Router::new().route("/", get(home)).layer(SessionLayer::new(store));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
     println!("http://localhost:{}", listener.local_addr()?.port());
-    axum::serve(listener, app).await
+    axum::serve(listener, app(Store::new(MemoryProvider::new()))).await
 }

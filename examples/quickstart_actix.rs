@@ -1,6 +1,8 @@
 //! On actix-web: `cargo run -p sessions-examples --features actix --example quickstart_actix`.
 
-use actix_web::{App, HttpServer, web};
+use std::net::TcpListener;
+
+use actix_web::{App, HttpServer, dev::Server, web};
 use sessions::{MemoryProvider, Session, Store, actix::SessionMiddleware};
 
 #[derive(Session)]
@@ -18,13 +20,16 @@ async fn home(mut visitor: Session<Visitor>) -> String {
     format!("visit number {}", visitor.visits)
 }
 
-#[actix_web::main]
-async fn main() -> std::io::Result<()> {
-    let store = Store::new(MemoryProvider::new());
+pub(crate) fn serve(listener: TcpListener, store: Store) -> std::io::Result<Server> {
     let app = move || {
         App::new().wrap(SessionMiddleware::new(store.clone())).route("/", web::get().to(home))
     };
-    let server = HttpServer::new(app).bind(("127.0.0.1", 3000))?;
-    println!("http://localhost:{}", server.addrs()[0].port());
-    server.run().await
+    Ok(HttpServer::new(app).listen(listener)?.run())
+}
+
+#[actix_web::main]
+async fn main() -> std::io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:3000")?;
+    println!("http://localhost:{}", listener.local_addr()?.port());
+    serve(listener, Store::new(MemoryProvider::new()))?.await
 }

@@ -19,26 +19,44 @@ struct Reset {
     changes: u32,
 }
 
-struct User {
-    id: u64,
-    email: &'static str,
-    password: String,
-    changes: u32,
+pub(crate) struct User {
+    pub(crate) id: u64,
+    pub(crate) password: String,
+    pub(crate) changes: u32,
 }
 
-struct Resets {
+pub(crate) struct Resets {
     codec: Codec,
     purpose: Purpose,
 }
 
 impl Resets {
-    async fn link(&self, user: &User) -> Result<String, Error> {
+    /// A service gives its database's provider, `LocalKey::from_env("SESSION_KEY")?` or a key
+    /// service, and leaves out the clock.
+    pub(crate) fn new(clock: ManualClock) -> Result<Self, Error> {
+        let codec = Codec::builder(MemoryProvider::new())
+            .app("example")
+            .max_age(Duration::from_secs(15 * 60))
+            .key_encryption(LocalKey::from_bytes([7; 32]))
+            .clock(clock)
+            .build()?;
+        Ok(Self { codec, purpose: Purpose::new("password reset") })
+    }
+
+    /// The link that goes into the mail.
+    pub(crate) async fn link(&self, user: &User) -> Result<String, Error> {
         let reset = Reset { user: user.id, changes: user.changes };
         let token = self.codec.seal_value(&self.purpose, &reset).await?;
         Ok(format!("https://example.com/reset/{token}"))
     }
 
-    async fn follow(&self, link: &str, user: &mut User, password: &str) -> Result<bool, Error> {
+    /// Sets the password, if the link is good.
+    pub(crate) async fn follow(
+        &self,
+        link: &str,
+        user: &mut User,
+        password: &str,
+    ) -> Result<bool, Error> {
         let token = link.rsplit('/').next().unwrap_or_default();
         let reset: Reset = match self.codec.open_value(&self.purpose, token).await {
             Ok(reset) => reset,
@@ -57,21 +75,12 @@ impl Resets {
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    // A service takes its database's provider, the system's clock, and
-    // `LocalKey::from_env("SESSION_KEY")?` or a key service.
     let clock = ManualClock::default();
-    let codec = Codec::builder(MemoryProvider::new())
-        .app("example")
-        .max_age(Duration::from_secs(15 * 60))
-        .key_encryption(LocalKey::from_bytes([7; 32]))
-        .clock(clock.clone())
-        .build()?;
-    let resets = Resets { codec, purpose: Purpose::new("password reset") };
-    let mut ada =
-        User { id: 7, email: "ada@example.com", password: "forgotten".to_owned(), changes: 0 };
+    let resets = Resets::new(clock.clone())?;
+    let mut ada = User { id: 7, password: "forgotten".to_owned(), changes: 0 };
 
     let link = resets.link(&ada).await?;
-    println!("to {}: {link}", ada.email);
+    println!("to ada@example.com: {link}");
     println!("followed in time: {}", resets.follow(&link, &mut ada, "correct horse").await?);
     println!("followed again: {}", resets.follow(&link, &mut ada, "battery staple").await?);
     println!("her password: {}", ada.password);

@@ -1,4 +1,4 @@
-//! The README's table of examples is whole, and says what each needs to be built.
+//! The README's table of examples is whole and says what each needs to be built, and each has a test.
 
 use std::fs;
 
@@ -44,5 +44,25 @@ fn the_readme_lists_every_example_with_the_feature_or_package_that_it_needs() {
             }
         };
         assert!(after.starts_with(&needs), "the README says of {name} something else than{needs}");
+    }
+}
+
+/// An example is included by a test by its path, has tests of its own, or is a package with tests.
+#[test]
+fn every_example_has_a_test() {
+    let manifest = read("examples/Cargo.toml");
+    let mut tests = String::new();
+    for folder in ["http", "shop"] {
+        for file in fs::read_dir(root().join("tests/tests").join(folder)).unwrap() {
+            tests += &fs::read_to_string(file.unwrap().path()).unwrap_or_default();
+        }
+    }
+    for (name, link) in examples() {
+        let included = tests.contains(&format!("#[path = \"../../../examples/{name}.rs\"]"));
+        let own = manifest.split("[[example]]").any(|target| {
+            target.contains(&format!("\"{name}\"")) && target.contains("test = true")
+        });
+        let package = root().join(format!("examples/{name}/test.rs")).is_file();
+        assert!(included || own || package, "no test runs {link}");
     }
 }

@@ -11,7 +11,9 @@ mod example_login;
 mod example_moving;
 #[cfg(feature = "postgres")]
 mod example_postgres;
+mod example_quickstart;
 mod example_schema_change;
+mod example_sealed_link;
 mod example_sockets;
 mod example_tower;
 mod scenarios;

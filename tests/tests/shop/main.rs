@@ -9,4 +9,7 @@ mod ended;
 #[path = "../../../examples/shop/https.rs"]
 mod https;
 mod process;
+#[path = "../../../examples/quickstart.rs"]
+#[allow(dead_code)] // Its `main` takes port 3000.
+mod quickstart;
 mod shop;

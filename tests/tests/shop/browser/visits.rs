@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use sessions::axum::SessionLayer;
-use sessions::{MemoryProvider, Session, Store};
+use sessions::{MemoryProvider, Store};
 
 use super::*;
+use crate::quickstart;
 
 pub(super) async fn a_login_survives_a_reload_and_a_restart_of_the_server(kind: Kind) {
     let folder = tempfile::tempdir().unwrap();
@@ -257,21 +257,7 @@ pub(super) async fn browsers_end_with_their_driver(kind: Kind) {
 
 /// What the README says of browsers and plain HTTP.
 pub(super) async fn a_counter_counts_to_three_without_https(kind: Kind) {
-    #[derive(Session)]
-    #[session(name = "quickstart", version = 1)]
-    struct Visitor {
-        #[session(merge = add)]
-        visits: u32,
-    }
-
-    async fn home(mut visitor: Session<Visitor>) -> String {
-        visitor.visits += 1;
-        format!("visit number {}", visitor.visits)
-    }
-
-    let store = Store::new(MemoryProvider::new());
-    let app = Router::new().route("/", get(home)).layer(SessionLayer::new(store));
-    let server = Server::start(app).await;
+    let server = Server::start(quickstart::app(Store::new(MemoryProvider::new()))).await;
     let mut driver = Driver::start(kind);
     let browser = driver.open().await;
     for host in ["localhost", "127.0.0.1"] {
