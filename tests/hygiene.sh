@@ -209,11 +209,11 @@ doc() {
     done
 }
 
-# A long mixed load on PostgreSQL, Redis and SQLite, whose servers are killed and started at random:
+# A long mixed load on PostgreSQL, MariaDB, Redis and SQLite, whose servers are killed and started at random:
 # tests/soak. DATABASES="redis" tries one.
 soak() {
     # shellcheck disable=SC2086 # Words, on purpose.
-    cargo run --locked --package sessions-tests --features postgres,redis --bin soak -- \
+    cargo run --locked --package sessions-tests --features mysql,postgres,redis --bin soak -- \
         --seconds "${SOAK_SECONDS:-600}" ${DATABASES:-}
 }
 

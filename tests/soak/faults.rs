@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng as _;
+use sessions_tests::mysql::MySql;
 use sessions_tests::postgres::Postgres;
 use sessions_tests::redis::RedisServer;
 
@@ -12,6 +13,7 @@ use crate::victim::Victim;
 
 /// What is killed.
 pub(crate) enum Server {
+    MySql(MySql),
     Postgres(Postgres),
     Redis(RedisServer),
     Sqlite(Victim),
@@ -20,6 +22,7 @@ pub(crate) enum Server {
 impl Server {
     fn kill(&mut self) {
         match self {
+            Self::MySql(server) => server.kill(),
             Self::Postgres(server) => server.kill(),
             Self::Redis(server) => server.kill(),
             Self::Sqlite(victim) => victim.kill(),
@@ -28,6 +31,7 @@ impl Server {
 
     fn start(&mut self) {
         match self {
+            Self::MySql(server) => server.run(),
             Self::Postgres(server) => server.run(),
             Self::Redis(server) => server.start_again(),
             Self::Sqlite(victim) => victim.start(),

@@ -1,6 +1,6 @@
 //! A long mixed load on each database, whose server is killed and started at random.
 //!
-//! `soak [--seconds 600] [sqlite] [postgres] [redis]`
+//! `soak [--seconds 600] [sqlite] [postgres] [mysql] [redis]`
 //!
 //! It fails if an acknowledged update is lost or counted twice, if a session that ended comes back, if
 //! the process grows by more than 5 % after the first minute, or if requests are slow for longer than
@@ -21,9 +21,11 @@ use std::time::Duration;
 
 use sessions::Store;
 use sessions::provider::Provider;
+use sessions_mysql::MySqlProvider;
 use sessions_postgres::PostgresProvider;
 use sessions_redis::RedisProvider;
 use sessions_sqlite::SqliteProvider;
+use sessions_tests::mysql::{self, MySql};
 use sessions_tests::postgres::Postgres;
 use sessions_tests::redis::RedisServer;
 
@@ -32,7 +34,7 @@ use self::load::{CLIENTS, Counter, Load, Visitor, counters};
 use self::measure::{Meter, Sums, Verdict};
 use self::victim::Victim;
 
-const DATABASES: [&str; 3] = ["sqlite", "postgres", "redis"];
+const DATABASES: [&str; 4] = ["sqlite", "postgres", "mysql", "redis"];
 
 fn main() -> ExitCode {
     let (mut seconds, mut databases) = (600, Vec::new());
@@ -84,6 +86,18 @@ fn soak(database: &str, length: Duration) -> Verdict {
                     provider
                 };
                 run(length, open, |_| Server::Postgres(server)).await
+            })
+        }
+        "mysql" => {
+            let server = MySql::start(&[]);
+            let database = mysql::Database::create_on(&server.url());
+            runtime.block_on(async {
+                let open = || async {
+                    let provider = MySqlProvider::connect(database.url()).await.unwrap();
+                    provider.create_table().await.unwrap();
+                    provider
+                };
+                run(length, open, |_| Server::MySql(server)).await
             })
         }
         _ => {
