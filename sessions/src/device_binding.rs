@@ -2,7 +2,7 @@
 //!
 //! A browser that supports them keeps a private key in the device's hardware and proves every few
 //! minutes that it still has it. A cookie that was copied to another device is useless as soon as
-//! the last proof is out. [The guide's chapter](crate::guide::device_binding) says what this
+//! the last proof is out. [The guide's page](crate::guide::device_binding) says what this
 //! protects, where browsers are, and how to turn it on. The protocol is a draft, so this module is
 //! experimental: <https://www.w3.org/TR/dbsc/>.
 

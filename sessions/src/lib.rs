@@ -107,6 +107,7 @@
 //! | `derive` (default) | `#[derive(Session)]` |
 //! | `axum` | [`tower::SessionLayer`](crate::tower) for any `tower` stack, and the extractors for [`axum`] |
 //! | `actix` | [`actix::SessionMiddleware`](crate::actix) and the extractor, for actix-web |
+//! | `cache` | [`Cache`]: reads without a round trip to the database |
 //! | `dbsc` | [`DeviceBinding`]: sessions bound to a device, where the browser can (experimental) |
 //! | `metrics` | counters and histograms, through the `metrics` facade |
 //! | `tower-sessions` | [`tower_sessions::ProviderStore`](crate::tower_sessions): tower-sessions over any provider |
@@ -123,6 +124,7 @@
         feature = "actix",
         feature = "admin",
         feature = "axum",
+        feature = "cache",
         feature = "conformance",
         feature = "dbsc",
         feature = "derive",

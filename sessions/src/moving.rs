@@ -1,7 +1,7 @@
 //! Moving to another database beside the traffic: nobody is logged out, and nothing is lost.
 //!
 //! A [`Moving`] serves sessions from two databases while a mover copies them from the old one to the
-//! new one. The chapter [Going to production](crate::guide::going_to_production) shows the deploys.
+//! new one. The page [Operating](crate::guide::operating#moving-to-another-database) shows the deploys.
 //!
 //! # How a record moves
 //!

@@ -31,7 +31,7 @@ use crate::telemetry;
 /// them, usually within milliseconds; with every provider at the latest one
 /// [`watch_interval`](crate::StoreBuilder::watch_interval) later. While the database is down nobody
 /// knows of an end, and it waits. [`Store::shutdown`](crate::Store::shutdown) does not resolve it:
-/// close sockets at your server's shutdown by other means. The guide's chapter [Closing sockets on
+/// close sockets at your server's shutdown by other means. The guide's page [Closing sockets on
 /// logout](crate::guide::closing_sockets) shows handlers.
 ///
 /// ```

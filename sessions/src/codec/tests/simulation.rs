@@ -483,7 +483,7 @@ fn a_year_of_a_thousand_hosts_refuses_no_valid_token_and_makes_one_key_a_period(
 }
 
 /// Each host reads the ring at most once in four minutes, however many requests it has: the guide's
-/// chapter on large services counts on it.
+/// page on large services counts on it.
 #[test]
 fn a_thousand_busy_hosts_read_the_ring_four_times_a_second() {
     let seed = seed();
