@@ -155,13 +155,7 @@ fn failed(error: &Error, _: &Parts) -> Response {
         let next = error.return_path().unwrap_or_default();
         return Redirect::to(&format!("/confirm?next={next}")).into_response();
     }
-    let status = if error.is_unavailable() {
-        StatusCode::SERVICE_UNAVAILABLE
-    } else if error.is_conflict() || matches!(error, Error::Gone | Error::LoginUndone) {
-        StatusCode::CONFLICT
-    } else {
-        StatusCode::INTERNAL_SERVER_ERROR
-    };
+    let status = error.status();
     (status, pages::failed(status)).into_response()
 }
 

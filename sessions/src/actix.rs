@@ -248,21 +248,15 @@ impl SessionMiddleware {
     /// With this function, each request costs a copy of its headers.
     ///
     /// ```
-    /// use actix_web::HttpResponse;
     /// use actix_web::http::header::ACCEPT;
+    /// use actix_web::{HttpResponse, ResponseError as _};
     /// use sessions::{MemoryProvider, Store, actix::SessionMiddleware};
     ///
     /// let store = Store::new(MemoryProvider::new());
     /// let middleware = SessionMiddleware::new(store).on_error(|error, request| {
-    ///     if request.headers().get(ACCEPT).is_some_and(|it| it == "application/json") {
-    ///         HttpResponse::ServiceUnavailable().body(r#"{"error": "try again"}"#)
-    ///     } else if error.is_unavailable() {
-    ///         HttpResponse::ServiceUnavailable().body("back in a minute")
-    ///     } else if error.is_conflict() {
-    ///         HttpResponse::Conflict().body("somebody was faster")
-    ///     } else {
-    ///         HttpResponse::InternalServerError().body("this is our fault")
-    ///     }
+    ///     let json = request.headers().get(ACCEPT).is_some_and(|it| it == "application/json");
+    ///     let text = if json { r#"{"error": "try again"}"# } else { "back in a minute" };
+    ///     HttpResponse::build(error.status_code()).body(text)
     /// });
     /// # let _ = middleware;
     /// ```
@@ -526,7 +520,7 @@ fn settle<B: MessageBody>(
 fn respond(error: &Error, hook: Option<&Hook>) -> HttpResponse {
     let mut response = match hook {
         Some((on_error, request)) => on_error(error, request),
-        None => HttpResponse::new(headers::status(request::layer::status(error))),
+        None => HttpResponse::new(headers::status(error.status())),
     };
     request::headers::complete(error, response.headers_mut());
     response

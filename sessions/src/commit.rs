@@ -138,8 +138,8 @@ impl CommitError {
     /// Returns the error.
     ///
     /// ```
-    /// fn status(error: &sessions::commit::CommitError) -> u16 {
-    ///     if error.error().is_unavailable() { 503 } else { 500 }
+    /// fn status(error: &sessions::commit::CommitError) -> http::StatusCode {
+    ///     error.error().status()
     /// }
     /// # let _ = status;
     /// ```

@@ -4,29 +4,16 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
+use http::StatusCode;
+
 use crate::provider::{ProviderError, Source};
 
 /// An error of a [`Store`](crate::Store), a [`Session`](struct@crate::Session) or a
 /// [`Codec`](crate::codec::Codec).
 ///
-/// Branch on the predicates ([`is_unavailable`](Self::is_unavailable),
+/// Branch on [`status`](Self::status) or the predicates ([`is_unavailable`](Self::is_unavailable),
 /// [`is_conflict`](Self::is_conflict)) if they are precise enough, because later versions may add
 /// variants.
-///
-/// ```
-/// use sessions::Error;
-///
-/// fn status(error: &Error) -> u16 {
-///     if error.is_unavailable() {
-///         503
-///     } else if error.is_conflict() {
-///         409
-///     } else {
-///         500
-///     }
-/// }
-/// # let _ = status;
-/// ```
 ///
 /// ```
 /// use sessions::Error;
@@ -202,6 +189,31 @@ impl Error {
     #[must_use]
     pub fn is_not_authenticated(&self) -> bool {
         matches!(self, Self::NotAuthenticated { .. } | Self::DeviceUnproven)
+    }
+
+    /// Returns the status that a web service answers: 503 if a retry can help, 409 if another
+    /// request was faster, the session has ended, a login was undone or its owner has too many
+    /// sessions, 401 if the visitor has to prove who they are, otherwise 500. The layers answer it
+    /// too, unless their `on_error` says otherwise.
+    ///
+    /// ```
+    /// use http::StatusCode;
+    /// use sessions::Error;
+    ///
+    /// assert_eq!(Error::LoginUndone.status(), StatusCode::CONFLICT);
+    /// assert_eq!(Error::InvalidToken.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    /// ```
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            _ if self.is_unavailable() => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Conflict { .. }
+            | Self::Gone
+            | Self::LoginUndone
+            | Self::TooManySessions { .. } => StatusCode::CONFLICT,
+            _ if self.is_not_authenticated() => StatusCode::UNAUTHORIZED,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
     }
 
     /// Returns the sealed path that the visitor comes back to after they have proved who they are.

@@ -179,19 +179,13 @@ impl SessionLayer {
     ///
     /// ```
     /// use axum::Router;
-    /// use axum::http::{StatusCode, header::ACCEPT};
+    /// use axum::http::header::ACCEPT;
     /// use axum::response::{Html, IntoResponse};
     /// use sessions::{MemoryProvider, Store, axum::SessionLayer};
     ///
     /// let store = Store::new(MemoryProvider::new());
     /// let layer = SessionLayer::new(store).on_error(|error, request| {
-    ///     let status = if error.is_unavailable() {
-    ///         StatusCode::SERVICE_UNAVAILABLE
-    ///     } else if error.is_conflict() {
-    ///         StatusCode::CONFLICT
-    ///     } else {
-    ///         StatusCode::INTERNAL_SERVER_ERROR
-    ///     };
+    ///     let status = error.status();
     ///     let json = request.headers.get(ACCEPT).is_some_and(|it| it == "application/json");
     ///     if json {
     ///         (status, r#"{"error": "try again"}"#).into_response()
@@ -393,7 +387,7 @@ where
         {
             let mut instead = match hook {
                 Some((on_error, request)) => on_error(&error, request),
-                None => empty(request::layer::status(&error)),
+                None => empty(error.status()),
             };
             request::headers::complete(&error, instead.headers_mut());
             response = in_place_of(&response, instead);
@@ -445,7 +439,7 @@ impl<R, S> Answer for Result<Response<R>, S> {
 /// ```
 pub fn error_response<R: From<&'static str>>(error: Error) -> http::Response<R> {
     let mut response = http::Response::new(request::layer::text(&error).into());
-    *response.status_mut() = request::layer::status(&error);
+    *response.status_mut() = error.status();
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, text);
     request::headers::complete(&error, response.headers_mut());

@@ -262,8 +262,8 @@ impl<T: SessionData> Future for LoadingOrNew<T> {
 /// [`on_error`](super::SessionMiddleware::on_error) redirects for all handlers at once.
 ///
 /// ```
-/// use actix_web::http::{StatusCode, header};
-/// use actix_web::{App, HttpResponse, web};
+/// use actix_web::http::header;
+/// use actix_web::{App, HttpResponse, ResponseError as _, web};
 /// use sessions::actix::{Authenticated, SessionMiddleware};
 /// use sessions::{MemoryProvider, Session, Store};
 /// # #[derive(Session)]
@@ -282,7 +282,7 @@ impl<T: SessionData> Future for LoadingOrNew<T> {
 ///         let login = (header::LOCATION, format!("/login?next={next}"));
 ///         HttpResponse::SeeOther().insert_header(login).finish()
 ///     }
-///     None => HttpResponse::new(StatusCode::SERVICE_UNAVAILABLE),
+///     None => HttpResponse::new(error.status_code()),
 /// });
 /// let app = App::new().route("/keys", web::get().to(keys)).wrap(middleware);
 /// ```
@@ -430,7 +430,7 @@ impl ResponseError for SessionRejection {
 /// ```
 impl ResponseError for Error {
     fn status_code(&self) -> actix_web::http::StatusCode {
-        headers::status(request::layer::status(self))
+        headers::status(self.status())
     }
 
     fn error_response(&self) -> HttpResponse {

@@ -125,7 +125,7 @@ impl<T: SessionData, S: Sync> FromRequestParts<S> for OrNew<T> {
 ///
 /// ```
 /// use axum::response::{IntoResponse, Redirect};
-/// use axum::{Router, http::StatusCode, routing::get};
+/// use axum::{Router, routing::get};
 /// use sessions::axum::{Authenticated, SessionLayer};
 /// use sessions::{MemoryProvider, Session, Store};
 /// # #[derive(Session)]
@@ -142,7 +142,7 @@ impl<T: SessionData, S: Sync> FromRequestParts<S> for OrNew<T> {
 /// let layer = layer.on_error(|error, _| match error.return_path() {
 ///     Some(next) => Redirect::to(&format!("/login?next={next}")).into_response(),
 ///     None if error.is_not_authenticated() => Redirect::to("/login").into_response(),
-///     None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+///     None => error.status().into_response(),
 /// });
 /// let app: Router = Router::new().route("/keys", get(keys)).layer(layer);
 /// ```

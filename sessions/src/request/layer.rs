@@ -171,7 +171,7 @@ impl RequestSessions {
         hidden: Option<Error>,
     ) -> Option<Finish<Report>> {
         // The error's response replaces the handler's, so its status decides.
-        let status = hidden.as_ref().map_or(status, self::status);
+        let status = hidden.as_ref().map_or(status, Error::status);
         // The fast path: most requests only read.
         if hidden.is_none() && slots.iter().all(Slot::is_quiet) {
             return None;
@@ -285,25 +285,10 @@ impl Report {
     }
 }
 
-/// Returns the status of the response to an error.
-pub(crate) fn status(error: &Error) -> StatusCode {
-    if error.is_unavailable() {
-        StatusCode::SERVICE_UNAVAILABLE
-    } else if error.is_conflict()
-        || matches!(error, Error::Gone | Error::LoginUndone | Error::TooManySessions { .. })
-    {
-        StatusCode::CONFLICT
-    } else if error.is_not_authenticated() {
-        StatusCode::UNAUTHORIZED
-    } else {
-        StatusCode::INTERNAL_SERVER_ERROR
-    }
-}
-
 /// Returns the text of the response to an error. It does not contain the reason, because reasons
 /// are for the log. Only the text of a misuse is shown, because it is for the app's developer.
 pub(crate) fn text(error: &Error) -> &'static str {
-    match status(error) {
+    match error.status() {
         _ if matches!(error, Error::LoginUndone) => "the login was undone, log in again",
         _ if matches!(error, Error::TooManySessions { .. }) => {
             "too many sessions, end another one first"
