@@ -71,15 +71,7 @@ impl LocalKey {
     /// assert!(LocalKey::from_base64("c2hvcnQ=").is_err());
     /// ```
     pub fn from_base64(text: &str) -> Result<Self, Error> {
-        let text = text.trim().as_bytes();
-        let mut key = Zeroizing::new([0; 32]);
-        match STANDARD.decode_slice(text, &mut *key) {
-            Ok(32) => Ok(Self::from_bytes(*key)),
-            _ => Err(Error::config(
-                "the local key is not the base64 of 32 bytes, make one with \
-                 `openssl rand -base64 32`",
-            )),
-        }
+        Self::read(text, "the local key")
     }
 
     /// Creates a key from a file with the base64 of 32 random bytes, such as a mounted secret.
@@ -97,7 +89,7 @@ impl LocalKey {
         let text = std::fs::read_to_string(path).map_err(|error| {
             Error::config(format!("the local key cannot be read from {}: {error}", path.display()))
         })?;
-        Self::from_base64(&Zeroizing::new(text))
+        Self::read(&Zeroizing::new(text), &format!("the local key in {}", path.display()))
     }
 
     /// Creates a key from an environment variable with the base64 of 32 random bytes.
@@ -114,7 +106,7 @@ impl LocalKey {
                 "the environment variable {variable} is not set, give it the base64 of 32 bytes"
             ))
         })?;
-        Self::from_base64(&Zeroizing::new(text))
+        Self::read(&Zeroizing::new(text), &format!("the environment variable {variable}"))
     }
 
     /// Also decrypts what `previous` encrypted, while the ring moves to this key.
@@ -129,6 +121,18 @@ impl LocalKey {
         self.previous.push(previous.current);
         self.previous.extend(previous.previous);
         self
+    }
+
+    /// `place` is where the text comes from, for the error.
+    fn read(text: &str, place: &str) -> Result<Self, Error> {
+        let text = text.trim().as_bytes();
+        let mut key = Zeroizing::new([0; 32]);
+        match STANDARD.decode_slice(text, &mut *key) {
+            Ok(32) => Ok(Self::from_bytes(*key)),
+            _ => Err(Error::config(format!(
+                "{place} is not the base64 of 32 bytes, make one with `openssl rand -base64 32`"
+            ))),
+        }
     }
 }
 
@@ -191,6 +195,19 @@ impl fmt::Debug for LocalKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Cargo sets the variable.
+    #[test]
+    fn what_is_no_key_says_where_it_came_from() {
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        for (key, place) in [
+            (LocalKey::from_env("CARGO_PKG_NAME"), "CARGO_PKG_NAME"),
+            (LocalKey::from_file(manifest), manifest),
+        ] {
+            let text = key.expect_err("no key").to_string();
+            assert!(text.contains(place) && text.contains("openssl rand"), "{text}");
+        }
+    }
 
     #[tokio::test]
     async fn unwraps_what_it_wrapped_in_the_same_context_only() {
