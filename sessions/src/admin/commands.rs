@@ -116,16 +116,21 @@ impl Admin {
         let before = before.map(|text| parse_time(text, self.store.now()));
         let before = before.transpose().map_err(Failure::Usage)?;
         must_be_sure(sure, "end the sessions of everybody")?;
-        let text = match before {
+        let which = match before {
             Some(time) => {
                 self.store.end_all_before(time).await?;
-                format!("ended every session from before {}\n", to_rfc3339(time))
+                format!(" from before {}", to_rfc3339(time))
             }
             None => {
                 self.store.end_all().await?;
-                "ended every session\n".to_owned()
+                String::new()
             }
         };
+        // The host that learns of it at once is this process, which serves nobody.
+        let text = format!(
+            "ended every session{which}; running hosts refuse them within ten minutes, or at once if \
+             you restart them\n"
+        );
         Ok(Report::new(text, json!({ "before": before.map(to_rfc3339) })))
     }
 

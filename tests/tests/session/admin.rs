@@ -140,7 +140,11 @@ async fn what_cannot_be_undone_needs_yes() {
     let ended = site.run("end-all --before 1h --yes").await;
     assert_eq!(
         (ended.code, &*ended.out),
-        (0, "ended every session from before 2025-12-31T23:00:00.000Z\n")
+        (
+            0,
+            "ended every session from before 2025-12-31T23:00:00.000Z; running hosts refuse them \
+             within ten minutes, or at once if you restart them\n"
+        )
     );
     assert_eq!(site.run("end-all --yes").await.code, 0);
     assert_eq!(site.run("list ada").await.code, 3);
