@@ -126,21 +126,19 @@ impl Admin {
                 String::new()
             }
         };
-        // The host that learns of it at once is this process, which serves nobody.
-        let text = format!(
-            "ended every session{which}; running hosts refuse them within ten minutes, or at once if \
-             you restart them\n"
-        );
+        let text = format!("ended every session{which}; running hosts refuse them {SOON}\n");
         Ok(Report::new(text, json!({ "before": before.map(to_rfc3339) })))
     }
 
     async fn keys(&self, change: Option<KeysCommand>) -> Result<Report, Failure> {
         let codec = self.store.codec();
+        let mut note = String::new();
         match change {
             None => codec.refresh().await?,
             Some(KeysCommand::Rotate { sure }) => {
                 must_be_sure(sure, "make every cookie and token invalid")?;
                 codec.rotate_now().await?;
+                note = format!("running hosts refuse what the erased keys sealed {SOON}\n");
             }
             Some(KeysCommand::Rewrap) => codec.rewrap_keys().await?,
         }
@@ -148,7 +146,7 @@ impl Admin {
         let (generation, keys) = ring.map(|ring| (ring.generation, ring.keys)).unwrap_or_default();
         let rows: Vec<_> = keys.iter().map(key_row).collect();
         let head = ["ID", "STATE", "SEALS FROM", "UNTIL", "OPENS UNTIL", "ENCRYPTED BY"];
-        let text = format!("generation {generation}\n{}", table(&head, &rows));
+        let text = format!("generation {generation}\n{}{note}", table(&head, &rows));
         let json = json!({
             "generation": generation,
             "keys": keys.iter().map(key_json).collect::<Vec<_>>(),
@@ -396,3 +394,6 @@ fn lines(name: &str, value: &Value) -> Vec<Vec<String>> {
         value => vec![vec![name.to_owned(), value.to_string()]],
     }
 }
+
+/// When hosts learn of what this process has changed, which serves nobody itself.
+const SOON: &str = "within ten minutes, or at once if you restart them";

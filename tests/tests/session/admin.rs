@@ -159,6 +159,8 @@ async fn the_key_ring_is_shown_and_changed() {
     let states: Vec<_> =
         rotated["keys"].as_array().unwrap().iter().map(|key| key["state"].clone()).collect();
     assert_eq!(states, ["sealing", "erased"]);
+    let again = site.run("keys rotate --yes").await.out;
+    assert!(again.ends_with(" within ten minutes, or at once if you restart them\n"), "{again}");
     let rewrapped = site.run("keys rewrap").await;
     assert_eq!(rewrapped.code, 1);
     assert!(rewrapped.err.starts_with("error: "), "{}", rewrapped.err);
