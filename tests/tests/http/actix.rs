@@ -1,10 +1,11 @@
 //! What is actix-web's own: its `Option` of an extractor, middleware that fails, its worker threads.
 
+use std::net::{SocketAddr, TcpListener};
 use std::task::{Context, Poll, Waker};
 
 use actix_web::body::{MessageBody, to_bytes};
 use actix_web::cookie::Cookie;
-use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
+use actix_web::dev::{Server, Service, ServiceRequest, ServiceResponse};
 use actix_web::error::ErrorTooManyRequests;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, RETRY_AFTER, VARY};
@@ -32,6 +33,21 @@ struct Theme {
 async fn visit(mut visitor: Session<Visitor>) -> String {
     visitor.visits += 1;
     visitor.visits.to_string()
+}
+
+/// Runs `test` against the server that `serve` makes, which stops afterwards.
+pub(crate) async fn on_a_free_port(
+    serve: impl FnOnce(TcpListener) -> std::io::Result<Server>,
+    test: impl AsyncFnOnce(SocketAddr),
+) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = serve(listener).unwrap();
+    let handle = server.handle();
+    let running = actix_web::rt::spawn(server);
+    test(address).await;
+    handle.stop(true).await;
+    running.await.unwrap().unwrap();
 }
 
 fn watched_store() -> (Store, Watch) {

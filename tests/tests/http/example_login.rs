@@ -8,12 +8,14 @@ mod axum_example;
 #[allow(dead_code)] // Its `main` takes port 3000.
 mod actix_example;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use http::StatusCode;
 use sessions::{MemoryProvider, Store};
 use sessions_tests::browser::Browser;
 use sessions_tests::server::Server;
+
+use crate::actix::on_a_free_port;
 
 /// `name` is the form's field, and `greeting` what a page says to her.
 async fn ada_logs_in_and_out(address: SocketAddr, name: &str, greeting: &str) {
@@ -40,12 +42,9 @@ async fn on_axum() {
 
 #[actix_web::test]
 async fn on_actix_web() {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    let server = actix_example::serve(listener, Store::new(MemoryProvider::new())).unwrap();
-    let handle = server.handle();
-    let running = actix_web::rt::spawn(server);
-    ada_logs_in_and_out(address, "name", "you are number 7").await;
-    handle.stop(true).await;
-    running.await.unwrap().unwrap();
+    let serve = |listener| actix_example::serve(listener, Store::new(MemoryProvider::new()));
+    on_a_free_port(serve, async |address| {
+        ada_logs_in_and_out(address, "name", "you are number 7").await;
+    })
+    .await;
 }

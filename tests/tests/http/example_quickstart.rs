@@ -8,11 +8,13 @@ mod axum_example;
 #[allow(dead_code)] // Its `main` takes port 3000.
 mod actix_example;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use sessions::{MemoryProvider, Store};
 use sessions_tests::browser::Browser;
 use sessions_tests::server::Server;
+
+use crate::actix::on_a_free_port;
 
 async fn two_browsers_are_counted_apart(address: SocketAddr) {
     let (mut ada, mut bob) = (Browser::new(address), Browser::new(address));
@@ -30,12 +32,6 @@ async fn on_axum() {
 
 #[actix_web::test]
 async fn on_actix_web() {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    let server = actix_example::serve(listener, Store::new(MemoryProvider::new())).unwrap();
-    let handle = server.handle();
-    let running = actix_web::rt::spawn(server);
-    two_browsers_are_counted_apart(address).await;
-    handle.stop(true).await;
-    running.await.unwrap().unwrap();
+    let serve = |listener| actix_example::serve(listener, Store::new(MemoryProvider::new()));
+    on_a_free_port(serve, two_browsers_are_counted_apart).await;
 }
