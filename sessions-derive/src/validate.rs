@@ -38,6 +38,7 @@ pub(crate) fn validate(input: Input, generics: &Generics, diag: &Diag) -> Option
     let removed: Vec<_> = removed.map(|(line, removed)| (removed, line)).collect();
     one_owner(&fields, diag);
     for field in fields.iter().filter(|field| field.attrs.owner.is_some()) {
+        owner_group(field, diag);
         owner_stays(field, diag);
         owner_since(field, &removed, diag);
         owner_inside(field, &container, diag);
@@ -155,6 +156,19 @@ fn one_owner(fields: &[InputField], diag: &Diag) {
         );
         diag.error_at(span, text);
     }
+}
+
+/// The group of the owner is what a login replaces as a whole.
+fn owner_group(field: &InputField, diag: &Diag) {
+    let Some(group) = field.attrs.group.as_ref().filter(|group| group.value() != "owner") else {
+        return;
+    };
+    let text = format!(
+        "the owner is in the group `owner`, which a login replaces as a whole: remove this, and write \
+         `group = \"owner\"` above the fields that belong to `{}`",
+        field.ident
+    );
+    diag.error(group, text);
 }
 
 /// The owner's text files the session: nobody would refile the records that an older build filed
