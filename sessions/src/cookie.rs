@@ -244,7 +244,6 @@ impl CookieConfig {
         self.insecure
     }
 
-    /// Whether it is always sent with requests that other sites cause.
     /// Whether the cookie goes to the host that set it alone, with every path.
     #[cfg(feature = "dbsc")]
     pub(crate) fn is_of_one_host(&self) -> bool {
@@ -256,6 +255,7 @@ impl CookieConfig {
         self.partitioned
     }
 
+    /// Whether it is always sent with requests that other sites cause.
     pub(crate) fn is_cross_site(&self) -> bool {
         self.same_site == SameSite::None
     }

@@ -57,7 +57,7 @@ impl CodecBuilder {
         }
     }
 
-    /// Sets the name of the app, at most 250 bytes. The default is "app". Each app has its own
+    /// Sets the name of the app, 1 to 250 bytes. The default is "app". Each app has its own
     /// keys, in the record `<app>:keys`, and cannot open the tokens of another.
     ///
     /// ```
@@ -70,7 +70,8 @@ impl CodecBuilder {
         self
     }
 
-    /// Sets how long a token is valid, in whole seconds. The default is 30 days. It applies across
+    /// Sets how long a token is valid, in whole seconds. The default is 30 days, the minimum one
+    /// second, the maximum about 59 times the [`key_rotation`](Self::key_rotation). It applies across
     /// every rotation of the keys, and to tokens that were sealed before the setting was changed.
     ///
     /// ```
@@ -85,7 +86,8 @@ impl CodecBuilder {
     }
 
     /// Sets how long a key seals before the next one takes over. The default is 7 days, the minimum
-    /// 4 hours.
+    /// 4 hours, and about a 59th of [`max_age`](Self::max_age) and a day, which is 13 hours by
+    /// default: the ring holds 64 keys.
     ///
     /// ```
     /// # use sessions::{MemoryProvider, codec::Codec};
@@ -112,7 +114,8 @@ impl CodecBuilder {
     }
 
     /// Encrypts the keys before they are stored. Without it, somebody who reads the database can
-    /// make tokens.
+    /// make tokens, so [`build`](Self::build) refuses that unless
+    /// [`danger_plain_keys`](Self::danger_plain_keys) is called.
     ///
     /// ```
     /// # use sessions::{MemoryProvider, codec::Codec, keys::LocalKey};

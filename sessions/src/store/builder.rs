@@ -127,9 +127,9 @@ impl StoreBuilder {
         self
     }
 
-    /// Sets how long a session lives without a request. The default is 7 days, the minimum one
-    /// second, the maximum the [`lifetime`](Self::lifetime). A session may live longer by up to one
-    /// touch interval.
+    /// Sets how long a session lives without a request. The default is 7 days, or the
+    /// [`lifetime`](Self::lifetime) if that is shorter. The minimum is one second, the maximum the
+    /// lifetime. A session may live longer by up to one touch interval.
     ///
     /// ```
     /// use std::time::Duration;
@@ -145,8 +145,8 @@ impl StoreBuilder {
     }
 
     /// Sets how long a session lives at most, even if it is in use. The default is 30 days, the
-    /// minimum one second. The time starts when the session is created, and again when its owner
-    /// logs in.
+    /// minimum one second, the maximum that of [`longest_remember`](Self::longest_remember). The
+    /// time starts when the session is created, and again when its owner logs in.
     ///
     /// ```
     /// use std::time::Duration;
@@ -499,7 +499,8 @@ impl StoreBuilder {
     }
 
     /// Sets how long a key seals cookies before the next one takes over. The default is 7 days, the
-    /// minimum 4 hours.
+    /// minimum 4 hours, and about a 59th of [`longest_remember`](Self::longest_remember) and a day,
+    /// which is 38 hours by default: the ring holds 64 keys.
     ///
     /// ```
     /// use std::time::Duration;

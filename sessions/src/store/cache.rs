@@ -65,8 +65,8 @@ impl Cache {
         Self::default()
     }
 
-    /// Sets how much memory the records take at most, in bytes. Those that were used last stay. A
-    /// record that does not fit is not kept.
+    /// Sets how much memory the records take at most, in bytes. Each takes about 450 bytes besides its
+    /// data. Those that were used last stay. A record that does not fit is not kept.
     ///
     /// ```
     /// let cache = sessions::Cache::new().max_bytes(16 << 20);
@@ -77,7 +77,8 @@ impl Cache {
         self
     }
 
-    /// Sets how long a record is trusted, at most, after it was read. Longer than 5 seconds, with a
+    /// Sets how long a record is trusted, at most, after it was read. The default is 60 seconds, or 5
+    /// with a provider that does not tell of changes; zero is refused. Longer than 5 seconds, with a
     /// provider that does not tell of changes, means that a revoked session stays usable on other
     /// hosts for as long.
     ///

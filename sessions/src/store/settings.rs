@@ -86,7 +86,8 @@ impl SessionSettings {
     }
 
     /// Sets how often reading a session of this type moves its expiry. Without it, a type with an
-    /// idle timeout of its own uses the smaller of an hour and a tenth of that.
+    /// idle timeout of its own uses the smaller of an hour and a tenth of that, and a type with
+    /// [`lock_after`](Self::lock_after) at most a tenth of that.
     ///
     /// ```
     /// use std::time::Duration;
@@ -184,8 +185,8 @@ impl SessionSettings {
     }
 
     /// Sets the header that carries the token of a session of this type, in requests and in
-    /// responses. The default is `Authorization: Bearer` in requests and `Session-Token` in
-    /// responses. Two session types of one store need two headers.
+    /// responses. The default is the store's. Two session types of one store whose tokens travel in
+    /// headers need two: the first use of the second is an error.
     ///
     /// ```
     /// use http::HeaderName;
@@ -325,10 +326,10 @@ impl SessionSettings {
     /// Returns the idle timeout and the touch interval, without a level.
     fn times_over(&self, store: &Self, lifetime: Duration) -> (Duration, Duration) {
         let shortens = self.lifetime.is_some() || self.assurance.is_some();
-        let idle = self.idle.unwrap_or_else(|| match shortens {
-            // A type that only lives shorter is not used for longer.
-            true => store.idle.unwrap_or(IDLE).min(lifetime),
-            false => store.idle.unwrap_or(IDLE),
+        let idle = self.idle.unwrap_or_else(|| match store.idle {
+            Some(idle) if !shortens => idle,
+            // What only lives shorter is not used for longer.
+            idle => idle.unwrap_or(IDLE).min(lifetime),
         });
         let default = HOUR.min(idle / 10);
         let touch = match (self.touch, self.idle, store.touch) {
@@ -411,7 +412,6 @@ impl TypeSettings {
         Ok(())
     }
 
-    /// Whether the domain of a cookie depends on the request.
     #[cfg(feature = "dbsc")]
     fn check_device(&self) -> Result<(), Error> {
         if !self.device.is_on() {
@@ -436,6 +436,7 @@ impl TypeSettings {
         Ok(())
     }
 
+    /// Whether the domain of a cookie depends on the request.
     pub(super) fn has_domains(&self) -> bool {
         self.cookie.has_domains()
     }
@@ -478,6 +479,8 @@ mod tests {
         assert_eq!(times(&plain().idle_timeout(quarter), &store), (quarter, 9 * DAY, quarter / 10));
         // A shorter life needs no other setting.
         assert_eq!(times(&plain().lifetime(HOUR), &store), (HOUR, HOUR, HOUR));
+        assert_eq!(times(&plain(), &plain().lifetime(HOUR)), (HOUR, HOUR, HOUR / 10));
+        assert!(is_ok(&plain(), &plain().lifetime(HOUR)));
         let own = plain().touch_interval(SECOND);
         assert_eq!(times(&own, &store), (2 * DAY, 9 * DAY, SECOND));
     }

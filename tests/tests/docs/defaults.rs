@@ -16,7 +16,7 @@ const DYNAMODB: &str = "providers/dynamodb/src/provider.rs";
 #[rustfmt::skip]
 pub(crate) const DEFAULTS: &[(&str, &str, &str, &str)] = &[
     ("StoreBuilder::app", "`app`", BUILDER, r#"app: "app".to_owned(),"#),
-    ("StoreBuilder::idle_timeout", "7 days", SETTINGS, "const IDLE: Duration = Duration::from_secs(7 * 24 * 60 * 60);"),
+    ("StoreBuilder::idle_timeout", "7 days, or the lifetime if that is shorter", SETTINGS, "const IDLE: Duration = Duration::from_secs(7 * 24 * 60 * 60);"),
     ("StoreBuilder::lifetime", "30 days", SETTINGS, "let longest = limits.lifetime.min(30 * DAY); let lifetime = self.lifetime.or(store_lifetime).unwrap_or(longest);"),
     ("StoreBuilder::touch_interval", "an hour, or a tenth of the idle timeout if that is shorter", SETTINGS, "let default = HOUR.min(idle / 10);"),
     ("StoreBuilder::longest_remember", "90 days, or the lifetime if that is longer", SETTINGS, ".unwrap_or_else(|| lifetime.max(90 * DAY).min(limits.lifetime))"),
@@ -43,10 +43,10 @@ pub(crate) const DEFAULTS: &[(&str, &str, &str, &str)] = &[
     ("StoreBuilder::on_event", "none", BUILDER, "events: Events::default(),"),
     ("StoreBuilder::clock", "the system's", BUILDER, "clock: Arc::new(SystemClock),"),
 
-    ("SessionSettings::idle_timeout", "the store's, or this type's lifetime if that is shorter", SETTINGS, "true => store.idle.unwrap_or(IDLE).min(lifetime),"),
+    ("SessionSettings::idle_timeout", "the store's, or this type's lifetime if that is shorter", SETTINGS, "Some(idle) if !shortens => idle, idle => idle.unwrap_or(IDLE).min(lifetime),"),
     ("SessionSettings::lifetime", "the store's", SETTINGS, "self.lifetime.or(store_lifetime)"),
-    ("SessionSettings::touch_interval", "the store's; a tenth of the type's own idle timeout", SETTINGS, "(None, None, Some(touch)) => touch, (None, _, _) => default,"),
-    ("SessionSettings::longest_remember", "the store's", SETTINGS, "self.longest_remember.or(inherit(store.longest_remember))"),
+    ("SessionSettings::touch_interval", "the store's; with an idle timeout of its own, an hour or a tenth of that if that is shorter; with `lock_after`, at most a tenth of that", SETTINGS, "(None, None, Some(touch)) => touch, (None, _, _) => default,"),
+    ("SessionSettings::longest_remember", "the store's if it sets one; otherwise 90 days, or this type's lifetime if that is longer", SETTINGS, "self.longest_remember.or(inherit(store.longest_remember))"),
     ("SessionSettings::lock_after", "never", SETTINGS, "lock: Option<Duration>,"),
     ("SessionSettings::cookie", "the store's", SETTINGS, "(None, Some(cookie), _) => cookie.clone(),"),
     ("SessionSettings::also_read_cookie", "the store's, unless the type has a `cookie`", SETTINGS, "(None, None) => store.other_cookie.clone(),"),
@@ -99,7 +99,7 @@ pub(crate) const DEFAULTS: &[(&str, &str, &str, &str)] = &[
     ("MySqlProvider::timeout", "5 seconds", "providers/mysql/src/provider.rs", "const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);"),
     ("RedisProvider::prefix", "`sessions`", "providers/redis/src/keys.rs", r#"const DEFAULT_PREFIX: &str = "sessions";"#),
     ("RedisProvider::timeout", "5 seconds", REDIS, "const TIMEOUT: Duration = Duration::from_secs(5);"),
-    ("RedisProvider::changes_from", "the connection's server", REDIS, "let feed = Source::of(&connection);"),
+    ("RedisProvider::changes_from", "the connection's server; none, if the connection is the driver's own", REDIS, "let feed = Source::of(&connection);"),
     ("RedisProvider::without_changes", "off", REDIS, "let feed = Source::of(&connection);"),
     ("DynamoDbProvider::table", "`sessions`", DYNAMODB, r#"const DEFAULT_TABLE: &str = "sessions";"#),
     ("DynamoDbProvider::timeout", "5 seconds", DYNAMODB, "const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);"),

@@ -8,7 +8,8 @@ use crate::store::settings::SessionSettings;
 impl StoreBuilder {
     /// Sets whether and how sessions are bound to the device that their owner logged in on. By
     /// default they are not. The layer then answers browsers at two paths itself, so put it outside
-    /// of layers that refuse requests, such as those against CSRF. Needs the feature `dbsc`.
+    /// of layers that refuse requests, such as those against CSRF. The cookie must be of one host,
+    /// over HTTPS, for the path `/`: [`build`](Self::build) refuses another. Needs the feature `dbsc`.
     ///
     /// ```
     /// use sessions::{DeviceBinding, MemoryProvider, Store};
