@@ -4,7 +4,9 @@
 use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
-use axum::response::{Html, Response};
+use axum::http::StatusCode;
+use axum::http::header::{HOST, HeaderMap, ORIGIN};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use sessions::axum::SessionLayer;
 use sessions::{MemoryProvider, Session, SessionEnd, Store, Watch};
@@ -29,11 +31,23 @@ async fn logout(mut visitor: Session<Visitor>) -> &'static str {
     "You are logged out, here and in the other tab."
 }
 
+/// Browsers send the cookie to a socket that a page of another subdomain opens, too.
+fn is_own_page(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(ORIGIN) else { return true }; // It comes from no browser.
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    origin.is_some_and(|(_, origin)| host == Some(origin))
+}
+
 async fn socket(
+    headers: HeaderMap,
     upgrade: WebSocketUpgrade,
     State(closing): State<watch::Receiver<()>>,
     visitor: Session<Visitor>,
 ) -> Response {
+    if !is_own_page(&headers) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
     let ended = visitor.ended();
     upgrade.on_upgrade(|socket| talk(socket, ended, closing))
 }

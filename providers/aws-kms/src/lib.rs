@@ -28,10 +28,8 @@
 //! You supply the client, which determines the region, the credentials, the HTTP connection and the
 //! retries. On AWS the crate `aws-config` reads all of these from the environment:
 //!
-//! ```toml
-//! aws-config = "1"
-//! aws-sdk-kms = "1"
-//! sessionful-aws-kms = "0.1"
+//! ```sh
+//! cargo add sessionful-aws-kms aws-config aws-sdk-kms
 //! ```
 //!
 //! ```text

@@ -30,10 +30,8 @@
 //! You supply the client, which determines the region, the credentials and the HTTP connection. On
 //! AWS the crate `aws-config` reads all of these from the environment:
 //!
-//! ```toml
-//! aws-config = "1"
-//! aws-sdk-dynamodb = "1"
-//! sessionful-dynamodb = "0.1"
+//! ```sh
+//! cargo add sessionful-dynamodb aws-config aws-sdk-dynamodb
 //! ```
 //!
 //! ```text

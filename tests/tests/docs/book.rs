@@ -39,11 +39,13 @@ fn contents(pages: &[Page]) -> String {
     let _ = writeln!(
         text,
         "# The guide\n\n\
-         {} pages in reading order. All {all} words take about {:.1} hours to read.\n\
-         The tests compile and run the examples.\n\
+         {} pages in reading order: {} {:03} words besides the code, about {:.1} hours.\n\
+         The tests compile the examples of this package, and run those that end.\n\
          [docs.rs]({}) has\n\
          the same pages beside the documentation of each item.\n",
         pages.len(),
+        all / 1_000,
+        all % 1_000,
         all as f64 / WORDS as f64 / 60.0,
         items().address("guide").expect("the module"),
     );

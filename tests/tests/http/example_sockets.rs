@@ -7,12 +7,13 @@ mod example;
 use std::net::SocketAddr;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use http::StatusCode;
 use sessions::{MemoryProvider, Store};
 use sessions_tests::browser::Browser;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -21,6 +22,17 @@ async fn connect(address: SocketAddr, browser: &Browser) -> Socket {
     let mut request = format!("ws://{address}/socket").into_client_request().unwrap();
     request.headers_mut().extend(browser.jar.headers().clone());
     tokio_tungstenite::connect_async(request).await.unwrap().0
+}
+
+/// What the handshake of a socket that this page opens is answered with.
+async fn opened_by(origin: &str, address: SocketAddr) -> StatusCode {
+    let mut request = format!("ws://{address}/socket").into_client_request().unwrap();
+    request.headers_mut().insert("origin", origin.parse().unwrap());
+    match tokio_tungstenite::connect_async(request).await {
+        Ok((_, answer)) => answer.status(),
+        Err(Error::Http(answer)) => answer.status(),
+        Err(error) => panic!("{error}"),
+    }
 }
 
 async fn reason(socket: &mut Socket) -> String {
@@ -45,6 +57,13 @@ async fn a_logout_closes_the_socket_and_so_does_the_server() {
 
     let mut browser = Browser::new(address);
     browser.get("/").await;
+    for (origin, expected) in [
+        (format!("http://{address}"), StatusCode::SWITCHING_PROTOCOLS),
+        (format!("http://a.{address}"), StatusCode::FORBIDDEN),
+        ("null".to_owned(), StatusCode::FORBIDDEN),
+    ] {
+        assert_eq!(opened_by(&origin, address).await, expected, "{origin}");
+    }
     let mut socket = connect(address, &browser).await;
     socket.send(Message::text("hello")).await.unwrap();
     let answer = socket.next().await.unwrap().unwrap();
