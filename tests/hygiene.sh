@@ -183,6 +183,11 @@ release() {
     if ! grep -Eq "^## \[$(version)\] - 20[0-9]{2}-[0-9]{2}-[0-9]{2}\$" CHANGELOG.md; then
         missing+=("CHANGELOG.md: ## [$(version)] - and the day")
     fi
+    # Notes on the time before it: where to get the crates, and that nobody uses them.
+    while IFS= read -r line; do
+        missing+=("$line")
+    done < <(grep -rnHE "[Uu]ntil the \\[?(first )?release|^Not released|released and in use \\| not yet" \
+        --include='*.md' README.md SECURITY.md COMPARE.md sessions/README.md sessions/src providers)
     if [ "${#missing[@]}" -gt 0 ]; then
         echo "a release of $(version) still needs:" >&2
         printf '  %s\n' "${missing[@]}" >&2
@@ -222,10 +227,16 @@ quick() {
     contents --offline
 }
 
-for step in "${@:-deny features minimal msrv semver publish doc advisories soak}"; do
-    # Without an argument that is one word of many.
-    for name in $step; do
-        echo "== $name"
-        "$name"
+# Read as a whole before it runs, so that an edit meanwhile does no harm.
+main() {
+    local step name
+    for step in "${@:-deny features minimal msrv semver publish doc advisories soak}"; do
+        # Without an argument that is one word of many.
+        for name in $step; do
+            echo "== $name"
+            "$name"
+        done
     done
-done
+    exit
+}
+main "$@"
