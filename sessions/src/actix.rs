@@ -255,7 +255,7 @@ impl SessionMiddleware {
     /// let store = Store::new(MemoryProvider::new());
     /// let middleware = SessionMiddleware::new(store).on_error(|error, request| {
     ///     let json = request.headers().get(ACCEPT).is_some_and(|it| it == "application/json");
-    ///     let text = if json { r#"{"error": "try again"}"# } else { "back in a minute" };
+    ///     let text = if json { r#"{"error": "it did not work"}"# } else { "it did not work" };
     ///     HttpResponse::build(error.status_code()).body(text)
     /// });
     /// # let _ = middleware;

@@ -188,9 +188,9 @@ impl SessionLayer {
     ///     let status = error.status();
     ///     let json = request.headers.get(ACCEPT).is_some_and(|it| it == "application/json");
     ///     if json {
-    ///         (status, r#"{"error": "try again"}"#).into_response()
+    ///         (status, r#"{"error": "it did not work"}"#).into_response()
     ///     } else {
-    ///         (status, Html("<h1>Back in a minute</h1>")).into_response()
+    ///         (status, Html("<h1>It did not work</h1>")).into_response()
     ///     }
     /// });
     /// let app: Router = Router::new().layer(layer);

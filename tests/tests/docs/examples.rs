@@ -22,6 +22,12 @@ fn examples() -> Vec<(String, String)> {
     examples
 }
 
+/// What the manifest says of the example of this name.
+fn target<'m>(manifest: &'m str, name: &str) -> Option<&'m str> {
+    let line = format!("name = \"{name}\"");
+    manifest.split("[[example]]").find(|target| target.lines().any(|it| it == line))
+}
+
 #[test]
 fn the_readme_lists_every_example_with_the_feature_or_package_that_it_needs() {
     let (readme, manifest) = (read("README.md"), read("examples/Cargo.toml"));
@@ -31,10 +37,7 @@ fn the_readme_lists_every_example_with_the_feature_or_package_that_it_needs() {
         let listed = format!("[{name}]({link})");
         let (_, after) = readme.split_once(&listed).unwrap_or_else(|| panic!("no {listed}"));
         let own = root().join(format!("examples/{name}/Cargo.toml")).is_file();
-        let target = manifest
-            .split("[[example]]")
-            .find(|target| target.lines().any(|line| line == format!("name = \"{name}\"")));
-        let needs = match target {
+        let needs = match target(&manifest, &name) {
             None if own => format!(" (package `sessions-example-{name}`)"),
             None => panic!("{name} is no target of a package"),
             Some(target) => {
@@ -59,9 +62,7 @@ fn every_example_has_a_test() {
     }
     for (name, link) in examples() {
         let included = tests.contains(&format!("#[path = \"../../../examples/{name}.rs\"]"));
-        let own = manifest.split("[[example]]").any(|target| {
-            target.contains(&format!("\"{name}\"")) && target.contains("test = true")
-        });
+        let own = target(&manifest, &name).is_some_and(|it| it.contains("\ntest = true\n"));
         let package = root().join(format!("examples/{name}/test.rs")).is_file();
         assert!(included || own || package, "no test runs {link}");
     }
